@@ -1,0 +1,306 @@
+"""Optimizers: Optax's transformations, built inside the traced step from traced numbers.
+
+An optimizer is a frozen description whose float fields may be tracers. `build(...)` chains, in this order: clipping of
+the gradient's global norm, the optimizer's direction d, decoupled weight decay, and the learning rate:
+
+    g ← g · min(1, clip / ‖g‖);   θ ← θ - learning_rate · (d(g) + weight_decay · θ)
+
+`learning_rate` comes with the schedule and plateau factors already in it, so that no state holds a schedule and nothing
+recompiles when a number changes. Below, g is the gradient, m and v are moments that start at zero, t counts updates from
+1, η is the learning rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import optax
+
+Scalar = jax.Array | float
+Params = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """What all optimizers share: how a direction becomes a whole update.
+
+    Class attributes tell the engine what `build` or `update` must be given: `uses_momentum` (the run's `momentum` has a
+    meaning), `needs_value` (call `update(grads, state, params, value=loss, grad=grads, value_fn=loss_of_params)`),
+    `needs_key` (pass `key` and `examples` to `build`), `full_batch` (meant for the whole training set in each step).
+    """
+
+    uses_momentum: ClassVar[bool] = False
+    needs_value: ClassVar[bool] = False
+    needs_key: ClassVar[bool] = False
+    full_batch: ClassVar[bool] = False
+
+    @property
+    def default_momentum(self) -> Scalar | None:
+        """Momentum where the run names none; None: without momentum."""
+        return None
+
+    @property
+    def default_weight_decay(self) -> Scalar | None:
+        """Decoupled weight decay where the run names none; None: off."""
+        return None
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        """The transformation from the gradient to the (positive) direction d."""
+        raise NotImplementedError
+
+    def build(
+        self,
+        *,
+        learning_rate: Scalar,
+        momentum: Scalar | None = None,
+        weight_decay: Scalar | None = None,
+        mask: Callable[[Params], Any] | None = None,
+        clip: Scalar | None = None,
+        key: jax.Array | None = None,
+        examples: Scalar | None = None,
+    ) -> optax.GradientTransformationExtraArgs:
+        """The whole update as an Optax transformation; every number may be traced, None means off (and is static).
+
+        Args:
+          learning_rate: scalar, schedule and plateau factors included.
+          momentum: scalar; None takes the description's default. Ignored unless `uses_momentum`.
+          weight_decay: scalar, decoupled; None takes the description's default.
+          mask: params -> tree of bools, True where weights decay (kernels); None: everywhere.
+          clip: largest global norm of the gradient, applied first.
+          key: a typed key of this step, for optimizers with `needs_key`.
+          examples: number of training examples, for optimizers with `needs_key`.
+        """
+        del key, examples
+        momentum = self.default_momentum if momentum is None else momentum
+        return optax.chain(
+            *self._before(clip), self.direction(momentum), *self._after(learning_rate, weight_decay, mask)
+        )
+
+    def _before(self, clip: Scalar | None) -> list[optax.GradientTransformation]:
+        return [] if clip is None else [optax.clip_by_global_norm(clip)]
+
+    def _decay(self, weight_decay: Scalar | None, mask: Callable | None) -> list[optax.GradientTransformation]:
+        weight_decay = self.default_weight_decay if weight_decay is None else weight_decay
+        return [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask)]
+
+    def _after(
+        self, learning_rate: Scalar, weight_decay: Scalar | None, mask: Callable | None
+    ) -> list[optax.GradientTransformation]:
+        return [*self._decay(weight_decay, mask), optax.scale_by_learning_rate(learning_rate)]
+
+    def check(
+        self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
+    ) -> None:
+        """Raises ValueError with one line if a field, or what a run combines it with, is out of range."""
+        name = type(self).__name__
+        if momentum is not None and not self.uses_momentum:
+            raise ValueError(
+                f"`momentum` (={momentum}) has no meaning for {name}: leave it out, or use momentum, nesterov, rmsprop"
+            )
+        if momentum is not None and not 0.0 <= momentum < 1.0:
+            raise ValueError(f"`momentum` (={momentum}) must be in [0, 1)")
+        if weight_decay is not None and not weight_decay >= 0.0:
+            raise ValueError(f"`weight_decay` (={weight_decay}) must be 0 or more")
+        if clip is not None and not clip > 0.0:
+            raise ValueError(f"`clip` (={clip}) must be above 0: it is the largest norm of the gradient")
+        for field in dataclasses.fields(self):
+            _check_field(name, field.name, getattr(self, field.name))
+
+
+def _promoting(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """Lets Optax raise a traced float to its int32 count (b1ᵗ) where JAX's strict dtype promotion would refuse."""
+
+    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            return transformation.update(updates, state, params, **extra)
+
+    return optax.GradientTransformationExtraArgs(transformation.init, update)
+
+
+def _check_field(optimizer: str, name: str, value: float) -> None:
+    if name in ("b1", "b2", "decay", "momentum") and not 0.0 <= value < 1.0:
+        raise ValueError(f"`{name}` (={value}) of {optimizer} must be in [0, 1)")
+    if name == "eps" and not value > 0.0:
+        raise ValueError(f"`{name}` (={value}) of {optimizer} must be above 0")
+    if name in ("initial", "temperature", "weight_decay") and not value >= 0.0:
+        raise ValueError(f"`{name}` (={value}) of {optimizer} must be 0 or more")
+    if name in ("memory", "line_search_steps") and not value >= 1:
+        raise ValueError(f"`{name}` (={value}) of {optimizer} must be 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    Formula: d = g
+    Reference: Robbins and Monro, A Stochastic Approximation Method, 1951
+    """
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.identity()
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum(Optimizer):
+    """Gradient descent with a heavy ball; the run's `momentum`, where given, goes before the field.
+
+    Formula: m ← momentum·m + g; d = m
+    Reference: Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964
+    """
+
+    momentum: float = 0.9
+    uses_momentum: ClassVar[bool] = True
+
+    @property
+    def default_momentum(self) -> Scalar:
+        return self.momentum
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        assert momentum is not None
+        return optax.trace(momentum)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient, in the form that needs the gradient at θ only.
+
+    Formula: m ← momentum·m + g; d = g + momentum·m
+    Reference: Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning, 2013; Nesterov, 1983
+    """
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        assert momentum is not None
+        return optax.trace(momentum, nesterov=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """A rate per weight from the sum of its squared gradients.
+
+    Formula: v ← v + g² (v starts at `initial`); d = g / √(v + eps)
+    Reference: Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011
+    """
+
+    initial: float = 0.0
+    eps: float = 1e-7
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.scale_by_rss(initial_accumulator_value=self.initial, eps=self.eps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Adagrad with a decaying memory and steps in the units of the weights; the paper's learning rate is 1.
+
+    Formula: v ← decay·v + (1 - decay)·g²; d = g·√(u + eps)/√(v + eps); u ← decay·u + (1 - decay)·d²
+    Reference: Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012
+    """
+
+    decay: float = 0.95
+    eps: float = 1e-6
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.scale_by_adadelta(rho=self.decay, eps=self.eps)
+
+
+@dataclasses.dataclass(frozen=True)
+class RMSProp(Optimizer):
+    """Divides the gradient by the root of its decaying mean square; with the run's `momentum`, a heavy ball after it.
+
+    Formula: v ← decay·v + (1 - decay)·g²; r = g / (√v + eps); d = r, or with momentum m ← momentum·m + r; d = m
+    Reference: Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012
+    """
+
+    decay: float = 0.9
+    eps: float = 1e-8
+    uses_momentum: ClassVar[bool] = True
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        scale = optax.scale_by_rms(decay=self.decay, eps=self.eps, eps_in_sqrt=False)
+        return scale if momentum is None else optax.chain(scale, optax.trace(momentum))
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam(Optimizer):
+    """First and second moments of the gradient, both corrected for their start at zero.
+
+    Formula: m ← b1·m + (1 - b1)·g; v ← b2·v + (1 - b2)·g²; d = (m/(1 - b1ᵗ)) / (√(v/(1 - b2ᵗ)) + eps)
+    Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2014
+    """
+
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay; the run's `weight_decay`, where given, goes before the field.
+
+    Formula: d as Adam; θ ← θ - η·(d + weight_decay·θ)
+    Reference: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2017
+    """
+
+    weight_decay: float = 0.01
+
+    @property
+    def default_weight_decay(self) -> Scalar:
+        return self.weight_decay
+
+
+@dataclasses.dataclass(frozen=True)
+class Lion(Optimizer):
+    """The sign of an interpolation between momentum and gradient; wants a rate 3 to 10 times below Adam's.
+
+    Formula: d = sign(b1·m + (1 - b1)·g); then m ← b2·m + (1 - b2)·g
+    Reference: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023
+    """
+
+    b1: float = 0.9
+    b2: float = 0.99
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.scale_by_lion(b1=self.b1, b2=self.b2)
+
+
+@dataclasses.dataclass(frozen=True)
+class LAMB(Adam):
+    """Adam whose step per tensor is scaled to that tensor's own norm.
+
+    Formula: u = d of Adam + weight_decay·θ; θ ← θ - η·u·‖θ‖/‖u‖ per tensor (ratio 1 where either norm is 0)
+    Reference: You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes, 2019
+    """
+
+    eps: float = 1e-6
+
+    def _after(
+        self, learning_rate: Scalar, weight_decay: Scalar | None, mask: Callable | None
+    ) -> list[optax.GradientTransformation]:
+        # The decay is inside the ratio, unlike everywhere else.
+        decay = self._decay(weight_decay, mask)
+        return [*decay, optax.scale_by_trust_ratio(), optax.scale_by_learning_rate(learning_rate)]
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": SGD(),
+    "momentum": Momentum(),
+    "nesterov": Nesterov(),
+    "adagrad": Adagrad(),
+    "adadelta": Adadelta(),
+    "rmsprop": RMSProp(),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "lion": Lion(),
+    "lamb": LAMB(),
+}

@@ -1,0 +1,243 @@
+"""Learning-rate schedules: what a run's learning rate is multiplied by at each step.
+
+A schedule is a frozen description called as `schedule(step, horizon) -> factor`. `step` is the traced int32 number of
+updates already made (0 for the first update), `horizon` the traced int32 number of updates of the whole run, `factor` a
+float32 scalar. Warm-up is counted in steps; every other time is a fraction of the horizon, so that it means the same at
+any batch size.
+
+Optax's schedules are not used here: they compare their lengths in Python, which a traced horizon refuses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Scalar = jax.Array | float
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """What all schedules share: a factor from step and horizon, and range checks made before anything starts."""
+
+    # True where the factor also follows the run's validation loss, by `init` and `update` once per epoch.
+    adapts: ClassVar[bool] = False
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        """Factor (float32 scalar) at the 0-based `step` of `horizon` steps."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raises ValueError with one line if a field is out of range."""
+
+
+def progress(step: jax.Array, horizon: jax.Array, start: Scalar = 0.0) -> jax.Array:
+    """Fraction of the way from step `start` to step `horizon`, in [0, 1], float32."""
+    length = jnp.maximum(_float(horizon) - start, 1.0)
+    return jnp.clip((_float(step) - start) / length, 0.0, 1.0)
+
+
+def ramp(step: jax.Array, warmup: Scalar) -> jax.Array:
+    """Linear warm-up min(1, (step + 1) / warmup): the first update already moves, update number `warmup` is whole."""
+    return jnp.minimum(1.0, (_float(step) + 1.0) / jnp.maximum(_float(warmup), 1.0))
+
+
+def _float(x: Scalar) -> jax.Array:
+    return jnp.asarray(x, jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(Schedule):
+    """The learning rate as it is.
+
+    Formula: factor = 1
+    Reference: Robbins and Monro, A Stochastic Approximation Method, 1951 (whose proof asks for decay)
+    """
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        del step, horizon
+        return jnp.ones((), jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step(Schedule):
+    """Multiplies the rate by `factor` at each of the given fractions of the run.
+
+    Formula: factor ** #{a in at: step >= round(a·horizon)}
+    Reference: He et al., Deep Residual Learning for Image Recognition, 2015 (0.1 at half and three quarters)
+    """
+
+    at: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        # Rounded to whole steps: 0.1·horizon in float32 would otherwise fall on either side of the step it means.
+        milestones = jnp.round(jnp.asarray(self.at, jnp.float32) * _float(horizon))  # [milestones]
+        passed = jnp.sum(_float(step) >= milestones, dtype=jnp.int32)
+        return _float(self.factor) ** _float(passed)
+
+    def check(self) -> None:
+        if not all(0.0 <= a <= 1.0 for a in self.at) or list(self.at) != sorted(self.at):
+            raise ValueError(f"`at` (={self.at}) of schedule step must be rising fractions of the run in [0, 1]")
+        if not 0.0 < self.factor <= 1.0:
+            raise ValueError(f"`factor` (={self.factor}) of schedule step must be in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponential(Schedule):
+    """Decays by the same ratio each step, down to `final` at the end of the run.
+
+    Formula: final ** (step / horizon)
+    Reference: Darken and Moody, Note on Learning Rate Schedules for Stochastic Optimization, 1990
+    """
+
+    final: float = 0.01
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        return _float(self.final) ** progress(step, horizon)
+
+    def check(self) -> None:
+        if not 0.0 < self.final <= 1.0:
+            raise ValueError(f"`final` (={self.final}) of schedule exponential must be in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Schedule):
+    """Linear warm-up over `warmup` steps, then a straight line from 1 to `final`.
+
+    Formula: min(1, (step + 1)/warmup) · (1 - (1 - final)·t), t = (step - warmup)/(horizon - warmup) clipped to [0, 1]
+    Reference: Goyal et al., Accurate, Large Minibatch SGD, 2017 (warm-up); Devlin et al., BERT, 2018 (linear decay)
+    """
+
+    final: float = 0.0
+    warmup: float = 0.0
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        t = progress(step, horizon, self.warmup)
+        return ramp(step, self.warmup) * (1.0 - (1.0 - self.final) * t)
+
+    def check(self) -> None:
+        _check_decay("linear", self.final, self.warmup)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine(Schedule):
+    """Linear warm-up over `warmup` steps, then half a cosine from 1 to `final`, without restarts.
+
+    Formula: min(1, (step + 1)/warmup) · (final + (1 - final)·(1 + cos(π·t))/2), t as in `Linear`
+    Reference: Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2016
+    """
+
+    final: float = 0.0
+    warmup: float = 0.0
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        t = progress(step, horizon, self.warmup)
+        return ramp(step, self.warmup) * (self.final + (1.0 - self.final) * 0.5 * (1.0 + jnp.cos(jnp.pi * t)))
+
+    def check(self) -> None:
+        _check_decay("cosine", self.final, self.warmup)
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup(Schedule):
+    """Linear warm-up over `warmup` steps, then constant.
+
+    Formula: min(1, (step + 1)/warmup)
+    Reference: Goyal et al., Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 2017
+    """
+
+    warmup: float = 100.0
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        del horizon
+        return ramp(step, self.warmup)
+
+    def check(self) -> None:
+        _check_decay("warmup", 0.0, self.warmup)
+
+
+def _check_decay(name: str, final: float, warmup: float) -> None:
+    if not 0.0 <= final <= 1.0:
+        raise ValueError(
+            f"`final` (={final}) of schedule {name} must be in [0, 1]: it is a factor of the learning rate"
+        )
+    if not warmup >= 0.0:
+        raise ValueError(f"`warmup` (={warmup}) of schedule {name} must be a number of steps, 0 or more")
+
+
+class Plateau(NamedTuple):
+    """State of `ReduceOnPlateau`: scalars only, one set per lane."""
+
+    factor: jax.Array  # float32, what the learning rate is multiplied by
+    best: jax.Array  # float32, lowest validation loss so far
+    bad: jax.Array  # int32, epochs since the last improvement, not counted while cooling down
+    cooling: jax.Array  # int32, epochs of cool-down left
+
+
+@dataclasses.dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Multiplies the rate by `factor` whenever validation loss has not improved for more than `patience` epochs.
+
+    Decided once per epoch by the run's own numbers: `state = init()` at the start, `state = update(state, valid_loss)`
+    after each epoch, `state.factor` is the multiplier. An improvement is valid_loss < best - min_delta; NaN never is one.
+    After a reduction, `cooldown` epochs pass before bad epochs count again. The multiplier never goes below `floor`.
+
+    Formula: factor ** (number of reductions), reduce when #(epochs since the best) > patience
+    Reference: He et al., Deep Residual Learning for Image Recognition, 2015 (rule: PyTorch's ReduceLROnPlateau)
+    """
+
+    factor: float = 0.1
+    patience: float = 5.0
+    min_delta: float = 0.0
+    cooldown: float = 0.0
+    floor: float = 0.0
+    adapts: ClassVar[bool] = True
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        """1: the plateau factor comes from the state, not from the step."""
+        del step, horizon
+        return jnp.ones((), jnp.float32)
+
+    def init(self) -> Plateau:
+        """State before the first epoch."""
+        zero = jnp.zeros((), jnp.int32)
+        return Plateau(jnp.ones((), jnp.float32), jnp.full((), jnp.inf, jnp.float32), zero, zero)
+
+    def update(self, state: Plateau, valid_loss: jax.Array) -> Plateau:
+        """State after an epoch that ended with `valid_loss` (scalar)."""
+        valid_loss = _float(valid_loss)
+        improved = valid_loss < state.best - self.min_delta  # False for NaN
+        cooling = jnp.maximum(state.cooling - 1, 0)
+        bad = jnp.where(improved | (state.cooling > 0), 0, state.bad + 1)
+        reduce = _float(bad) > self.patience
+        return Plateau(
+            factor=jnp.where(reduce, jnp.maximum(state.factor * self.factor, self.floor), state.factor),
+            best=jnp.where(improved, valid_loss, state.best),
+            bad=jnp.where(reduce, 0, bad),
+            cooling=jnp.where(reduce, jnp.asarray(self.cooldown, jnp.int32), cooling),
+        )
+
+    def check(self) -> None:
+        if not 0.0 < self.factor < 1.0:
+            raise ValueError(f"`factor` (={self.factor}) of schedule reduce_on_plateau must be in (0, 1)")
+        for name in ("patience", "min_delta", "cooldown"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) of schedule reduce_on_plateau must be 0 or more")
+        if not 0.0 <= self.floor <= 1.0:
+            raise ValueError(f"`floor` (={self.floor}) of schedule reduce_on_plateau must be in [0, 1]")
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": Constant(),
+    "step": Step(),
+    "exponential": Exponential(),
+    "linear": Linear(),
+    "cosine": Cosine(),
+    "warmup": Warmup(),
+    "warmup_cosine": Cosine(warmup=100.0),
+    "reduce_on_plateau": ReduceOnPlateau(),
+}
