@@ -1,0 +1,127 @@
+"""The layers that every family is made of: dropout, and a hidden dense layer with all its options.
+
+A net's field `activation` is a factory, called once per layer: it gives the function or module that is applied there
+(so a learned slope is each layer's own). A factory with a property `pieces` (maxout) widens the layer that many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nets.normalization import NORMALIZATIONS
+
+Factory = Callable[[], Callable[[jax.Array], jax.Array]]
+Initializer = Callable[..., jax.Array]
+
+_lecun_normal = nn.initializers.lecun_normal()
+
+
+def kernel_default(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """The initializer of nets that are given no other: normal, truncated, with variance 1 / fan-in (LeCun et al. 1998).
+
+    A named function, unlike what Flax returns, so that a net with it can be pickled.
+    """
+    return _lecun_normal(key, tuple(shape), dtype)
+
+
+def rectifier() -> Callable[[jax.Array], jax.Array]:
+    """The activation of nets that are given no other: max(0, z)."""
+    return nn.relu
+
+
+def hyperbolic_tangent() -> Callable[[jax.Array], jax.Array]:
+    """The activation that recurrent nets and LeNet start from: tanh z."""
+    return nn.tanh
+
+
+def pieces_of(activation: Factory) -> int:
+    """How many times as many features a layer needs before this activation as after it (1, but for maxout)."""
+    return int(getattr(activation, "pieces", 1))
+
+
+def is_off(rate: Any) -> bool:
+    """Whether a rate is the plain number 0 (a traced rate may turn out to be 0, but its layer stays in the program)."""
+    return isinstance(rate, (int, float)) and rate == 0
+
+
+def flatten(x: jax.Array) -> jax.Array:
+    """[B, …] as [B, F]."""
+    return x.reshape(x.shape[0], -1)
+
+
+class Dropout(nn.Module):
+    """Inverted dropout (Srivastava et al. 2014): x / (1 - p) with probability 1 - p, else 0; in evaluation x.
+
+    p is the rate of dropping (a lecture has the drop rate in its text and the keep rate in its formulas). Unlike
+    `flax.linen.Dropout` it takes a traced rate, so a sweep over rates compiles once.
+
+    Args:
+        rate: p in [0, 1), a number or a traced scalar; the plain number 0 leaves no trace in the program.
+        shared: axes along which one draw serves all positions, for instance (1, 2) to drop whole channels of images.
+    """
+
+    rate: Any = 0.0
+    shared: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if not train or is_off(self.rate):
+            return x
+        keep = 1 - jnp.asarray(self.rate, jnp.float32)
+        shape = tuple(1 if axis in self.shared else size for axis, size in enumerate(x.shape))
+        mask = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
+        # At rate 1 nothing is kept: 0 / 0 would poison the gradient.
+        scale = jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0).astype(x.dtype)
+        return jnp.where(mask, x * scale, jnp.zeros_like(x))
+
+
+def activated(layer: Any, z: jax.Array, *, train: bool) -> jax.Array:
+    """What follows a linear map: normalization and activation in their order, the sown activation, dropout.
+
+    z [B, …, C * pieces] → h [B, …, C]; h is sown as "hidden" in the collection "intermediates", before dropout.
+    To be called once, inside the compact method of `layer`, whose parameters the normalization's ("norm") become.
+
+    Args:
+        layer: a module with the fields `activation` (factory), `norm` (name in NORMALIZATIONS, or None),
+            `norm_position` ("before" or "after" the activation) and `dropout` (rate after the activation).
+        z: values before the activation.
+        train: whether statistics are the batch's own, and dropout is on.
+    """
+    if layer.norm is not None and layer.norm_position == "before":
+        z = NORMALIZATIONS[layer.norm](train=train, name="norm")(z)
+    h = layer.activation()(z)
+    if layer.norm is not None and layer.norm_position == "after":
+        h = NORMALIZATIONS[layer.norm](train=train, name="norm")(h)
+    layer.sow("intermediates", "hidden", h)
+    return Dropout(layer.dropout)(h, train=train)
+
+
+class HiddenDense(nn.Module):
+    """One hidden dense layer: x [B, …, F] → dropout(g(norm(x W + b))) [B, …, features], "hidden" sown before dropout.
+
+    Args:
+        features: units after the activation.
+        activation, norm, norm_position, dropout: as in `activated`.
+        kernel_init: initializer of W [F, features * pieces].
+        bias: initial value of b.
+    """
+
+    features: int
+    activation: Factory = rectifier
+    kernel_init: Initializer = kernel_default
+    bias: float = 0.0
+    norm: str | None = None
+    norm_position: str = "before"
+    dropout: Any = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        features = self.features * pieces_of(self.activation)
+        bias_init = nn.initializers.constant(self.bias)
+        z = nn.Dense(features, kernel_init=self.kernel_init, bias_init=bias_init, name="dense")(x)
+        return activated(self, z, train=train)

@@ -1,0 +1,39 @@
+"""Checks that nets share: one line each, with the value got, the rule, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def check_positive(name: str, values: Sequence[int]) -> None:
+    """Refuse sizes that are no positive integers.
+
+    Raises:
+        ValueError: with the value.
+    """
+    if any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
+        raise ValueError(f"{name} {tuple(values)} must hold positive integers only")
+
+
+def check_rank(net: str, shape: tuple[int, ...], rank: int, layout: str) -> None:
+    """Refuse examples of another rank than the net's.
+
+    Raises:
+        ValueError: with the shape got and the layout wanted.
+    """
+    if len(shape) != rank:
+        raise ValueError(f"{net} takes examples of shape {layout}, got {shape}: reshape the data or choose another net")
+
+
+def check_image(net: str, shape: tuple[int, ...], smallest: int = 1) -> None:
+    """Refuse what is no image [H, W, C] or one whose sides are below `smallest`.
+
+    Raises:
+        ValueError: with the shape got and the rule.
+    """
+    check_rank(net, shape, 3, "[H, W, C]")
+    if min(shape[:2]) < smallest:
+        raise ValueError(
+            f"{net} needs images of at least {smallest}×{smallest}, got {shape[0]}×{shape[1]}: "
+            "resize them or choose a smaller net"
+        )
