@@ -6,8 +6,8 @@ the gradient's global norm, the optimizer's direction d, decoupled weight decay,
     g ← g · min(1, clip / ‖g‖);   θ ← θ - learning_rate · (d(g) + weight_decay · θ)
 
 `learning_rate` comes with the schedule and plateau factors already in it, so that no state holds a schedule and nothing
-recompiles when a number changes. Below, g is the gradient, m and v are moments that start at zero, t counts updates from
-1, η is the learning rate.
+recompiles when a number changes. Below, g is the gradient, m and v are moments that start at zero, t is the number of
+the update, from 1, and η the learning rate.
 """
 
 from __future__ import annotations
@@ -30,22 +30,14 @@ class Optimizer:
     Class attributes tell the engine what `build` or `update` must be given: `uses_momentum` (the run's `momentum` has a
     meaning), `needs_value` (call `update(grads, state, params, value=loss, grad=grads, value_fn=loss_of_params)`),
     `needs_key` (pass `key` and `examples` to `build`), `full_batch` (meant for the whole training set in each step).
+    `default_momentum` stands where the run names no momentum; None: without.
     """
 
     uses_momentum: ClassVar[bool] = False
     needs_value: ClassVar[bool] = False
     needs_key: ClassVar[bool] = False
     full_batch: ClassVar[bool] = False
-
-    @property
-    def default_momentum(self) -> Scalar | None:
-        """Momentum where the run names none; None: without momentum."""
-        return None
-
-    @property
-    def default_weight_decay(self) -> Scalar | None:
-        """Decoupled weight decay where the run names none; None: off."""
-        return None
+    default_momentum: ClassVar[float | None] = None
 
     def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
         """The transformation from the gradient to the (positive) direction d."""
@@ -66,8 +58,8 @@ class Optimizer:
 
         Args:
           learning_rate: scalar, schedule and plateau factors included.
-          momentum: scalar; None takes the description's default. Ignored unless `uses_momentum`.
-          weight_decay: scalar, decoupled; None takes the description's default.
+          momentum: scalar; None takes `default_momentum`. Ignored unless `uses_momentum`.
+          weight_decay: scalar, decoupled.
           mask: params -> tree of bools, True where weights decay (kernels); None: everywhere.
           clip: largest global norm of the gradient, applied first.
           key: a typed key of this step, for optimizers with `needs_key`.
@@ -75,15 +67,13 @@ class Optimizer:
         """
         del key, examples
         momentum = self.default_momentum if momentum is None else momentum
-        return optax.chain(
-            *self._before(clip), self.direction(momentum), *self._after(learning_rate, weight_decay, mask)
-        )
+        parts = (*self._before(clip), self.direction(momentum), *self._after(learning_rate, weight_decay, mask))
+        return _promoting(optax.chain(*parts))
 
     def _before(self, clip: Scalar | None) -> list[optax.GradientTransformation]:
         return [] if clip is None else [optax.clip_by_global_norm(clip)]
 
     def _decay(self, weight_decay: Scalar | None, mask: Callable | None) -> list[optax.GradientTransformation]:
-        weight_decay = self.default_weight_decay if weight_decay is None else weight_decay
         return [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask)]
 
     def _after(
@@ -121,11 +111,11 @@ def _promoting(transformation: optax.GradientTransformationExtraArgs) -> optax.G
 
 
 def _check_field(optimizer: str, name: str, value: float) -> None:
-    if name in ("b1", "b2", "decay", "momentum") and not 0.0 <= value < 1.0:
+    if name in ("b1", "b2", "decay") and not 0.0 <= value < 1.0:
         raise ValueError(f"`{name}` (={value}) of {optimizer} must be in [0, 1)")
     if name == "eps" and not value > 0.0:
         raise ValueError(f"`{name}` (={value}) of {optimizer} must be above 0")
-    if name in ("initial", "temperature", "weight_decay") and not value >= 0.0:
+    if name in ("initial", "temperature") and not value >= 0.0:
         raise ValueError(f"`{name}` (={value}) of {optimizer} must be 0 or more")
     if name in ("memory", "line_search_steps") and not value >= 1:
         raise ValueError(f"`{name}` (={value}) of {optimizer} must be 1 or more")
@@ -146,18 +136,14 @@ class SGD(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Momentum(Optimizer):
-    """Gradient descent with a heavy ball; the run's `momentum`, where given, goes before the field.
+    """Gradient descent with a heavy ball; 0.9 where the run gives no `momentum`.
 
     Formula: m ← momentum·m + g; d = m
     Reference: Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964
     """
 
-    momentum: float = 0.9
     uses_momentum: ClassVar[bool] = True
-
-    @property
-    def default_momentum(self) -> Scalar:
-        return self.momentum
+    default_momentum: ClassVar[float | None] = 0.9
 
     def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
         assert momentum is not None
@@ -245,17 +231,11 @@ class Adam(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay; the run's `weight_decay`, where given, goes before the field.
+    """Adam with the run's decoupled `weight_decay`; without one it is Adam.
 
     Formula: d as Adam; θ ← θ - η·(d + weight_decay·θ)
     Reference: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2017
     """
-
-    weight_decay: float = 0.01
-
-    @property
-    def default_weight_decay(self) -> Scalar:
-        return self.weight_decay
 
 
 @dataclasses.dataclass(frozen=True)

@@ -183,7 +183,7 @@ class ReduceOnPlateau(Schedule):
     """Multiplies the rate by `factor` whenever validation loss has not improved for more than `patience` epochs.
 
     Decided once per epoch by the run's own numbers: `state = init()` at the start, `state = update(state, valid_loss)`
-    after each epoch, `state.factor` is the multiplier. An improvement is valid_loss < best - min_delta; NaN never is one.
+    after each epoch, `state.factor` is the multiplier. An improvement is valid_loss < best - min_delta, which NaN never is.
     After a reduction, `cooldown` epochs pass before bad epochs count again. The multiplier never goes below `floor`.
 
     Formula: factor ** (number of reductions), reduce when #(epochs since the best) > patience
