@@ -1,0 +1,163 @@
+"""Decoded arrays kept on disk: made once, checked at every load, memory-mapped.
+
+An entry is a folder of .npy files and a manifest with their checksums. It is written beside its place and renamed there
+whole, so a killed or a second process leaves either a whole entry or none.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1  # part of every key: another layout or another way of decoding makes entries anew
+MANIFEST = "manifest.json"
+
+Allocate = Callable[[str, tuple[int, ...], Any], np.ndarray]
+
+
+def cache_dir() -> Path:
+    """$LANES_CACHE_DIR, else `lanes` in the platform's cache folder ($XDG_CACHE_HOME or ~/.cache; ~/Library/Caches)."""
+    if path := os.environ.get("LANES_CACHE_DIR"):
+        return Path(path).expanduser()
+    if path := os.environ.get("XDG_CACHE_HOME"):
+        return Path(path).expanduser() / "lanes"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lanes"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lanes"
+
+
+def data_dirs(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Where prepared TFDS sets are looked for, in this order: `data_dir`, $TFDS_DATA_DIR, ~/tensorflow_datasets."""
+    named = [data_dir, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
+    return [Path(folder).expanduser() for folder in named if folder]
+
+
+def cached_arrays(
+    name: str, key: Mapping[str, Any], make: Callable[[Allocate], Mapping[str, Any] | None]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of an entry, made if they are not there or damaged.
+
+    Args:
+        name: begins the entry's folder name.
+        key: plain values; everything that the arrays depend on (version, source, preprocessing).
+        make: called as `make(allocate)`; `allocate(array_name, shape, dtype)` gives an array on disk to fill, so that
+            a set larger than memory can be made. What it returns (JSON) is kept beside the arrays.
+
+    Returns:
+        The arrays, memory-mapped and read-only, and what `make` returned. Where no folder can be written the arrays are
+        in memory, with one line of warning.
+    """
+    text = json.dumps({"format": FORMAT, **key}, sort_keys=True)
+    folder = cache_dir() / "arrays" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    entry = _read(folder)
+    if entry is not None:
+        return entry
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+    except OSError as error:
+        _say(f"array cache: {folder.parent} cannot be written ({error.strerror}); decoding again next time")
+        return _in_memory(make)
+    try:
+        _write(work, key, make)
+        try:
+            os.rename(work, folder)
+        except OSError:  # another process was first, with the same contents
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    entry = _read(folder)
+    if entry is None:
+        raise OSError(f"array cache: {folder} was written and cannot be read back; check the disk")
+    return entry
+
+
+def _in_memory(make: Callable[[Allocate], Mapping[str, Any] | None]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays: dict[str, np.ndarray] = {}
+
+    def allocate(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return arrays.setdefault(name, np.zeros(shape, dtype))
+
+    notes = make(allocate)
+    return arrays, dict(notes or {})
+
+
+def _write(work: Path, key: Mapping[str, Any], make: Callable[[Allocate], Mapping[str, Any] | None]) -> None:
+    maps: list[np.memmap] = []
+
+    def allocate(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        if 0 in shape:
+            np.save(work / f"{name}.npy", np.zeros(shape, dtype))
+            return np.zeros(shape, dtype)
+        maps.append(np.lib.format.open_memmap(work / f"{name}.npy", mode="w+", dtype=dtype, shape=shape))
+        return maps[-1]
+
+    notes = make(allocate)
+    for array in maps:
+        array.flush()
+    files = sorted(work.glob("*.npy"))
+    manifest = {"key": dict(key), "notes": dict(notes or {}), "sha256": {file.stem: checksum(file) for file in files}}
+    path = work / MANIFEST
+    path.write_text(json.dumps(manifest, indent=1))
+    for file in [*files, path]:
+        sync(file)
+    sync(work)
+
+
+def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The entry, or None where there is none; a damaged one is set aside with one line."""
+    if not folder.exists():
+        return None
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        expected: dict[str, str] = manifest["sha256"]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = dict(zip(expected, pool.map(checksum, [folder / f"{name}.npy" for name in expected])))
+        wrong = [name for name in expected if expected[name] != found[name]]
+        if wrong:
+            raise ValueError(f"{wrong[0]}.npy does not have its checksum")
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in expected}
+    except FileNotFoundError as error:
+        return _set_aside(folder, f"{Path(error.filename).name} is missing")
+    except (ValueError, KeyError, TypeError) as error:
+        return _set_aside(folder, str(error))
+    return arrays, manifest["notes"]
+
+
+def _set_aside(folder: Path, reason: str) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.damaged-", dir=folder.parent))
+    _say(f"array cache: {folder.name} is damaged ({reason}); set aside as {aside.name}, made again")
+    try:
+        os.rename(folder, aside / folder.name)
+    except FileNotFoundError:  # another process has set it aside
+        aside.rmdir()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, read in pieces (not mapped: mapping would count as this process's memory)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    if path.is_dir() and sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

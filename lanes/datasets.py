@@ -1,0 +1,205 @@
+"""Data sets by name, by description, or by the user's own function."""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from lanes.digits import Digits
+from lanes.generated import XOR, Spirals
+from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+
+__all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]
+
+
+@runtime_checkable
+class Description(Protocol):
+    """What names a data set: a frozen dataclass with its settings as fields."""
+
+    def load(self, data_dir: str | None = None) -> Dataset:
+        """The data set."""
+        ...
+
+
+DATASETS: dict[str, Description] = {
+    "digits": Digits(),
+    "spirals": Spirals(),
+    "xor": XOR(),
+}
+
+SPLIT_SEED = 0  # of the cuts of the user's own arrays, which bring no seed
+TEST_FRACTION = VALID_FRACTION = 0.1
+
+
+def load_dataset(
+    data: str | Description | Callable[[], Any],
+    *,
+    valid_fraction: float | None = None,
+    train_examples: int | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """Loads a data set into host arrays.
+
+    Args:
+        data: a name of DATASETS or of a TFDS set that is prepared; a description (`Spirals(n=500)`); or a function
+            without arguments that returns a Dataset, arrays (x, y), or a dict of splits: {"train": (x, y), …}.
+        valid_fraction: this fraction of the training examples (those not for testing) becomes the validation split,
+            stratified, by the data set's own fixed seed; 0 for none. None: the data set's own.
+        train_examples: keep this many training examples, in equal class shares; the first n of one fixed order, so that
+            smaller subsets are parts of larger ones.
+        data_dir: where prepared TFDS sets are looked for first, before $TFDS_DATA_DIR and ~/tensorflow_datasets.
+
+    Raises:
+        ValueError: an unknown name, a set that is not prepared, arrays that do not fit together.
+    """
+    if isinstance(data, str):
+        data = _named(data)
+    where = None if data_dir is None else os.fspath(data_dir)
+    if isinstance(data, Description):
+        loaded = _with_valid_fraction(data, valid_fraction).load(where)
+    elif callable(data):
+        loaded = _user_data(data, valid_fraction)
+    else:
+        raise ValueError(f"data={data!r}: must be a name, a description such as Spirals(n=500), or a function")
+    if train_examples is None:
+        return loaded
+    if not 1 <= train_examples <= len(loaded.train):
+        raise ValueError(
+            f"train_examples={train_examples}: must be from 1 to the {len(loaded.train)} training examples of "
+            f"{loaded.name!r}"
+        )
+    rows = stratified_order(loaded.train.y, getattr(data, "split_seed", SPLIT_SEED))[:train_examples]
+    return dataclasses.replace(loaded, train=loaded.train.take(rows))
+
+
+def _named(name: str) -> Description:
+    if name in DATASETS:
+        return DATASETS[name]
+    nearest = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"data={name!r} is no data set{hint} Known: {', '.join(sorted(DATASETS))}")
+
+
+def _with_valid_fraction(data: Description, fraction: float | None) -> Description:
+    if fraction is None:
+        return data
+    if not hasattr(data, "valid_fraction"):
+        raise ValueError(f"valid_fraction={fraction}: {type(data).__name__} has no such field; leave it out")
+    return dataclasses.replace(data, valid_fraction=fraction)  # type: ignore[type-var]
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    name: str = "arrays",
+    valid_fraction: float = VALID_FRACTION,
+    test_fraction: float = TEST_FRACTION,
+    seed: int = SPLIT_SEED,
+    task: str | None = None,
+    standardize: str | None = None,
+) -> Dataset:
+    """A data set from two arrays, cut in three: stratified where y is one class per example, else at random.
+
+    Args:
+        x: [N, *features]: uint8 images, numbers, or integer tokens [N, T].
+        y: [N] integer classes, [N] or [N, D] real targets, or [N, T] next tokens.
+        name: shown in results.
+        valid_fraction, test_fraction: of N; 0 for none.
+        seed: of the cuts.
+        task: one of lanes.splits.TASKS; None: "classes" for integers [N], "tokens" for integers of x's shape, else "real".
+        standardize: see `lanes.splits.standardization`; None: "feature" for vectors, "global" for others.
+
+    Raises:
+        ValueError: arrays that do not fit together, labels below 0, numbers that are not finite.
+    """
+    everything = _typed(x, y, task, name)
+    kind = task or _task(everything)
+    # Checked before the cut, so that an index in a message is the user's.
+    check_dataset(_assembled(name, everything, None, None, kind, "none"))
+    rest, test = cut(everything, test_fraction, seed, "test_fraction")
+    if not 0 <= valid_fraction < 1 - test_fraction:
+        raise ValueError(f"valid_fraction={valid_fraction}: must be from 0 to below {1 - test_fraction:g}")
+    train, valid = cut(rest, valid_fraction / (1 - test_fraction), seed)
+    outputs = _outputs([everything], kind)
+    return check_dataset(_assembled(name, train, valid, test, kind, standardize, outputs))
+
+
+def _user_data(make: Callable[[], Any], valid_fraction: float | None) -> Dataset:
+    name = getattr(make, "__name__", type(make).__name__)
+    made = make()
+    if isinstance(made, Dataset):
+        if valid_fraction is not None:
+            raise ValueError(
+                f"valid_fraction={valid_fraction}: {name} returns a Dataset, whose splits are made; leave it out"
+            )
+        return check_dataset(made)
+    if isinstance(made, Mapping):
+        return _from_splits(name, made, valid_fraction)
+    if isinstance(made, tuple) and len(made) == 2:
+        return from_arrays(
+            *made, name=name, valid_fraction=VALID_FRACTION if valid_fraction is None else valid_fraction
+        )
+    raise ValueError(f"data={name}: returned {type(made).__name__}; must return a Dataset, (x, y), or a dict of splits")
+
+
+def _from_splits(name: str, made: Mapping[str, Any], valid_fraction: float | None) -> Dataset:
+    wrong = set(made) - {"train", "valid", "test"}
+    if wrong or "train" not in made:
+        raise ValueError(f"data={name}: splits {sorted(made)}; must be train and, if wanted, valid and test")
+    splits = {key: part if isinstance(part, Split) else _typed(*part, None, name) for key, part in made.items()}
+    task = _task(splits["train"])
+    outputs = _outputs(list(splits.values()), task)
+    train, valid = splits["train"], splits.get("valid")
+    if valid_fraction is not None:
+        train, valid = cut(joined(train, valid), valid_fraction, SPLIT_SEED)
+    return check_dataset(_assembled(name, train, valid, splits.get("test"), task, None, outputs))
+
+
+def _typed(x: Any, y: Any, task: str | None, name: str) -> Split:
+    """The arrays in the types that the engine takes."""
+    x, y = np.asarray(x), np.asarray(y)
+    for what, array in (("x", x), ("y", y)):
+        if array.dtype.kind not in "buif" or not array.ndim:
+            raise ValueError(f"data={name}: {what} is {array.dtype}{list(array.shape)}; must be an array of numbers")
+    if len(x) != len(y):
+        raise ValueError(f"data={name}: {len(x)} inputs and {len(y)} targets; must be equally many")
+    if x.dtype != np.uint8:
+        x = x.astype(np.int32 if x.dtype.kind in "ui" else np.float32, copy=False)
+    real = task in ("real", "binary", "multilabel") or y.dtype.kind == "f"
+    y = y.astype(np.float32 if real else np.int32, copy=False)
+    return Split(x, y[:, None] if real and y.ndim == 1 else y)
+
+
+def _task(split: Split) -> str:
+    if split.y.dtype.kind == "f":
+        return "real"
+    return "tokens" if split.y.ndim == 2 and split.y.shape == split.x.shape else "classes"
+
+
+def _outputs(splits: list[Split], task: str) -> int:
+    if task == "tokens":
+        return 1 + max(int(max(split.x.max(), split.y.max())) for split in splits)
+    if task == "classes":
+        return 1 + max((int(split.y.max()) for split in splits if split.y.size), default=0)
+    return splits[0].y.shape[1]
+
+
+def _assembled(
+    name: str,
+    train: Split,
+    valid: Split | None,
+    test: Split | None,
+    task: str,
+    how: str | None,
+    outputs: int | None = None,
+) -> Dataset:
+    if not len(train):
+        raise ValueError(f"data={name}: no training examples; must have at least one")
+    if how is None:
+        how = "feature" if train.x.ndim == 2 else "global"
+    offset, scale = standardization(train.x, "none" if task == "tokens" else how)
+    return Dataset(name, "user", train, valid, test, task, outputs or _outputs([train], task), offset, scale)

@@ -1,0 +1,167 @@
+"""The 1,797 handwritten digits of 8×8 pixels that scikit-learn ships, as a TFDS data set.
+
+It is made without network and without TensorFlow.
+
+Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), its test part.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanes.array_cache import Allocate, cache_dir, cached_arrays, data_dirs
+from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+
+VERSION = "1.0.0"
+SPLITS = {"train": 1437, "validation": 180, "test": 180}
+SEED = 1797  # fixes which digit is in which split; part of the version
+CLASSES = tuple("0123456789")
+
+
+@dataclasses.dataclass(frozen=True)
+class Digits:
+    """The digits: images [8, 8, 1] of 17 grey levels, 0 … 16, in ten classes; 1,437 / 180 / 180 examples.
+
+    Args:
+        standardize: see `lanes.splits.standardization`.
+        valid_fraction: None for the 180 validation examples as prepared; otherwise the 1,617 examples that are not for
+            testing are cut anew.
+        split_seed: of that cut.
+    """
+
+    standardize: str = "global"
+    valid_fraction: float | None = None
+    split_seed: int = 0
+
+    def load(self, data_dir: str | None = None) -> Dataset:
+        """The data set; prepared and decoded the first time, afterwards read from the array cache."""
+
+        def make(allocate: Allocate) -> None:
+            for name, (x, y) in read_digits(data_dir).items():
+                allocate(f"{name}_x", x.shape, np.uint8)[...] = x
+                allocate(f"{name}_y", y.shape, np.int32)[...] = y
+
+        arrays, _ = cached_arrays("digits", {"version": VERSION}, make)
+        train, valid, test = (Split(arrays[f"{name}_x"], arrays[f"{name}_y"]) for name in SPLITS)
+        if self.valid_fraction is not None:
+            train, valid = cut(joined(train, valid), self.valid_fraction, self.split_seed)  # type: ignore[assignment]
+        offset, scale = standardization(train.x, self.standardize)
+        return check_dataset(Dataset("digits", VERSION, train, valid, test, "classes", 10, offset, scale, CLASSES))
+
+
+def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The arrays of the prepared set; prepared in the first folder that can be written if no folder has it."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(prepared_digits(data_dir)))
+    splits = {}
+    for name in SPLITS:
+        rows = list(builder.as_data_source(split=name))
+        splits[name] = (np.stack([row["image"] for row in rows]), np.array([row["label"] for row in rows]))
+    return splits
+
+
+def prepared_digits(data_dir: str | None) -> Path:
+    """The folder of the prepared set."""
+    folders = [*data_dirs(data_dir), cache_dir() / "tfds"]
+    for folder in folders:
+        if (folder / "digits" / VERSION / "dataset_info.json").exists():
+            return folder / "digits" / VERSION
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not writable: the next one
+            return prepare_digits(folder)
+    raise ValueError(f"digits: none of {', '.join(map(str, folders))} can be written; set LANES_CACHE_DIR to a folder")
+
+
+def digits_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The source arrays in their splits, stratified and shuffled: (uint8 [N, 8, 8, 1] of 0 … 16, int64 [N])."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    order = stratified_order(source.target, SEED)
+    images = source.images.astype(np.uint8)[..., None]
+    splits, start = {}, 0
+    for name, count in SPLITS.items():
+        rows = order[start : start + count]
+        splits[name] = (images[rows], source.target[rows])
+        start += count
+    return splits
+
+
+@functools.cache
+def digits_builder() -> Any:
+    """The builder's class. TFDS is imported here and not with this file: most programs need only the cached arrays."""
+    import tensorflow_datasets as tfds
+
+    class Digits(tfds.core.GeneratorBasedBuilder):
+        """1,797 handwritten digits, 8×8 pixels of 17 grey levels, split 1,437 / 180 / 180 with equal class shares."""
+
+        VERSION = tfds.core.Version(VERSION)
+        RELEASE_NOTES = {"1.0.0": "Stratified splits by a fixed seed."}  # noqa: RUF012
+        # TFDS would look beside the code for checksums of downloads (there are none), by a module it does not install.
+        code_path = None
+
+        def _info(self) -> Any:
+            return tfds.core.DatasetInfo(
+                builder=self,
+                description=type(self).__doc__,
+                # Tensor features, unlike Image, can be prepared without TensorFlow.
+                features=tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
+                        "label": tfds.features.ClassLabel(names=list(CLASSES)),
+                    }
+                ),
+                supervised_keys=("image", "label"),
+                homepage="https://archive.ics.uci.edu/dataset/80",
+                license="CC BY 4.0",
+                disable_shuffling=True,  # the order is already the shuffled one
+            )
+
+        def _split_generators(self, dl_manager: Any) -> Any:
+            del dl_manager  # nothing is downloaded
+            return {name: self._generate_examples(*arrays) for name, arrays in digits_splits().items()}
+
+        def _generate_examples(self, images: np.ndarray, labels: np.ndarray) -> Any:
+            for index, (image, label) in enumerate(zip(images, labels)):
+                yield index, {"image": image, "label": int(label)}
+
+    Digits.name = "digits"
+    return Digits
+
+
+def prepare_digits(data_dir: str | os.PathLike[str]) -> Path:
+    """Makes `data_dir/digits/1.0.0` unless it is there, and returns its path.
+
+    It is prepared in a folder of its own and moved into place whole: two processes that prepare at once, or one that is
+    killed, leave nothing half done.
+
+    Raises:
+        OSError: `data_dir` cannot be written.
+    """
+    final = Path(data_dir) / "digits" / VERSION
+    if final.exists():
+        return final
+    Path(data_dir).mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".digits-", dir=data_dir))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # progress bars
+            builder = digits_builder()(data_dir=str(work), file_format="array_record")
+            builder.download_and_prepare()
+        final.parent.mkdir(exist_ok=True)
+        try:
+            os.rename(work / "digits" / VERSION, final)
+        except OSError:
+            if not final.exists():  # otherwise another process was first, with the same contents
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final
