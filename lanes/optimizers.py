@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import optax
 
 Scalar = jax.Array | float
@@ -272,6 +273,95 @@ class LAMB(Adam):
         return [*decay, optax.scale_by_trust_ratio(), optax.scale_by_learning_rate(learning_rate)]
 
 
+@dataclasses.dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """Quasi-Newton: a Hessian from the last `memory` steps, and a line search on the whole training set's loss.
+
+    The learning rate is the first trial of each line search (1 is natural); the search changes it as it needs. Weight
+    decay and clipping are refused: the search would measure a loss that has neither. Use the penalty `l2`.
+
+    Formula: d = H·g, H from the differences of θ and g by two loops; θ ← θ - s·η·d, s by the strong Wolfe conditions
+    Reference: Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989
+    """
+
+    memory: int = 10
+    line_search_steps: int = 20
+    needs_value: ClassVar[bool] = True
+    full_batch: ClassVar[bool] = True
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.scale_by_lbfgs(memory_size=self.memory)
+
+    def _after(
+        self, learning_rate: Scalar, weight_decay: Scalar | None, mask: Callable | None
+    ) -> list[optax.GradientTransformation]:
+        del weight_decay, mask
+        search = optax.scale_by_zoom_linesearch(self.line_search_steps, initial_guess_strategy="one")
+        return [optax.scale_by_learning_rate(learning_rate), search]
+
+    def check(
+        self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
+    ) -> None:
+        super().check(momentum=momentum, weight_decay=weight_decay, clip=clip)
+        for name, value in (("weight_decay", weight_decay), ("clip", clip)):
+            if value is not None:
+                raise ValueError(f"`{name}` (={value}) does not go with lbfgs, whose line search cannot see it: use l2")
+
+
+@dataclasses.dataclass(frozen=True)
+class SGLD(Optimizer):
+    """Stochastic gradient Langevin dynamics: gradient steps with noise, so that the iterates are posterior samples.
+
+    The loss is the mean over `examples` N of the negative log likelihood; weight decay is then a Gaussian prior of
+    precision N·weight_decay. At temperature T and small η the weights settle in p(θ) ∝ exp(-N·loss(θ)/T).
+
+    Formula: θ ← θ - η·g + √(2·η·temperature/N)·ξ, ξ ~ N(0, 1) (the paper's ε is 2·η/N)
+    Reference: Welling and Teh, Bayesian Learning via Stochastic Gradient Langevin Dynamics, 2011
+    """
+
+    temperature: float = 1.0
+    needs_key: ClassVar[bool] = True
+
+    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
+        del momentum
+        return optax.identity()
+
+    def build(
+        self,
+        *,
+        learning_rate: Scalar,
+        momentum: Scalar | None = None,
+        weight_decay: Scalar | None = None,
+        mask: Callable[[Params], Any] | None = None,
+        clip: Scalar | None = None,
+        key: jax.Array | None = None,
+        examples: Scalar | None = None,
+    ) -> optax.GradientTransformationExtraArgs:
+        """As `Optimizer.build`; raises ValueError without `key` (of this step) and `examples`."""
+        if key is None or examples is None:
+            raise ValueError("SGLD got no `key` or `examples`: it needs a key of this step and the number of examples")
+        descent = super().build(
+            learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, mask=mask, clip=clip
+        )
+        rate = jnp.asarray(learning_rate)
+        variance = 2.0 * rate * self.temperature / jnp.asarray(examples, rate.dtype)
+        return optax.chain(descent, _added_noise(key, jnp.sqrt(variance)))
+
+
+def _added_noise(key: jax.Array, scale: jax.Array) -> optax.GradientTransformation:
+    """Adds scale·N(0, 1) to the updates. Without a state, unlike `optax.add_noise`: the key is the step's own."""
+
+    def add(updates: Params, params: Params | None) -> Params:
+        del params
+        keys = optax.tree.split_key_like(key, updates)
+        return jax.tree.map(
+            lambda k, u: u + scale.astype(u.dtype) * jax.random.normal(k, u.shape, u.dtype), keys, updates
+        )
+
+    return optax.stateless(add)
+
+
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": SGD(),
     "momentum": Momentum(),
@@ -283,4 +373,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "adamw": AdamW(),
     "lion": Lion(),
     "lamb": LAMB(),
+    "lbfgs": LBFGS(),
+    "sgld": SGLD(),
 }

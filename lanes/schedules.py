@@ -180,14 +180,15 @@ class Plateau(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Multiplies the rate by `factor` whenever validation loss has not improved for more than `patience` epochs.
+    """Multiplies the rate by `factor` whenever validation loss has not improved for `patience` epochs.
 
-    Decided once per epoch by the run's own numbers: `state = init()` at the start, `state = update(state, valid_loss)`
-    after each epoch, `state.factor` is the multiplier. An improvement is valid_loss < best - min_delta, which NaN never is.
-    After a reduction, `cooldown` epochs pass before bad epochs count again. The multiplier never goes below `floor`.
+    Decided by the run's own numbers: `state = init()` at the start, `state = update(state, valid_loss)` after each
+    epoch (or each evaluation, which it then counts), `state.factor` is the multiplier. An improvement is
+    valid_loss < best - min_delta, which NaN never is. After a reduction, `cooldown` epochs pass before bad epochs
+    count again. The multiplier never goes below `floor`. Patience counts as in early stopping.
 
-    Formula: factor ** (number of reductions), reduce when #(epochs since the best) > patience
-    Reference: He et al., Deep Residual Learning for Image Recognition, 2015 (rule: PyTorch's ReduceLROnPlateau)
+    Formula: factor ** (number of reductions); reduce when `patience` epochs in a row have brought no improvement
+    Reference: He et al., Deep Residual Learning for Image Recognition, 2015
     """
 
     factor: float = 0.1
@@ -213,7 +214,7 @@ class ReduceOnPlateau(Schedule):
         improved = valid_loss < state.best - self.min_delta  # False for NaN
         cooling = jnp.maximum(state.cooling - 1, 0)
         bad = jnp.where(improved | (state.cooling > 0), 0, state.bad + 1)
-        reduce = _float(bad) > self.patience
+        reduce = (bad > 0) & (_float(bad) >= self.patience)
         return Plateau(
             factor=jnp.where(reduce, jnp.maximum(state.factor * self.factor, self.floor), state.factor),
             best=jnp.where(improved, valid_loss, state.best),
@@ -224,7 +225,9 @@ class ReduceOnPlateau(Schedule):
     def check(self) -> None:
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"`factor` (={self.factor}) of schedule reduce_on_plateau must be in (0, 1)")
-        for name in ("patience", "min_delta", "cooldown"):
+        if not self.patience >= 1.0:
+            raise ValueError(f"`patience` (={self.patience}) of schedule reduce_on_plateau must be 1 epoch or more")
+        for name in ("min_delta", "cooldown"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) of schedule reduce_on_plateau must be 0 or more")
         if not 0.0 <= self.floor <= 1.0:

@@ -1,0 +1,237 @@
+"""Learning rules: where a step gets its direction from.
+
+A rule is a frozen description called as `rule(problem, params, key) -> ((loss, aux), direction)`. The direction has the
+structure of `params` and is what the optimizer gets in place of a gradient: it goes downhill as θ ← θ - η·direction.
+Rules keep no state. Below, B is the batch, K the outputs, z [B, K] the outputs before the output unit, y the targets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Params = Any
+Result = tuple[tuple[jax.Array, Any], Params]
+
+
+class Problem(NamedTuple):
+    """What a rule may look at in one step; the randomness of the step (dropout) is already bound into the functions.
+
+    `loss`: params -> (scalar, aux), always given. `outputs`: params -> z [B, K], and `targets`: int labels [B] or
+    numbers [B, K], given where the rule's `needs_outputs` is True. `progress`: fraction of the run done, in [0, 1].
+    """
+
+    loss: Callable[[Params], tuple[jax.Array, Any]]
+    outputs: Callable[[Params], jax.Array] | None = None
+    targets: jax.Array | None = None
+    progress: jax.Array | float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What all rules share."""
+
+    needs_outputs: ClassVar[bool] = False
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        """((loss, aux) at `params`, direction); `key` is the step's own, used by rules that draw."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raises ValueError with one line if a field is out of range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient(Rule):
+    """Backpropagation: the exact gradient of the loss.
+
+    Formula: direction = ∂loss/∂θ
+    Reference: Rumelhart, Hinton and Williams, Learning Representations by Back-propagating Errors, 1986
+    """
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        del key
+        return jax.value_and_grad(problem.loss, has_aux=True)(params)
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptronRule(Rule):
+    """Rosenblatt's rule: each threshold unit moves by its error, only where it errs. Meant for a net of one layer.
+
+    Formula: direction = mean over B of xᵀ·(step(z) - y), step(z) = 1 if z >= 0 else 0, y in {0, 1} (labels: one-hot)
+    Reference: Rosenblatt, The Perceptron: A Probabilistic Model, 1958
+    """
+
+    needs_outputs: ClassVar[bool] = True
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        del key
+        return _from_error(problem, params, lambda z, y: (z >= 0).astype(z.dtype) - y)
+
+
+# Output units of the delta rule: name -> (unit φ, derivative φ'(z) in terms of a = φ(z)).
+UNITS: dict[str, tuple[Callable[[jax.Array], jax.Array], Callable[[jax.Array], jax.Array]]] = {
+    "linear": (lambda z: z, jnp.ones_like),
+    "sigmoid": (jax.nn.sigmoid, lambda a: a * (1.0 - a)),
+    "tanh": (jnp.tanh, lambda a: 1.0 - a * a),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DeltaRule(Rule):
+    """Widrow and Hoff's rule for Adaline, and its form for one nonlinear unit. Meant for a net of one layer.
+
+    It descends E = ½·Σₖ(φ(z) - y)², averaged over the batch; without the ½ a factor 2 would stand in front.
+
+    Formula: direction = mean over B of xᵀ·(φ(z) - y)·φ'(z); φ linear (Adaline), sigmoid or tanh
+    Reference: Widrow and Hoff, Adaptive Switching Circuits, 1960
+    """
+
+    unit: str = "linear"
+    needs_outputs: ClassVar[bool] = True
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        del key
+        unit, derivative = UNITS[self.unit]
+
+        def error(z: jax.Array, y: jax.Array) -> jax.Array:
+            a = unit(z)
+            return (a - y) * derivative(a)
+
+        return _from_error(problem, params, error)
+
+    def check(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"`unit` (={self.unit!r}) of delta_rule must be one of {', '.join(UNITS)}")
+
+
+def _from_error(problem: Problem, params: Params, error: Callable[[jax.Array, jax.Array], jax.Array]) -> Result:
+    """Direction that pulls `error(z, y)` / B at the outputs back to the parameters."""
+    if problem.outputs is None or problem.targets is None:
+        raise ValueError("this rule got a problem without `outputs` and `targets`: it needs both")
+    z, pull = jax.vjp(problem.outputs, params)
+    (direction,) = pull(error(z, _targets(z, problem.targets)) / z.shape[0])
+    return problem.loss(params), direction
+
+
+def _targets(z: jax.Array, targets: jax.Array) -> jax.Array:
+    """Targets as numbers of the shape of z [B, K]: labels become one-hot, or 0 and 1 for one output."""
+    if targets.shape == z.shape:
+        return targets.astype(z.dtype)
+    if z.ndim == 2 and targets.shape == z.shape[:1]:
+        if z.shape[1] == 1:
+            return targets.astype(z.dtype)[:, None]
+        if jnp.issubdtype(targets.dtype, jnp.integer):
+            return jax.nn.one_hot(targets, z.shape[1], dtype=z.dtype)
+    raise ValueError(
+        f"targets of shape {targets.shape} do not fit outputs of shape {z.shape}: give labels [B] or [B, K]"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evolution(Rule):
+    """OpenAI's evolution strategy: a search gradient from `pairs` antithetic perturbations, without backpropagation.
+
+    With `shaped`, the 2·pairs losses are replaced by their centred ranks in [-½, ½] and the 1/σ is left out, as in the
+    authors' code: the direction then has no scale, and outliers (NaN ranks last) no weight.
+
+    Formula: direction = 1/(2·n·σ)·Σᵢ (L(θ + σ·εᵢ) - L(θ - σ·εᵢ))·εᵢ, εᵢ ~ N(0, I), i = 1 … n = pairs
+    Reference: Salimans et al., Evolution Strategies as a Scalable Alternative to Reinforcement Learning, 2017
+    """
+
+    pairs: int = 32
+    sigma: float = 0.05
+    shaped: bool = True
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        noise = _population(key, params, self.pairs)  # leaves [pairs, …]
+
+        def loss_at(scale: jax.Array | float, one: Params) -> jax.Array:
+            return problem.loss(_perturbed(params, one, scale))[0]
+
+        up = jax.vmap(lambda one: loss_at(self.sigma, one))(noise)  # [pairs]
+        down = jax.vmap(lambda one: loss_at(-self.sigma, one))(noise)
+        if self.shaped:
+            ranks = centred_ranks(jnp.concatenate([up, down]))
+            weights = (ranks[: self.pairs] - ranks[self.pairs :]) / (2 * self.pairs)
+        else:
+            weights = (up - down) / (2 * self.pairs * self.sigma)
+        return problem.loss(params), _weighted_sum(weights, noise)
+
+    def check(self) -> None:
+        if self.pairs < 1:
+            raise ValueError(f"`pairs` (={self.pairs}) of evolution must be 1 or more")
+        if not self.sigma > 0.0:
+            raise ValueError(f"`sigma` (={self.sigma}) of evolution must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class MuLambda(Rule):
+    """(μ/μ, λ) evolution strategy: λ children around the mean, the mean of the μ best is the next (rate 1 with sgd).
+
+    The strategy keeps no parents and no step size of its own: σ falls from `sigma` to `sigma·final` with the run's
+    progress, a deterministic schedule in place of self-adaptation. A rate below 1 moves the mean part of the way.
+
+    Formula: direction = -σ/μ·Σ over the μ best of εᵢ, children θ + σ·εᵢ, i = 1 … λ, σ = sigma·final^progress
+    Reference: Rechenberg, Evolutionsstrategie, 1973; Beyer and Schwefel, Evolution Strategies: An Introduction, 2002
+    """
+
+    parents: int = 8
+    children: int = 32
+    sigma: float = 0.05
+    final: float = 0.1
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        noise = _population(key, params, self.children)  # leaves [children, …]
+        sigma = self.sigma * jnp.asarray(self.final, jnp.float32) ** problem.progress
+        losses = jax.vmap(lambda one: problem.loss(_perturbed(params, one, sigma))[0])(noise)  # [children]
+        best = _ranks(losses) < self.parents
+        weights = jnp.where(best, -sigma / self.parents, 0.0)
+        return problem.loss(params), _weighted_sum(weights, noise)
+
+    def check(self) -> None:
+        if not 1 <= self.parents < self.children:
+            raise ValueError(f"`parents` (={self.parents}) of mu_lambda must be 1 or more and below {self.children=}")
+        if not self.sigma > 0.0 or not 0.0 < self.final <= 1.0:
+            raise ValueError(f"mu_lambda needs `sigma` (={self.sigma}) above 0 and `final` (={self.final}) in (0, 1]")
+
+
+def centred_ranks(losses: jax.Array) -> jax.Array:
+    """Ranks of losses [n] scaled to [-½, ½], the lowest at -½; NaN ranks as the highest."""
+    return _ranks(losses).astype(jnp.float32) / max(losses.shape[0] - 1, 1) - 0.5
+
+
+def _ranks(losses: jax.Array) -> jax.Array:
+    return jnp.argsort(jnp.argsort(losses))
+
+
+def _population(key: jax.Array, params: Params, size: int) -> Params:
+    """Standard normal draws with the leaves of params, stacked [size, …]."""
+
+    def draw(key: jax.Array, leaf: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (size, *leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, optax.tree.split_key_like(key, params), params)
+
+
+def _perturbed(params: Params, noise: Params, scale: jax.Array | float) -> Params:
+    return jax.tree.map(lambda p, e: p + jnp.asarray(scale, p.dtype) * e, params, noise)
+
+
+def _weighted_sum(weights: jax.Array, noise: Params) -> Params:
+    return jax.tree.map(lambda e: jnp.tensordot(weights.astype(e.dtype), e, axes=1), noise)
+
+
+RULES: dict[str, Rule] = {
+    "gradient": Gradient(),
+    "perceptron_rule": PerceptronRule(),
+    "delta_rule": DeltaRule(),
+    "delta_rule_sigmoid": DeltaRule(unit="sigmoid"),
+    "evolution": Evolution(),
+    "mu_lambda": MuLambda(),
+}
