@@ -1,0 +1,163 @@
+"""Losses of classification: logits in, one number per example out.
+
+`predictions` are raw outputs of the net (logits z), never probabilities. `targets` are integer labels [...], one-hot
+rows or distributions [..., K]. Sequences work too: logits [B, T, K] with labels [B, T] give losses [B, T].
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from losses import shapes
+
+Array = jax.Array
+
+
+def one_hot(targets: Array, classes: int, dtype: jnp.dtype | type = jnp.float32) -> Array:
+    """Integer labels [...] as rows of an identity matrix [..., K].
+
+    Formula: y_k = 1[k = label]
+    Reference: introductory; coded as 1, 2, 3 instead, classes would have an order that they do not have.
+    """
+    return jax.nn.one_hot(targets, classes, dtype=dtype)
+
+
+def smooth(targets: Array, alpha: float | Array) -> Array:
+    """Label smoothing of one-hot rows or distributions [..., K]; alpha may be traced.
+
+    Formula: y' = (1 - α) y + α / K
+    Reference: Szegedy et al., 2016
+    """
+    return optax.smooth_labels(targets, jnp.asarray(alpha, targets.dtype))
+
+
+def smooth_binary(targets: Array, alpha: float | Array) -> Array:
+    """Label smoothing of targets in {0, 1}, the two-class case of `smooth`; alpha may be traced.
+
+    Formula: y' = (1 - α) y + α / 2
+    Reference: Szegedy et al., 2016
+    """
+    targets = targets if jnp.issubdtype(targets.dtype, jnp.floating) else targets.astype(jnp.float32)
+    alpha = jnp.asarray(alpha, targets.dtype)
+    return (1 - alpha) * targets + alpha / 2
+
+
+def zero_one(predictions: Array, targets: Array) -> Array:
+    """1 for a wrong label and 0 for the right one; its gradient is zero everywhere, so it only measures.
+
+    Formula: L = 1[argmax_k z_k ≠ y]; with one output unit L = 1[1[z > 0] ≠ y]
+    Reference: introductory; a loss counts errors, though it is sometimes printed as 1[argmax = y], the accuracy.
+    """
+    predicted, true = shapes.labels("zero_one", predictions, targets)
+    return (predicted != true).astype(predictions.dtype)
+
+
+def binary_cross_entropy(predictions: Array, targets: Array) -> Array:
+    """Cross-entropy of one logit per example, [...] or [..., 1], with targets in [0, 1].
+
+    Formula: L = -y log σ(z) - (1 - y) log(1 - σ(z));  ∂L/∂z = σ(z) - y
+    Reference: Cox, 1958 (logistic regression); printed without its minus sign in places.
+    """
+    if not shapes.is_single(predictions, targets):
+        rule = "it takes one logit per example; use sigmoid_cross_entropy or softmax_cross_entropy"
+        raise shapes.mismatch("binary_cross_entropy", predictions, targets, rule)
+    predictions, targets = shapes.aligned("binary_cross_entropy", predictions, targets)
+    losses = optax.sigmoid_binary_cross_entropy(predictions, targets)
+    return losses[..., 0] if losses.ndim > 1 else losses
+
+
+def sigmoid_cross_entropy(predictions: Array, targets: Array) -> Array:
+    """Cross-entropy of K labels that do not exclude each other, summed over them: [B, ...] -> [B].
+
+    Formula: L = Σ_k -y_k log σ(z_k) - (1 - y_k) log(1 - σ(z_k));  ∂L/∂z_k = σ(z_k) - y_k
+    Reference: Bishop, 1995, chapter 6 (independent attributes)
+    """
+    if shapes.is_integer(targets) and targets.ndim < predictions.ndim and predictions.shape[-1] > 1:
+        rule = "it takes one target in [0, 1] per output; use softmax_cross_entropy for labels"
+        raise shapes.mismatch("sigmoid_cross_entropy", predictions, targets, rule)
+    predictions, targets = shapes.aligned("sigmoid_cross_entropy", predictions, targets)
+    return shapes.total(optax.sigmoid_binary_cross_entropy(predictions, targets))
+
+
+def softmax_cross_entropy(predictions: Array, targets: Array) -> Array:
+    """Cross-entropy of logits [..., K] with integer labels [...], one-hot rows or distributions [..., K].
+
+    Formula: L = -Σ_k y_k log softmax(z)_k = log Σ_k e^(z_k) - z_y;  ∂L/∂z = softmax(z) - y
+    Reference: Bridle, 1990
+    """
+    if predictions.ndim == 0 or predictions.shape[-1] < 2:
+        rule = "softmax of one output is always 1; use binary_cross_entropy"
+        raise shapes.mismatch("softmax_cross_entropy", predictions, targets, rule)
+    if shapes.is_integer(targets) and targets.shape == predictions.shape[:-1]:
+        return optax.softmax_cross_entropy_with_integer_labels(predictions, targets)
+    predictions, targets = shapes.aligned("softmax_cross_entropy", predictions, targets)
+    return optax.softmax_cross_entropy(predictions, targets)
+
+
+def negative_log_likelihood(predictions: Array, targets: Array) -> Array:
+    """Log-loss of hard labels: softmax of K logits, or Bernoulli of one.
+
+    Formula: L = -log p(y | x), p = softmax(z), or p(1 | x) = σ(z) with one output unit
+    Reference: Fisher, 1922 (maximum likelihood)
+    """
+    if shapes.is_single(predictions, targets):
+        return binary_cross_entropy(predictions, targets)
+    return softmax_cross_entropy(predictions, targets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hinge:
+    """Multiclass hinge on scores [..., K] with integer labels or one-hot rows; margin 1 by default.
+
+    Formula: L = Σ_{j≠y} max(0, f_j - f_y + margin)
+    Reference: Weston and Watkins, 1999
+    """
+
+    margin: float = 1.0
+
+    def check(self) -> None:
+        if not self.margin > 0:
+            raise ValueError(f"hinge: margin={self.margin} must be above 0; 1.0 is usual")
+
+    def __call__(self, predictions: Array, targets: Array) -> Array:
+        if predictions.ndim == 0 or predictions.shape[-1] < 2:
+            raise shapes.mismatch("hinge", predictions, targets, "it compares scores of two or more classes")
+        predictions, targets = shapes.aligned("hinge", predictions, targets)
+        of_target = jnp.sum(predictions * targets, axis=-1, keepdims=True)  # [..., 1]
+        excess = jax.nn.relu(predictions - of_target + jnp.asarray(self.margin, predictions.dtype))
+        return jnp.sum(excess * (1 - targets), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Focal:
+    """Cross-entropy that fades for examples already right; gamma 2 by default, 0 is cross-entropy.
+
+    Softmax for logits [..., K], sigmoid for one output unit.
+
+    Formula: L = -Σ_k y_k (1 - p_k)^γ log p_k
+    Reference: Lin et al., 2017
+    """
+
+    gamma: float = 2.0
+
+    def check(self) -> None:
+        if not self.gamma >= 0:
+            raise ValueError(f"focal: gamma={self.gamma} must be 0 or more; 2.0 is usual")
+
+    def __call__(self, predictions: Array, targets: Array) -> Array:
+        single = shapes.is_single(predictions, targets)
+        predictions, targets = shapes.aligned("focal", predictions, targets)
+        if single:
+            # Two classes with logits (z, 0): one formula serves both.
+            predictions = predictions if predictions.ndim > 1 else predictions[..., None]
+            targets = targets.reshape(predictions.shape)
+            predictions = jnp.concatenate([predictions, jnp.zeros_like(predictions)], axis=-1)
+            targets = jnp.concatenate([targets, 1 - targets], axis=-1)
+        log_p = jax.nn.log_softmax(predictions, axis=-1)
+        rest = -jnp.expm1(log_p)  # 1 - p without cancellation
+        positive = rest > 0
+        # Where p rounds to 1 the term vanishes; the inner `where` keeps 0^(γ-1) out of the gradient.
+        faded = jnp.where(positive, jnp.where(positive, rest, 1) ** jnp.asarray(self.gamma, rest.dtype), 0)
+        return -jnp.sum(targets * faded * log_p, axis=-1)

@@ -1,0 +1,143 @@
+"""What is measured and not minimized: per-example metrics (the caller takes the mean), and metrics of a whole set.
+
+Predictions are what the loss sees (logits for a loss from logits, otherwise behind the output unit).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from losses import shapes
+from losses.distribution import entropy_from_logits
+from losses.regression import absolute_error, mean_absolute_error, mean_squared_error, squared_error
+
+Array = jax.Array
+
+
+def accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
+    """1 where the predicted label is right: argmax of [..., K], or prediction > threshold with one output unit.
+
+    The threshold is 0 for a logit and 0.5 behind a sigmoid (`Kind.threshold`).
+
+    Formula: 1[argmax_k z_k = y]
+    Reference: introductory
+    """
+    predicted, true = shapes.labels("accuracy", predictions, targets, threshold)
+    return (predicted == true).astype(predictions.dtype)
+
+
+def top_k(predictions: Array, targets: Array, *, k: int = 5) -> Array:
+    """1 where the true label is among the k highest scores; ties count against the prediction.
+
+    Formula: 1[#{j ≠ y: z_j ≥ z_y} < k]
+    Reference: Russakovsky et al., 2015
+    """
+    if not 1 <= k <= predictions.shape[-1]:
+        raise ValueError(f"top_k: k={k} must lie between 1 and the {predictions.shape[-1]} classes: choose a smaller k")
+    _, true = shapes.labels("top_k", predictions, targets)
+    of_target = jnp.take_along_axis(predictions, true[..., None], axis=-1)
+    rivals = jnp.sum(predictions >= of_target, axis=-1) - 1  # the label itself is always counted once
+    return (rivals < k).astype(predictions.dtype)
+
+
+def label_accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
+    """Share of an example's K non-exclusive labels that are right: [B, K] -> [B] (1 minus the Hamming loss).
+
+    Formula: 1/K Σ_k 1[1[z_k > threshold] = y_k]
+    Reference: Tsoumakas and Katakis, 2007
+    """
+    predictions, targets = shapes.aligned("label_accuracy", predictions, targets)
+    return shapes.average(((predictions > threshold) == (targets > 0.5)).astype(predictions.dtype))
+
+
+def exact_match(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
+    """1 where all of an example's non-exclusive labels are right: [B, K] -> [B].
+
+    Formula: Π_k 1[1[z_k > threshold] = y_k]
+    Reference: Tsoumakas and Katakis, 2007
+    """
+    return (label_accuracy(predictions, targets, threshold=threshold) == 1).astype(predictions.dtype)
+
+
+def predictive_entropy(predictions: Array, targets: Array) -> Array:  # noqa: ARG001
+    """Entropy of softmax(logits) in nats; the targets are not used.
+
+    Formula: -Σ_k p_k log p_k
+    Reference: Shannon, 1948
+    """
+    return entropy_from_logits(predictions)
+
+
+def auroc(scores: Array, labels: Array) -> Array:
+    """Area under the ROC curve of scores [N] for labels [N] in {0, 1}; ties count half.
+
+    NaN where only one class is present.
+
+    Formula: P(s⁺ > s⁻) + ½ P(s⁺ = s⁻) = (Σ ranks⁺ - n⁺(n⁺ + 1)/2) / (n⁺ n⁻)
+    Reference: Hanley and McNeil, 1982
+    """
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ValueError(f"auroc: scores {scores.shape} and labels {labels.shape} must both be [N]: flatten them")
+    wide = jnp.promote_types(scores.dtype, jnp.float32)
+    order = jnp.sort(scores)
+    below = jnp.searchsorted(order, scores, side="left")
+    up_to = jnp.searchsorted(order, scores, side="right")
+    ranks = (below + up_to + 1).astype(wide) / 2  # middle rank of a group of ties
+    positive = (labels > 0).astype(wide)
+    positives = jnp.sum(positive)
+    negatives = labels.size - positives
+    # The mean rank first: a sum of 10⁵ ranks would not fit float32's 24 bits.
+    mean_rank = jnp.sum(ranks * (positive / jnp.maximum(positives, 1)))
+    area = (mean_rank - (positives + 1) / 2) / jnp.maximum(negatives, 1)
+    return jnp.where((positives > 0) & (negatives > 0), area, jnp.nan)
+
+
+def perplexity(nats: Array) -> Array:
+    """Number of equally likely outcomes with the same mean cross-entropy; from losses [...] in nats.
+
+    Formula: e^(mean L)
+    Reference: Jelinek et al., 1977
+    """
+    return jnp.exp(jnp.mean(nats))
+
+
+def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
+    """RMSE over a whole set: the root of the mean of squares, over examples and outputs.
+
+    Formula: √(1/N Σ (ŷ - y)²)
+    Reference: Gauss, 1809
+    """
+    return jnp.sqrt(jnp.mean(mean_squared_error(predictions, targets)))
+
+
+def r_squared(predictions: Array, targets: Array) -> Array:
+    """Share of the targets' variance that is explained, over a whole set [N, ...]; 0 for predicting the mean.
+
+    Formula: 1 - Σ (y - ŷ)² / Σ (y - ȳ)²
+    Reference: Wright, 1921
+    """
+    predictions, targets = shapes.aligned("r_squared", predictions, targets)
+    spread = jnp.sum((targets - jnp.mean(targets, axis=0, keepdims=True)) ** 2)
+    return 1 - jnp.sum((targets - predictions) ** 2) / spread
+
+
+METRICS: dict[str, Callable[..., Array]] = {
+    "accuracy": accuracy,
+    "top_k": top_k,
+    "label_accuracy": label_accuracy,
+    "exact_match": exact_match,
+    "squared_error": squared_error,
+    "mean_squared_error": mean_squared_error,
+    "absolute_error": absolute_error,
+    "mean_absolute_error": mean_absolute_error,
+    "predictive_entropy": predictive_entropy,
+}
+
+# Metrics of a whole set: a mean of per-batch values would be another number.
+SET_METRICS: dict[str, Callable[..., Array]] = {
+    "auroc": auroc,
+    "perplexity": perplexity,
+    "root_mean_squared_error": root_mean_squared_error,
+    "r_squared": r_squared,
+}

@@ -1,0 +1,168 @@
+"""Every loss by name, and which targets and output units it goes with."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from losses.classification import (
+    Focal,
+    Hinge,
+    binary_cross_entropy,
+    negative_log_likelihood,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    zero_one,
+)
+from losses.distribution import kl_from_logits
+from losses.outputs import OUTPUT_UNITS
+from losses.regression import (
+    Huber,
+    Lp,
+    absolute_error,
+    half_mean_squared_error,
+    half_squared_error,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+    root_mean_squared_error,
+    squared_error,
+)
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+LOSSES: dict[str, Loss] = {
+    "zero_one": zero_one,
+    "binary_cross_entropy": binary_cross_entropy,
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_cross_entropy": sigmoid_cross_entropy,
+    "negative_log_likelihood": negative_log_likelihood,
+    "hinge": Hinge(),
+    "focal": Focal(),
+    "kl_divergence": kl_from_logits,
+    "squared_error": squared_error,
+    "half_squared_error": half_squared_error,
+    "half_mean_squared_error": half_mean_squared_error,
+    "mean_squared_error": mean_squared_error,
+    "root_mean_squared_error": root_mean_squared_error,
+    "absolute_error": absolute_error,
+    "mean_absolute_error": mean_absolute_error,
+    "lp": Lp(),
+    "huber": Huber(),
+    "log_cosh": log_cosh,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a loss needs.
+
+    Attributes:
+      targets: kinds of targets it accepts: "classes" (integer labels or one-hot), "binary" ({0, 1}, one output),
+        "multilabel" ({0, 1} per output), "real", "distribution" (rows that sum to 1).
+      units: output units (names in OUTPUT_UNITS) that may stand behind the net; the first is the canonical one.
+      from_logits: the loss takes the raw output, and the unit is applied for prediction only.
+      smoothable: label smoothing makes sense.
+      trainable: its gradient is not zero everywhere.
+      reduction: "mean" over examples, or "sum" where the formula is a sum over them.
+    """
+
+    targets: tuple[str, ...]
+    units: tuple[str, ...]
+    from_logits: bool = False
+    smoothable: bool = False
+    trainable: bool = True
+    reduction: str = "mean"
+
+    @property
+    def threshold(self) -> float:
+        """The value of one output, as the loss sees it, above which a {0, 1} label is predicted as 1."""
+        return 0.0 if self.from_logits else 0.5
+
+
+_BEHIND = tuple(OUTPUT_UNITS)  # any unit: the error is taken behind it
+_ANY_TARGETS = ("real", "classes", "binary", "multilabel", "distribution")
+_REGRESSION = Kind(targets=_ANY_TARGETS, units=_BEHIND)
+
+LOSS_KINDS: dict[str, Kind] = {
+    "zero_one": Kind(
+        ("classes", "binary"), ("identity", "softmax", "sigmoid", "step"), from_logits=True, trainable=False
+    ),
+    "binary_cross_entropy": Kind(("binary",), ("sigmoid", "identity"), from_logits=True, smoothable=True),
+    "softmax_cross_entropy": Kind(
+        ("classes", "distribution"), ("softmax", "identity"), from_logits=True, smoothable=True
+    ),
+    "sigmoid_cross_entropy": Kind(("multilabel", "binary"), ("sigmoid", "identity"), from_logits=True, smoothable=True),
+    "negative_log_likelihood": Kind(
+        ("classes", "binary"), ("softmax", "sigmoid", "identity"), from_logits=True, smoothable=True
+    ),
+    "hinge": Kind(("classes",), ("identity",), from_logits=True),
+    "focal": Kind(("classes", "binary"), ("softmax", "sigmoid", "identity"), from_logits=True, smoothable=True),
+    "kl_divergence": Kind(("distribution", "classes"), ("softmax", "identity"), from_logits=True, smoothable=True),
+    "squared_error": _REGRESSION,
+    "half_squared_error": dataclasses.replace(_REGRESSION, reduction="sum"),
+    "half_mean_squared_error": _REGRESSION,
+    "mean_squared_error": _REGRESSION,
+    "root_mean_squared_error": _REGRESSION,
+    "absolute_error": _REGRESSION,
+    "mean_absolute_error": _REGRESSION,
+    "lp": _REGRESSION,
+    "huber": _REGRESSION,
+    "log_cosh": _REGRESSION,
+}
+
+
+def name_of(loss: str | Any) -> str | None:
+    """The table name of a loss given by name, function or description; None for a loss of the user's own.
+
+    Raises ValueError for an unknown name.
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise ValueError(f"loss {loss!r} is unknown: choose one of {', '.join(LOSSES)}")
+        return loss
+    for name, entry in LOSSES.items():
+        if loss is entry or (dataclasses.is_dataclass(entry) and type(loss) is type(entry)):
+            return name
+    return None
+
+
+def kind_of(loss: str | Any) -> Kind | None:
+    """What a loss needs; None for a loss of the user's own, of which nothing is known."""
+    name = name_of(loss)
+    return None if name is None else LOSS_KINDS[name]
+
+
+def fits(output: str, loss: str | Any) -> str | None:
+    """None if the output unit goes with the loss, otherwise the reason in one line."""
+    if output not in OUTPUT_UNITS:
+        return f"output={output!r} is unknown: choose one of {', '.join(OUTPUT_UNITS)}"
+    kind = kind_of(loss)
+    if kind is None or output in kind.units:
+        return None
+    return (
+        f"output={output!r} does not fit loss={name_of(loss)!r}, which takes raw outputs: "
+        f"use output={kind.units[0]!r}, or a loss computed behind the unit such as 'squared_error'"
+    )
+
+
+def fits_targets(targets: str, loss: str | Any) -> str | None:
+    """None if the loss goes with this kind of targets, otherwise the reason in one line."""
+    kind = kind_of(loss)
+    if kind is None or targets in kind.targets:
+        return None
+    able = [name for name, other in LOSS_KINDS.items() if targets in other.targets and other.trainable]
+    return (
+        f"loss={name_of(loss)!r} needs targets of kind {' or '.join(kind.targets)}, but the data has {targets}: "
+        f"use one of {', '.join(able)}"
+    )
+
+
+def fits_smoothing(loss: str | Any) -> str | None:
+    """None if label smoothing goes with the loss, otherwise the reason in one line."""
+    kind = kind_of(loss)
+    if kind is None or kind.smoothable:
+        return None
+    able = ", ".join(name for name, other in LOSS_KINDS.items() if other.smoothable)
+    return f"label_smoothing does not fit loss={name_of(loss)!r}: it is for cross-entropies ({able}); set it to 0"

@@ -1,0 +1,138 @@
+"""Losses of regression: predictions and targets of equal shape [B, ...] in, one number per example [B] out.
+
+Integer labels become one-hot where predictions have a class axis, so that squared error can classify.
+Sums run over an example's outputs; the caller takes the mean (or the sum) over examples.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from losses import shapes
+
+Array = jax.Array
+
+
+def _errors(name: str, predictions: Array, targets: Array) -> Array:
+    predictions, targets = shapes.aligned(name, predictions, targets)
+    return predictions - targets
+
+
+def squared_error(predictions: Array, targets: Array) -> Array:
+    """Squared Euclidean distance; ∂L/∂ŷ = 2 (ŷ - y), whose factor 2 the delta rule drops.
+
+    Formula: L = ‖ŷ - y‖²
+    Reference: Legendre, 1805
+    """
+    return shapes.total(optax.squared_error(_errors("squared_error", predictions, targets)))
+
+
+def half_squared_error(predictions: Array, targets: Array) -> Array:
+    """Half the squared distance, made for the sum over examples; ∂L/∂ŷ = ŷ - y.
+
+    Formula: L = ½ Σ (y - ŷ)²
+    Reference: Rumelhart, Hinton and Williams, 1986
+    """
+    return 0.5 * squared_error(predictions, targets)
+
+
+def half_mean_squared_error(predictions: Array, targets: Array) -> Array:
+    """Half the squared distance, made for the mean over n examples, which gives 1/(2n) Σ ‖y - a‖².
+
+    Formula: L = ½ ‖y - a‖², mean over examples
+    Reference: Nielsen, 2015
+    """
+    return 0.5 * squared_error(predictions, targets)
+
+
+def mean_squared_error(predictions: Array, targets: Array) -> Array:
+    """Mean over an example's m outputs of the squared error.
+
+    Formula: L = 1/m ‖ŷ - y‖²
+    Reference: Gauss, 1809
+    """
+    return shapes.average(optax.squared_error(_errors("mean_squared_error", predictions, targets)))
+
+
+def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
+    """Root over each example's m outputs; the gradient at a perfect example is 0.
+
+    The RMSE of a batch or a data set is the root of the mean of `mean_squared_error`, not the mean of these roots:
+    use `metrics.root_mean_squared_error` for that.
+
+    Formula: L = √(1/m Σ_i (ŷ_i - y_i)²)
+    Reference: Gauss, 1809
+    """
+    squares = mean_squared_error(predictions, targets)
+    positive = squares > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+
+
+def absolute_error(predictions: Array, targets: Array) -> Array:
+    """L1 distance; its mean over examples is the mean absolute error (MAE, MAD). The gradient at 0 is 0.
+
+    Formula: L = Σ_i |ŷ_i - y_i|
+    Reference: Laplace, 1799
+    """
+    return shapes.total(jnp.abs(_errors("absolute_error", predictions, targets)))
+
+
+def mean_absolute_error(predictions: Array, targets: Array) -> Array:
+    """Mean over an example's m outputs of the absolute error.
+
+    Formula: L = 1/m Σ_i |ŷ_i - y_i|
+    Reference: Laplace, 1799
+    """
+    return shapes.average(jnp.abs(_errors("mean_absolute_error", predictions, targets)))
+
+
+def log_cosh(predictions: Array, targets: Array) -> Array:
+    """Quadratic near 0, absolute far away, smooth everywhere; no overflow; ∂L/∂ŷ = tanh(ŷ - y).
+
+    Formula: L = Σ_i log cosh(ŷ_i - y_i)
+    Reference: Chen, Chen and Cohen, 2018
+    """
+    return shapes.total(optax.log_cosh(_errors("log_cosh", predictions, targets)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Lp:
+    """Sum of p-th powers (no root), p = 3 by default; the gradient at 0 is 0.
+
+    Formula: L = Σ_i |ŷ_i - y_i|^p
+    Reference: Gonin and Money, 1989
+    """
+
+    p: float = 3.0
+
+    def check(self) -> None:
+        if not self.p >= 1:
+            raise ValueError(f"lp: p={self.p} must be 1 or more, below it the loss is not convex; 1 is absolute_error")
+
+    def __call__(self, predictions: Array, targets: Array) -> Array:
+        distances = jnp.abs(_errors("lp", predictions, targets))
+        positive = distances > 0
+        # 0^(p-1) has no finite derivative for p below 2: keep 0 out of the power.
+        powers = jnp.where(positive, distances, 1) ** jnp.asarray(self.p, distances.dtype)
+        return shapes.total(jnp.where(positive, powers, 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Huber:
+    """Quadratic up to delta, absolute beyond it; delta 1 by default.
+
+    Formula: L = Σ_i ½ e_i² where |e_i| ≤ δ, δ (|e_i| - ½ δ) elsewhere, e = ŷ - y
+    Reference: Huber, 1964
+    """
+
+    delta: float = 1.0
+
+    def check(self) -> None:
+        if not self.delta > 0:
+            raise ValueError(f"huber: delta={self.delta} must be above 0; 1.0 is usual")
+
+    def __call__(self, predictions: Array, targets: Array) -> Array:
+        errors = _errors("huber", predictions, targets)
+        return shapes.total(optax.huber_loss(errors, delta=jnp.asarray(self.delta, errors.dtype)))

@@ -1,0 +1,72 @@
+"""What predictions and targets must look like before a loss or a metric may compare them."""
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def mismatch(name: str, predictions: Array, targets: Array, rule: str) -> ValueError:
+    """The one-line error for shapes that do not go together."""
+    return ValueError(f"{name}: predictions {predictions.shape} do not fit targets {targets.shape}: {rule}")
+
+
+def is_integer(targets: Array) -> bool:
+    """Whether targets are labels (integers or booleans); decided by dtype, never by value."""
+    return not jnp.issubdtype(targets.dtype, jnp.floating)
+
+
+def is_single(predictions: Array, targets: Array) -> bool:
+    """Whether each example has one output unit: predictions [...] or [..., 1] for targets [...]."""
+    if predictions.ndim == 0 or predictions.shape[-1:] == (1,):
+        return True
+    return predictions.shape == targets.shape and predictions.ndim == 1
+
+
+def aligned(name: str, predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Targets brought to the shape and dtype of the predictions.
+
+    Integer labels [...] become one-hot where predictions are [..., K]; targets [...] become [..., 1] where there is one
+    output unit. Nothing else is broadcast: [B, 1] against [B] would silently compare every pair of examples.
+
+    Raises ValueError, with both shapes, where they still differ.
+    """
+    predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
+    if not jnp.issubdtype(predictions.dtype, jnp.floating):
+        raise ValueError(f"{name}: predictions are {predictions.dtype}: they must be floating point")
+    if predictions.ndim == targets.ndim + 1 and predictions.shape[:-1] == targets.shape:
+        if predictions.shape[-1] == 1:
+            targets = targets[..., None]
+        elif is_integer(targets):
+            targets = jax.nn.one_hot(targets, predictions.shape[-1], dtype=predictions.dtype)
+    if predictions.shape != targets.shape:
+        raise mismatch(name, predictions, targets, "give equal shapes, or integer labels without the class axis")
+    return predictions, targets.astype(predictions.dtype)
+
+
+def labels(name: str, predictions: Array, targets: Array, threshold: float = 0.0) -> tuple[Array, Array]:
+    """Predicted and true labels, both int32 in the shape [...] of the examples.
+
+    With one output unit the label is 1[prediction > threshold], otherwise the argmax over the last axis.
+    """
+    predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
+    if is_single(predictions, targets):
+        predictions, targets = aligned(name, predictions, targets)
+        if predictions.ndim > 1:
+            predictions, targets = predictions[..., 0], targets[..., 0]
+        return (predictions > threshold).astype(jnp.int32), (targets > 0.5).astype(jnp.int32)
+    predicted = jnp.argmax(predictions, axis=-1).astype(jnp.int32)
+    if is_integer(targets) and targets.shape == predicted.shape:
+        return predicted, targets.astype(jnp.int32)
+    _, targets = aligned(name, predictions, targets)
+    return predicted, jnp.argmax(targets, axis=-1).astype(jnp.int32)
+
+
+def total(values: Array) -> Array:
+    """Sum over everything but the first axis: [B, ...] -> [B]."""
+    return jnp.sum(values, axis=tuple(range(1, values.ndim)))
+
+
+def average(values: Array) -> Array:
+    """Mean over everything but the first axis: [B, ...] -> [B]."""
+    return jnp.mean(values, axis=tuple(range(1, values.ndim)))
