@@ -44,6 +44,12 @@ def pieces_of(activation: Factory) -> int:
     return int(getattr(activation, "pieces", 1))
 
 
+def hidden_fields(net: Any) -> dict[str, Any]:
+    """What a net hands on to each of its hidden layers; a field that it does not have keeps the layer's default."""
+    names = ("activation", "kernel_init", "bias", "norm", "norm_position")
+    return {name: getattr(net, name) for name in names if hasattr(net, name)}
+
+
 def is_off(rate: Any) -> bool:
     """Whether a rate is the plain number 0 (a traced rate may turn out to be 0, but its layer stays in the program)."""
     return isinstance(rate, (int, float)) and rate == 0

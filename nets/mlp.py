@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, kernel_default, rectifier
+from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.shapes import check_positive
 
@@ -42,16 +42,7 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         h = Dropout(self.input_dropout)(flatten(x), train=train)
         for layer, width in enumerate(self.widths):
-            h = HiddenDense(
-                width,
-                self.activation,
-                self.kernel_init,
-                self.bias,
-                self.norm,
-                self.norm_position,
-                self.dropout,
-                name=f"hidden_{layer}",
-            )(h, train=train)
+            h = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **hidden_fields(self))(h, train=train)
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -35,19 +35,22 @@ class GroupNorm(nn.Module):
     """Normalization over space and over groups of channels of each example (Wu and He 2018).
 
     Args:
-        groups: wanted number of groups; the largest divisor of the channels that is not above it is taken.
+        groups: wanted number of groups; taken is the largest divisor of the channels that is not above it and leaves
+            four channels or more to a group (a dense layer's group of one would be normalised to zero).
     """
 
     groups: int = 32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        groups = next(g for g in range(min(self.groups, x.shape[-1]), 0, -1) if x.shape[-1] % g == 0)
+        channels = x.shape[-1]
+        most = max(1, min(self.groups, channels // 4))
+        groups = next(g for g in range(most, 0, -1) if channels % g == 0)
         return nn.GroupNorm(num_groups=groups, epsilon=EPSILON, name="groups")(x)
 
 
 def group_norm(*, train: bool, name: str) -> nn.Module:
-    """`GroupNorm` of 32 groups, or of as many as divide the channels."""
+    """`GroupNorm` of 32 groups, or fewer where channels are few."""
     del train
     return GroupNorm(name=name)
 
