@@ -1,0 +1,87 @@
+"""Augmentation: pure functions of (key, batch), an independent draw for each example.
+
+Each is a frozen description whose numbers may be traced; `ranks` says how many dimensions one example may have.
+Whether a transformation preserves the label is the user's choice: a mirrored digit is not a digit.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from lanes.geometry import Affine, Crop, Mirror, Rotate, TimeShift, Translate
+from lanes.noise import (
+    Augmentation,
+    Brightness,
+    Contrast,
+    Cutout,
+    GaussianNoise,
+    MaskingNoise,
+    PCAJitter,
+    SaltAndPepper,
+)
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixup(Augmentation):
+    """Mixes each example and its target with those of a random partner of the batch.
+
+    Called with targets: `(key, x, y) -> (x, y)`. Integer labels must be one-hot before.
+
+    Formula: x' = λ x_i + (1 - λ) x_j, y' = λ y_i + (1 - λ) y_j, λ ~ Beta(α, α) per example
+    Reference: Zhang et al., 2018
+    """
+
+    alpha: float = 0.2
+    mixes_targets: ClassVar[bool] = True
+
+    def check(self) -> None:
+        if not self.alpha > 0:
+            raise ValueError(f"Mixup: alpha={self.alpha} must be above 0; 0.2 is usual")
+
+    def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:  # type: ignore[override]
+        self.must_accept(x)
+        if not jnp.issubdtype(y.dtype, jnp.floating):
+            raise ValueError(f"Mixup mixes targets, but got labels of {y.dtype} {y.shape}: make them one-hot first")
+        to_share, to_partner = jax.random.split(key)
+        share = jax.random.beta(to_share, self.alpha, self.alpha, (x.shape[0],))
+        partner = jax.random.permutation(to_partner, x.shape[0])
+
+        def mix(values: Array) -> Array:
+            weight = share.astype(values.dtype).reshape(-1, *(1,) * (values.ndim - 1))
+            return weight * values + (1 - weight) * values[partner]
+
+        return mix(x), mix(y)
+
+
+def apply(augmentations: Sequence[Any], key: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """A chain of augmentations, each with its own stream, on a batch x [B, ...] and its targets y [B, ...]."""
+    for i, augmentation in enumerate(augmentations):
+        stream = jax.random.fold_in(key, i)
+        if getattr(augmentation, "mixes_targets", False):
+            x, y = augmentation(stream, x, y)
+        else:
+            x = augmentation(stream, x)
+    return x, y
+
+
+AUGMENTATIONS: dict[str, Any] = {
+    "mirror": Mirror(),
+    "translate": Translate(),
+    "time_shift": TimeShift(),
+    "rotate": Rotate(),
+    "affine": Affine(),
+    "crop": Crop(),
+    "contrast": Contrast(),
+    "brightness": Brightness(),
+    "pca_jitter": PCAJitter(),
+    "gaussian_noise": GaussianNoise(),
+    "masking_noise": MaskingNoise(),
+    "salt_and_pepper": SaltAndPepper(),
+    "cutout": Cutout(),
+    "mixup": Mixup(),
+}

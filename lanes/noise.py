@@ -1,0 +1,211 @@
+"""Noise and changes of value, and what all augmentations share: a draw per example, ranks they accept, checks.
+
+An example may be a vector [F] (rank 1), a series [T, C] (2), an image [H, W, C] (3) or a volume [D, H, W, C] (4).
+"""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+RANK_NAMES = {1: "vectors [F]", 2: "series [T, C]", 3: "images [H, W, C]", 4: "volumes [D, H, W, C]"}
+
+
+def uniform(key: Array, shape: tuple[int, ...], amount: float | Array, dtype: Any = jnp.float32) -> Array:
+    """Uniform on ±amount."""
+    return jnp.asarray(amount, dtype) * jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What all share: a draw per example, the ranks they accept, and a check of their numbers."""
+
+    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    mixes_targets: ClassVar[bool] = False
+
+    def accepts(self, shape: tuple[int, ...]) -> str | None:
+        """None if one example of this shape can be augmented, otherwise the reason in one line."""
+        if len(shape) in self.ranks:
+            return None
+        wanted = " or ".join(RANK_NAMES[rank] for rank in self.ranks)
+        return f"{type(self).__name__} is for {wanted}, but an example has shape {tuple(shape)}: leave it out"
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for a number out of range."""
+
+    def example(self, key: Array, x: Array) -> Array:
+        """The augmentation of one example."""
+        raise NotImplementedError
+
+    def __call__(self, key: Array, x: Array) -> Array:
+        self.must_accept(x)
+        return jax.vmap(self.example)(jax.random.split(key, x.shape[0]), x)
+
+    def must_accept(self, x: Array) -> None:
+        reason = self.accepts(x.shape[1:])
+        if reason is None and not jnp.issubdtype(x.dtype, jnp.floating):
+            reason = f"{type(self).__name__} is for floating point features, but the batch is {x.dtype}: leave it out"
+        if reason is not None:
+            raise ValueError(reason)
+
+    def within(self, low: float, high: float, **values: float) -> None:
+        for field, value in values.items():
+            if not low <= value <= high:
+                raise ValueError(f"{type(self).__name__}: {field}={value} must lie between {low} and {high}")
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianNoise(Augmentation):
+    """Adds independent normal noise to every feature.
+
+    Formula: x' = x + σ n, n ~ N(0, 1)
+    Reference: Bishop, 1995
+    """
+
+    std: float = 0.1
+
+    def check(self) -> None:
+        self.within(0, math.inf, std=self.std)
+
+    def example(self, key: Array, x: Array) -> Array:
+        return x + jnp.asarray(self.std, x.dtype) * jax.random.normal(key, x.shape, x.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskingNoise(Augmentation):
+    """Sets features to zero, each with the given probability; the others keep their value (no rescaling).
+
+    Formula: x'_i = 0 with probability rate, x_i otherwise
+    Reference: Vincent et al., 2008
+    """
+
+    rate: float = 0.2
+
+    def check(self) -> None:
+        self.within(0, 1, rate=self.rate)
+
+    def example(self, key: Array, x: Array) -> Array:
+        return jnp.where(jax.random.uniform(key, x.shape) < self.rate, 0, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class SaltAndPepper(Augmentation):
+    """Sets features to the lowest or the highest value, a fair coin each, with the given probability.
+
+    Formula: x'_i = low or high with probability rate / 2 each, x_i otherwise
+    Reference: Vincent et al., 2010
+    """
+
+    rate: float = 0.1
+    low: float = 0.0
+    high: float = 1.0
+
+    def check(self) -> None:
+        self.within(0, 1, rate=self.rate)
+        if not self.low < self.high:
+            raise ValueError(f"SaltAndPepper: low={self.low} must be below high={self.high}: use the range of the data")
+
+    def example(self, key: Array, x: Array) -> Array:
+        draw = jax.random.uniform(key, x.shape)
+        low, high = jnp.asarray(self.low, x.dtype), jnp.asarray(self.high, x.dtype)
+        return jnp.where(draw < self.rate / 2, low, jnp.where(draw < self.rate, high, x))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutout(Augmentation):
+    """Sets a box at a random place to zero; its sides are a fraction of the example's, cut off at the border.
+
+    Formula: x'[p] = 0 where |p_i - c_i| < size · n_i / 2 on every axis i, c uniform over the example
+    Reference: DeVries and Taylor, 2017
+    """
+
+    size: float = 0.25
+    ranks: ClassVar[tuple[int, ...]] = (2, 3, 4)
+
+    def check(self) -> None:
+        self.within(0, 1, size=self.size)
+
+    def example(self, key: Array, x: Array) -> Array:
+        space = x.shape[:-1]
+        centre = jax.random.uniform(key, (len(space),))
+        inside = jnp.ones((1,) * x.ndim, bool)
+        for axis, n in enumerate(space):
+            place = (jnp.arange(n, dtype=jnp.float32) + 0.5) / n
+            near = jnp.abs(place - centre[axis]) < jnp.asarray(self.size, jnp.float32) / 2
+            inside = inside & near.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        return jnp.where(inside, 0, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast(Augmentation):
+    """Stretches or squeezes values around the example's mean per channel.
+
+    Formula: x' = m + c (x - m), c uniform on 1 ± amount
+    Reference: Howard, 2013
+    """
+
+    amount: float = 0.2
+    ranks: ClassVar[tuple[int, ...]] = (3, 4)
+
+    def check(self) -> None:
+        self.within(0, 1, amount=self.amount)
+
+    def example(self, key: Array, x: Array) -> Array:
+        mean = jnp.mean(x, axis=tuple(range(x.ndim - 1)), keepdims=True)
+        return mean + (1 + uniform(key, (), self.amount, x.dtype)) * (x - mean)
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness(Augmentation):
+    """Adds the same number to a whole example, in units of the data; nothing is clipped.
+
+    Formula: x' = x + b, b uniform on ±amount
+    Reference: Howard, 2013
+    """
+
+    amount: float = 0.2
+    ranks: ClassVar[tuple[int, ...]] = (3, 4)
+
+    def check(self) -> None:
+        self.within(0, math.inf, amount=self.amount)
+
+    def example(self, key: Array, x: Array) -> Array:
+        return x + uniform(key, (), self.amount, x.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class PCAJitter(Augmentation):
+    """Adds one colour offset per example, drawn along the principal axes of the batch's colours.
+
+    With C = P Λ Pᵀ the colours' covariance, P Λ α for α ~ N(0, σ²) has the distribution of σ C g for g ~ N(0, I), which
+    needs no eigenvectors (a decomposition inside a big compiled program is slow, and hung a CPU client once).
+
+    Formula: x' = x + P Λ α, α_i ~ N(0, σ²)
+    Reference: Krizhevsky, Sutskever and Hinton, 2012
+    """
+
+    std: float = 0.1
+    ranks: ClassVar[tuple[int, ...]] = (3, 4)
+
+    def accepts(self, shape: tuple[int, ...]) -> str | None:
+        if len(shape) in self.ranks and shape[-1] < 2:
+            return (
+                f"PCAJitter needs two or more colour channels, but an example has shape {tuple(shape)}: use Brightness"
+            )
+        return super().accepts(shape)
+
+    def check(self) -> None:
+        self.within(0, math.inf, std=self.std)
+
+    def __call__(self, key: Array, x: Array) -> Array:
+        self.must_accept(x)
+        colours = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
+        centred = colours - jnp.mean(colours, axis=0, keepdims=True)
+        covariance = jnp.einsum("nc,nd->cd", centred, centred, precision="highest") / colours.shape[0]
+        draws = jax.random.normal(key, (x.shape[0], x.shape[-1]))
+        offsets = jnp.asarray(self.std, jnp.float32) * jnp.einsum("cd,bd->bc", covariance, draws, precision="highest")
+        return x + offsets.reshape(x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]).astype(x.dtype)
