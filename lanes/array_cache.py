@@ -127,9 +127,11 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
             raise ValueError(f"{wrong[0]}.npy does not have its checksum")
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in expected}
     except FileNotFoundError as error:
-        return _set_aside(folder, f"{Path(error.filename).name} is missing")
+        _set_aside(folder, f"{Path(error.filename).name} is missing")
+        return None
     except (ValueError, KeyError, TypeError) as error:
-        return _set_aside(folder, str(error))
+        _set_aside(folder, str(error))
+        return None
     return arrays, manifest["notes"]
 
 

@@ -9,8 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.digits import Digits
+from lanes.errors import RequestError
 from lanes.generated import XOR, Spirals
+from lanes.record_files import find_prepared, prepared_names
 from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+from lanes.tfds_source import TFDS, not_prepared
 
 __all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]
 
@@ -28,6 +31,12 @@ DATASETS: dict[str, Description] = {
     "digits": Digits(),
     "spirals": Spirals(),
     "xor": XOR(),
+    "mnist": TFDS("mnist"),
+    "fashion_mnist": TFDS("fashion_mnist"),
+    "mnist1d": TFDS("mnist1d"),
+    "cifar10": TFDS("cifar10"),
+    "cifar10_jpeg": TFDS("cifar10_jpeg"),  # a lossy stand-in, not CIFAR-10: images encoded again as JPEG
+    "tiny_shakespeare": TFDS("tiny_shakespeare", valid="validation+test"),
 }
 
 SPLIT_SEED = 0  # of the cuts of the user's own arrays, which bring no seed
@@ -56,7 +65,7 @@ def load_dataset(
         ValueError: an unknown name, a set that is not prepared, arrays that do not fit together.
     """
     if isinstance(data, str):
-        data = _named(data)
+        data = named(data, data_dir)
     where = None if data_dir is None else os.fspath(data_dir)
     if isinstance(data, Description):
         loaded = _with_valid_fraction(data, valid_fraction).load(where)
@@ -75,12 +84,27 @@ def load_dataset(
     return dataclasses.replace(loaded, train=loaded.train.take(rows))
 
 
-def _named(name: str) -> Description:
+def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Description:
+    """The description that a name stands for: an entry of DATASETS, or any TFDS set that is prepared.
+
+    Raises:
+        RequestError: no such name (with the nearest one), or a TFDS set that is not prepared (with the command).
+    """
+    where = None if data_dir is None else os.fspath(data_dir)
     if name in DATASETS:
         return DATASETS[name]
-    nearest = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"data={name!r} is no data set{hint} Known: {', '.join(sorted(DATASETS))}")
+    if find_prepared(name, where) is not None:
+        return TFDS(name)
+    import tensorflow_datasets as tfds  # only now: it takes a second
+
+    builders = tfds.list_builders(with_community_datasets=False)
+    base = name.partition(":")[0].partition("/")[0]
+    if base in builders or base in DATASETS:
+        raise not_prepared(name, where)
+    known = {*DATASETS, *prepared_names(where)}
+    nearest = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(name, builders, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise RequestError(f"unknown data set {name!r}: {hint}valid: {', '.join(sorted(known))}, or a name of TFDS")
 
 
 def _with_valid_fraction(data: Description, fraction: float | None) -> Description:
@@ -110,7 +134,8 @@ def from_arrays(
         name: shown in results.
         valid_fraction, test_fraction: of N; 0 for none.
         seed: of the cuts.
-        task: one of lanes.splits.TASKS; None: "classes" for integers [N], "tokens" for integers of x's shape, else "real".
+        task: one of lanes.splits.TASKS; None: "classes" for integers [N], "tokens" for integers of x's
+            shape, else "real".
         standardize: see `lanes.splits.standardization`; None: "feature" for vectors, "global" for others.
 
     Raises:
@@ -150,7 +175,10 @@ def _from_splits(name: str, made: Mapping[str, Any], valid_fraction: float | Non
     wrong = set(made) - {"train", "valid", "test"}
     if wrong or "train" not in made:
         raise ValueError(f"data={name}: splits {sorted(made)}; must be train and, if wanted, valid and test")
-    splits = {key: part if isinstance(part, Split) else _typed(*part, None, name) for key, part in made.items()}
+    splits = {}
+    for key, part in made.items():
+        x, y = (part.x, part.y) if isinstance(part, Split) else part
+        splits[key] = _typed(x, y, None, name)
     task = _task(splits["train"])
     outputs = _outputs(list(splits.values()), task)
     train, valid = splits["train"], splits.get("valid")

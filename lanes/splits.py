@@ -126,7 +126,7 @@ def release(array: np.ndarray) -> None:
     """Gives a memory-mapped array's pages back to the system, so that a walk through it does not fill the memory."""
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base  # type: ignore[assignment]
+        base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
 

@@ -1,0 +1,194 @@
+"""From the records of a prepared TFDS set to arrays, straight to their place on disk."""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lanes.array_cache import Allocate
+from lanes.errors import RequestError
+from lanes.record_files import PreparedSet, first_line, quiet
+from lanes.splits import share, stratified_order
+from lanes.texts import next_tokens, padded_texts
+
+POSITIONS_SEED = 0x1D  # of the one permutation of `shuffled_positions`
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """What is read of a set.
+
+    Args:
+        source: the prepared set.
+        inputs, target: names of features; target None for text that is its own target.
+        parts: train, and valid and test where there are, with the split to read.
+        fraction: of train, cut off as valid.
+        seed: of that cut.
+    """
+
+    source: PreparedSet
+    inputs: str
+    target: str | None
+    parts: dict[str, str]
+    fraction: float
+    seed: int
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are text."""
+        return type(self.source.features[self.inputs]).__name__ == "Text"
+
+    def arrays(self, allocate: Allocate, shuffled_positions: bool) -> dict[str, Any]:
+        """Decodes images or numbers into the parts' arrays; returns the rest of a Dataset."""
+        if self.target is None:
+            raise RequestError(f"{self.source.info.name}: has no supervised keys; set inputs and target")
+        shape, dtype = self._inputs()
+        targets = {part: self._targets(split) for part, split in self.parts.items()}
+        task, outputs, classes = self._task(targets, shape)
+        positions = np.random.Generator(np.random.Philox(POSITIONS_SEED)).permutation(int(np.prod(shape[:-1])))
+        for part, split in self.parts.items():
+            rows = self._destinations(part, targets[part], shape, dtype, allocate)
+            for start, block in self._read(split, self._stacked_inputs(dtype)):
+                if shuffled_positions:
+                    block = block.reshape(len(block), len(positions), -1)[:, positions].reshape(block.shape)
+                for array, destination in rows:
+                    place = destination[start : start + len(block)]
+                    array[place[place >= 0]] = block[place >= 0]
+        names = list(dict.fromkeys([*self.parts, *(["valid"] if self.fraction else [])]))
+        return {"parts": names, "task": task, "outputs": outputs, "classes": classes, "vocabulary": ()}
+
+    def texts(self, allocate: Allocate, sequence: int) -> dict[str, Any]:
+        """Texts as tokens: their next characters as targets, or the set's own targets."""
+        texts = {
+            part: [text for _, block in self._read(split, self._text) for text in block]
+            for part, split in self.parts.items()
+        }
+        if self.target is None:
+            whole = {part: "".join(lines) for part, lines in texts.items()}
+            pairs, vocabulary = next_tokens(whole, sequence, self.fraction)
+            task, outputs, classes = "tokens", len(vocabulary), list(vocabulary)
+        else:
+            targets = {part: self._targets(split) for part, split in self.parts.items()}
+            task, outputs, classes = self._task(targets, (sequence,))
+            if self.fraction:
+                order, count = self._cut(targets["train"])
+                lines, y = texts["train"], targets["train"]
+                for part, rows in (("valid", order[:count]), ("train", order[count:])):
+                    texts[part], targets[part] = [lines[row] for row in rows], y[rows]
+            inputs, vocabulary = padded_texts(texts, sequence)
+            pairs = {part: (x, targets[part]) for part, x in inputs.items()}
+        for part, (x, y) in pairs.items():
+            allocate(f"{part}_x", x.shape, x.dtype)[...] = x
+            allocate(f"{part}_y", y.shape, y.dtype)[...] = y
+        return {"parts": list(pairs), "task": task, "outputs": outputs, "classes": classes, "vocabulary": vocabulary}
+
+    def _inputs(self) -> tuple[tuple[int, ...], Any]:
+        """Shape and type of the inputs' array."""
+        feature = self.source.features[self.inputs]
+        shape, dtype = feature.shape, getattr(feature, "np_dtype", None)
+        if not isinstance(shape, tuple) or None in shape or dtype is None or np.dtype(dtype).kind not in "buif":
+            raise RequestError(
+                f"{self.source.info.name}: feature {self.inputs!r} is {feature!r}; must be numbers of one fixed shape, "
+                f"or text: write a builder that makes it so"
+            )
+        kind = np.dtype(dtype)
+        if kind != np.uint8:
+            kind = np.dtype(np.float32 if kind.kind == "f" else np.int32)
+        return tuple(shape) or (1,), kind
+
+    def _targets(self, split: str) -> np.ndarray:
+        """The targets of a split in its order; the inputs are not decoded for this."""
+        feature = self.source.features[self.target]
+        kind = getattr(feature, "np_dtype", None)
+        if kind is None or not isinstance(feature.shape, tuple) or None in feature.shape:
+            raise RequestError(
+                f"{self.source.info.name}: target {self.target!r} is {feature!r}; must be a class, or numbers "
+                f"of one shape"
+            )
+        real = np.dtype(kind).kind == "f"
+        blocks = [block for _, block in self._read(split, self._stacked_targets(np.float32 if real else np.int32))]
+        if not blocks:
+            raise RequestError(f"{self.source.info.name}: split {split!r} is empty; must hold at least one record")
+        y = np.concatenate(blocks)
+        return y[:, None] if real and y.ndim == 1 else y
+
+    def _task(self, targets: dict[str, np.ndarray], shape: tuple[int, ...]) -> tuple[str, int, list[str]]:
+        """Task, number of outputs, and class names."""
+        y = targets["train"]
+        if y.dtype == np.float32:
+            return "real", y.shape[1], []
+        highest = 1 + max(int(y.max()) for y in targets.values())
+        if y.shape[1:] == shape:
+            return "tokens", highest, []
+        classes = list(getattr(self.source.features[self.target], "names", None) or [])
+        return "classes", getattr(self.source.features[self.target], "num_classes", None) or highest, classes
+
+    def _cut(self, y: np.ndarray) -> tuple[np.ndarray, int]:
+        return stratified_order(y, self.seed), share(len(y), self.fraction, "valid_fraction")
+
+    def _destinations(
+        self, part: str, y: np.ndarray, shape: tuple[int, ...], dtype: Any, allocate: Allocate
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Writes the targets; for each array to fill, the row of each record in it, or -1."""
+        groups = {part: np.arange(len(y))}
+        if part == "train" and self.fraction:
+            order, count = self._cut(y)
+            groups = {"train": order[count:], "valid": order[:count]}
+        filled = []
+        for name, rows in groups.items():
+            allocate(f"{name}_y", (len(rows), *y.shape[1:]), y.dtype)[...] = y[rows]
+            destination = np.full(len(y), -1)
+            destination[rows] = np.arange(len(rows))
+            filled.append((allocate(f"{name}_x", (len(rows), *shape), dtype), destination))
+        return filled
+
+    def _stacked_inputs(self, dtype: Any) -> Callable[[list[bytes]], np.ndarray]:
+        skipped = self._skip(self.target)
+        shape, _ = self._inputs()
+
+        def decode(records: list[bytes]) -> np.ndarray:
+            block = np.empty((len(records), *shape), dtype)
+            for row, record in enumerate(records):
+                block[row] = self.source.features.deserialize_example_np(record, decoders=skipped)[self.inputs]
+            return block
+
+        return decode
+
+    def _stacked_targets(self, dtype: Any) -> Callable[[list[bytes]], np.ndarray]:
+        skipped = self._skip(self.inputs)
+
+        def decode(records: list[bytes]) -> np.ndarray:
+            examples = (self.source.features.deserialize_example_np(record, decoders=skipped) for record in records)
+            return np.stack([np.asarray(example[self.target], dtype) for example in examples])
+
+        return decode
+
+    def _text(self, records: list[bytes]) -> list[str]:
+        examples = (self.source.features.deserialize_example_np(record) for record in records)
+        return [example[self.inputs].decode("utf-8", "replace") for example in examples]
+
+    def _skip(self, name: str | None) -> dict[str, Any]:
+        """Decoders that leave every encoded feature but the needed ones alone."""
+        import tensorflow_datasets as tfds
+
+        return {name: tfds.decode.SkipDecoding()} if name and _is_encoded(self.source.features[name]) else {}
+
+    def _read(self, split: str, decode: Callable[[list[bytes]], Any]) -> Iterator[tuple[int, Any]]:
+        """Decoded blocks of a split's records, each with the number of its first record; decoded in threads."""
+        with quiet(), concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for piece in self.source.pieces(split):
+                starts = range(0, len(piece.records), 256)
+                blocks = [pool.submit(decode, piece.records[start : start + 256]) for start in starts]
+                for start, block in zip(starts, blocks):
+                    try:
+                        decoded = block.result()
+                    except Exception as error:  # whatever a decoder raises about bytes that it cannot read
+                        raise self.source.damaged(piece.file, first_line(error)) from None
+                    yield piece.start + start, decoded
+
+
+def _is_encoded(feature: Any) -> bool:
+    return type(feature).__name__ in ("Image", "Video", "Audio")
