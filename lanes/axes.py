@@ -1,0 +1,132 @@
+"""What a sweep varied: the swept axes of a results table, their values in display order, and bins for sampled ones."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+NOT_FIELDS = ("run_id", "dir")
+ABSENT = "–"  # the value of a field that a run does not have, such as the slope of tanh
+FEW = 12  # a numeric axis of more values was sampled rather than listed: tables and heat maps show bins of it
+BINS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One swept field.
+
+    Attributes:
+        name: the field, dotted for a parameter of a description.
+        values: labels in display order: numbers ascending, anything else in the order of the plan.
+        numbers: the number behind each label where all are numbers, else None.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    numbers: tuple[float, ...] | None = None
+
+    @property
+    def sampled(self) -> bool:
+        """True for a numeric axis of too many values for a table row each."""
+        return self.numbers is not None and len(self.values) > FEW
+
+
+def field_columns(runs: pd.DataFrame) -> list[str]:
+    """The columns of `lanes.load`'s table that describe a run: all before `status`, and dotted parameters of those."""
+    columns = [str(column) for column in runs.columns]
+    before = columns[: columns.index("status")] if "status" in columns else columns
+    heads = {column.split(".")[0] for column in before} - set(NOT_FIELDS)
+    return [column for column in columns if column.split(".")[0] in heads]
+
+
+def swept_axes(runs: pd.DataFrame) -> tuple[list[Axis], pd.DataFrame]:
+    """The swept axes, and a table of their labels: a row per run, a column per axis, the index of `runs`.
+
+    An axis is a field with more than one value. Seeds are replicates, so `seed` is none. A parameter that follows from its
+    kind (the slope where only one activation has one) is left out; one that only some kinds have becomes part of their
+    label (`leaky_relu slope=0.2`). Where the table has several directories, `dir` is the first axis.
+    """
+    labels: dict[str, pd.Series] = {}
+    axes: list[Axis] = []
+    candidates = [column for column in ["dir", *field_columns(runs)] if column in runs.columns and column != "seed"]
+    for name in sorted(candidates, key=lambda column: "." in column):  # kinds before their parameters, else in order
+        axis, column = label(name, runs[name])
+        head = name.split(".")[0]
+        if len(axis.values) < 2 or (head != name and head in labels and follows(column, labels[head])):
+            continue
+        if head != name and head in labels and (column == ABSENT).any():
+            at = next(i for i, known in enumerate(axes) if known.name == head)
+            axes[at], labels[head] = label(head, _folded(labels[head], column, name.removeprefix(head + ".")))
+            continue
+        axes.append(axis)
+        labels[name] = column
+    order = sorted(axes, key=lambda axis: candidates.index(axis.name))
+    return order, pd.DataFrame({axis.name: labels[axis.name] for axis in order}, index=runs.index)
+
+
+def label(name: str, column: pd.Series) -> tuple[Axis, pd.Series]:
+    """A column as an axis, and its labels as strings."""
+    found = [value for value in pd.unique(column.astype(object)) if not _absent(value)]
+    numbers = bool(found) and all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in found)
+    if numbers:
+        found.sort()
+    names = [_text(value) for value in found]
+    if len(set(names)) < len(names):  # six digits do not tell them apart
+        names = [str(value) for value in found]
+    text = dict(zip(found, names, strict=True))
+    labels = pd.Series(
+        [ABSENT if _absent(v) else text[v] for v in column.astype(object)], index=column.index, dtype=object
+    )
+    absent = bool((labels == ABSENT).any()) and ABSENT not in names
+    values = (*dict.fromkeys(names), ABSENT) if absent else tuple(dict.fromkeys(names))
+    return Axis(name, values, tuple(float(v) for v in found) if numbers and not absent else None), labels
+
+
+def coarse(axis: Axis) -> dict[str, str]:
+    """What tables and heat maps show for each value: itself, or for a sampled axis its bin (equal numbers of values)."""
+    if not axis.sampled or axis.numbers is None:
+        return {value: value for value in axis.values}
+    parts = np.array_split(np.arange(len(axis.values)), BINS)
+    names = {
+        int(i): f"{_text(axis.numbers[part[0]], 3)} … {_text(axis.numbers[part[-1]], 3)}"
+        for part in parts
+        for i in part
+    }
+    return {value: names[i] for i, value in enumerate(axis.values)}
+
+
+def coarse_values(axis: Axis) -> list[str]:
+    """The distinct values of `coarse`, in order."""
+    return list(dict.fromkeys(coarse(axis).values()))
+
+
+def combination_name(axes: Iterable[Axis], row: pd.Series) -> str:
+    """A combination in words: `activation tanh · learning_rate 0.001`; "the only combination" where nothing is swept."""
+    return " · ".join(f"{axis.name} {row[axis.name]}" for axis in axes) or "the only combination"
+
+
+def short_name(axes: Iterable[Axis], row: pd.Series) -> str:
+    """The values alone: `tanh · 0.001`."""
+    return " · ".join(str(row[axis.name]) for axis in axes) or "all runs"
+
+
+def _absent(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and bool(np.isnan(value)))
+
+
+def _text(value: object, digits: int = 6) -> str:
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.{digits}g}"
+    return str(value)
+
+
+def follows(column: pd.Series, kind: pd.Series) -> bool:
+    """True where each kind has one value of the parameter."""
+    return bool((column.groupby(kind).nunique() <= 1).all())
+
+
+def _folded(kinds: pd.Series, column: pd.Series, parameter: str) -> pd.Series:
+    """The labels of kinds, with the parameter behind those within which it varies."""
+    several = column.groupby(kinds).transform("nunique") > 1
+    return kinds.where(~several, kinds + f" {parameter}=" + column)

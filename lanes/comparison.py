@@ -1,0 +1,96 @@
+"""Several run directories held against each other, paired by seed."""
+
+import dataclasses
+
+import pandas as pd
+
+from lanes.axes import field_columns, follows, label
+from lanes.leaderboard import EXCLUDED, Leaderboard, leaderboard
+from lanes.statistics import Interval, grouped_intervals, paired_difference
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One directory against the first; differences are second - first.
+
+    Attributes:
+        first, second: names of the directories.
+        constants: fields that are constant within each of the two and differ between them: (field, first's, second's).
+        overall: per metric, the difference over all pairs.
+        best: per metric, best combination of second - best of first, each chosen on its own by the metric, by seed.
+        combinations: a row per combination with a pair: its varying fields, and `m`, `m half`, `m n` per metric m.
+        fields: the varying fields, columns of `combinations`.
+        unpaired: runs of the two that have no partner.
+    """
+
+    first: str
+    second: str
+    constants: list[tuple[str, str, str]]
+    overall: dict[str, Interval]
+    best: dict[str, Interval]
+    combinations: pd.DataFrame
+    fields: list[str]
+    unpaired: int
+
+
+def compare(runs: pd.DataFrame, metric: str, metrics: list[str]) -> list[Comparison]:
+    """Each directory of a table with a `dir` column against the first.
+
+    Two runs are a pair where they are equal in seed and in every field that varies within either directory: so
+    directories that differ in a constant (`dropout` 0 in one, 0.5 in the other) are compared run by run.
+    """
+    names = list(dict.fromkeys(runs["dir"]))
+    return [
+        _compare(runs[runs["dir"].isin([names[0], other])], names[0], other, metric, metrics) for other in names[1:]
+    ]
+
+
+def _compare(runs: pd.DataFrame, first: str, second: str, metric: str, metrics: list[str]) -> Comparison:
+    labels = pd.DataFrame({name: label(name, runs[name])[1] for name in field_columns(runs)}, index=runs.index)
+    sides = {name: runs["dir"] == name for name in (first, second)}
+    varies = [name for name in labels if any(labels[name][side].nunique() > 1 for side in sides.values())]
+    varies = [
+        name for name in varies if (head := name.split(".")[0]) == name or not follows(labels[name], labels[head])
+    ]
+    keys = list(dict.fromkeys([*varies, *(["seed"] if "seed" in labels else [])]))
+    constant = {
+        name: [str(labels[name][side].iloc[0]) for side in sides.values()] for name in labels if name not in keys
+    }
+
+    finite = runs[metrics].apply(pd.to_numeric, errors="coerce").astype(float)
+    finite = finite.mask(runs["status"].isin(EXCLUDED))
+    means = [finite[side].groupby([labels[name][side] for name in keys]).mean() for side in sides.values()]
+    partners = labels[keys].apply(tuple, axis=1).groupby(runs["dir"]).agg(set)
+    common = partners[first] & partners[second]
+    fields = [name for name in keys if name != "seed"]
+    return Comparison(
+        first=first,
+        second=second,
+        constants=[(name, *pair) for name, pair in constant.items() if pair[0] != pair[1]],
+        overall={name: paired_difference(means[0][name], means[1][name]) for name in metrics},
+        best=_best(runs, sides, metric, metrics),
+        combinations=_by_combination(means, fields),
+        fields=fields,
+        unpaired=int(sum(len(own - common) for own in partners)),
+    )
+
+
+def _by_combination(means: list[pd.DataFrame], fields: list[str]) -> pd.DataFrame:
+    """Differences of each combination, paired by seed, in the order of its fields' labels."""
+    first, second = means[0].align(means[1], join="inner", axis=0)
+    difference = (second - first).reset_index()
+    groups = difference.groupby(fields, sort=False).ngroup() if fields else pd.Series(0, index=difference.index)
+    values = grouped_intervals(difference[list(means[0].columns)], groups)
+    return pd.concat([difference[fields].groupby(groups).first(), values], axis=1)
+
+
+def _best(runs: pd.DataFrame, sides: dict[str, pd.Series], metric: str, metrics: list[str]) -> dict[str, Interval]:
+    boards = [leaderboard(runs[side].drop(columns="dir"), metric) for side in sides.values()]
+    return {name: paired_difference(*(_best_by_seed(board, name) for board in boards)) for name in metrics}
+
+
+def _best_by_seed(board: Leaderboard, metric: str) -> pd.Series:
+    """The metric of the best combination's runs, by seed."""
+    runs = board.runs[(board.runs["combination"] == 0) & ~board.runs["status"].isin(EXCLUDED)]
+    values = pd.to_numeric(runs[metric], errors="coerce").astype(float)
+    return values.groupby(runs["seed"]).mean()

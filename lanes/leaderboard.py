@@ -1,0 +1,216 @@
+"""The leaderboard of a sweep: a row per combination of swept axes, ranked on validation, with its seeds as replicates."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lanes import statistics
+from lanes.axes import Axis, coarse, coarse_values, swept_axes
+from lanes.statistics import Interval, decimals, format_interval
+
+EXCLUDED = ("diverged", "failed")  # they have no metrics: counted, and never in a mean
+STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """Combinations in order of rank.
+
+    Attributes:
+        metric: what ranks; `test` and `train` are the same metric on those splits, None where there are no values.
+        axes: the swept axes.
+        runs: `lanes.load`'s table with `status` filled ("pending") and `combination`, the row in `table` of each run.
+        labels: the axis labels of each run.
+        table: a row per combination: the axes' labels, `runs`, a count per status, and for each metric m its mean `m`,
+            `m half` and `m n` over the runs that have it.
+    """
+
+    metric: str
+    test: str | None
+    train: str | None
+    axes: list[Axis]
+    runs: pd.DataFrame
+    labels: pd.DataFrame
+    table: pd.DataFrame
+
+    @property
+    def lower(self) -> bool:
+        """True where less is better."""
+        return statistics.lower_is_better(self.metric)
+
+    @property
+    def has_best(self) -> bool:
+        """False while no combination has a value of the metric."""
+        return bool(len(self.table)) and bool(np.isfinite(self.table[self.metric].iloc[0]))
+
+    @property
+    def shown(self) -> list[str]:
+        """The metrics to show: the one that ranks, then test and train."""
+        return list(dict.fromkeys(name for name in (self.metric, self.test, self.train) if name))
+
+    @property
+    def evaluations(self) -> list[str]:
+        """The metric that ranks, and the same on the test split."""
+        return [name for name in (self.metric, self.test) if name]
+
+    def interval(self, row: int, metric: str) -> Interval:
+        """One cell."""
+        at = self.table.iloc[row]
+        return Interval(float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]))
+
+    def places(self, metric: str) -> int:
+        """Decimals for the metric's column."""
+        return decimals(self.table[f"{metric} half"], self.table[metric])
+
+    def cell(self, row: int, metric: str) -> str:
+        """One cell as text."""
+        value = self.interval(row, metric)
+        return format_interval(value.mean, value.half, self.places(metric))
+
+    def combinations_of(self, runs: pd.Series) -> pd.Series:
+        """`runs`, a column of `self.runs`, by combination (rows) and seed (columns)."""
+        seeds = self.runs["seed"] if "seed" in self.runs else self.runs.groupby("combination").cumcount()
+        return runs.groupby([self.runs["combination"], seeds]).mean().unstack()
+
+    def repeated(self) -> int:
+        """Ended runs beyond one per combination and seed: they differ in something that the table has no column for."""
+        if "seed" not in self.runs:
+            return 0
+        return int(self.runs.duplicated(["combination", "seed"]).sum())
+
+
+def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
+    """The leaderboard of `lanes.load`'s table.
+
+    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first; then come combinations of
+    which half or more of the ended runs diverged or failed, since the mean of their survivors flatters them; then those
+    without a value.
+    """
+    chosen = statistics.selection_metric(runs, metric)
+    axes, labels = swept_axes(runs)
+    status = runs["status"].astype(object).where(runs["status"].notna(), "pending")
+    names = list(dict.fromkeys([*statistics.metrics_of(runs), chosen, "seconds"]))
+    values = runs.reindex(columns=names).astype(object).mask(status.isin(EXCLUDED), np.nan)
+    group = labels.groupby(list(labels.columns), sort=False).ngroup() if axes else pd.Series(0, index=runs.index)
+
+    counts = pd.crosstab(group, status).reindex(columns=list(STATUSES), fill_value=0)
+    table = pd.concat([labels.groupby(group).first(), counts, statistics.grouped_intervals(values, group)], axis=1)
+    table.insert(len(axes), "runs", counts.sum(axis=1))
+    ended = table["runs"] - table["pending"]
+    table["unstable"] = (table["diverged"] + table["failed"]) * 2 >= ended.clip(lower=1)
+    if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
+        table["gap"] = (table[train] - table[_evaluated(chosen, runs)]) * (
+            -1 if statistics.lower_is_better(chosen) else 1
+        )
+    by = table[chosen] * (1 if statistics.lower_is_better(chosen) else -1)
+    order = pd.DataFrame({"missing": by.isna(), "unstable": table["unstable"], "by": by}).sort_values(
+        ["missing", "unstable", "by"], kind="stable"
+    )
+    rank = pd.Series(range(len(order)), index=order.index)
+    return Leaderboard(
+        metric=chosen,
+        test=statistics.sibling(chosen, "test", runs),
+        train=statistics.sibling(chosen, "train", runs),
+        axes=axes,
+        runs=runs.assign(status=status, combination=group.map(rank)),
+        labels=labels,
+        table=table.loc[order.index].reset_index(drop=True),
+    )
+
+
+def _evaluated(metric: str, runs: pd.DataFrame) -> str:
+    """What the training metric is held against: test where there is one, else the metric itself."""
+    return statistics.sibling(metric, "test", runs) or metric
+
+
+def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
+    """For each value of an axis (bins of a sampled one): the row of the best combination with it, and means over all.
+
+    Columns: `value`, `best` (row of `board.table`, chosen by the metric; -1 where none has a value), `combinations`,
+    `runs`, `diverged`, `mean` (of the metric over the combinations with a value) and `gap` where there is one.
+    """
+    shown = board.table[axis.name].map(coarse(axis))
+    rows = []
+    for value in coarse_values(axis):
+        part = board.table[shown == value]
+        ranked = part[part[board.metric].notna()]
+        row: dict[str, object] = {"value": value, "best": int(ranked.index[0]) if len(ranked) else -1}
+        row |= {"combinations": len(part), "runs": int(part["runs"].sum()), "diverged": int(part["diverged"].sum())}
+        row["mean"] = float(ranked[board.metric].mean()) if len(ranked) else np.nan
+        if "gap" in part:
+            row["gap"] = float(part["gap"].mean()) if part["gap"].notna().any() else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def grid_of(board: Leaderboard, first: Axis, second: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """For each pair of values of two axes (rows first, columns second): the row of the best combination over all other
+    axes (-1 where none has a value, NaN where the pair was not planned), and the mean of the metric over them."""
+    part = board.table.assign(rank=range(len(board.table)))
+    keys = [part[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
+    grouped = part.groupby(keys)
+    best = part[part[board.metric].notna()].groupby(keys)["rank"].min().reindex(grouped.size().index, fill_value=-1)
+    shape = {"index": coarse_values(first), "columns": coarse_values(second)}
+    return best.unstack().reindex(**shape), grouped[board.metric].mean().unstack().reindex(**shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Separation:
+    """How far the best stands out: paired by seed against each other combination.
+
+    Attributes:
+        runner_up: best - second, paired by seed, of the metric.
+        compared: other combinations that share two seeds or more with the best.
+        tied: those among them whose interval includes zero (not corrected for looking at many).
+    """
+
+    runner_up: Interval
+    compared: int
+    tied: int
+
+
+def separation(board: Leaderboard) -> Separation | None:
+    """See `Separation`; None where there is no best or no second."""
+    if not board.has_best or len(board.table) < 2:
+        return None
+    values = pd.to_numeric(board.runs[board.metric], errors="coerce").astype(float)
+    values = values.mask(board.runs["status"].isin(EXCLUDED)).replace([np.inf, -np.inf], np.nan)
+    by_seed = board.combinations_of(values).reindex(range(len(board.table)))
+    difference = by_seed.iloc[0] - by_seed.iloc[1:]
+    n = difference.notna().sum(axis=1).to_numpy()
+    half = statistics.half_width(difference.std(axis=1, ddof=1).to_numpy(), n)
+    mean = difference.mean(axis=1).to_numpy()
+    with_interval = np.isfinite(half)
+    tied = with_interval & (np.abs(mean) <= half)
+    return Separation(Interval(float(mean[0]), float(half[0]), int(n[0])), int(with_interval.sum()), int(tied.sum()))
+
+
+def print_leaderboard(
+    runs: pd.DataFrame, metric: str | None = None, top: int = 10, console: Console | None = None
+) -> None:
+    """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many diverged."""
+    console = console or Console()
+    board = leaderboard(runs, metric)
+    if not board.has_best:
+        console.print(f"No run has a value of {board.metric} yet.", markup=False, highlight=False)
+        return
+    shown = min(top, int(board.table[board.metric].notna().sum()))
+    title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
+    table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in ("", *(axis.name for axis in board.axes)):
+        table.add_column(Text(name), no_wrap=True)
+    for name in (*board.evaluations, "n", "diverged"):
+        table.add_column(Text(name), justify="right", no_wrap=True, min_width=min(len(name), 14))
+    for row in range(shown):
+        at = board.table.iloc[row]
+        cells = [
+            str(row + 1),
+            *(str(at[axis.name]) for axis in board.axes),
+            *(board.cell(row, name) for name in board.evaluations),
+        ]
+        table.add_row(*map(Text, [*cells, str(at[f"{board.metric} n"]), str(at["diverged"] or "")]))
+    console.print(table, width=None if console.is_terminal else max(console.width, 160))

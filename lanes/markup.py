@@ -1,0 +1,125 @@
+"""HTML in small pieces: everything that goes into a page passes through `escape` or `as_json` here."""
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"  # no network
+
+
+class Markup(str):
+    """Text that is HTML already; what is added to it is escaped unless it is `Markup` too."""
+
+    __slots__ = ()
+
+    def __add__(self, other: object) -> "Markup":
+        return Markup(str(self) + str(escape(other)))
+
+
+def together(*parts: object) -> Markup:
+    """Pieces one after the other, each escaped unless it is `Markup`."""
+    return Markup("".join(escape(part) for part in parts))
+
+
+def escape(value: object) -> Markup:
+    """Any value as HTML; `Markup` as it is."""
+    return value if isinstance(value, Markup) else Markup(html.escape(str(value)))
+
+
+def table(
+    header: Sequence[object], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), classes: str = ""
+) -> Markup:
+    """A table; the columns in `numeric` are set flush right."""
+    right = set(numeric)
+
+    def line(cells: Sequence[object], tag: str) -> str:
+        kinds = [' class="number"' if index in right else "" for index in range(len(cells))]
+        inside = "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
+        return f"<tr>{inside}</tr>"
+
+    head, body = line(header, "th"), "".join(line(row, "td") for row in rows)
+    inside = f'<table class="{classes}"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    return Markup(f'<div class="scroll">{inside}</div>')
+
+
+def figure(spec: dict[str, Any], caption: object = "", classes: str = "") -> Markup:
+    """A plotly figure; the page's script draws it from the JSON inside."""
+    height = int(spec["layout"]["height"])
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return Markup(
+        f'<figure class="{classes}"><div class="plot" style="height:{height}px"></div>'
+        f'<script type="application/json">{as_json(spec)}</script>{note}</figure>'
+    )
+
+
+def paragraph(text: object, classes: str = "") -> Markup:
+    """One paragraph; nothing for empty text."""
+    return Markup(f'<p class="{classes}">{escape(text)}</p>') if text else Markup("")
+
+
+def fact_list(items: dict[str, Any]) -> Markup:
+    """Names over their values, side by side."""
+    inside = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items.items())
+    return Markup(f'<dl class="facts">{inside}</dl>')
+
+
+def section(anchor: str, title: str, *parts: object) -> Markup:
+    """A titled section; nothing where all parts are empty."""
+    inside = together(*parts)
+    return Markup(f'<section id="{anchor}"><h2>{escape(title)}</h2>{inside}</section>') if inside else Markup("")
+
+
+def as_json(value: Any) -> str:
+    """JSON that can stand inside a script element: no `<`, `>` or `&`, null for what is not finite, six digits."""
+    text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+    return text.translate(str.maketrans(escapes))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return None if value is None else str(value)
+
+
+def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:
+    """The whole page: style, plotly and script inlined, no address loaded. `data` is what the leaderboard's script reads."""
+    from plotly.offline import get_plotlyjs  # 5 MB of text: only when a page is written
+
+    here = Path(__file__)
+    links = "".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in contents)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{here.with_name("page.css").read_text(encoding="utf-8")}</style>
+</head>
+<body>
+<nav>{links}</nav>
+<main>
+{header}
+{"".join(body)}
+</main>
+<script type="application/json" id="board">{as_json(data)}</script>
+<script>{get_plotlyjs()}</script>
+<script>{here.with_name("page.js").read_text(encoding="utf-8")}</script>
+</body>
+</html>
+"""

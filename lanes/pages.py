@@ -1,0 +1,206 @@
+"""The report page: one HTML file that needs nothing else, read top to bottom: the answer, then what supports it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lanes import figures, sections
+from lanes.axes import field_columns, label
+from lanes.comparison import Comparison, compare
+from lanes.errors import RequestError
+from lanes.leaderboard import STATUSES, Leaderboard, leaderboard
+from lanes.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
+from lanes.statistics import decimals, format_interval
+
+
+def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
+    """Write the report of one run directory, or of several side by side, and return its path.
+
+    Args:
+        directories: what sweeps wrote. Several are compared with the first, paired by seed.
+        metric: what ranks; None is validation accuracy where there is one, else validation loss.
+        out: the file; None is `report.html` in the first directory.
+
+    Raises RequestError for a directory that is not there or has no ended run, and for an unknown metric.
+    """
+    runs, curves = read(directories)
+    provenance = {name: _provenance(path) for name, path in _names(directories).items()}
+    text = page(runs, curves, provenance, metric)
+    target = out or directories[0] / "report.html"
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise RequestError(f"cannot write {target}: {error.strerror}; give another file with --out") from None
+    return target
+
+
+def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs and curves of directories; with a column `dir` where there are several. Raises RequestError."""
+    from lanes.results import load, load_curves
+
+    for path in directories:
+        if not path.is_dir():
+            raise RequestError(f"{path} is no directory: give the --out of a sweep")
+        if not (path / "runs.parquet").exists():
+            raise RequestError(f"{path} has no runs.parquet, so no sweep was started there: give the --out of a sweep")
+    names = _names(directories)
+    runs = {name: load(path) for name, path in names.items()}
+    if not any(table["status"].notna().any() for table in runs.values()):
+        raise RequestError(
+            f"{directories[0]} has no results yet: no run has ended; try again when the sweep has gone on"
+        )
+    curves = {name: load_curves(path) for name, path in names.items()}
+    if len(names) == 1:
+        return next(iter(runs.values())), next(iter(curves.values()))
+    return _joined(runs), _joined(curves)
+
+
+def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables under each other with a first column `dir`; columns in an order in which fields stay before `status`."""
+    columns: list[str] = []
+    for frame in tables.values():  # a column that only a later table has goes behind its left neighbour there
+        for index, name in enumerate(frame.columns):
+            if name not in columns:
+                columns.insert(columns.index(frame.columns[index - 1]) + 1 if index else 0, name)
+    records = [
+        record | {"dir": name} for name, frame in tables.items() for record in frame.astype(object).to_dict("records")
+    ]
+    return pd.DataFrame(records, columns=["dir", *(name for name in columns if name != "dir")]).convert_dtypes()
+
+
+def _names(directories: list[Path]) -> dict[str, Path]:
+    """A short, distinct name for each directory."""
+    plain = [path.resolve().name for path in directories]
+    names = plain if len(set(plain)) == len(plain) else [str(path) for path in directories]
+    if len(set(names)) < len(names):
+        raise RequestError(f"{', '.join(names)}: a directory is given twice; give each once")
+    return dict(zip(names, directories, strict=True))
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"sweep.json": "missing or damaged"}
+    return found if isinstance(found, dict) else {"sweep.json": found}
+
+
+# ---- the page ------------------------------------------------------------------------------------------------------
+
+
+def page(
+    runs: pd.DataFrame, curves: pd.DataFrame, provenance: dict[str, dict[str, Any]], metric: str | None = None
+) -> str:
+    """The page as text.
+
+    Args:
+        runs: `lanes.load`'s table; with a column `dir` for several directories.
+        curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
+        provenance: what each directory's `sweep.json` holds, by the directory's name.
+        metric: see `write_report`.
+    """
+    board = leaderboard(runs, metric)
+    several = "dir" in runs and runs["dir"].nunique() > 1
+    comparisons = compare(board.runs.drop(columns="combination"), board.metric, board.evaluations) if several else []
+    parts = [
+        ("answer", "Answer", sections.answer(board)),
+        ("comparison", "Comparison", together(*(comparison(item, board) for item in comparisons))),
+        ("axes", "Axes", sections.axes(board)),
+        ("pairs", "Pairs", sections.pairs(board)),
+        ("board", "Leaderboard", sections.whole_leaderboard(board)),
+        ("curves", "Curves", sections.curves(board, curves)),
+        ("gap", "Generalization gap", sections.gap(board)),
+        ("outcomes", "Outcomes", sections.outcomes(board)),
+        ("provenance", "Provenance", provenance_section(board, provenance)),
+    ]
+    kept = [(anchor, title, inside) for anchor, title, inside in parts if inside]
+    body = [section(f"section-{anchor}", title, inside) for anchor, title, inside in kept]
+    title = " · ".join(provenance) or "sweep"
+    contents = [(f"section-{anchor}", name) for anchor, name, _ in kept]
+    return document(
+        f"{title}: report", header(title, board, provenance), contents, body, sections.leaderboard_data(board)
+    )
+
+
+def header(title: str, board: Leaderboard, provenance: dict[str, dict[str, Any]]) -> Markup:
+    """Title, command and counts."""
+    counts = board.runs["status"].value_counts()
+    seconds = pd.to_numeric(board.runs.get("seconds", pd.Series(dtype=float)), errors="coerce").sum()
+    facts = {"runs": len(board.runs), "combinations": len(board.table)}
+    if "seed" in board.runs:
+        facts["seeds"] = int(board.runs["seed"].nunique())
+    facts |= {name.replace("_", " "): int(counts[name]) for name in STATUSES if counts.get(name, 0)}
+    lines = [paragraph(_one_line(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
+    return Markup(f"<h1>{escape(title)}</h1>{''.join(lines)}") + fact_list(
+        {name: f"{value:,}" for name, value in facts.items()} | ({"device time": _duration(seconds)} if seconds else {})
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _one_line(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+# ---- comparison and provenance -------------------------------------------------------------------------------------
+
+
+def comparison(found: Comparison, board: Leaderboard) -> Markup:
+    """One directory against the first."""
+    parts = [Markup(f"<h3>{escape(found.second)} − {escape(found.first)}</h3>")]
+    differ = "; ".join(f"{name}: {a} → {b}" for name, a, b in found.constants)
+    parts.append(
+        paragraph(f"They differ throughout in {differ}." if differ else "They differ in no field of the runs.", "quiet")
+    )
+    metrics = list(found.overall)
+    rows = [
+        [what, *(_difference(cells[name]) for name in metrics), cells[metrics[0]].n]
+        for what, cells in (
+            ("all pairs of runs", found.overall),
+            ("best against best, each chosen on its own", found.best),
+        )
+    ]
+    parts.append(table(["difference, paired by seed", *metrics, "n pairs"], rows, range(1, len(metrics) + 2)))
+    if found.unpaired:
+        parts.append(paragraph(f"{found.unpaired:,} runs have no partner in the other directory.", "note"))
+    ranked = found.combinations[found.combinations[board.metric].notna()].sort_values(
+        board.metric, ascending=board.lower
+    )
+    if len(ranked) > 1:
+        shown = pd.concat([ranked.head(20), ranked.tail(20)]).drop_duplicates() if len(ranked) > 40 else ranked
+        names = [" · ".join(str(at[field]) for field in found.fields) for _, at in shown.iterrows()]
+        cut = f" Showing the 20 largest either way of {len(ranked)}." if len(shown) < len(ranked) else ""
+        caption = f"Each combination of {', '.join(found.fields)}: difference paired by seed, ± 95% interval.{cut}"
+        parts.append(figure(figures.differences(shown, board.metric, names), caption))
+    return together(*parts)
+
+
+def _difference(value: Any) -> str:
+    text = format_interval(value.mean, value.half, decimals([value.half], [value.mean]))
+    return f"+{text}" if value.mean > 0 else text
+
+
+def provenance_section(board: Leaderboard, provenance: dict[str, dict[str, Any]]) -> Markup:
+    """What was equal in all runs, and what each sweep.json holds."""
+    fixed = [(name, label(name, board.runs[name])[0].values) for name in field_columns(board.runs) if name != "seed"]
+    rows = [[name, values[0]] for name, values in fixed if len(values) == 1 and values[0] not in ("–", "")]
+    parts = [Markup("<h3>Equal in all runs</h3>"), table(["field", "value"], rows, (), "wrap")]
+    for name, found in provenance.items():
+        lines = [[key, _pretty(value)] for key, value in found.items()]
+        parts += [Markup(f"<h3>{escape(name)}: sweep.json</h3>"), table(["key", "value"], lines, (), "wrap")]
+    return together(*parts)
+
+
+def _pretty(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_pretty(item)}" for key, item in value.items())
+    return _one_line(value)
