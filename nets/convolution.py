@@ -176,7 +176,8 @@ class TransposedConvolution(nn.Module):
     """The transposed convolution: zeros between the inputs, then a convolution of stride 1 (Zeiler et al. 2010).
 
     x [B, *space, in] → [B, *space', features]: space' = strides * space with "SAME", and strides * space +
-    max(window - strides, 0) with "VALID". Its kernel is not flipped, so it is the gradient of a convolution with the mirrored kernel.
+    max(window - strides, 0) with "VALID". The kernel is not flipped: the layer is the gradient of a convolution with
+    the mirrored kernel.
 
     Args:
         features: output channels.

@@ -37,3 +37,23 @@ def check_image(net: str, shape: tuple[int, ...], smallest: int = 1) -> None:
             f"{net} needs images of at least {smallest}×{smallest}, got {shape[0]}×{shape[1]}: "
             "resize them or choose a smaller net"
         )
+
+
+def check_form(net: str, form: str, forms: Sequence[str]) -> None:
+    """Refuse a form that the net does not have.
+
+    Raises:
+        ValueError: with those it has.
+    """
+    if form not in forms:
+        raise ValueError(f"{net} has no form {form!r}: use {' or '.join(map(repr, forms))}")
+
+
+def check_elementwise(net: str, pieces: int) -> None:
+    """Refuse maxout where an activation must keep the number of features.
+
+    Raises:
+        ValueError: with the number of pieces.
+    """
+    if pieces != 1:
+        raise ValueError(f"{net} adds and gates activations elementwise, got maxout of {pieces} pieces: choose another")
