@@ -37,39 +37,47 @@ class Average:
         """Raises ValueError with one line if a field is out of range."""
 
 
+class Mean(NamedTuple):
+    """State of a weighted mean of iterates."""
+
+    taken: jax.Array  # int32, iterates taken in so far
+    average: Params
+
+
+def _blend(weight: jax.Array, new: Params, old: Params) -> Params:
+    """weight·new + (1 - weight)·old, each leaf in its own precision."""
+    return jax.tree.map(lambda n, o: optax.incremental_update(n, o, weight.astype(n.dtype)), new, old)
+
+
 @dataclasses.dataclass(frozen=True)
 class EMA(Average):
-    """Exponential moving average of the iterates, corrected for its start at zero (undefined before the first update).
+    """Exponential moving average of the iterates, with the bias towards its start corrected.
 
-    Formula: a ← decay·a + (1 - decay)·θ; average = a / (1 - decayᵗ)
+    Written as a mean that the iterate enters with the weight w: equal to a / (1 - decayᵗ) for a ← decay·a + (1 - decay)·θ
+    from a = 0, but nothing small is divided by, and before the first update it is the start itself.
+
+    Formula: average ← average + w·(θ - average), w = (1 - decay) / (1 - decayᵗ), t from 1
     Reference: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; Kingma and Ba, 2014
     """
 
     decay: float = 0.999
 
-    def init(self, params: Params) -> optax.EmaState:
-        return optax.ema(self.decay).init(params)
+    def init(self, params: Params) -> Mean:
+        return Mean(jnp.zeros((), jnp.int32), params)
 
-    def update(self, state: optax.EmaState, params: Params, step: jax.Array, horizon: jax.Array) -> optax.EmaState:
+    def update(self, state: Mean, params: Params, step: jax.Array, horizon: jax.Array) -> Mean:
         del step, horizon
-        _, state = optax.ema(self.decay, debias=False).update(params, state)
-        return state
+        taken = state.taken + 1
+        decay = jnp.asarray(self.decay, jnp.float32)
+        weight = (1.0 - decay) / (1.0 - decay ** taken.astype(jnp.float32))
+        return Mean(taken, _blend(weight, params, state.average))
 
-    def params(self, state: optax.EmaState) -> Params:
-        # Optax raises the float decay to its int32 count.
-        with jax.numpy_dtype_promotion("standard"):
-            return optax.tree.bias_correction(state.ema, self.decay, jnp.maximum(state.count, 1))
+    def params(self, state: Mean) -> Params:
+        return state.average
 
     def check(self) -> None:
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"`decay` (={self.decay}) of average ema must be in [0, 1)")
-
-
-class Mean(NamedTuple):
-    """State of a running mean."""
-
-    taken: jax.Array  # int32, iterates taken in since the start
-    average: Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +100,7 @@ class SWA(Average):
         first = jnp.round(self.start * jnp.asarray(horizon, jnp.float32))
         taken = state.taken + (jnp.asarray(step, jnp.float32) >= first).astype(jnp.int32)
         weight = 1.0 / jnp.maximum(taken, 1).astype(jnp.float32)  # 1 before the start: the iterate itself
-
-        def take_in(new: jax.Array, old: jax.Array) -> jax.Array:
-            return optax.incremental_update(new, old, weight.astype(new.dtype))
-
-        return Mean(taken, jax.tree.map(take_in, params, state.average))
+        return Mean(taken, _blend(weight, params, state.average))
 
     def params(self, state: Mean) -> Params:
         return state.average

@@ -190,7 +190,7 @@ class MuLambda(Rule):
         noise = _population(key, params, self.children)  # leaves [children, …]
         sigma = self.sigma * jnp.asarray(self.final, jnp.float32) ** problem.progress
         losses = jax.vmap(lambda one: problem.loss(_perturbed(params, one, sigma))[0])(noise)  # [children]
-        best = _ranks(losses) < self.parents
+        best = jnp.argsort(jnp.argsort(losses)) < self.parents  # NaN is never among the best
         weights = jnp.where(best, -sigma / self.parents, 0.0)
         return problem.loss(params), _weighted_sum(weights, noise)
 
@@ -202,12 +202,11 @@ class MuLambda(Rule):
 
 
 def centred_ranks(losses: jax.Array) -> jax.Array:
-    """Ranks of losses [n] scaled to [-½, ½], the lowest at -½; NaN ranks as the highest."""
-    return _ranks(losses).astype(jnp.float32) / max(losses.shape[0] - 1, 1) - 0.5
-
-
-def _ranks(losses: jax.Array) -> jax.Array:
-    return jnp.argsort(jnp.argsort(losses))
+    """Ranks of losses [n] scaled to [-½, ½], the lowest at -½; equal losses share a rank; NaN ranks with infinity."""
+    losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
+    below = jnp.sum(losses[None, :] < losses[:, None], axis=1)
+    equal = jnp.sum(losses[None, :] == losses[:, None], axis=1) - 1
+    return (below + 0.5 * equal).astype(jnp.float32) / max(losses.shape[0] - 1, 1) - 0.5
 
 
 def _population(key: jax.Array, params: Params, size: int) -> Params:
