@@ -53,8 +53,8 @@ def _blend(weight: jax.Array, new: Params, old: Params) -> Params:
 class EMA(Average):
     """Exponential moving average of the iterates, with the bias towards its start corrected.
 
-    Written as a mean that the iterate enters with the weight w: equal to a / (1 - decayᵗ) for a ← decay·a + (1 - decay)·θ
-    from a = 0, but nothing small is divided by, and before the first update it is the start itself.
+    Written as a mean that the iterate enters with the weight w. It equals a / (1 - decayᵗ), a ← decay·a + (1 - decay)·θ
+    from a = 0, loses no digits in that division, and is the start itself before the first update.
 
     Formula: average ← average + w·(θ - average), w = (1 - decay) / (1 - decayᵗ), t from 1
     Reference: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; Kingma and Ba, 2014

@@ -204,9 +204,9 @@ class MuLambda(Rule):
 def centred_ranks(losses: jax.Array) -> jax.Array:
     """Ranks of losses [n] scaled to [-½, ½], the lowest at -½; equal losses share a rank; NaN ranks with infinity."""
     losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
-    below = jnp.sum(losses[None, :] < losses[:, None], axis=1)
-    equal = jnp.sum(losses[None, :] == losses[:, None], axis=1) - 1
-    return (below + 0.5 * equal).astype(jnp.float32) / max(losses.shape[0] - 1, 1) - 0.5
+    below = jnp.sum(losses[None, :] < losses[:, None], axis=1, dtype=jnp.float32)
+    equal = jnp.sum(losses[None, :] == losses[:, None], axis=1, dtype=jnp.float32) - 1.0
+    return (below + 0.5 * equal) / max(losses.shape[0] - 1, 1) - 0.5
 
 
 def _population(key: jax.Array, params: Params, size: int) -> Params:

@@ -65,33 +65,33 @@ def textbook(direction, *, rate, decay=0.0, after=lambda step, _: step):
     return path
 
 
-def sgd(g, memory, t):
+def sgd(g, _memory, _t):
     return g
 
 
-def momentum(g, memory, t, mu=0.8):
+def momentum(g, memory, _t, mu=0.8):
     memory["m"] = mu * memory.get("m", 0.0) + g
     return memory["m"]
 
 
-def nesterov(g, memory, t, mu=0.8):
+def nesterov(g, memory, _t, mu=0.8):
     memory["m"] = mu * memory.get("m", 0.0) + g
     return g + mu * memory["m"]
 
 
-def adagrad(g, memory, t):
+def adagrad(g, memory, _t):
     memory["v"] = memory.get("v", 0.0) + g**2
     return g / np.sqrt(memory["v"] + 1e-7)
 
 
-def adadelta(g, memory, t, rho=0.95, eps=1e-6):
+def adadelta(g, memory, _t, rho=0.95, eps=1e-6):
     memory["v"] = rho * memory.get("v", 0.0) + (1 - rho) * g**2
     d = np.sqrt(memory.get("u", 0.0) + eps) / np.sqrt(memory["v"] + eps) * g
     memory["u"] = rho * memory.get("u", 0.0) + (1 - rho) * d**2
     return d
 
 
-def rmsprop(g, memory, t):
+def rmsprop(g, memory, _t):
     memory["v"] = 0.9 * memory.get("v", 0.0) + 0.1 * g**2
     return g / (np.sqrt(memory["v"]) + 1e-8)
 
@@ -106,7 +106,7 @@ def adam(g, memory, t, b1=0.9, b2=0.999, eps=1e-8):
     return (memory["m"] / (1 - b1**t)) / (np.sqrt(memory["v"] / (1 - b2**t)) + eps)
 
 
-def lion(g, memory, t):
+def lion(g, memory, _t):
     m = memory.get("m", np.zeros_like(g))
     memory["m"] = 0.99 * m + 0.01 * g
     return np.sign(0.9 * m + 0.1 * g)

@@ -124,12 +124,12 @@ def test_delta_rule_is_the_gradient_of_half_the_squared_error(unit):
 
 
 def test_targets_that_do_not_fit_are_said():
-    problem = Problem(lambda p: (0.0, None), outputs_of(jnp.ones((5, 4))), jnp.zeros((4,), jnp.int32))
+    problem = Problem(quadratic, outputs_of(jnp.ones((5, 4))), jnp.zeros((4,), jnp.int32))
     params = jax.tree.map(jnp.float32, one_layer(4, 3))
     with pytest.raises(ValueError, match=r"\(4,\) do not fit outputs of shape \(5, 3\)"):
         RULES["delta_rule"](problem, params, KEY)
     with pytest.raises(ValueError, match="needs both"):
-        RULES["delta_rule"](Problem(lambda p: (0.0, None)), params, KEY)
+        RULES["delta_rule"](Problem(quadratic), params, KEY)
 
 
 def quadratic(params):

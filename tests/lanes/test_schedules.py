@@ -37,7 +37,7 @@ def cosine(s, h, warmup=0.0, final=0.0):
 
 
 CLOSED = [
-    (SCHEDULES["constant"], lambda s, h: np.ones(h)),
+    (SCHEDULES["constant"], lambda _, h: np.ones(h)),
     (SCHEDULES["step"], lambda s, h: 0.1 ** ((s >= h // 2).astype(int) + (s >= 3 * h // 4))),
     (Step(at=(0.1,), factor=0.5), lambda s, h: np.where(s >= h // 10, 0.5, 1.0)),
     (Exponential(final=0.04), lambda s, h: 0.04 ** (s / h)),
@@ -46,8 +46,8 @@ CLOSED = [
     (SCHEDULES["cosine"], cosine),
     (Cosine(warmup=25.0, final=0.1), lambda s, h: cosine(s, h, 25.0, 0.1)),
     (Cosine(warmup=25), lambda s, h: cosine(s, h, 25)),
-    (Warmup(warmup=50.0), lambda s, h: ramp(s, 50.0)),
-    (SCHEDULES["reduce_on_plateau"], lambda s, h: np.ones(h)),
+    (Warmup(warmup=50.0), lambda s, _: ramp(s, 50.0)),
+    (SCHEDULES["reduce_on_plateau"], lambda _, h: np.ones(h)),
 ]
 
 
