@@ -10,9 +10,11 @@ import numpy as np
 
 from lanes.digits import Digits
 from lanes.errors import RequestError
-from lanes.generated import XOR, Spirals
+from lanes.generated_logic import XOR, Gates, Parity
+from lanes.generated_plane import Blobs, Circles, ConvexRegions, Moons, Spirals
+from lanes.generated_series import Adding, Copy, Polynomial, Sine
 from lanes.record_files import find_prepared, prepared_names
-from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization
 from lanes.tfds_source import TFDS, not_prepared
 
 __all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]
@@ -30,7 +32,17 @@ class Description(Protocol):
 DATASETS: dict[str, Description] = {
     "digits": Digits(),
     "spirals": Spirals(),
+    "moons": Moons(),
+    "circles": Circles(),
+    "blobs": Blobs(),
+    "convex_regions": ConvexRegions(),
     "xor": XOR(),
+    "gates": Gates(),
+    "parity": Parity(),
+    "sine": Sine(),
+    "polynomial": Polynomial(),
+    "adding": Adding(),
+    "copy": Copy(),
     "mnist": TFDS("mnist"),
     "fashion_mnist": TFDS("fashion_mnist"),
     "mnist1d": TFDS("mnist1d"),
@@ -75,13 +87,7 @@ def load_dataset(
         raise ValueError(f"data={data!r}: must be a name, a description such as Spirals(n=500), or a function")
     if train_examples is None:
         return loaded
-    if not 1 <= train_examples <= len(loaded.train):
-        raise ValueError(
-            f"train_examples={train_examples}: must be from 1 to the {len(loaded.train)} training examples of "
-            f"{loaded.name!r}"
-        )
-    rows = stratified_order(loaded.train.y, getattr(data, "split_seed", SPLIT_SEED))[:train_examples]
-    return dataclasses.replace(loaded, train=loaded.train.take(rows))
+    return loaded.first_examples(train_examples, getattr(data, "split_seed", SPLIT_SEED))
 
 
 def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Description:
@@ -229,5 +235,18 @@ def _assembled(
         raise ValueError(f"data={name}: no training examples; must have at least one")
     if how is None:
         how = "feature" if train.x.ndim == 2 else "global"
-    offset, scale = standardization(train.x, "none" if task == "tokens" else how)
-    return Dataset(name, "user", train, valid, test, task, outputs or _outputs([train], task), offset, scale)
+    if task == "tokens" or train.x.dtype == np.int32:
+        how = "none"
+    offset, scale = standardization(train.x, how)
+    return Dataset(
+        name=name,
+        version="user",
+        train=train,
+        valid=valid,
+        test=test,
+        task=task,
+        outputs=outputs or _outputs([train], task),
+        offset=offset,
+        scale=scale,
+        standardize=how,
+    )

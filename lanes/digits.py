@@ -54,7 +54,21 @@ class Digits:
         if self.valid_fraction is not None:
             train, valid = cut(joined(train, valid), self.valid_fraction, self.split_seed)  # type: ignore[assignment]
         offset, scale = standardization(train.x, self.standardize)
-        return check_dataset(Dataset("digits", VERSION, train, valid, test, "classes", 10, offset, scale, CLASSES))
+        return check_dataset(
+            Dataset(
+                name="digits",
+                version=VERSION,
+                train=train,
+                valid=valid,
+                test=test,
+                task="classes",
+                outputs=10,
+                offset=offset,
+                scale=scale,
+                classes=CLASSES,
+                standardize=self.standardize,
+            )
+        )
 
 
 def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Generated data sets: small problems with a known answer, seeded, sized by field, made on the host."""
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Generated:
         valid_fraction: of what is left, for validation; 0 for none.
         split_seed: of the (stratified) splitting.
         standardize: see `lanes.splits.standardization`.
+        binary: two classes as one target of 0 and 1, for one output unit.
     """
 
     n: int = 500
@@ -28,25 +30,28 @@ class Generated:
     valid_fraction: float = 0.1
     split_seed: int = 0
     standardize: str = "none"
+    binary: bool = False
 
     def check(self) -> None:
         """Raises ValueError where a field is out of its range."""
         at_least("n", self.n, 3)
         share(self.n, self.test_fraction, "test_fraction")
         share(self.n, self.valid_fraction, "valid_fraction")
+        if self.binary and (self.kind, self.choices) != ("classes", 2):
+            raise ValueError(f"binary=True: {type(self).__name__} has not two classes; leave it out")
 
     def examples(self, n: int, random: np.random.Generator) -> Arrays:
         """n examples (x float32 or int32 [n, *features], y)."""
         raise NotImplementedError
 
     @property
-    def task(self) -> str:
-        """The data set's task."""
+    def kind(self) -> str:
+        """The task, `binary` apart: "classes", "real" or "tokens"."""
         return "classes"
 
     @property
-    def outputs(self) -> int:
-        """Classes, target dimension, or vocabulary."""
+    def choices(self) -> int:
+        """Number of classes, dimension of the target, or size of the vocabulary."""
         return 2
 
     def load(self, data_dir: str | None = None) -> Dataset:
@@ -54,13 +59,29 @@ class Generated:
         del data_dir  # nothing is read
         self.check()
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 0x6E7])))
-        everything = Split(*self.examples(self.n, random))
-        rest, test = cut(everything, self.test_fraction, self.split_seed, "test_fraction")
+        x, y = self.examples(self.n, random)
+        rest, test = cut(Split(x, y), self.test_fraction, self.split_seed, "test_fraction")
         train, valid = cut(rest, self.valid_fraction, self.split_seed)
-        how = "none" if self.task == "tokens" else self.standardize
+        how = "none" if self.kind == "tokens" else self.standardize
         offset, scale = standardization(train.x, how)
-        name = type(self).__name__.lower()
-        return check_dataset(Dataset(name, "1", train, valid, test, self.task, self.outputs, offset, scale))
+        return check_dataset(
+            Dataset(
+                name=re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower(),
+                version="1",
+                train=self._targeted(train),
+                valid=valid and self._targeted(valid),
+                test=test and self._targeted(test),
+                task="binary" if self.binary else self.kind,
+                outputs=1 if self.binary else self.choices,
+                offset=offset,
+                scale=scale,
+                standardize=how,
+            )
+        )
+
+    def _targeted(self, split: Split) -> Split:
+        """With the targets that `binary` asks for; the splitting saw them as classes."""
+        return Split(split.x, split.y.astype(np.float32)[:, None]) if self.binary else split
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -69,62 +90,22 @@ def at_least(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name}={value}: must be at least {least}")
 
 
-def _labels(n: int, classes: int) -> np.ndarray:
+def class_labels(n: int, classes: int) -> np.ndarray:
     """Classes 0 … classes - 1 in equal shares (the first ones get the remainder)."""
     return (np.arange(n) % classes).astype(np.int32)
 
 
-@dataclasses.dataclass(frozen=True)
-class Spirals(Generated):
-    """Interleaved spirals in the plane, one per class (Lang and Witbrock, "Learning to tell two spirals apart", 1988).
-
-    A point at t uniform in [0, 1] of class k lies at radius t and angle 2π (turns · t + k / classes), plus noise.
-
-    Args:
-        classes: number of arms, ≥ 2.
-        turns: revolutions of each arm.
-        noise: standard deviation added to both coordinates.
-    """
-
-    classes: int = 2
-    turns: float = 1.5
-    noise: float = 0.02
-    standardize: str = "feature"
-
-    def check(self) -> None:
-        super().check()
-        at_least("classes", self.classes, 2)
-        at_least("noise", self.noise, 0)
-
-    @property
-    def outputs(self) -> int:
-        return self.classes
-
-    def examples(self, n: int, random: np.random.Generator) -> Arrays:
-        y = _labels(n, self.classes)
-        t = np.sqrt(random.random(n))  # evenly along the arm's length, roughly, instead of crowding the middle
-        angle = 2 * np.pi * (self.turns * t + y / self.classes)
-        x = np.stack([t * np.cos(angle), t * np.sin(angle)], 1) + self.noise * random.standard_normal((n, 2))
-        return x.astype(np.float32), y
+def polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Points of the plane, [N, 2]."""
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
 
 
-@dataclasses.dataclass(frozen=True)
-class XOR(Generated):
-    """Exclusive or: the four corners (±1, ±1) with noise; class 1 where the signs differ. No line separates it.
+def around(points: np.ndarray, noise: float, random: np.random.Generator) -> np.ndarray:
+    """The points with Gaussian noise, float32."""
+    return (points + noise * random.standard_normal(points.shape)).astype(np.float32)
 
-    Args:
-        noise: standard deviation around the corners.
-    """
 
-    noise: float = 0.2
-
-    def check(self) -> None:
-        super().check()
-        at_least("noise", self.noise, 0)
-
-    def examples(self, n: int, random: np.random.Generator) -> Arrays:
-        corner = _labels(n, 4)
-        first, second = corner // 2, corner % 2
-        centres = 2.0 * np.stack([first, second], 1) - 1
-        x = centres + self.noise * random.standard_normal((n, 2))
-        return x.astype(np.float32), (first ^ second).astype(np.int32)
+def corners(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two inputs of 0 and 1 (int32 [N] each), the four combinations equally often."""
+    corner = class_labels(n, 4)
+    return corner // 2, corner % 2

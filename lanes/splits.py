@@ -44,6 +44,7 @@ class Dataset:
         offset, scale: float32, of shape () or of one example's features, from the training split only.
         classes: names of the outputs where they are known.
         vocabulary: for text, the character of each input token.
+        standardize: how offset and scale were made, one of STANDARDIZATIONS; None where the user gave them.
     """
 
     name: str
@@ -57,11 +58,33 @@ class Dataset:
     scale: np.ndarray
     classes: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
+    standardize: str | None = None
 
     def splits(self) -> dict[str, Split]:
         """The splits there are, by name."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays: what the data set takes when it lives on a device."""
+        return sum(split.x.nbytes + split.y.nbytes for split in self.splits().values())
+
+    def first_examples(self, n: int, seed: int) -> "Dataset":
+        """With the first n training examples of one stratified order: smaller sets are parts of larger ones.
+
+        Offset and scale are computed anew, from these examples only.
+
+        Raises:
+            ValueError: n is not in 1 … number of training examples.
+        """
+        if not 1 <= n <= len(self.train):
+            raise ValueError(f"train_examples={n}: must be from 1 to {len(self.train)}, all that {self.name!r} has")
+        train = self.train.take(stratified_order(self.train.y, seed)[:n])
+        offset, scale = self.offset, self.scale
+        if self.standardize is not None:
+            offset, scale = standardization(train.x, self.standardize)
+        return dataclasses.replace(self, train=train, offset=offset, scale=scale)
 
 
 def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:

@@ -76,8 +76,15 @@ class TFDS:
         arrays, notes = cached_arrays(slug, key, functools.partial(_decode, self, folder))
         splits = {part: Split(arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in notes["parts"]}
         train, tokens = splits["train"], notes["task"] == "tokens" or splits["train"].x.dtype == np.int32
-        how = self.standardize or ("feature" if train.x.ndim == 2 else "global")
-        offset, scale = standardization(train.x, "none" if tokens else how)
+        how = "none" if tokens else self.standardize or ("feature" if train.x.ndim == 2 else "global")
+
+        def measure(allocate: Allocate) -> None:
+            measured = np.stack(standardization(train.x, how))
+            allocate("standardization", measured.shape, np.float32)[...] = measured
+
+        # Kept too: on a large set it takes longer than loading.
+        measured, _ = cached_arrays(f"{slug}_standardization", {**key, "standardize": how}, measure)
+        offset, scale = (np.asarray(row) for row in measured["standardization"])
         return check_dataset(
             Dataset(
                 name=self.name.partition(":")[0],
@@ -91,6 +98,7 @@ class TFDS:
                 scale=scale,
                 classes=tuple(notes["classes"]),
                 vocabulary=tuple(notes["vocabulary"]),
+                standardize=how,
             )
         )
 
