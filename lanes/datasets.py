@@ -10,9 +10,20 @@ import numpy as np
 
 from lanes.digits import Digits
 from lanes.errors import RequestError
-from lanes.generated_logic import XOR, Gates, Parity
-from lanes.generated_plane import Blobs, Circles, ConvexRegions, Moons, Spirals
-from lanes.generated_series import Adding, Copy, Polynomial, Sine
+from lanes.generated import (
+    XOR,
+    Adding,
+    Blobs,
+    Circles,
+    ConvexRegions,
+    Copy,
+    Gates,
+    Moons,
+    Parity,
+    Polynomial,
+    Sine,
+    Spirals,
+)
 from lanes.record_files import find_prepared, prepared_names
 from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization
 from lanes.tfds_source import TFDS, not_prepared

@@ -1,111 +1,22 @@
-"""Generated data sets: small problems with a known answer, seeded, sized by field, made on the host."""
+"""Generated data sets: small problems with a known answer."""
 
-import dataclasses
-import re
+from lanes.generated_logic import XOR, Gates, Parity
+from lanes.generated_plane import Blobs, Circles, ConvexRegions, Moons, Spirals
+from lanes.generated_series import Adding, Copy, Polynomial, Sine
+from lanes.generation import Generated
 
-import numpy as np
-
-from lanes.splits import Dataset, Split, check_dataset, cut, share, standardization
-
-Arrays = tuple[np.ndarray, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Generated:
-    """What generated sets share: `examples(n, random)` makes (x, y), and the sizes below cut it in three.
-
-    Args:
-        n: number of examples in all.
-        seed: of the examples; another seed is another draw of the same problem.
-        test_fraction: of n; for testing.
-        valid_fraction: of what is left, for validation; 0 for none.
-        split_seed: of the (stratified) splitting.
-        standardize: see `lanes.splits.standardization`.
-        binary: two classes as one target of 0 and 1, for one output unit.
-    """
-
-    n: int = 500
-    seed: int = 0
-    test_fraction: float = 0.2
-    valid_fraction: float = 0.1
-    split_seed: int = 0
-    standardize: str = "none"
-    binary: bool = False
-
-    def check(self) -> None:
-        """Raises ValueError where a field is out of its range."""
-        at_least("n", self.n, 3)
-        share(self.n, self.test_fraction, "test_fraction")
-        share(self.n, self.valid_fraction, "valid_fraction")
-        if self.binary and (self.kind, self.choices) != ("classes", 2):
-            raise ValueError(f"binary=True: {type(self).__name__} has not two classes; leave it out")
-
-    def examples(self, n: int, random: np.random.Generator) -> Arrays:
-        """n examples (x float32 or int32 [n, *features], y)."""
-        raise NotImplementedError
-
-    @property
-    def kind(self) -> str:
-        """The task, `binary` apart: "classes", "real" or "tokens"."""
-        return "classes"
-
-    @property
-    def choices(self) -> int:
-        """Number of classes, dimension of the target, or size of the vocabulary."""
-        return 2
-
-    def load(self, data_dir: str | None = None) -> Dataset:
-        """The data set."""
-        del data_dir  # nothing is read
-        self.check()
-        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 0x6E7])))
-        x, y = self.examples(self.n, random)
-        rest, test = cut(Split(x, y), self.test_fraction, self.split_seed, "test_fraction")
-        train, valid = cut(rest, self.valid_fraction, self.split_seed)
-        how = "none" if self.kind == "tokens" else self.standardize
-        offset, scale = standardization(train.x, how)
-        return check_dataset(
-            Dataset(
-                name=re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower(),
-                version="1",
-                train=self._targeted(train),
-                valid=valid and self._targeted(valid),
-                test=test and self._targeted(test),
-                task="binary" if self.binary else self.kind,
-                outputs=1 if self.binary else self.choices,
-                offset=offset,
-                scale=scale,
-                standardize=how,
-            )
-        )
-
-    def _targeted(self, split: Split) -> Split:
-        """With the targets that `binary` asks for; the splitting saw them as classes."""
-        return Split(split.x, split.y.astype(np.float32)[:, None]) if self.binary else split
-
-
-def at_least(name: str, value: float, least: float) -> None:
-    """Raises ValueError unless value ≥ least."""
-    if not value >= least:
-        raise ValueError(f"{name}={value}: must be at least {least}")
-
-
-def class_labels(n: int, classes: int) -> np.ndarray:
-    """Classes 0 … classes - 1 in equal shares (the first ones get the remainder)."""
-    return (np.arange(n) % classes).astype(np.int32)
-
-
-def polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Points of the plane, [N, 2]."""
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
-
-
-def around(points: np.ndarray, noise: float, random: np.random.Generator) -> np.ndarray:
-    """The points with Gaussian noise, float32."""
-    return (points + noise * random.standard_normal(points.shape)).astype(np.float32)
-
-
-def corners(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two inputs of 0 and 1 (int32 [N] each), the four combinations equally often."""
-    corner = class_labels(n, 4)
-    return corner // 2, corner % 2
+__all__ = [
+    "XOR",
+    "Adding",
+    "Blobs",
+    "Circles",
+    "ConvexRegions",
+    "Copy",
+    "Gates",
+    "Generated",
+    "Moons",
+    "Parity",
+    "Polynomial",
+    "Sine",
+    "Spirals",
+]

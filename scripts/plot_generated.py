@@ -1,0 +1,80 @@
+"""Draws the generated data sets for the documentation.
+
+python scripts/plot_generated.py [--out docs/data_generated.png]
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import tyro
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+
+from lanes.datasets import DATASETS, Dataset, load_dataset
+from lanes.generated import Generated
+
+COLOURS = ListedColormap(["#2b6cb0", "#dd6b20", "#2f855a", "#805ad5"])
+NAMES = [name for name, description in DATASETS.items() if isinstance(description, Generated)]
+
+
+def draw(axes: Axes, name: str) -> None:
+    """One set in one panel."""
+    data = load_dataset(name)
+    x, y = data.train.x, data.train.y
+    axes.set_title(f"{name} (n = {DATASETS[name].n})", fontsize=10)  # type: ignore[attr-defined]
+    axes.tick_params(labelsize=7)
+    if data.task == "classes" and x.shape[1] == 2:
+        axes.scatter(x[:, 0], x[:, 1], c=y, s=5, cmap=COLOURS, vmin=0, vmax=COLOURS.N - 1)
+        axes.set_aspect("equal", adjustable="datalim")
+    elif data.task == "classes":
+        draw_strings(axes, data)
+    elif data.task == "tokens":
+        draw_tokens(axes, data)
+    elif x.ndim == 2:
+        axes.scatter(x, y, s=5, color=COLOURS(0))
+        axes.set_xlabel("x", fontsize=8)
+        axes.set_ylabel("y", fontsize=8)
+    else:
+        draw_marked(axes, data)
+
+
+def draw_strings(axes: Axes, data: Dataset) -> None:
+    """Parity: strings as rows, sorted by class, with the class beside them."""
+    rows = np.argsort(data.train.y[:24], kind="stable")
+    axes.imshow(data.train.x[rows], cmap="gray", aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(rows)), [f"{label}" for label in data.train.y[rows]], fontsize=5)
+    axes.set_xlabel("input (white: +1)", fontsize=8)
+    axes.set_ylabel("class", fontsize=8)
+
+
+def draw_tokens(axes: Axes, data: Dataset) -> None:
+    """Copy: inputs above their targets."""
+    rows = np.stack([row for pair in zip(data.train.x[:4], data.train.y[:4]) for row in pair])
+    axes.imshow(rows, cmap="viridis", aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(8), ["x", "y"] * 4, fontsize=7)
+    axes.set_xlabel("step (colour: symbol; x, target y)", fontsize=8)
+
+
+def draw_marked(axes: Axes, data: Dataset) -> None:
+    """Adding: one sequence, its marked steps, and their sum."""
+    values, marks = data.train.x[0].T
+    steps = np.arange(len(values))
+    axes.bar(steps, values, color=["#dd6b20" if mark else "#a0bfe0" for mark in marks])
+    axes.set_xlabel(f"step (marked: orange; target {data.train.y[0, 0]:.2f})", fontsize=8)
+
+
+def main(out: Path = Path("docs/data_generated.png")) -> None:
+    """Draws all generated sets into one picture."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(3, 4, figsize=(13, 9), layout="constrained")
+    for axes, name in zip(panels.ravel(), NAMES):
+        draw(axes, name)
+    figure.savefig(out, dpi=90)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
