@@ -38,7 +38,7 @@ def zeros(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 @dataclass(frozen=True)
 class Constant:
-    """All weights equal (c, default 0.01): the units of a layer never become different.
+    """All weights equal: the units of a layer never become different.
 
     Formula: w = c
     Reference: Rumelhart, Hinton and Williams, Learning internal representations by error propagation, 1986 (symmetry)
@@ -57,7 +57,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform in an interval around zero that does not know the fan (limit a, default 0.01).
+    """Uniform in an interval of half-width a around zero that does not know the fan.
 
     Formula: w ~ U(-a, a); variance a²/3
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, which replaces it by one that knows the fan
@@ -74,7 +74,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal with a standard deviation that does not know the fan (σ, default 0.01).
+    """Normal with a standard deviation σ that does not know the fan.
 
     Formula: w ~ N(0, σ²), not truncated
     Reference: Krizhevsky, Sutskever and Hinton, ImageNet classification with deep CNNs, 2012 (σ = 0.01)
@@ -162,7 +162,7 @@ def orthogonal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 @dataclass(frozen=True)
 class Sparse:
-    """Exactly k incoming weights of each unit are not zero (default 15), or all where the fan-in is smaller.
+    """Exactly k incoming weights of each unit are not zero, or all where the fan-in is smaller.
 
     Formula: k weights of each unit, drawn without replacement, ~ N(0, σ²), σ = 1; all others 0; variance σ² k / fan_in
     Reference: Martens, Deep learning via Hessian-free optimization, 2010
@@ -187,7 +187,7 @@ class Sparse:
 
 @dataclass(frozen=True)
 class IdentityRNN:
-    """Kernels with as many inputs as outputs start as the identity (times `scale`, default 1), others small and normal.
+    """Kernels with as many inputs as outputs start as the identity times `scale`, others small and normal.
 
     For recurrent kernels with rectifiers: the state is kept as it is. In a convolution the identity stands in the
     middle of the window. An input kernel that happens to be square becomes the identity too.
