@@ -272,14 +272,14 @@ def lanczos_spectrum(f: Callable[[Any], Array], params: Any, key: Array, *, step
         raise ValueError(f"lanczos_spectrum: steps={steps} must be 1 or more; 20 is usual")
     flat, restore = ravel_pytree(params)
     product = jax.jit(lambda values, v: hessian_product(lambda p: f(restore(p)), values, v))
-    v = np.asarray(jax.random.normal(key, flat.shape), dtype=np.float64)
+    v = np.array(jax.random.normal(key, flat.shape), dtype=np.float64)
     basis = np.zeros((0, flat.size))
     diagonal: list[float] = []
     beside: list[float] = []
     v /= math.sqrt(v @ v)
     for _ in range(min(steps, flat.size)):
         basis = np.concatenate([basis, v[None]])
-        w = np.asarray(product(flat, jnp.asarray(v, flat.dtype)), dtype=np.float64)
+        w = np.array(product(flat, jnp.asarray(v, flat.dtype)), dtype=np.float64)
         diagonal.append(float(w @ v))
         for _ in range(2):
             w -= basis.T @ (basis @ w)

@@ -19,6 +19,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from losses.regression import magnitude
+
 Array = jax.Array
 Encode = Callable[[Array], Array]
 
@@ -66,7 +68,7 @@ def l1(params: Any) -> Array:
     Formula: Σ |w|
     Reference: Tibshirani, 1996 (lasso; one of the lectures swaps the names lasso and ridge)
     """
-    return _summed(kernels(params), jnp.abs)
+    return _summed(kernels(params), magnitude)
 
 
 def l2(params: Any) -> Array:
@@ -155,7 +157,7 @@ class ActivityL1:
 
     def __call__(self, hidden: Sequence[Array]) -> Array:
         hidden = _hidden("activity_l1", hidden)
-        return _times(self.strength, _summed(hidden, jnp.abs) / hidden[0].shape[0])
+        return _times(self.strength, _summed(hidden, magnitude) / hidden[0].shape[0])
 
 
 @dataclasses.dataclass(frozen=True)

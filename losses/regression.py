@@ -15,6 +15,15 @@ from losses import shapes
 Array = jax.Array
 
 
+def magnitude(x: Array) -> Array:
+    """|x| with gradient 0 at 0, where that of `jnp.abs` is 1 and would push exact zeros away.
+
+    Formula: |x| = x sign(x)
+    Reference: introductory
+    """
+    return x * jnp.sign(x)
+
+
 def _errors(name: str, predictions: Array, targets: Array) -> Array:
     predictions, targets = shapes.aligned(name, predictions, targets)
     return predictions - targets
@@ -76,7 +85,7 @@ def absolute_error(predictions: Array, targets: Array) -> Array:
     Formula: L = Σ_i |ŷ_i - y_i|
     Reference: Laplace, 1799
     """
-    return shapes.total(jnp.abs(_errors("absolute_error", predictions, targets)))
+    return shapes.total(magnitude(_errors("absolute_error", predictions, targets)))
 
 
 def mean_absolute_error(predictions: Array, targets: Array) -> Array:
@@ -85,7 +94,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> Array:
     Formula: L = 1/m Σ_i |ŷ_i - y_i|
     Reference: Laplace, 1799
     """
-    return shapes.average(jnp.abs(_errors("mean_absolute_error", predictions, targets)))
+    return shapes.average(magnitude(_errors("mean_absolute_error", predictions, targets)))
 
 
 def log_cosh(predictions: Array, targets: Array) -> Array:

@@ -1,0 +1,270 @@
+import dataclasses
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lanes import augmentation as a
+from lanes.augmentation import AUGMENTATIONS, apply
+
+KEY = jax.random.key(0)
+SHAPES = {1: (6,), 2: (8, 2), 3: (6, 5, 3), 4: (4, 5, 6, 2)}
+FIRST = [(name, aug.ranks[0]) for name, aug in AUGMENTATIONS.items()]
+
+
+def batch(*shape, n=4, dtype=jnp.float32):
+    return jax.random.uniform(jax.random.key(9), (n, *shape), dtype)
+
+
+def changed(augmentation, x, key=KEY):
+    return apply([augmentation], key, x, jnp.eye(x.shape[0]))[0]
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_traced_numbers_keep_shape_and_dtype_and_compile_once(name):
+    augmentation, traces = AUGMENTATIONS[name], []
+    augmentation.check()
+    numbers = {
+        f.name: v for f in dataclasses.fields(augmentation) if isinstance(v := getattr(augmentation, f.name), float)
+    }
+    x = batch(*SHAPES[augmentation.ranks[0]], dtype=jnp.bfloat16)
+
+    @jax.jit
+    def go(key, numbers):
+        traces.append(1)
+        return changed(dataclasses.replace(augmentation, **numbers), x, key)
+
+    first = go(KEY, {k: jnp.float32(v) for k, v in numbers.items()})
+    go(jax.random.key(1), {k: jnp.float32(v / 2) for k, v in numbers.items()})
+    assert len(traces) == 1
+    assert (first.shape, first.dtype) == (x.shape, x.dtype)
+    assert bool(jnp.all(jnp.isfinite(first)))
+
+
+@pytest.mark.parametrize(("name", "rank"), [(n, r) for n, aug in AUGMENTATIONS.items() for r in aug.ranks[1:]])
+def test_every_rank_it_claims(name, rank):
+    x = batch(*SHAPES[rank])
+    assert AUGMENTATIONS[name].accepts(SHAPES[rank]) is None
+    assert jax.eval_shape(lambda key: changed(AUGMENTATIONS[name], x, key), KEY).shape == x.shape
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_other_ranks_are_refused_in_one_line(name):
+    augmentation = AUGMENTATIONS[name]
+    for rank in {1, 2, 3, 4} - set(augmentation.ranks):
+        reason = augmentation.accepts(SHAPES[rank])
+        assert "leave it out" in reason
+        assert "\n" not in reason
+        with pytest.raises(ValueError, match="an example has shape"):
+            changed(augmentation, batch(*SHAPES[rank]))
+    with pytest.raises(ValueError, match="the batch is int32"):
+        changed(augmentation, jnp.zeros((4, *SHAPES[augmentation.ranks[0]]), jnp.int32))
+    text = inspect.getdoc(type(augmentation))
+    assert "Formula: " in text
+    assert "Reference: " in text
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "rank"),
+    [
+        (a.Mirror(0.0), 3),
+        (a.Translate(0.0), 3),
+        (a.Translate(0.0, whole=False), 2),
+        (a.TimeShift(0.0), 2),
+        (a.Rotate(0.0), 3),
+        (a.Rotate(0.0), 4),
+        (a.Affine(0.0, 0.0, 0.0, 0.0), 3),
+        (a.Contrast(0.0), 3),
+        (a.Brightness(0.0), 3),
+        (a.PCAJitter(0.0), 3),
+        (a.GaussianNoise(0.0), 1),
+        (a.MaskingNoise(0.0), 1),
+        (a.SaltAndPepper(0.0), 1),
+        (a.Cutout(0.0), 3),
+    ],
+    ids=str,
+)
+def test_strength_zero_changes_nothing(augmentation, rank):
+    x = batch(*SHAPES[rank])
+    np.testing.assert_allclose(changed(augmentation, x), x, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "rank"), FIRST)
+def test_examples_are_drawn_independently_and_repeatably(name, rank):
+    augmentation = AUGMENTATIONS[name]
+    same = jnp.tile(batch(*SHAPES[rank], n=1), (16, *(1,) * rank))
+    go = jax.jit(lambda key: changed(augmentation, same, key))
+    first = np.asarray(go(KEY))
+    np.testing.assert_array_equal(first, go(KEY))
+    if name not in ("mixup", "pca_jitter"):  # the first mixes equal examples here; the second is tested below
+        assert len(np.unique(first.reshape(16, -1), axis=0)) > 1
+
+
+def test_mirror_flips_left_to_right_with_its_probability():
+    x = batch(2, 3, 1, n=2000)
+    np.testing.assert_array_equal(changed(a.Mirror(1.0), x), x[:, :, ::-1])
+    flipped = jnp.mean(jnp.all(changed(a.Mirror(0.3), x) == x[:, :, ::-1], axis=(1, 2, 3)).astype(jnp.float32))
+    assert abs(flipped - 0.3) < 4 * np.sqrt(0.21 / 2000)
+    volume = batch(2, 3, 4, 1)
+    np.testing.assert_array_equal(changed(a.Mirror(1.0), volume), volume[:, :, :, ::-1])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_translate_moves_within_its_range_and_fills_with_zeros(whole):
+    x = jnp.zeros((200, 11, 11, 1)).at[:, 5, 5, 0].set(1)
+    moved = np.asarray(changed(a.Translate(0.2, whole=whole), x))[..., 0]
+    np.testing.assert_allclose(moved.sum((1, 2)), 1, rtol=1e-5)  # the point is moved, not lost
+    rows = (moved.sum(2) * np.arange(11)).sum(1) - 5
+    columns = (moved.sum(1) * np.arange(11)).sum(1) - 5
+    for offsets in (rows, columns):
+        assert -2.21 < offsets.min() < -1.5
+        assert 1.5 < offsets.max() < 2.21
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.3
+    assert bool(jnp.all(changed(a.Translate(1.0), jnp.ones((20, 4, 4, 1))).min(axis=(1, 2, 3)) >= 0))
+
+
+def test_translate_equals_a_shift_with_zeros():
+    x = batch(7, 1, n=30)
+    for before, after in zip(np.asarray(x)[..., 0], np.asarray(changed(a.Translate(0.5), x))[..., 0]):
+        shifts = [
+            np.concatenate([np.zeros(max(s, 0)), before[max(-s, 0) : 7 - max(s, 0)], np.zeros(max(-s, 0))])
+            for s in range(-4, 5)
+        ]
+        assert any(np.array_equal(after, shift) for shift in shifts)
+
+
+def test_time_shift_rolls_or_fills():
+    x = batch(8, 2, n=30)
+    rolls = {s: np.roll(np.asarray(x), s, axis=1) for s in range(-2, 3)}
+    for i, after in enumerate(np.asarray(changed(a.TimeShift(0.25), x))):
+        assert any(np.array_equal(after, roll[i]) for roll in rolls.values())
+    filled = np.asarray(changed(a.TimeShift(0.25, wrap=False), jnp.ones((200, 8, 1))))
+    assert set((filled == 0).sum((1, 2))) == {0, 1, 2}
+
+
+def test_rotation_keeps_radius_and_stays_in_its_angle():
+    x = jnp.zeros((100, 21, 21, 1)).at[:, 10, 17, 0].set(1)
+    moved = np.asarray(changed(a.Rotate(45.0), x))[..., 0]
+    mass = moved.sum((1, 2))
+    row = (moved.sum(2) * np.arange(21)).sum(1) / mass - 10
+    column = (moved.sum(1) * np.arange(21)).sum(1) / mass - 10
+    np.testing.assert_allclose(np.hypot(row, column), 7, atol=0.4)
+    angles = np.degrees(np.arctan2(row, column))
+    assert 30 < np.abs(angles).max() < 47
+    assert abs(angles.mean()) < 10
+
+
+def test_rotation_in_three_dimensions_keeps_the_distance():
+    x = jnp.zeros((30, 11, 11, 11, 1)).at[:, 5, 5, 9, 0].set(1)
+    moved = np.asarray(changed(a.Rotate(60.0), x))[..., 0]
+    places = np.stack(np.meshgrid(*[np.arange(11) - 5] * 3, indexing="ij"))
+    centre = np.einsum("nijk,dijk->nd", moved, places) / moved.sum((1, 2, 3))[:, None]
+    np.testing.assert_allclose(np.linalg.norm(centre, axis=1), 4, atol=0.5)
+    assert centre.std(axis=0).min() > 0.1  # it turns around any axis
+
+
+def test_affine_of_a_ramp_stays_a_ramp_without_perspective():
+    ramp = jnp.broadcast_to(jnp.arange(15.0)[None, None, :, None], (8, 15, 15, 1))
+    inner = np.asarray(changed(a.Affine(), ramp))[:, 5:10, 5:10, 0]
+    second = np.diff(inner, n=2, axis=2)
+    np.testing.assert_allclose(second, 0, atol=1e-3)
+    bent = np.asarray(changed(a.Affine(perspective=0.3), ramp))[:, 5:10, 5:10, 0]
+    assert np.abs(np.diff(bent, n=2, axis=2)).max() > 1e-2
+
+
+def test_crop_is_a_window_of_the_padded_image():
+    x = batch(4, 4, 1, n=40)
+    padded = np.pad(np.asarray(x), [(0, 0), (1, 1), (1, 1), (0, 0)])
+    places = set()
+    for before, after in zip(padded, np.asarray(changed(a.Crop(1), x))):
+        places |= {(i, j) for i in range(3) for j in range(3) if np.array_equal(after, before[i : i + 4, j : j + 4])}
+    assert len(places) == 9
+
+
+def test_contrast_and_brightness():
+    x = batch(6, 5, 3, n=50)
+    stretched = np.asarray(changed(a.Contrast(0.5), x))
+    np.testing.assert_allclose(stretched.mean((1, 2)), np.asarray(x).mean((1, 2)), rtol=1e-5)
+    ratio = stretched.std((1, 2)) / np.asarray(x).std((1, 2))
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-4)
+    assert 0.5 <= ratio.min() < 0.7
+    assert 1.3 < ratio.max() <= 1.5
+    shift = np.asarray(changed(a.Brightness(0.5), x) - x)
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1, :1, :1], shift.shape), atol=1e-6)
+    assert 0.3 < np.abs(shift).max() <= 0.5
+
+
+def test_pca_jitter_has_the_covariance_of_the_eigenvector_form():
+    mixing = jnp.array([[1.0, 0.5, 0.2], [0.0, 0.7, 0.1], [0.0, 0.0, 0.3]])
+    x = jax.random.normal(KEY, (4000, 2, 2, 3)) @ mixing
+    offsets = np.asarray(changed(a.PCAJitter(0.5), x) - x)
+    np.testing.assert_allclose(offsets, np.broadcast_to(offsets[:, :1, :1], offsets.shape), atol=1e-6)
+    values, axes = np.linalg.eigh(np.cov(np.asarray(x).reshape(-1, 3).T, bias=True))
+    expected = 0.25 * axes @ np.diag(values**2) @ axes.T
+    np.testing.assert_allclose(np.cov(offsets[:, 0, 0].T), expected, atol=0.06 * expected.max())
+    assert "use Brightness" in a.PCAJitter().accepts((8, 8, 1))
+
+
+def test_noises_have_their_rates():
+    x = 0.5 + 0.0 * batch(100, n=100)
+    np.testing.assert_allclose(np.std(changed(a.GaussianNoise(0.2), x)), 0.2, rtol=0.05)
+    assert np.mean(np.asarray(changed(a.MaskingNoise(0.3), x)) == 0) == pytest.approx(0.3, abs=0.02)
+    salted = np.asarray(changed(a.SaltAndPepper(0.2, low=-1.0, high=2.0), x))
+    assert set(np.unique(salted)) == {-1.0, 0.5, 2.0}
+    for value in (-1.0, 2.0):
+        assert np.mean(salted == value) == pytest.approx(0.1, abs=0.02)
+
+
+def test_cutout_is_one_box_of_its_size():
+    holes = np.asarray(changed(a.Cutout(0.5), jnp.ones((300, 8, 8, 2)))) == 0
+    assert (holes.all(-1) == holes.any(-1)).all()  # all channels
+    holes = holes[..., 0]
+    rows, columns = holes.any(2).sum(1), holes.any(1).sum(1)
+    np.testing.assert_array_equal(holes.sum((1, 2)), rows * columns)
+    assert rows.max() == columns.max() == 4
+    assert holes.any((1, 2)).all()
+
+
+def test_mixup_mixes_inputs_and_targets_alike():
+    x, y = batch(3, n=64), jnp.eye(64)
+    mixed, targets = apply([a.Mixup(1.0)], KEY, x, y)
+    np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(mixed, targets @ x, rtol=1e-5)
+    assert int((targets > 0).sum(1).max()) == 2
+    share = np.diag(np.asarray(targets))
+    assert share.mean() == pytest.approx(0.5, abs=0.2)
+    with pytest.raises(ValueError, match="make them one-hot first"):
+        apply([a.Mixup()], KEY, x, jnp.arange(64))
+
+
+def test_a_chain_gives_each_its_own_stream():
+    x, y = jnp.zeros((2, 500)), jnp.eye(2)
+    twice, _ = apply([a.GaussianNoise(1.0), a.GaussianNoise(1.0)], KEY, x, y)
+    assert np.std(twice) == pytest.approx(np.sqrt(2), rel=0.1)  # equal draws would give 2
+    same, targets = apply([], KEY, x, y)
+    assert same is x
+    assert targets is y
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        a.Mirror(1.5),
+        a.Translate(-0.1),
+        a.Rotate(200.0),
+        a.Affine(stretch=1.0),
+        a.Affine(perspective=0.5),
+        a.Crop(0),
+        a.GaussianNoise(-1.0),
+        a.MaskingNoise(float("nan")),
+        a.SaltAndPepper(low=1.0, high=0.0),
+        a.Mixup(0.0),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range_are_refused_in_one_line(wrong):
+    with pytest.raises(ValueError, match="must") as error:
+        wrong.check()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,156 @@
+import builtins
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lanes import differentiation as d
+
+X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
+LABELS = np.random.default_rng(1).integers(0, 3, 6)
+Y = jnp.eye(3)[LABELS]
+
+
+def net(*sizes):
+    keys = jax.random.split(jax.random.key(0), len(sizes))
+    return [
+        (jax.random.normal(key, (n, m)) / np.sqrt(n), 0.1 * jax.random.normal(key, (m,)))
+        for key, n, m in zip(keys, sizes, sizes[1:])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("activation", "output"),
+    [(a, "softmax") for a in d.ACTIVATIONS] + [("sigmoid", "sigmoid"), ("tanh", "identity")],
+)
+def test_backpropagation_by_hand_equals_jax(activation, output):
+    layers = net(4, 5, 4, 3)
+    names = {"activation": activation, "output": output}
+    by_hand = jax.jit(lambda p, l2: d.backpropagate(p, X, Y, l2=l2, **names))(layers, jnp.float32(0.3))
+    by_jax = jax.jit(jax.grad(lambda p: d.cost(p, X, Y, l2=0.3, **names)))(layers)
+    for ours, theirs in zip(jax.tree.leaves(by_hand), jax.tree.leaves(by_jax)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=1e-6)
+
+
+def test_backpropagation_through_one_linear_unit_is_the_delta_rule():
+    w, target = jnp.ones((4, 1)), jnp.zeros((6, 1))
+    ((gradient, _),) = d.backpropagate([(w, jnp.zeros(1))], X, target, output="identity")
+    np.testing.assert_allclose(gradient, X.T @ (X @ w - target), rtol=1e-5)
+    with pytest.raises(ValueError, match="activation='gelu' is unknown here: choose one of"):
+        d.backpropagate(net(4, 5, 3), X, Y, activation="gelu")
+
+
+def parabola(x):
+    return x**2 / 4 - 2 * x + 5
+
+
+def test_secant_and_derivative_of_the_lecture():
+    assert d.forward_difference(parabola, 6, 2) == 1.5
+    assert d.central_difference(parabola, 6, 2) == 1.0  # exact for a parabola
+    assert jax.grad(parabola)(6.0) == 1.0
+    value, gradient = d.dual_gradient(lambda v: parabola(v[0]), [6.0])
+    assert (value, gradient[0]) == (2.0, 1.0)
+
+
+def test_jets_of_the_lecture():
+    x, y = d.Jet.variable(2.0, 0, 2), d.Jet.variable(3.0, 1, 2)
+    z = x * y
+    assert repr(z) == "6 + 3ε₀ + 2ε₁"
+    assert repr(z * z) == "36 + 36ε₀ + 24ε₁"
+    assert repr(y * z) == "18 + 9ε₀ + 12ε₁"
+    assert repr(1 - x) == "-1 - 1ε₀ + 0ε₁"
+
+
+def formula(v, lib):
+    a, b, c = v
+    return lib.exp(a * b) / (2 + lib.sin(c) ** 2) + lib.sqrt(b) * lib.tanh(a - c) - lib.log(b + 3) + lib.cos(a) * 2**c
+
+
+POINT = [0.4, 1.3, -0.7]
+
+
+def test_all_ways_to_a_derivative_agree():
+    sympy = pytest.importorskip("sympy")
+    value, dual = d.dual_gradient(lambda v: formula(v, np), POINT)
+    assert value == pytest.approx(formula(POINT, np), rel=1e-15)
+    symbolic, expressions = d.symbolic_gradient(lambda *v: formula(v, sympy), ["a", "b", "c"])
+    assert len(expressions) == 3
+    np.testing.assert_allclose(symbolic(*POINT), dual, rtol=1e-13)
+    np.testing.assert_allclose(d.numerical_gradient(lambda v: formula(v, np), POINT), dual, rtol=1e-9)
+    np.testing.assert_allclose(d.numerical_gradient(lambda v: formula(v, np), POINT, central=False), dual, rtol=1e-6)
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINT)
+        np.testing.assert_allclose(jax.grad(lambda v: formula(v, jnp))(x), dual, rtol=1e-12)
+        np.testing.assert_allclose(d.forward_gradient(lambda v: formula(v, jnp), x), dual, rtol=1e-12)
+
+
+def test_every_function_that_a_jet_goes_through_has_the_right_partials():
+    for ufunc in d.PARTIALS:
+        arguments = [0.7, 1.9][: ufunc.nin]
+        _, gradient = d.dual_gradient(lambda v, ufunc=ufunc: ufunc(*v), arguments)
+        numerical = d.numerical_gradient(lambda v, ufunc=ufunc: ufunc(*v), arguments)
+        np.testing.assert_allclose(gradient, numerical, rtol=1e-8, atol=1e-10, err_msg=ufunc.__name__)
+    with pytest.raises(TypeError):
+        np.arctan(d.Jet.variable(1.0, 0, 1))
+    with pytest.raises(TypeError):
+        _ = np.ones(2) * d.Jet.variable(1.0, 0, 1)
+
+
+def test_a_net_by_dual_numbers():
+    layers = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in net(3, 4, 1)]
+
+    def loss(v):
+        for i, (w, b) in enumerate(layers):
+            v = [sum(v[j] * w[j, k] for j in range(len(v))) + b[k] for k in range(w.shape[1])]
+            v = [np.tanh(z) for z in v] if i == 0 else v
+        return v[0] ** 2
+
+    _, dual = d.dual_gradient(loss, POINT)
+    np.testing.assert_allclose(dual, d.numerical_gradient(loss, POINT), rtol=1e-7)
+
+
+def test_without_sympy_the_error_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name == "sympy":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match="pip install sympy"):
+        d.symbolic_gradient(lambda x: x, ["x"])
+
+
+def test_hessian_by_products():
+    with jax.enable_x64(True):
+        layers = jax.tree.map(lambda p: p.astype(jnp.float64), net(4, 3, 2))
+        x, y = X.astype(jnp.float64), jnp.eye(2, dtype=jnp.float64)[LABELS % 2]
+
+        def loss(p):
+            return d.cost(p, x, y, activation="tanh", output="softmax")
+
+        flat, restore = jax.flatten_util.ravel_pytree(layers)
+        full = jax.jit(jax.hessian(lambda v: loss(restore(v))))(flat)
+        np.testing.assert_allclose(jax.jit(lambda p: d.hessian(loss, p))(layers), full, atol=1e-12)
+        direction = jax.tree.map(jnp.ones_like, layers)
+        product, _ = jax.flatten_util.ravel_pytree(
+            jax.jit(lambda p, v: d.hessian_product(loss, p, v))(layers, direction)
+        )
+        np.testing.assert_allclose(product, full.sum(1), atol=1e-12)
+        eigenvalues = np.linalg.eigvalsh(full)
+        np.testing.assert_allclose(d.hessian_spectrum(loss, layers), eigenvalues, atol=1e-12)
+        ritz = d.lanczos_spectrum(loss, layers, jax.random.key(0), steps=12)
+        np.testing.assert_allclose(ritz[[0, -1]], eigenvalues[[0, -1]], rtol=0.02)
+
+
+def test_the_spectrum_of_a_saddle():
+    def saddle(p):
+        return p["x"] ** 2 - 3 * p["y"] ** 2
+
+    params = {"x": jnp.float32(1.0), "y": jnp.float32(2.0)}
+    np.testing.assert_allclose(d.hessian_spectrum(saddle, params), [-6, 2], rtol=1e-6)
+    np.testing.assert_allclose(d.lanczos_spectrum(saddle, params, jax.random.key(1)), [-6, 2], rtol=1e-5)
+    with pytest.raises(ValueError, match="steps=0 must be"):
+        d.lanczos_spectrum(saddle, params, jax.random.key(1), steps=0)
