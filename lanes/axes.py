@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-NOT_FIELDS = ("run_id", "dir")
+from lanes.runs import FIELDS
+
 ABSENT = "–"  # the value of a field that a run does not have, such as the slope of tanh
 FEW = 12  # a numeric axis of more values was sampled rather than listed: tables and heat maps show bins of it
 BINS = 8
@@ -33,19 +34,17 @@ class Axis:
 
 
 def field_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns of `lanes.load`'s table that describe a run: all before `status`, and dotted parameters of those."""
-    columns = [str(column) for column in runs.columns]
-    before = columns[: columns.index("status")] if "status" in columns else columns
-    heads = {column.split(".")[0] for column in before} - set(NOT_FIELDS)
-    return [column for column in columns if column.split(".")[0] in heads]
+    """The columns of `lanes.load`'s table that describe a run: its fields, and dotted parameters of those."""
+    return [column for column in map(str, runs.columns) if column.split(".")[0] in FIELDS]
 
 
 def swept_axes(runs: pd.DataFrame) -> tuple[list[Axis], pd.DataFrame]:
     """The swept axes, and a table of their labels: a row per run, a column per axis, the index of `runs`.
 
-    An axis is a field with more than one value. Seeds are replicates, so `seed` is none. A parameter that follows from its
-    kind (the slope where only one activation has one) is left out; one that only some kinds have becomes part of their
-    label (`leaky_relu slope=0.2`). Where the table has several directories, `dir` is the first axis.
+    An axis is a field with more than one value. Seeds are replicates, so `seed` is none. A parameter that follows from
+    its kind (the slope where only one activation has one) is left out; one that only some kinds have becomes part of
+    their label (`leaky_relu slope=0.2`). Where the table has several directories, `dir` is the first axis, and fields
+    that are constant within each are left out.
     """
     labels: dict[str, pd.Series] = {}
     axes: list[Axis] = []
@@ -53,7 +52,8 @@ def swept_axes(runs: pd.DataFrame) -> tuple[list[Axis], pd.DataFrame]:
     for name in sorted(candidates, key=lambda column: "." in column):  # kinds before their parameters, else in order
         axis, column = label(name, runs[name])
         head = name.split(".")[0]
-        if len(axis.values) < 2 or (head != name and head in labels and follows(column, labels[head])):
+        kinds = [labels[kind] for kind in ("dir", head) if kind in labels and kind != name]
+        if len(axis.values) < 2 or any(follows(column, kind) for kind in kinds):
             continue
         if head != name and head in labels and (column == ABSENT).any():
             at = next(i for i, known in enumerate(axes) if known.name == head)
@@ -84,7 +84,7 @@ def label(name: str, column: pd.Series) -> tuple[Axis, pd.Series]:
 
 
 def coarse(axis: Axis) -> dict[str, str]:
-    """What tables and heat maps show for each value: itself, or for a sampled axis its bin (equal numbers of values)."""
+    """What tables and heat maps show for each value: itself, or for a sampled axis its bin of equally many values."""
     if not axis.sampled or axis.numbers is None:
         return {value: value for value in axis.values}
     parts = np.array_split(np.arange(len(axis.values)), BINS)
@@ -99,11 +99,6 @@ def coarse(axis: Axis) -> dict[str, str]:
 def coarse_values(axis: Axis) -> list[str]:
     """The distinct values of `coarse`, in order."""
     return list(dict.fromkeys(coarse(axis).values()))
-
-
-def combination_name(axes: Iterable[Axis], row: pd.Series) -> str:
-    """A combination in words: `activation tanh · learning_rate 0.001`; "the only combination" where nothing is swept."""
-    return " · ".join(f"{axis.name} {row[axis.name]}" for axis in axes) or "the only combination"
 
 
 def short_name(axes: Iterable[Axis], row: pd.Series) -> str:

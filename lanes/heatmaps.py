@@ -7,67 +7,82 @@ import pandas as pd
 
 from lanes.axes import Axis, coarse, coarse_values
 from lanes.leaderboard import Leaderboard, grid_of
-from lanes.plotting import BLUES, QUIET, Figure, hover, layout, safe
+from lanes.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
 from lanes.statistics import decimals
 
-CELLS = 40  # rows and columns of a heat map
+CELLS = 40  # rows and columns
+NUMBERED = 150  # cells up to which each shows its number
 
 
 def heat_map(board: Leaderboard, first: Axis, second: Axis) -> tuple[Figure, str]:
-    """A pair of axes: trace 0 is the best over all other axes, trace 1 (hidden) the mean over them; and a note on cuts.
+    """A pair of axes, rows and columns, and a note on what is cut.
 
-    Cells without a value stay grey and say why: diverged, pending, or nothing where the pair was not planned.
+    Trace 0 is the best over all other axes, trace 1 (hidden until chosen) the median over them. Cells without a value
+    stay grey and say why: diverged, failed, pending; an empty one was not planned.
     """
-    best, mean = grid_of(board, first, second)
+    best, median = grid_of(board, first, second)
     rows, columns = _kept(best, first), _kept(best.T, second)
-    best, mean = best.loc[rows, columns], mean.loc[rows, columns]
+    best, median = best.loc[rows, columns], median.loc[rows, columns]
     value = best.map(lambda row: board.table[board.metric].iloc[int(row)] if row >= 0 else np.nan)
-    why = _reasons(board, first, second).reindex(index=rows, columns=columns)
     texts = best.map(lambda row: hover(board, int(row)) if pd.notna(row) else "not planned")
-    x, y = [safe(name) for name in columns], [safe(name) for name in rows]
-    places = min(decimals(board.table[f"{board.metric} half"], board.table[board.metric]), 3)
-    few = best.size <= 150
-    traces = []
-    for index, numbers in enumerate((value, mean)):
-        text = numbers.map(lambda v: f"{v:.{places}f}" if abs(v) < 1e4 else f"{v:.2g}").where(numbers.notna(), "")
-        trace = {
-            "type": "heatmap",
-            "x": x,
-            "y": y,
-            "z": _matrix(numbers),
-            "colorscale": BLUES,
-            "reversescale": board.lower,
-        }
-        trace |= {
-            "xgap": 2,
-            "ygap": 2,
-            "visible": index == 0,
-            "colorbar": {"thickness": 10, "outlinewidth": 0, "len": 0.9},
-        }
-        trace |= {
-            "customdata": _matrix(texts if index == 0 else numbers.map(lambda v: f"mean over the other axes: {v:.4g}"))
-        }
-        trace |= {"hovertemplate": "%{customdata}<extra></extra>"} | (
-            {"text": _matrix(text), "texttemplate": "%{text}"} if few else {}
-        )
-        traces.append(trace)
-    blank = [(r, c) for r in range(len(rows)) for c in range(len(columns)) if pd.isna(value.iloc[r, c])]
-    notes = [
-        {"x": x[c], "y": y[r], "text": str(why.iloc[r, c]), "showarrow": False, "font": {"size": 10, "color": QUIET}}
-        for r, c in blank
-        if few and pd.notna(why.iloc[r, c])
-    ]
-    frame = layout(
-        min(110 + 30 * len(rows), 760), safe(second.name), safe(first.name), annotations=notes, plot_bgcolor="#eceef1"
-    )
-    frame["xaxis"] |= {"type": "category", "showgrid": False}
-    frame["yaxis"] |= {"type": "category", "showgrid": False, "autorange": "reversed"}
+    medians = median.map(lambda number: f"median over the other axes: {number:.4g}")
+    data = [_trace(board, value, texts, True), _trace(board, median, medians, False)]
+
+    frame = layout(min(104 + 30 * len(rows), 760), safe(second.name), safe(first.name), plot_bgcolor="#eceef1")
+    frame["annotations"] = _notes(_reasons(board, first, second).reindex(index=rows, columns=columns), value)
+    frame["xaxis"] |= categories(columns) | {"showgrid": False}
+    frame["yaxis"] |= categories(rows) | {"showgrid": False, "autorange": "reversed"}
+    sizes = [(rows, first), (columns, second)]
     cuts = [
-        f"{len(kept)} of {len(coarse_values(axis))} values of {axis.name}"
-        for kept, axis in ((rows, first), (columns, second))
-        if len(kept) < len(coarse_values(axis))
+        f"{len(kept)} of {len(all_)} values of {axis.name}"
+        for kept, axis in sizes
+        if len(kept) < len(all_ := coarse_values(axis))
     ]
-    return {"data": traces, "layout": frame}, f"showing {' and '.join(cuts)}, the best-ranked" if cuts else ""
+    return {"data": data, "layout": frame}, f"Showing {' and '.join(cuts)}: the best-ranked." if cuts else ""
+
+
+def _trace(board: Leaderboard, numbers: pd.DataFrame, texts: pd.DataFrame, visible: bool) -> Figure:
+    trace: Figure = {"type": "heatmap", "z": _matrix(numbers), "customdata": _matrix(texts), "visible": visible}
+    trace |= {"x": [safe(name) for name in numbers.columns], "y": [safe(name) for name in numbers.index]}
+    trace |= {
+        "colorscale": BLUES,
+        "reversescale": board.lower,
+        "xgap": 2,
+        "ygap": 2,
+        "showscale": numbers.size > NUMBERED,
+    }
+    trace |= {"colorbar": {"thickness": 10, "outlinewidth": 0}, "hovertemplate": "%{customdata}<extra></extra>"}
+    trace |= _color_range(numbers.to_numpy(dtype=float), board.lower)
+    if numbers.size <= NUMBERED:
+        places = min(decimals(board.table[f"{board.metric} half"], board.table[board.metric]), 3)
+        shown = numbers.map(lambda v: f"{v:.{places}f}" if abs(v) < 1e4 else f"{v:.2g}").where(numbers.notna(), "")
+        trace |= {"text": _matrix(shown), "texttemplate": "%{text}", "textfont": {"color": INK}}
+    return trace
+
+
+def _color_range(values: np.ndarray, lower: bool) -> dict[str, float]:
+    """From the best to the worst value, but not further than four times from the best to the median.
+
+    One initializer that learns nothing would otherwise leave all others one colour.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size < 2:
+        return {}
+    best, worst = (finite.min(), finite.max()) if lower else (finite.max(), finite.min())
+    reach = 4 * abs(float(np.median(finite)) - best)
+    if reach > 0:
+        worst = min(worst, best + reach) if lower else max(worst, best - reach)
+    return {"zmin": float(min(best, worst)), "zmax": float(max(best, worst))}
+
+
+def _notes(reasons: pd.DataFrame, value: pd.DataFrame) -> list[dict[str, Any]]:
+    """The reason in each planned cell that has no value."""
+    if value.size > NUMBERED:
+        return []
+    style = {"showarrow": False, "font": {"size": 10, "color": QUIET}}
+    blank = value.isna() & reasons.notna()
+    cells = [(row, column) for row in value.index for column in value.columns if blank.at[row, column]]
+    return [{"x": safe(column), "y": safe(row), "text": str(reasons.at[row, column])} | style for row, column in cells]
 
 
 def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:

@@ -1,6 +1,7 @@
-"""The leaderboard of a sweep: a row per combination of swept axes, ranked on validation, with its seeds as replicates."""
+"""The leaderboard of a sweep: a row per combination of swept axes, ranked on validation, seeds as replicates."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -62,14 +63,20 @@ class Leaderboard:
         at = self.table.iloc[row]
         return Interval(float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]))
 
-    def places(self, metric: str) -> int:
-        """Decimals for the metric's column."""
-        return decimals(self.table[f"{metric} half"], self.table[metric])
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Decimals for each metric's column."""
+        metrics = statistics.metrics_of(self.table)
+        return {
+            name: decimals(self.table[f"{name} half"], self.table[name])
+            for name in metrics
+            if f"{name} half" in self.table
+        }
 
     def cell(self, row: int, metric: str) -> str:
         """One cell as text."""
         value = self.interval(row, metric)
-        return format_interval(value.mean, value.half, self.places(metric))
+        return format_interval(value.mean, value.half, self.places[metric])
 
     def combinations_of(self, runs: pd.Series) -> pd.Series:
         """`runs`, a column of `self.runs`, by combination (rows) and seed (columns)."""
@@ -86,9 +93,9 @@ class Leaderboard:
 def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     """The leaderboard of `lanes.load`'s table.
 
-    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first; then come combinations of
-    which half or more of the ended runs diverged or failed, since the mean of their survivors flatters them; then those
-    without a value.
+    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first; then come combinations
+    of which half or more of the ended runs diverged or failed, since the mean of their survivors flatters them; then
+    those without a value.
     """
     chosen = statistics.selection_metric(runs, metric)
     axes, labels = swept_axes(runs)
@@ -128,10 +135,10 @@ def _evaluated(metric: str, runs: pd.DataFrame) -> str:
 
 
 def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
-    """For each value of an axis (bins of a sampled one): the row of the best combination with it, and means over all.
+    """For each value of an axis (bins of a sampled one): the best combination with it, and medians over all.
 
     Columns: `value`, `best` (row of `board.table`, chosen by the metric; -1 where none has a value), `combinations`,
-    `runs`, `diverged`, `mean` (of the metric over the combinations with a value) and `gap` where there is one.
+    `runs`, `diverged`, `median` (of the metric over the combinations with a value) and `gap` (median).
     """
     shown = board.table[axis.name].map(coarse(axis))
     rows = []
@@ -140,22 +147,22 @@ def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
         ranked = part[part[board.metric].notna()]
         row: dict[str, object] = {"value": value, "best": int(ranked.index[0]) if len(ranked) else -1}
         row |= {"combinations": len(part), "runs": int(part["runs"].sum()), "diverged": int(part["diverged"].sum())}
-        row["mean"] = float(ranked[board.metric].mean()) if len(ranked) else np.nan
+        row["median"] = float(ranked[board.metric].median()) if len(ranked) else np.nan
         if "gap" in part:
-            row["gap"] = float(part["gap"].mean()) if part["gap"].notna().any() else np.nan
+            row["gap"] = float(part["gap"].median()) if part["gap"].notna().any() else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def grid_of(board: Leaderboard, first: Axis, second: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
     """For each pair of values of two axes (rows first, columns second): the row of the best combination over all other
-    axes (-1 where none has a value, NaN where the pair was not planned), and the mean of the metric over them."""
+    axes (-1 where none has a value, NaN where the pair was not planned), and the median of the metric over them."""
     part = board.table.assign(rank=range(len(board.table)))
     keys = [part[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
     grouped = part.groupby(keys)
     best = part[part[board.metric].notna()].groupby(keys)["rank"].min().reindex(grouped.size().index, fill_value=-1)
     shape = {"index": coarse_values(first), "columns": coarse_values(second)}
-    return best.unstack().reindex(**shape), grouped[board.metric].mean().unstack().reindex(**shape)
+    return best.unstack().reindex(**shape), grouped[board.metric].median().unstack().reindex(**shape)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _plain(value: Any) -> Any:
 
 
 def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:
-    """The whole page: style, plotly and script inlined, no address loaded. `data` is what the leaderboard's script reads."""
+    """The whole page: style, plotly and script inlined, no address loaded. `data` is for the leaderboard's script."""
     from plotly.offline import get_plotlyjs  # 5 MB of text: only when a page is written
 
     here = Path(__file__)

@@ -1,7 +1,8 @@
 "use strict";
 (function () {
   const plots = Array.from(document.querySelectorAll("figure .plot"));
-  const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const buttons = [["toImage", "zoom2d", "resetScale2d"]];
+  const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: buttons };
 
   function draw(plot) {
     if (plot.dataset.drawn) return Promise.resolve();
@@ -39,7 +40,8 @@
   const shown = document.getElementById("shown");
   const search = document.getElementById("search");
   const heads = Array.from(table.tHead.rows[0].cells);
-  const LIMIT = 200;
+  const more = document.getElementById("more");
+  let limit = 50;
   const texts = board.rows.map((row) => row.join(" ").toLowerCase());
   let column = 0;
   let ascending = true;
@@ -59,7 +61,7 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = board.rows.filter((row, i) => words.every((word) => texts[i].includes(word))).sort(compare);
     body.replaceChildren(
-      ...rows.slice(0, LIMIT).map((row) => {
+      ...rows.slice(0, limit).map((row) => {
         const line = document.createElement("tr");
         row.forEach((value, i) => {
           const cell = document.createElement("td");
@@ -71,7 +73,8 @@
       })
     );
     const found = words.length ? ` (${rows.length} found)` : "";
-    shown.textContent = `Showing ${Math.min(rows.length, LIMIT)} of ${board.rows.length} combinations${found}`;
+    shown.textContent = `Showing ${Math.min(rows.length, limit)} of ${board.rows.length} combinations${found}`;
+    more.hidden = rows.length <= limit;
     heads.forEach((head, i) => {
       if (i === column) head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
@@ -95,6 +98,10 @@
     });
   });
   search.addEventListener("input", show);
+  more.addEventListener("click", () => {
+    limit += 200;
+    show();
+  });
   document.getElementById("csv").addEventListener("click", () => {
     const quote = (value) => `"${String(value).replaceAll('"', '""')}"`;
     const text = [board.header, ...board.rows].map((row) => row.map(quote).join(",")).join("\r\n");

@@ -1,7 +1,6 @@
 """The report page: one HTML file that needs nothing else, read top to bottom: the answer, then what supports it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lanes.errors import RequestError
 from lanes.leaderboard import STATUSES, Leaderboard, leaderboard
 from lanes.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.statistics import decimals, format_interval
+from lanes.tables import write_bytes
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
@@ -30,10 +30,8 @@ def write_report(directories: list[Path], metric: str | None = None, out: Path |
     provenance = {name: _provenance(path) for name, path in _names(directories).items()}
     text = page(runs, curves, provenance, metric)
     target = out or directories[0] / "report.html"
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
+        write_bytes(target, text.encode())
     except OSError as error:
         raise RequestError(f"cannot write {target}: {error.strerror}; give another file with --out") from None
     return target
@@ -43,11 +41,6 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs and curves of directories; with a column `dir` where there are several. Raises RequestError."""
     from lanes.results import load, load_curves
 
-    for path in directories:
-        if not path.is_dir():
-            raise RequestError(f"{path} is no directory: give the --out of a sweep")
-        if not (path / "runs.parquet").exists():
-            raise RequestError(f"{path} has no runs.parquet, so no sweep was started there: give the --out of a sweep")
     names = _names(directories)
     runs = {name: load(path) for name, path in names.items()}
     if not any(table["status"].notna().any() for table in runs.values()):
@@ -61,16 +54,9 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables under each other with a first column `dir`; columns in an order in which fields stay before `status`."""
-    columns: list[str] = []
-    for frame in tables.values():  # a column that only a later table has goes behind its left neighbour there
-        for index, name in enumerate(frame.columns):
-            if name not in columns:
-                columns.insert(columns.index(frame.columns[index - 1]) + 1 if index else 0, name)
-    records = [
-        record | {"dir": name} for name, frame in tables.items() for record in frame.astype(object).to_dict("records")
-    ]
-    return pd.DataFrame(records, columns=["dir", *(name for name in columns if name != "dir")]).convert_dtypes()
+    """Tables under each other, with a column `dir` that says which."""
+    parts = [frame.astype(object).assign(dir=name) for name, frame in tables.items()]
+    return pd.concat(parts, ignore_index=True).infer_objects()
 
 
 def _names(directories: list[Path]) -> dict[str, Path]:
@@ -86,8 +72,10 @@ def _provenance(path: Path) -> dict[str, Any]:
     try:
         found = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
         return {"sweep.json": "missing or damaged"}
-    return found if isinstance(found, dict) else {"sweep.json": found}
+    return {name: value for name, value in found.items() if name not in ("sha256", "format")}
 
 
 # ---- the page ------------------------------------------------------------------------------------------------------
@@ -112,9 +100,9 @@ def page(
         ("comparison", "Comparison", together(*(comparison(item, board) for item in comparisons))),
         ("axes", "Axes", sections.axes(board)),
         ("pairs", "Pairs", sections.pairs(board)),
-        ("board", "Leaderboard", sections.whole_leaderboard(board)),
         ("curves", "Curves", sections.curves(board, curves)),
         ("gap", "Generalization gap", sections.gap(board)),
+        ("board", "Leaderboard", sections.whole_leaderboard(board)),
         ("outcomes", "Outcomes", sections.outcomes(board)),
         ("provenance", "Provenance", provenance_section(board, provenance)),
     ]

@@ -1,10 +1,12 @@
 """What the report's figures share: colours, layout, labels and hover texts.
 
-Figures are plain plotly specifications, dicts with `data` and `layout`. Labels come from users, and plotly reads a little
-HTML in text: every label goes through `safe`.
+Figures are plain plotly specifications, dicts with `data` and `layout`. Labels come from users, and plotly reads a
+little HTML in text: every label goes through `safe`.
 """
 
 import html
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,43 +16,76 @@ from lanes.leaderboard import Leaderboard
 Figure = dict[str, Any]
 
 COLORS = ("#1f5fa8", "#d1662f", "#3a8a5c", "#8a5fb0", "#b8963e", "#5f6b78", "#c0487a", "#3c9db5")
-BLUES = [[0.0, "#f4f7fb"], [0.25, "#cfe0f0"], [0.5, "#8fb8dc"], [0.75, "#4182bd"], [1.0, "#0f3f78"]]
-INK, QUIET, LINE = "#1c1f24", "#69717c", "#e4e7eb"
+BLUES = [[0.0, "#f6f9fc"], [0.5, "#c3daee"], [1.0, "#6ea6d8"]]  # light enough for dark numbers in every cell
+INK, QUIET, LINE, EDGE = "#1c1f24", "#69717c", "#e4e7eb", "#c4c9d0"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+LOG_RATIO = 30  # positive values that span more are drawn on a log axis
 
 
 def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
-    axis = {
-        "gridcolor": LINE,
-        "zeroline": False,
-        "linecolor": "#c4c9d0",
-        "ticks": "outside",
-        "tickcolor": "#c4c9d0",
-        "automargin": True,
-    }
-    font = {
-        "family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
-        "size": 12,
-        "color": INK,
-    }
+    """A quiet layout with the axes' titles; the top margin is where plotly's buttons appear."""
+    axis = {"gridcolor": LINE, "zeroline": False, "linecolor": EDGE, "ticks": "outside", "tickcolor": EDGE}
+    title = {"font": {"size": 12, "color": QUIET}, "standoff": 10}
     return {
         "height": height,
-        "margin": {"l": 60, "r": 20, "t": 16, "b": 48},
-        "font": font,
+        "margin": {"l": 60, "r": 16, "t": 30, "b": 44},
+        "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
-        "hoverlabel": {
-            "bgcolor": "#ffffff",
-            "bordercolor": "#c4c9d0",
-            "font": {"size": 12, "color": INK},
-            "align": "left",
-        },
-        "xaxis": axis | {"title": {"text": x, "font": {"size": 12, "color": QUIET}}},
-        "yaxis": axis | {"title": {"text": y, "font": {"size": 12, "color": QUIET}}},
+        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": EDGE, "font": {"size": 12, "color": INK}, "align": "left"},
+        "xaxis": axis | {"automargin": True, "title": title | {"text": x}},
+        "yaxis": axis | {"automargin": True, "title": title | {"text": y}},
         "showlegend": False,
     } | more
 
 
+def points(x: Iterable[Any], y: Iterable[Any], texts: Iterable[str], **marker: Any) -> Figure:
+    """A trace of markers that show `texts` under the pointer."""
+    trace = {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(texts)}
+    return trace | {"marker": {"size": 7, "color": COLORS[0]} | marker, "hovertemplate": "%{text}<extra></extra>"}
+
+
+def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
+    """A trace of one line."""
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "line": style}
+
+
+def error_bars(halves: Iterable[float]) -> dict[str, Any]:
+    """Intervals on points; a point without one gets none."""
+    array = [half if math.isfinite(half) else 0.0 for half in halves]
+    return {"type": "data", "array": array, "color": COLORS[0], "thickness": 1.5, "width": 4}
+
+
+def categories(values: Iterable[str]) -> dict[str, Any]:
+    """An axis of labels in this order, whatever is drawn on it."""
+    return {"type": "category", "categoryorder": "array", "categoryarray": [safe(value) for value in values]}
+
+
+def log_axis(values: Iterable[float]) -> dict[str, Any]:
+    """A log axis with ticks at 1, 2 and 5 (at powers of ten where there are many), labelled in full."""
+    array = _finite(values)
+    array = array[array > 0]
+    if not array.size:
+        return {}
+    low, high = math.floor(math.log10(array.min())), math.ceil(math.log10(array.max()))
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    ticks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def spans(values: Iterable[float]) -> bool:
+    """True for positive values that a linear axis would crush."""
+    array = _finite(values)
+    return bool(array.size and array.min() > 0 and array.max() / array.min() > LOG_RATIO)
+
+
+def _finite(values: Iterable[float]) -> np.ndarray:
+    array = np.asarray(list(values), dtype=float)
+    return array[np.isfinite(array)]
+
+
 def safe(text: object) -> str:
+    """A label as plotly's HTML."""
     return html.escape(str(text), quote=False)
 
 
@@ -60,16 +95,10 @@ def words(metric: str) -> str:
 
 
 def hover(board: Leaderboard, row: int) -> str:
+    """What a combination shows under the pointer."""
     if row < 0:
         return "no value"
     at = board.table.iloc[row]
     lines = [f"{safe(axis.name)} = {safe(at[axis.name])}" for axis in board.axes]
     lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
     return "<br>".join([f"<b>rank {row + 1}</b>", *lines, f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"])
-
-
-def wide(board: Leaderboard, values: Any) -> bool:
-    """A loss whose values span more than a factor of 30 is drawn on a log axis."""
-    array = np.asarray(list(values), dtype=float)
-    array = array[np.isfinite(array)]
-    return bool(board.lower and array.size and array.min() > 0 and array.max() / array.min() > 30)

@@ -8,14 +8,17 @@ import pandas as pd
 
 from lanes import figures, heatmaps, learning_curves
 from lanes.axes import Axis, coarse_values
-from lanes.leaderboard import STATUSES, Leaderboard, marginals, separation
+from lanes.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
 from lanes.markup import Markup, escape, fact_list, figure, paragraph, table, together
 from lanes.plotting import words
 from lanes.statistics import decimals, format_interval
 
-ROWS = 200  # of a table; the leaderboard's script has them all
+ROWS = 200  # of a list of runs
+BOARD = 50  # of the leaderboard, until its script shows more
 PAIRS = 15  # heat maps
 AXES = 12
+VALUES = 20  # of an axis in the table of axes
+TOP = 6  # combinations in learning curves
 
 
 # ---- answer --------------------------------------------------------------------------------------------------------
@@ -69,7 +72,7 @@ def _stands_out(board: Leaderboard) -> str:
     if not found.tied:
         return (
             second
-            + f"None of the other {found.compared} combinations is within reach: every paired 95% interval excludes zero."
+            + f"None of the other {found.compared} combinations is within reach: no paired 95% interval includes zero."
         )
     return second + (
         f"{found.tied} of the other {found.compared} combinations cannot be told from the best: "
@@ -109,7 +112,7 @@ def _right(board: Leaderboard) -> list[int]:
 
 def _row(board: Leaderboard, row: int) -> list[str]:
     at = board.table.iloc[row]
-    extra = [format_interval(at["gap"], np.nan, board.places(board.metric))] if "gap" in board.table else []
+    extra = [format_interval(at["gap"], np.nan, board.places[board.metric])] if "gap" in board.table else []
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
     return [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *values, *extra, *counts]
@@ -129,17 +132,19 @@ def whole_leaderboard(board: Leaderboard) -> Markup:
     """All combinations; the first rows stand in the page itself, for print and for browsers without scripts."""
     gap = f" Gap: {_gap_words(board)}." if "gap" in board.table else ""
     note = (
-        "Means over seeds ± 95% interval; n is the number of runs behind the mean. Diverged runs have no metrics: they are counted, "
-        f"not averaged, and a combination that lost half its runs is ranked after the others. Click a column to sort.{gap}"
+        "Means over seeds ± 95% interval; n is the number of runs behind the mean. Diverged runs have no metrics: they "
+        "are counted, not averaged, and a combination that lost half its runs or more is ranked after the others. "
+        f"Click a column to sort.{gap}"
     )
+    shown = min(BOARD, len(board.table))
     tools = (
-        '<div class="tools"><input type="search" id="search" placeholder="search: relu 0.001" aria-label="search the leaderboard">'
-        f'<span id="shown">Showing {min(ROWS, len(board.table))} of {len(board.table)} combinations</span>'
+        '<div class="tools"><input type="search" id="search" placeholder="search the combinations" aria-label="search">'
+        f'<span id="shown">Showing {shown} of {len(board.table)} combinations</span>'
+        '<button id="more" type="button" hidden>Show 200 more</button>'
         '<button id="csv" type="button">Save as CSV</button></div>'
     )
-    rows = [_row(board, row) for row in range(min(ROWS, len(board.table)))]
-    whole = table(_columns(board), rows, _right(board), "wide").replace("<table ", '<table id="leaderboard" ', 1)
-    return paragraph(note, "quiet") + Markup(tools) + Markup(whole)
+    rows = table(_columns(board), (_row(board, row) for row in range(shown)), _right(board), "wide")
+    return paragraph(note, "quiet") + Markup(tools) + Markup(rows.replace("<table ", '<table id="leaderboard" ', 1))
 
 
 def _gap_words(board: Leaderboard) -> str:
@@ -155,81 +160,66 @@ def axes(board: Leaderboard) -> Markup:
     if not board.axes or not board.has_best:
         return Markup("")
     note = (
-        f"For each value, the best combination over all other axes, chosen by {words(board.metric)} (filled, ± 95% interval over its seeds), "
-        "and the mean over all combinations with that value (open)."
+        f"For each value, the best combination over all other axes, chosen by {words(board.metric)} (filled, with the "
+        "95% interval over its seeds), and the median of all combinations with that value (open)."
     )
     shown = board.axes[:AXES]
     cut = f"Showing {len(shown)} of {len(board.axes)} axes." if len(shown) < len(board.axes) else ""
-    plots = "".join(figure(figures.marginal(board, axis)) for axis in shown)
-    tables = "".join(f"<h3>{escape(axis.name)}</h3>{_marginal_table(board, axis)}" for axis in shown)
-    return paragraph(note, "quiet") + paragraph(cut, "note") + Markup(f'<div class="grid small">{plots}</div>{tables}')
+    plots = together(*(figure(figures.marginal(board, axis)) for axis in shown))
+    head = ["axis", "value", *(f"best {name}" for name in board.evaluations), "n", "with", f"median {board.metric}"]
+    head += ["median gap", "diverged"]
+    right = [index for index, name in enumerate(head) if name not in ("axis", "value", "with")]
+    rows = [row for axis in shown for row in _marginal_rows(board, axis)]
+    return together(
+        paragraph(note, "quiet"),
+        paragraph(cut, "note"),
+        Markup(f'<div class="grid small">{plots}</div>'),
+        table(head, rows, right, "wide groups"),
+    )
 
 
-def _marginal_table(board: Leaderboard, axis: Axis) -> Markup:
+def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
+    """An axis' part of the table, best value first; its name stands in the first row only."""
     found = marginals(board, axis)
-    found = found.sort_values("best", key=lambda column: column.where(column >= 0, np.inf), kind="stable").head(40)
-    others = [other for other in board.axes if other.name != axis.name]
-    head = [
-        axis.name,
-        *(f"best {name}" for name in board.evaluations),
-        "n",
-        "with",
-        f"mean {board.metric}",
-        "mean gap",
-        "diverged",
-    ]
-    rows = []
-    for _, at in found.iterrows():
+    found = found.sort_values("best", key=lambda column: column.where(column >= 0, np.inf), kind="stable")
+    places = board.places[board.metric]
+    rows: list[list[Any]] = []
+    for _, at in found.head(VALUES).iterrows():
         best = int(at["best"])
-        cells = [board.cell(best, name) if best >= 0 else "–" for name in board.evaluations]
-        with_ = " · ".join(str(board.table.iloc[best][other.name]) for other in others) if best >= 0 else "–"
-        means = [
-            format_interval(at["mean"], np.nan, board.places(board.metric)),
-            format_interval(at.get("gap", np.nan), np.nan, board.places(board.metric)),
-        ]
-        n = int(board.table.iloc[best][f"{board.metric} n"]) if best >= 0 else 0
-        rows.append(
-            [
-                at["value"],
-                *cells,
-                n,
-                with_ or "–",
-                *means,
-                f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0",
-            ]
-        )
-    first = len(board.evaluations)
-    return table(head, rows, [*range(1, first + 2), first + 3, first + 4, first + 5], "wide")
+        cells: list[Any] = [board.cell(best, name) if best >= 0 else "–" for name in board.evaluations]
+        cells.append(board.interval(best, board.metric).n if best >= 0 else 0)
+        others = [board.table.iloc[best][other.name] for other in board.axes if other.name != axis.name and best >= 0]
+        cells.append(" · ".join(map(str, others)) or "–")
+        cells += [format_interval(at.get(name, np.nan), np.nan, places) for name in ("median", "gap")]
+        diverged = f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0"
+        rows.append(["" if rows else Markup(f"<b>{escape(axis.name)}</b>"), at["value"], *cells, diverged])
+    if len(found) > VALUES:
+        rows.append(["", f"and {len(found) - VALUES} more values", *[""] * (len(rows[0]) - 2)])
+    return rows
 
 
 def pairs(board: Leaderboard) -> Markup:
-    """A heat map per pair of axes."""
+    """A heat map per pair of axes, those of the axes that matter most first."""
     if len(board.axes) < 2 or not board.has_best:
         return Markup("")
     by_effect = sorted(board.axes, key=lambda axis: -_effect(board, axis))
-    pairs = list(itertools.combinations(by_effect, 2))
+    found = list(itertools.combinations(by_effect, 2))
     parts = []
-    for pair in pairs[:PAIRS]:
-        first, second = sorted(pair, key=lambda axis: len(axis.values))
-        spec, cut = (
-            heatmaps.heat_map(board, second, first)
-            if len(first.values) <= 8
-            else heatmaps.heat_map(board, first, second)
-        )
+    for pair in found[:PAIRS]:
+        columns, rows = sorted(pair, key=lambda axis: len(coarse_values(axis)))
+        spec, cut = heatmaps.heat_map(board, rows, columns)
         parts.append(figure(spec, cut, "pair"))
     note = (
-        f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell is the best combination over all other axes "
-        "(chosen by the same metric), or the mean over them. Grey cells have no value and say why. "
-        "Sampled axes are cut into bins of equally many values."
+        f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell is the best combination over "
+        "all other axes, chosen by the same metric, or the median over them. Colours are cut where a value is far worse "
+        "than the median; numbers are not. A grey cell has no value and says why."
     )
-    cut = f"Showing {PAIRS} of {len(pairs)} pairs: those of the axes that matter most." if len(pairs) > PAIRS else ""
-    choose = (
-        '<div class="tools"><label><input type="radio" name="cells" value="best" checked> best over the other axes</label>'
-        '<label><input type="radio" name="cells" value="mean"> mean over the other axes</label></div>'
-    )
-    return (
-        paragraph(note, "quiet") + paragraph(cut, "note") + Markup(f'{choose}<div class="grid">{"".join(parts)}</div>')
-    )
+    bins = "Sampled axes are cut into bins of equally many values." if any(axis.sampled for axis in board.axes) else ""
+    cut = f"Showing {PAIRS} of {len(found)} pairs: those of the axes that matter most." if len(found) > PAIRS else ""
+    radio = '<label><input type="radio" name="cells" value="{}"{}> {} over the other axes</label>'
+    choose = radio.format("best", " checked", "best") + radio.format("median", "", "median")
+    inside = Markup(f'<div class="tools">{choose}</div><div class="grid">{together(*parts)}</div>')
+    return paragraph(f"{note} {bins}", "quiet") + paragraph(cut, "note") + inside
 
 
 def _effect(board: Leaderboard, axis: Axis) -> float:
@@ -244,40 +234,45 @@ def _effect(board: Leaderboard, axis: Axis) -> float:
 
 def curves(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
     """Learning curves of the best combinations, and of single runs."""
-    if epochs.empty or not board.has_best:
-        return paragraph("No curves were recorded.", "quiet") if board.has_best else Markup("")
-    chosen = next(
-        (
-            name
-            for name in (board.metric, "valid_accuracy", "valid_loss")
-            if name in epochs and epochs[name].notna().any()
-        ),
-        None,
+    if not board.has_best:
+        return Markup("")
+    recorded = [
+        name for name in (board.metric, "valid_accuracy", "valid_loss") if name in epochs and epochs[name].notna().any()
+    ]
+    names = list(dict.fromkeys([*recorded[:1], *(["batch_loss"] if "batch_loss" in epochs else [])]))
+    if not names:
+        return paragraph("No curves were recorded.", "quiet")
+    top = min(TOP, len(board.table))
+    note = f"The {top} best combinations: median over seeds, and the band from the lowest to the highest seed."
+    if "batch_loss" in names:
+        note += " Batch loss is the mean training loss over an epoch's batches."
+    keys = "".join(
+        f'<li><i style="background:{c}"></i>{escape(n)}</li>' for c, n in learning_curves.names_of(board, top)
     )
-    names = list(dict.fromkeys(name for name in (chosen, "batch_loss") if name and name in epochs))
-    top = min(6, len(board.table))
-    note = f"The {top} best combinations: median over seeds, and the band from the lowest to the highest seed. Batch loss is the mean training loss over an epoch's batches."
-    plots = "".join(figure(learning_curves.curves(board, epochs, name, top)) for name in names)
-    parts = [paragraph(note, "quiet"), Markup(f'<div class="two">{plots}</div>')]
-    if names:
-        spec, drawn, of = learning_curves.single_runs(board, epochs, names[0])
-        caption = f"Single runs, blue for the best-ranked to sand for the last: showing {drawn} of {of}, evenly spaced by rank."
-        parts.append(
-            figure(spec, caption if drawn < of else "All runs, blue for the best-ranked to sand for the last.")
-        )
-    return together(*parts)
+    plots = together(*(figure(learning_curves.curves(board, epochs, name, top)) for name in names))
+    spec, drawn, of = learning_curves.single_runs(board, epochs, names[0])
+    which = f"showing {drawn} of {of:,}, evenly spaced by rank" if drawn < of else f"all {of}"
+    return together(
+        paragraph(note, "quiet"),
+        Markup(f'<ol class="legend">{keys}</ol><div class="two">{plots}</div>'),
+        figure(spec, f"Single runs, {which}; blue for the best-ranked combination to sand for the last."),
+    )
 
 
 def gap(board: Leaderboard) -> Markup:
     """Training against held-out."""
-    if not board.train or not board.has_best or "gap" not in board.table:
+    if not board.train or not board.has_best or "gap" not in board.table or not board.table["gap"].notna().any():
         return Markup("")
-    axis = max(board.axes, key=lambda axis: _gap_effect(board, axis), default=None)
-    axis = axis if axis and len(coarse_values(axis)) <= 12 else None
+    by_effect = sorted(board.axes, key=lambda axis: -_gap_effect(board, axis))
+    axis = next((axis for axis in by_effect if len(coarse_values(axis)) <= len(figures.COLORS)), None)
     spec, cut = figures.gap(board, axis)
-    by = f", coloured by {axis.name}, the axis over which the mean gap moves most" if axis else ""
-    note = f"The gap is {_gap_words(board)}; positive means that the net does better on what it was trained on. A point is a combination{by}; the dotted line is no gap."
-    return paragraph(note, "quiet") + figure(spec, cut)
+    by = f", coloured by {axis.name}" if axis else ""
+    note = (
+        f"The gap is {_gap_words(board)}; above zero the net does better on what it was trained on. A point is a "
+        f"combination, mean over seeds{by}. Below, by axis, with the median for each value."
+    )
+    parts = together(*(figure(figures.gap_by(board, axis)) for axis in by_effect[:AXES]))
+    return paragraph(note, "quiet") + figure(spec, cut) + Markup(f'<div class="grid small">{parts}</div>')
 
 
 def _gap_effect(board: Leaderboard, axis: Axis) -> float:
@@ -286,41 +281,28 @@ def _gap_effect(board: Leaderboard, axis: Axis) -> float:
 
 
 def outcomes(board: Leaderboard) -> Markup:
-    """How the runs ended; which diverged, and when."""
+    """How the runs ended; which diverged or failed, and when."""
     found = board.runs["status"].value_counts()
-    counts = {
-        name: int(found[name]) for name in [*STATUSES, *sorted(set(found.index) - set(STATUSES))] if found.get(name, 0)
-    }
-    parts = [figure(figures.statuses(counts))]
-    for status in ("diverged", "failed"):
-        runs = board.runs[board.runs["status"] == status].head(ROWS)
-        if runs.empty:
-            continue
-        steps = ["diverged_step"] if status == "diverged" and "diverged_step" in runs else []
-        head = [
-            "run",
-            *(axis.name for axis in board.axes),
-            *(["seed"] if "seed" in runs else []),
-            *(["first bad step"] if steps else []),
-        ]
-        cells = [
-            [
-                run["run_id"],
-                *board.labels.loc[index],
-                *([run["seed"]] if "seed" in runs else []),
-                *(_whole(run[name]) for name in steps),
-            ]
-            for index, run in runs.iterrows()
-        ]
-        cut = f"Showing {len(runs)} of {counts[status]}." if len(runs) < counts[status] else ""
-        inside = table(head, cells, [len(head) - 1] if steps else [])
-        parts.append(
-            Markup(
-                f"<details{' open' if len(runs) <= 12 else ''}><summary>{counts[status]} {status}</summary>{paragraph(cut, 'note')}{inside}</details>"
-            )
+    names = [*STATUSES, *sorted(set(found.index) - set(STATUSES))]
+    counts = {name: int(found[name]) for name in names if name in found}
+    return together(figure(figures.statuses(counts)), *(_ended_badly(board, status) for status in EXCLUDED))
+
+
+def _ended_badly(board: Leaderboard, status: str) -> Markup:
+    """The runs with a status, as a list that opens."""
+    runs = board.runs[board.runs["status"] == status]
+    if runs.empty:
+        return Markup("")
+    shown = runs.head(ROWS)
+    columns = {"run": shown["run_id"]} | {axis.name: board.labels.loc[shown.index, axis.name] for axis in board.axes}
+    if "seed" in shown:
+        columns["seed"] = shown["seed"]
+    if status == "diverged" and "diverged_step" in shown:
+        columns["first step not finite"] = shown["diverged_step"].map(
+            lambda step: "–" if pd.isna(step) else f"{int(step):,}"
         )
-    return together(*parts)
-
-
-def _whole(value: Any) -> str:
-    return "–" if pd.isna(value) else f"{int(value):,}"
+    cut = f"Showing {len(shown)} of {len(runs):,}." if len(shown) < len(runs) else ""
+    inside = table(list(columns), zip(*columns.values(), strict=True), [len(columns) - 1])
+    opened = " open" if len(runs) <= 12 else ""
+    title = f"{len(runs):,} {status}"
+    return Markup(f"<details{opened}><summary>{title}</summary>{paragraph(cut, 'note')}{inside}</details>")

@@ -1,7 +1,7 @@
 """Means with 95% intervals over seeds, and paired differences; values that are not finite are left out and counted.
 
-The interval of n values is mean ± t(n-1) s / √n, with t(n-1) the 97.5% point of Student's t distribution and s the sample
-standard deviation (n-1 below). One value has no interval.
+The interval of n values is mean ± t(n-1) s / √n, with t(n-1) the 97.5% point of Student's t distribution and s the
+sample standard deviation (n-1 below). One value has no interval.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import special
 
 from lanes.errors import RequestError
+from lanes.runs import FIELDS
 
 LOWER = (
     "loss",
@@ -105,10 +106,10 @@ def grouped_intervals(values: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
-    """The metric columns of a results table: train_…, valid_… and test_… after `status`, and the penalty."""
-    columns = [str(column) for column in runs.columns]
-    after = columns[columns.index("status") + 1 :] if "status" in columns else []
-    return [name for name in after if name.startswith(("train_", "valid_", "test_")) or name == "penalty"]
+    """The metric columns of a results table: train_…, valid_…, test_… and the penalty."""
+    splits = ("train_", "valid_", "test_")
+    columns = [name for name in map(str, runs.columns) if name.split(".")[0] not in FIELDS]
+    return [name for name in columns if name.startswith(splits) or name == "penalty"]
 
 
 def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
@@ -137,7 +138,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def sibling(metric: str, split: str, runs: pd.DataFrame) -> str | None:
-    """The same metric on another split (`valid_accuracy` → `test_accuracy`), where the table has finite values of it."""
+    """The same metric on another split (`valid_accuracy` → `test_accuracy`); None without finite values of it."""
     name = f"{split}_{metric.split('_', 1)[1]}" if metric.startswith(("train_", "valid_", "test_")) else ""
     return name if name in metrics_of(runs) and finite_values(runs[name]).size else None
 
