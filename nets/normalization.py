@@ -15,20 +15,40 @@ MOMENTUM = 0.9  # of the running statistics
 EPSILON = 1e-5  # torchvision's, under the root
 
 
-def batch_norm(*, train: bool, name: str) -> nn.Module:
-    """γ (x - E x) / √(Var x + ε) + β over all axes but the last (Ioffe and Szegedy 2015).
+class BatchNorm(nn.Module):
+    """γ (x - E x) / √(Var x + ε) + β over all axes but the last (Ioffe and Szegedy 2015); x [B, …, C].
 
     ε stands inside the root and outside the variance (a lecture prints it inside Var). In training the batch's own
-    statistics are used and running ones kept in the collection "batch_stats"; in evaluation the running ones serve, or
-    those that `recomputed_statistics` takes from the whole training set.
+    statistics are used, and running ones kept in the collection "batch_stats" where that is mutable; in evaluation the
+    running ones serve, or those that `recomputed_statistics` takes from the whole training set.
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=MOMENTUM, epsilon=EPSILON, name=name)
+
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:])
+        running_var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:])
+        axes = tuple(range(x.ndim - 1))
+        if not self.train:
+            mean, var = (_like_channels(s.value, x) for s in (running_mean, running_var))
+            return _scaled(self, x, mean, var)
+        mean, var = _moments(x, axes)
+        if self.is_mutable_collection("batch_stats") and not self.is_initializing():
+            for running, value in ((running_mean, mean), (running_var, var)):
+                new = jax.lax.stop_gradient(value).reshape(-1).astype(running.value.dtype)
+                running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
+        return _scaled(self, x, mean, var)
 
 
-def layer_norm(*, train: bool, name: str) -> nn.Module:
+class LayerNorm(nn.Module):
     """γ (x - E x) / √(Var x + ε) + β over the last axis, position by position (Ba, Kiros and Hinton 2016)."""
-    del train  # the same in training and evaluation
-    return nn.LayerNorm(epsilon=EPSILON, name=name)
+
+    train: bool = False  # the same in training and evaluation
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return _scaled(self, x, *_moments(x, (x.ndim - 1,)))
 
 
 class GroupNorm(nn.Module):
@@ -39,6 +59,7 @@ class GroupNorm(nn.Module):
             four channels or more to a group (a dense layer's group of one would be normalised to zero).
     """
 
+    train: bool = False
     groups: int = 32
 
     @nn.compact
@@ -46,19 +67,39 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         most = max(1, min(self.groups, channels // 4))
         groups = next(g for g in range(most, 0, -1) if channels % g == 0)
-        return nn.GroupNorm(num_groups=groups, epsilon=EPSILON, name="groups")(x)
+        grouped = x.reshape(*x.shape[:-1], groups, channels // groups)
+        mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim))
+        shape = (x.shape[0],) + (1,) * (x.ndim - 2) + (channels,)
+        mean, var = (jnp.repeat(m.reshape(*shape[:-1], groups), channels // groups, axis=-1) for m in (mean, var))
+        return _scaled(self, x, mean, var)
 
 
-def group_norm(*, train: bool, name: str) -> nn.Module:
-    """`GroupNorm` of 32 groups, or fewer where channels are few."""
-    del train
-    return GroupNorm(name=name)
+def _wide(x: jax.Array) -> jax.Array:
+    """Half precision as float32: its sums over a batch would not be sums."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+
+
+def _like_channels(statistic: jax.Array, x: jax.Array) -> jax.Array:
+    return statistic.reshape((1,) * (x.ndim - 1) + (-1,)).astype(_wide(x).dtype)
+
+
+def _moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    wide = _wide(x)
+    return wide.mean(axis=axes, keepdims=True), wide.var(axis=axes, keepdims=True)
+
+
+def _scaled(layer: nn.Module, x: jax.Array, mean: jax.Array, var: jax.Array) -> jax.Array:
+    """Standardised x times the layer's γ ("scale", from 1) plus its β ("bias", from 0), in the type of x."""
+    scale = layer.param("scale", nn.initializers.ones, x.shape[-1:])
+    bias = layer.param("bias", nn.initializers.zeros, x.shape[-1:])
+    standardised = (_wide(x) - mean) * jax.lax.rsqrt(var + EPSILON)
+    return (standardised * _like_channels(scale, x) + _like_channels(bias, x)).astype(x.dtype)
 
 
 NORMALIZATIONS: dict[str, Callable[..., nn.Module]] = {
-    "batch_norm": batch_norm,
-    "layer_norm": layer_norm,
-    "group_norm": group_norm,
+    "batch_norm": BatchNorm,
+    "layer_norm": LayerNorm,
+    "group_norm": GroupNorm,
 }
 
 
