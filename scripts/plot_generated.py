@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.ticker import MaxNLocator
 
 from lanes.datasets import DATASETS, Dataset, load_dataset
 from lanes.generated import Generated
@@ -24,6 +25,7 @@ def draw(axes: Axes, name: str) -> None:
     x, y = data.train.x, data.train.y
     axes.set_title(f"{name} (n = {DATASETS[name].n})", fontsize=10)  # type: ignore[attr-defined]
     axes.tick_params(labelsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     if data.task == "classes" and x.shape[1] == 2:
         axes.scatter(x[:, 0], x[:, 1], c=y, s=5, cmap=COLOURS, vmin=0, vmax=COLOURS.N - 1)
         axes.set_aspect("equal", adjustable="datalim")
