@@ -50,13 +50,11 @@ def marginal(board: Leaderboard, axis: Axis) -> Figure:
     else:
         rows = marginals(board, axis)
         kept = rows[rows["best"] >= 0]
-        x, best = (
-            [safe(value) for value in kept["value"]],
-            [board.interval(int(row), board.metric) for row in kept["best"]],
-        )
+        labels = [safe(value) for value in kept["value"]]
+        best = [board.interval(int(row), board.metric) for row in kept["best"]]
         texts = [f"median of all: {value:.4g}" for value in kept["median"]]
-        middle = points(x, kept["median"], texts, symbol="circle-open", size=8, color=QUIET)
-        top = points(x, [cell.mean for cell in best], (hover(board, int(row)) for row in kept["best"]), size=8)
+        middle = points(labels, kept["median"], texts, symbol="circle-open", size=8, color=QUIET)
+        top = points(labels, [cell.mean for cell in best], (hover(board, int(row)) for row in kept["best"]), size=8)
         traces = [middle, top | {"error_y": error_bars(cell.half for cell in best)}]
         y = [*(cell.mean for cell in best), *kept["median"]]
         frame["xaxis"] |= categories(rows["value"])
@@ -121,7 +119,13 @@ def statuses(counts: dict[str, int]) -> Figure:
     """One stacked bar of how the runs ended."""
     data = []
     for name, n in counts.items():
-        bar = {"type": "bar", "orientation": "h", "y": [""], "x": [n], "name": safe(f"{name.replace('_', ' ')} {n:,}")}
+        bar: Figure = {
+            "type": "bar",
+            "orientation": "h",
+            "y": [""],
+            "x": [n],
+            "name": safe(f"{name.replace('_', ' ')} {n:,}"),
+        }
         bar |= {"marker": {"color": ENDED.get(name, QUIET)}, "hovertemplate": f"{safe(name)}: {n:,}<extra></extra>"}
         data.append(bar)
     margin = {"l": 4, "r": 4, "t": 36, "b": 26}

@@ -41,9 +41,11 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs and curves of directories; with a column `dir` where there are several. Raises RequestError."""
     from lanes.results import load, load_curves
 
+    if not directories:
+        raise RequestError("no directory given: name the --out of one sweep or more")
     names = _names(directories)
     runs = {name: load(path) for name, path in names.items()}
-    if not any(table["status"].notna().any() for table in runs.values()):
+    if not any("status" in table and table["status"].notna().any() for table in runs.values()):
         raise RequestError(
             f"{directories[0]} has no results yet: no run has ended; try again when the sweep has gone on"
         )

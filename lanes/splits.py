@@ -8,7 +8,7 @@ import numpy as np
 
 TASKS = ("classes", "binary", "multilabel", "real", "tokens")
 STANDARDIZATIONS = ("global", "feature", "unit", "none")
-CHUNK_BYTES = 16 << 20  # arrays may be memory-mapped and larger than memory: they are walked in pieces of this size
+CHUNK_BYTES = 1 << 20  # arrays may be memory-mapped and larger than memory: they are walked in pieces of this size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -230,8 +230,9 @@ class LSUV:
 
         In the pass each layer that owns a `kernel` hands on its output as it will be after scaling, so that the next
         one is measured on what it will really see: no iteration is needed, because z is linear in W (layers of your
-        own with a `kernel` are taken to be so). Biases are left out of z. Left as they are: layers with a constant
-        output (dead units before them), and layers inside a lifted scan or map, such as recurrent cells.
+        own with a `kernel` are taken to be so). Biases are left out of z. Layers with a constant output (dead units
+        before them) stay as they are; so do recurrent cells, and all layers inside a lifted scan or map unless it has
+        `variable_axes={"lsuv": 0, …}`, as blocks whose parameters are stacked should.
 
         Args:
             variables: of `net`, as drawn by `init`.
@@ -247,7 +248,10 @@ class LSUV:
         def scale(path: Any, leaf: Array) -> Array:
             collection, *owner, name = _names(path)
             factor = factors.get(tuple(owner)) if (collection, name) == ("params", "kernel") else None
-            return leaf if factor is None else leaf * factor.astype(leaf.dtype)
+            if factor is None:
+                return leaf
+            # [] for a layer; with the leading axes of the stack for the layers of a lifted scan
+            return leaf * factor.astype(leaf.dtype).reshape(factor.shape + (1,) * (leaf.ndim - factor.ndim))
 
         return jax.tree_util.tree_map_with_path(scale, variables)
 
@@ -320,7 +324,7 @@ def scaled(initializer: Initializer, gain: Any) -> Scaled | ScaledTransformed:
     return (ScaledTransformed if hasattr(initializer, "transform") else Scaled)(initializer, gain)
 
 
-_FACTORS = "lsuv"  # the collection in which LSUV's pass leaves each layer's factor
+_FACTORS = "lsuv"  # the collection in which LSUV's pass leaves each layer's factor; nets with nn.scan name it
 _FACTOR = "lsuv_factor"
 
 
@@ -328,7 +332,7 @@ def _hand_on_unit_variance(call: Callable[..., Any], args: Any, kwargs: Any, con
     output = call(*args, **kwargs)
     layer = context.module
     owns_kernel = context.method_name == "__call__" and layer.has_variable("params", "kernel")
-    # Inside a lifted scan or map the collection is not mutable: there is no way out for a number from there.
+    # Inside a lifted scan or map that does not name the collection, it is not mutable: no number gets out of there.
     if not (owns_kernel and isinstance(output, Array) and layer.is_mutable_collection(_FACTORS)):
         return output
     bias = layer.get_variable("params", "bias") if layer.has_variable("params", "bias") else jnp.zeros((), output.dtype)

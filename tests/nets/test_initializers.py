@@ -253,6 +253,31 @@ def test_gain_comes_after_lsuv(lsuv: Any) -> None:
     np.testing.assert_array_equal(gained["params"]["shared"]["bias"], after["params"]["shared"]["bias"])
 
 
+class Scanned(nn.Module):
+    """Three dense layers with tanh, their parameters stacked along a leading axis."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        del train
+
+        def body(layer: nn.Module, h: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+            z = layer(h)
+            return jnp.tanh(z), z
+
+        layer = nn.Dense(x.shape[-1], kernel_init=LSUV(), name="stacked")
+        axes = {"params": 0, "lsuv": 0}
+        return nn.scan(body, variable_axes=axes, split_rngs={"params": True}, length=3)(layer, x, None)[1]
+
+
+def test_lsuv_in_stacked_layers() -> None:
+    net, x = Scanned(), 5 * jax.random.normal(jax.random.key(0), (32, 6))
+    before = net.init(jax.random.key(1), x, train=False)
+    after = jax.jit(lambda v: LSUV().transform(v, net, x, jax.random.key(2)))(before)
+    assert after["params"]["stacked"]["kernel"].shape == (3, 6, 6)
+    np.testing.assert_allclose(net.apply(after, x, train=False).var((1, 2)), 1, atol=1e-4)
+    assert np.all(np.abs(net.apply(before, x, train=False).var((1, 2)) - 1) > 0.1)
+
+
 def test_lsuv_leaves_a_silent_layer_alone() -> None:
     net = OneDense()
     variables = net.init(jax.random.key(0), jnp.ones((4, 3)), train=False)

@@ -1,0 +1,37 @@
+"""lanes: whole sweeps of neural networks as compiled programs."""
+
+from lanes.datasets import DATASETS, Dataset, Split, from_arrays
+from lanes.errors import RequestError
+from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
+from lanes.interface import TrainedRun, restore, sweep, train
+from lanes.objectives import TASKS
+from lanes.optimizers import OPTIMIZERS
+from lanes.results import load, load_curves
+from lanes.rules import RULES
+from lanes.runs import Run
+from lanes.schedules import SCHEDULES
+
+__all__ = [
+    "DATASETS",
+    "OPTIMIZERS",
+    "RULES",
+    "SCHEDULES",
+    "TASKS",
+    "Dataset",
+    "RequestError",
+    "Run",
+    "Split",
+    "TrainedRun",
+    "choice",
+    "from_arrays",
+    "grid",
+    "load",
+    "load_curves",
+    "log_uniform",
+    "restore",
+    "sample",
+    "sweep",
+    "train",
+    "uniform",
+    "zipped",
+]

@@ -1,0 +1,298 @@
+"""Kinds with parameters: how a name, a function, a small frozen dataclass or a Flax module is resolved, identified,
+flattened into columns, encoded as JSON, and split into what a program is compiled for and the numbers it takes as input.
+
+A *description* is a frozen dataclass (`LeakyReLU(slope=0.1)`, `Adam(b1=0.95)`). Its float fields are traced: they become
+inputs of the compiled program. Its other fields are static. A Flax module is a description whose fields are all static.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import inspect
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from lanes.errors import RequestError, unknown
+
+OURS = ("nets", "losses", "lanes", "jax", "flax", "optax")
+ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "name")
+EXPERIMENT = "experiment"  # the module name that an experiment file is known by, whatever its path
+
+
+def is_description(value: Any) -> bool:
+    """True for an instance of a dataclass, a Flax module among them."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def fields_of(value: Any) -> list[str]:
+    """The fields of a description that a user sets: for a net, without those that the engine fills."""
+    hidden = ENGINE_FIELDS if isinstance(value, nn.Module) else ()
+    return [field.name for field in dataclasses.fields(value) if field.init and field.name not in hidden]
+
+
+def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
+    """The entry of `table` that a name stands for; functions and descriptions are returned as they are.
+
+    Raises RequestError for a name that is not in the table, and for a function without an identity.
+    """
+    if isinstance(value, str):
+        if value not in table:
+            raise unknown(kind, value, table)
+        return table[value]
+    if not callable(value) and not is_description(value):
+        raise RequestError(
+            f"{kind} is {value!r}: give a name ({', '.join(sorted(table)[:4])}, …), a function or a description"
+        )
+    check_identity(value, kind)
+    return value
+
+
+def check_identity(value: Any, kind: str) -> None:
+    """Raise RequestError for lambdas, closures and functions inside functions: they cannot be told apart or found again."""
+    if isinstance(value, functools.partial):
+        check_identity(value.func, kind)
+        return
+    name = getattr(value if inspect.isroutine(value) or isinstance(value, type) else type(value), "__qualname__", "")
+    if "<lambda>" in name:
+        raise RequestError(
+            f"{kind} is a lambda, which has no identity to resume by: write it as a named function at the top of a file"
+        )
+    if "<locals>" in name:
+        raise RequestError(
+            f"{kind} is {name!r}, defined inside a function: move it to the top level of the file, its values as dataclass fields"
+        )
+
+
+# ---- identity and JSON -------------------------------------------------------------------------------------------
+
+
+def module_of(thing: Any) -> str:
+    """The module name of a function or class, with every loaded experiment file called `experiment`."""
+    name = getattr(thing, "__module__", "") or ""
+    return EXPERIMENT if name.startswith(EXPERIMENT + "_") else name
+
+
+@functools.lru_cache(maxsize=4096)
+def source_hash(thing: Any) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a function's or class's source text."""
+    try:
+        text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
+    except (OSError, TypeError):
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _symbol(thing: Any) -> dict[str, Any]:
+    module = module_of(thing)
+    symbol = {"symbol": f"{module}:{thing.__qualname__}"}
+    if module.split(".")[0] not in OURS:
+        symbol["source"] = source_hash(thing)
+    return symbol
+
+
+def encode(value: Any) -> Any:
+    """A JSON value that says everything about `value`: `decode` makes it again, and its hash is its identity."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, functools.partial):
+        return {
+            "partial": encode(value.func),
+            "args": encode(value.args),
+            "keywords": {k: encode(v) for k, v in value.keywords.items()},
+        }
+    if is_description(value):
+        return {**_symbol(type(value)), "fields": {name: encode(getattr(value, name)) for name in fields_of(value)}}
+    if callable(value) and hasattr(value, "__qualname__"):
+        return _symbol(value)
+    raise RequestError(
+        f"{value!r} of type {type(value).__name__} cannot describe a run: use numbers, names, functions and frozen dataclasses"
+    )
+
+
+def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
+    """The value that `encode` described; what an experiment file defines is looked up in the module `experiment`.
+
+    Raises RequestError where a symbol is not there any more, or its source text has changed.
+    """
+    if isinstance(value, list):
+        return tuple(decode(item, experiment) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "partial" in value:
+        keywords = {k: decode(v, experiment) for k, v in value["keywords"].items()}
+        return functools.partial(decode(value["partial"], experiment), *decode(value["args"], experiment), **keywords)
+    thing = _find(value["symbol"], experiment)
+    if value.get("source", "") and source_hash(thing) != value["source"]:
+        raise RequestError(
+            f"{value['symbol']} has changed since the run was described: restore the version that was trained"
+        )
+    if "fields" in value:
+        return thing(**{name: decode(item, experiment) for name, item in value["fields"].items()})
+    return thing
+
+
+def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
+    module_name, _, qualname = symbol.partition(":")
+    if module_name == EXPERIMENT:
+        module: types.ModuleType | None = experiment
+    else:
+        module = sys.modules.get(module_name)
+        if module is None:
+            try:
+                module = importlib.import_module(module_name)
+            except ImportError:
+                module = None
+    try:
+        return functools.reduce(getattr, qualname.split("."), module)
+    except AttributeError:
+        raise RequestError(
+            f"{symbol} is not to be found: it was defined where the run was started; import or define it first"
+        ) from None
+
+
+# ---- names and columns -------------------------------------------------------------------------------------------
+
+
+def display_name(value: Any, table: Mapping[str, Any] | None = None) -> Any:
+    """What a table shows: the name in `table` where the entry is this kind, otherwise the class or function name."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(display_name(item)) for item in value)
+    for name, entry in (table or {}).items():
+        if entry is value or (is_description(value) and entry == value):
+            return name
+    if isinstance(value, functools.partial):
+        return getattr(value.func, "__name__", repr(value))
+    if is_description(value):
+        same_kind = [name for name, entry in (table or {}).items() if type(entry) is type(value)]
+        if len(same_kind) == 1:
+            return same_kind[0]
+        if table is not None:
+            return type(value).__name__
+        inside = ", ".join(f"{name}={display_name(getattr(value, name))}" for name in fields_of(value))
+        return f"{type(value).__name__}({inside})"
+    return getattr(value, "__name__", str(value))
+
+
+def columns(path: str, value: Any, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One field as columns of a table: its name, and a dotted column for each parameter of a description."""
+    row = {path: display_name(value, table)}
+    if is_description(value):
+        for name in fields_of(value):
+            row |= columns(f"{path}.{name}", getattr(value, name))
+    return row
+
+
+# ---- dotted paths ------------------------------------------------------------------------------------------------
+
+
+def replace_path(value: Any, path: str, new: Any) -> Any:
+    """`dataclasses.replace` along a dotted path (`"net.widths"`, `"optimizer.b1"`).
+
+    Raises RequestError for a field that is not there, with the nearest one.
+    """
+    head, _, rest = path.partition(".")
+    if not is_description(value) or head not in fields_of(value):
+        kind = (
+            f"field of {type(value).__name__}"
+            if is_description(value)
+            else f"field (a {type(value).__name__} has none)"
+        )
+        raise unknown(kind, head, fields_of(value) if is_description(value) else ())
+    inner = replace_path(getattr(value, head), rest, new) if rest else new
+    if isinstance(value, nn.Module):
+        return value.clone(**{head: inner})
+    return dataclasses.replace(value, **{head: inner})
+
+
+def get_path(value: Any, path: str) -> Any:
+    """The value at a dotted path."""
+    return functools.reduce(getattr, path.split("."), value)
+
+
+@functools.lru_cache(maxsize=512)
+def type_hints(cls: type) -> dict[str, Any]:
+    """The field types of a class; empty where they cannot be resolved."""
+    try:
+        return typing.get_type_hints(cls)
+    except (NameError, TypeError):
+        return {}
+
+
+def parse_text(text: str, annotation: Any, what: str) -> Any:
+    """The value of a field of type `annotation` that a command line wrote as `text`.
+
+    Raises RequestError where the text is not of that type.
+    """
+    kinds = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else (annotation,)
+    )
+    if text.lower() in ("none", "null") and (type(None) in kinds or annotation is Any):
+        return None
+    for kind in kinds:
+        if typing.get_origin(kind) is tuple:
+            inner = typing.get_args(kind)[0]
+            return tuple(parse_text(part, inner, what) for part in text.strip("()[] ").split(",") if part.strip())
+        if kind is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    if any(kind in (str, Any) for kind in kinds) or not all(kind in (int, float, bool, type(None)) for kind in kinds):
+        return text.strip()
+    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+    raise RequestError(f"{what} is {text!r}: it must be of type {wanted}")
+
+
+# ---- static and traced -------------------------------------------------------------------------------------------
+
+
+def traced_numbers(path: str, value: Any) -> dict[str, float]:
+    """The traced numbers of a description by dotted path: its float fields, those of inner descriptions included."""
+    if isinstance(value, float):
+        return {path: value}
+    if isinstance(value, (tuple, list)):
+        return {
+            k: v
+            for i, item in enumerate(value)
+            if is_description(item)
+            for k, v in traced_numbers(f"{path}.{i}", item).items()
+        }
+    if not is_description(value) or isinstance(value, nn.Module):
+        return {}
+    return {
+        k: v for name in fields_of(value) for k, v in traced_numbers(f"{path}.{name}", getattr(value, name)).items()
+    }
+
+
+def fill(path: str, value: Any, numbers: Mapping[str, Any]) -> Any:
+    """The description with `numbers` (tracers, inside a program) in place of its traced fields."""
+    return map_traced(path, value, lambda at, number: numbers.get(at, number))
+
+
+def map_traced(path: str, value: Any, function: Callable[[str, Any], Any]) -> Any:
+    """The description with `function(path, number)` in place of each traced number."""
+    if isinstance(value, float):
+        return function(path, value)
+    if isinstance(value, tuple) and any(is_description(item) for item in value):
+        return tuple(
+            map_traced(f"{path}.{i}", item, function) if is_description(item) else item for i, item in enumerate(value)
+        )
+    if not is_description(value) or isinstance(value, nn.Module):
+        return value
+    changed = {name: map_traced(f"{path}.{name}", getattr(value, name), function) for name in fields_of(value)}
+    return dataclasses.replace(value, **changed)

@@ -1,0 +1,140 @@
+"""The devices a sweep trains on, and the three mappings of packs onto them.
+
+`local`: the one-device program, dispatched to each device from the host; no communication, so a lane's numbers do not
+depend on how many devices there are. `shard_map` and `pmap`: one program over all devices, the lanes split among them.
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lanes.errors import RequestError
+
+MAPPINGS = ("local", "shard_map", "pmap")
+AXIS = "lanes"
+Tree = Any
+
+
+def prepare(count: int | None = None) -> None:
+    """Make as many host devices as there are cores (or `count`), if JAX has not started yet; other platforms ignore it.
+
+    With JAX already running (a notebook), the devices that it has are used.
+    """
+    if jax._src.xla_bridge.backends_are_initialized() or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
+
+
+def chosen(count: int | None) -> list[jax.Device]:
+    """The first `count` devices, or all.
+
+    Raises RequestError for a count that there is not.
+    """
+    devices = jax.local_devices()
+    if count is None:
+        return devices
+    if not 1 <= count <= len(devices):
+        raise RequestError(f"--devices is {count}: there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform}); choose 1 to {len(devices)}")
+    return devices[:count]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a pack is trained: one device (`local`), or all of them (`shard_map`, `pmap`)."""
+
+    devices: tuple[jax.Device, ...]
+    mapping: str
+
+    @property
+    def kind(self) -> str:
+        """What results record as the device: its kind, and how many."""
+        kind = self.devices[0].device_kind
+        return f"{kind} x{len(self.devices)}" if len(self.devices) > 1 else kind
+
+    @property
+    def shards(self) -> int:
+        """How many parts a pack is split into."""
+        return len(self.devices)
+
+    @property
+    def first(self) -> "Place":
+        """The first device alone, where lanes are initialized whatever the mapping."""
+        return Place(self.devices[:1], "local")
+
+    def shared(self, tree: Tree) -> Tree:
+        """Put what all lanes share (data, orders) on the device or devices."""
+        return jax.device_put(tree, self._sharding(PartitionSpec()))
+
+    def split(self, tree: Tree) -> Tree:
+        """Put lanes [P, …] on the device or devices."""
+        return jax.device_put(tree, self._sharding(PartitionSpec(AXIS)))
+
+    def _sharding(self, spec: PartitionSpec) -> Any:
+        return self.devices[0] if self.mapping == "local" else NamedSharding(self._mesh(), spec)
+
+    def _mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), (AXIS,))
+
+    def compile(self, function: Callable, split: int, args: tuple[Any, ...]) -> Callable:
+        """`function(*lanes [P, …], *shared) -> lanes [P, …]`, compiled for this place.
+
+        The first `split` of the arguments are lanes. Arguments must lie on the place's devices: they decide where it runs.
+        """
+        if self.mapping == "local":
+            return jax.jit(function).lower(*args).compile()
+        count = len(args)
+        if self.mapping == "pmap":
+            return self._pmapped(function, split, count)
+        specs = (PartitionSpec(AXIS),) * split + (PartitionSpec(),) * (count - split)
+        mapped = jax.shard_map(function, mesh=self._mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
+        return jax.jit(mapped).lower(*args).compile()
+
+    def _pmapped(self, function: Callable, split: int, count: int) -> Callable:
+        """The same through `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
+        mapped = jax.pmap(function, axis_name=AXIS, in_axes=(0,) * split + (None,) * (count - split), devices=self.devices)
+        fold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(self.shards, -1, *x.shape[1:]), tree))
+        unfold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree))
+
+        def call(*args: Any) -> Any:
+            return unfold(mapped(*(fold(tree) for tree in args[:split]), *args[split:]))
+
+        return call
+
+
+def places(devices: list[jax.Device], mapping: str) -> list[Place]:
+    """One place for each device (`local`), or one of all devices.
+
+    Raises RequestError for an unknown mapping.
+    """
+    if mapping not in MAPPINGS:
+        raise RequestError(f"--mapping is {mapping!r}: it must be one of {', '.join(MAPPINGS)}")
+    if mapping == "local":
+        return [Place((device,), mapping) for device in devices]
+    return [Place(tuple(devices), mapping)]
+
+
+class Compiled:
+    """Compiled programs by key; each is compiled once, whoever asks first, and counted."""
+
+    def __init__(self) -> None:
+        self._programs: dict[Any, Any] = {}
+        self._locks: dict[Any, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self.keys: list[Any] = []
+
+    def get(self, key: Any, place: Place, make: Callable[[], Any]) -> Any:
+        """The program for (key, place). One place compiles at a time: the second finds it in the persistent cache."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if (key, place) not in self._programs:
+                self._programs[key, place] = make()
+                if key not in self.keys:
+                    self.keys.append(key)
+            return self._programs[key, place]

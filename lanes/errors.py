@@ -1,0 +1,24 @@
+"""The errors that people see: one line with what was got, the rule, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(ValueError):
+    """A wrong request: nothing was started or written. Scripts print it in one line and exit with status 2."""
+
+
+class DamagedFileError(ValueError):
+    """A file of a run directory does not have the checksum that it was written with."""
+
+
+class RunFailedError(RuntimeError):
+    """One pack of a sweep could not be trained; the others go on. Scripts exit with status 3."""
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:
+    """The error for a name that is not in a table: suggests the nearest and lists the valid ones."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return RequestError(f"unknown {kind} {name!r}: {hint}valid: {', '.join(names)}")

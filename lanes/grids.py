@@ -1,0 +1,191 @@
+"""Lists of runs: the product of axes, axes side by side, random samples, and what the command line changes in a list."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lanes import descriptions, runs
+from lanes.errors import RequestError, unknown
+from lanes.runs import Run
+
+Axes = Mapping[str, Iterable[Any]]
+
+
+def grid(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> list[Run]:
+    """Every combination of the axes' values; the last axis varies fastest.
+
+    `grid(BASE, learning_rate=[1e-3, 1e-2], seed=range(5))`; dotted paths go in a mapping:
+    `grid(BASE, {"net.widths": [(64,), (64, 64)]}, seed=range(5))`.
+    """
+    names, values = _axes(paths, axes)
+    return [_set_all(base, names, point) for point in itertools.product(*values)]
+
+
+def zipped(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> list[Run]:
+    """The axes' values side by side: the first of each, the second of each, …
+
+    Raises RequestError where the axes differ in length.
+    """
+    names, values = _axes(paths, axes)
+    lengths = {name: len(value) for name, value in zip(names, values)}
+    if len(set(lengths.values())) > 1:
+        raise RequestError(f"zipped axes have lengths {lengths}: they must be equal; use grid for a product")
+    return [_set_all(base, names, point) for point in zip(*values)]
+
+
+@dataclasses.dataclass(frozen=True)
+class uniform:  # noqa: N801 - reads as a function in an experiment
+    """Uniform on [low, high)."""
+
+    low: float
+    high: float
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """One value."""
+        return float(generator.uniform(self.low, self.high))
+
+
+@dataclasses.dataclass(frozen=True)
+class log_uniform:  # noqa: N801
+    """The exponential of a uniform on [log low, log high); 0 < low < high."""
+
+    low: float
+    high: float
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """One value."""
+        if not 0 < self.low < self.high:
+            raise RequestError(f"log_uniform({self.low}, {self.high}): it must be 0 < low < high")
+        return float(np.exp(generator.uniform(np.log(self.low), np.log(self.high))))
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class choice:  # noqa: N801
+    """One of the values, each equally likely."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any):
+        object.__setattr__(self, "values", values)
+
+    def draw(self, generator: np.random.Generator) -> Any:
+        """One value."""
+        return self.values[int(generator.integers(len(self.values)))]
+
+
+def sample(
+    base: Run, count: int, paths: Mapping[str, Any] | None = None, /, *, sample_seed: int = 0, **axes: Any
+) -> list[Run]:
+    """`count` random points, the same for the same `sample_seed`; each axis is a `uniform`, `log_uniform` or `choice`.
+
+    Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
+    """
+    generator = np.random.default_rng(sample_seed)
+    names = [*(paths or {}), *axes]
+    distributions = [*(paths or {}).values(), *axes.values()]
+    for name, distribution in zip(names, distributions):
+        if not hasattr(distribution, "draw"):
+            raise RequestError(
+                f"sample axis {name} is {distribution!r}: give uniform(a, b), log_uniform(a, b) or choice(…)"
+            )
+    return [_set_all(base, names, [d.draw(generator) for d in distributions]) for _ in range(count)]
+
+
+def _axes(paths: Axes | None, axes: Axes) -> tuple[list[str], list[Sequence[Any]]]:
+    both = {**(paths or {}), **axes}
+    for name, values in both.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise RequestError(f"axis {name} is {values!r}: it must be a list of values")
+    return list(both), [list(values) for values in both.values()]
+
+
+def _set_all(base: Run, names: Sequence[str], point: Sequence[Any]) -> Run:
+    for name, value in zip(names, point):
+        base = runs.set_field(base, name, value)
+    return base
+
+
+# ---- what the command line changes -------------------------------------------------------------------------------
+
+
+def with_settings(sweep: Sequence[Run], settings: Sequence[str]) -> list[Run]:
+    """Every run with `FIELD=VALUE` applied; runs that become equal are kept once."""
+    out = list(sweep)
+    for path, text in map(_assignment, settings):
+        out = [runs.set_field(run, path, runs.parse_field(run, path, text)) for run in out]
+    return distinct(out)
+
+
+def with_seeds(sweep: Sequence[Run], count: int) -> list[Run]:
+    """The runs with their seeds replaced by 0 … count - 1.
+
+    Raises RequestError for a count below 1.
+    """
+    if count < 1:
+        raise RequestError(f"--seeds is {count}: it must be at least 1")
+    unseeded = distinct([dataclasses.replace(run, seed=0) for run in sweep])
+    return [dataclasses.replace(run, seed=seed) for run in unseeded for seed in range(count)]
+
+
+def only(sweep: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
+    """The runs that have every `FIELD=VALUE`; a value may be a name or a number, or several joined by `|`.
+
+    Raises RequestError where none is left.
+    """
+    out = list(sweep)
+    for path, text in map(_assignment, conditions):
+        kept = [run for run in out if _matches(run, path, text)]
+        if out and not kept:
+            there = sorted({str(runs.row(run).get(path)) for run in out})
+            raise RequestError(f"--only {path}={text} matches no run: {path} is {', '.join(there[:8])}")
+        out = kept
+    return out
+
+
+def _matches(run: Run, path: str, text: str) -> bool:
+    row = runs.row(run)
+    if path not in row:
+        if path.split(".")[0] not in runs.FIELDS:
+            raise unknown("field of Run", path, runs.FIELDS)
+        return False
+    return any(same_text(row[path], part) for part in text.split("|"))
+
+
+def same_text(value: Any, text: str) -> bool:
+    """Whether a cell of a table is what a command line wrote: equal as numbers, or as text."""
+    try:
+        return float(value) == float(text)
+    except (TypeError, ValueError):
+        return str(value).lower() == text.strip().lower()
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise RequestError(f"got {text!r}: write FIELD=VALUE")
+    return path.strip(), value
+
+
+def distinct(sweep: Iterable[Run]) -> list[Run]:
+    """The runs without repetitions, in order; runs are the same where their `run_id` is."""
+    seen: dict[str, Run] = {}
+    for run in sweep:
+        seen.setdefault(runs.run_id(run), run)
+    return list(seen.values())
+
+
+__all__ = [
+    "choice",
+    "descriptions",
+    "grid",
+    "log_uniform",
+    "only",
+    "sample",
+    "uniform",
+    "with_seeds",
+    "with_settings",
+    "zipped",
+]

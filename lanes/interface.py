@@ -1,0 +1,140 @@
+"""The Python interface: `sweep`, `train`, `restore`; in a script or a notebook, on the devices that JAX has."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+import pandas as pd
+
+from lanes import checkpoints, devices, runs
+from lanes.datasets import load_dataset
+from lanes.directory import Directory, existing
+from lanes.errors import DamagedFileError, RequestError, unknown
+from lanes.experiment_file import load_module
+from lanes.results import load, load_curves
+from lanes.runner import STOPPED, Options, make_plan, run_sweep
+from lanes.runs import Run
+from lanes.step import Setup, build_net
+
+Variables = dict[str, Any]
+
+
+class TrainedRun(NamedTuple):
+    """One trained run: its net, the variables of its best epoch, its row of results, its curves."""
+
+    net: nn.Module
+    variables: Variables
+    results: pd.Series
+    curves: pd.DataFrame
+
+
+def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
+    """Train a list of runs into a directory and return its table (`load`); the same call again resumes.
+
+    An interrupt (Ctrl-C, a notebook's stop button) saves and returns what there is.
+
+    Args:
+        runs: the runs.
+        out: the directory.
+        options: fields of `lanes.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet.
+
+    Raises RequestError for a wrong request; nothing is started or written then.
+    """
+    chosen = Options(**options)
+    devices.prepare(chosen.devices)
+    outcome = run_sweep(make_plan(runs, chosen), Path(out), chosen)
+    for line in outcome.failures:
+        print(line, file=sys.stderr)
+    if outcome.status == STOPPED:
+        print(f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: the same call resumes", file=sys.stderr)
+    return load(out)
+
+
+def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -> TrainedRun:
+    """Train one run: the same code, one lane. Without `out` nothing is kept on disk."""
+    with tempfile.TemporaryDirectory() as temporary:
+        where = Path(temporary) if out is None else Path(out)
+        chosen = Options(**{"quiet": True, **options})
+        devices.prepare(chosen.devices)
+        plan = make_plan([run], chosen)
+        outcome = run_sweep(plan, where, chosen)
+        if outcome.failures:
+            raise RuntimeError(outcome.failures[0])
+        run_id = plan.planned[0].run_id
+        net, variables = restore(where, run_id)
+        table = load(where).set_index("run_id")
+        curves = load_curves(where)
+        return TrainedRun(net, variables, table.loc[run_id], curves[curves["run_id"] == run_id].reset_index(drop=True))
+
+
+def find_run(directory: Directory, run_id: str) -> pd.Series:
+    """The row of a planned run, by its identity or an unambiguous beginning of it.
+
+    Raises RequestError where there is none, or more than one.
+    """
+    table = directory.read_runs()
+    rows = table[table["run_id"].str.startswith(run_id)]
+    if len(rows) == 1:
+        return rows.iloc[0]
+    if len(rows) > 1:
+        raise RequestError(f"run {run_id!r} is the beginning of {len(rows)} run_ids of {directory.path}: give more of it")
+    raise unknown(f"run of {directory.path}", run_id, table["run_id"])
+
+
+def run_of(directory: Directory, row: pd.Series) -> Run:
+    """The run that a row of `runs.parquet` describes, its own functions and nets loaded from the directory's copy."""
+    experiment = None
+    name = row.get("experiment")
+    if isinstance(name, str):
+        experiment = load_module(directory.path / Path(name).name)
+    return runs.from_description(json.loads(row["description"]), experiment)
+
+
+def restore(directory: str | os.PathLike[str], run_id: str, epoch: str = "best") -> tuple[nn.Module, Variables]:
+    """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
+
+    Args:
+        directory: the sweep's.
+        run_id: identity, or the beginning of it.
+        epoch: "best" or "last".
+
+    Raises RequestError where the run is not there, has not been trained yet, or its checkpoint is damaged.
+    """
+    (opened,) = existing([directory])
+    row = find_run(opened, run_id)
+    run = run_of(opened, row)
+    variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch)
+    data = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples)
+    setup = Setup(run, data.outputs, tuple(data.train.x.shape[1:]), len(data.train))
+    lane = {"params": variables["params"], **variables["rest"]}
+    return build_net(setup, run), _first(lane)
+
+
+def _first(tree: Any) -> Any:
+    return {name: _first(leaf) if isinstance(leaf, dict) else leaf[0] for name, leaf in tree.items()}
+
+
+def variables_of(directory: Directory, pack: str, lanes: list[int], epoch: str = "best") -> Variables:
+    """`{"params", "rest"}` [len(lanes), …] of lanes of a pack's newest checkpoint.
+
+    Raises RequestError for an epoch that is not kept, and where there is no whole checkpoint.
+    """
+    if epoch not in ("best", "last"):
+        raise RequestError(f"epoch is {epoch!r}: the best and the last are kept; choose best or last")
+    try:
+        found = checkpoints.load(directory.checkpoints / pack, directory.warn)
+    except DamagedFileError as error:
+        raise RequestError(str(error)) from error
+    if found is None:
+        raise RequestError(f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it")
+    _, leaves = found
+    chosen = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
+    trained_best = epoch == "best" and bool((chosen["best_epoch"] > 0).all())
+    prefix = "best" if trained_best else "trained"
+    return {"params": checkpoints.nest(chosen, f"{prefix}.params"), "rest": checkpoints.nest(chosen, f"{prefix}.rest")}

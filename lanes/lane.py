@@ -1,0 +1,123 @@
+"""A lane: the state of one run inside a compiled program, and what is decided at the end of each of its epochs.
+
+All of it is scalar arithmetic of one run, written without lanes in mind; the program maps it over them.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lanes import runs, schedules, stopping
+from lanes.runs import Run
+from lanes.step import Setup, Trained, evaluated_params, stream, transformation
+
+Array = jax.Array
+Tree = Any
+
+STATUSES = ("running", "done", "stopped_early", "diverged", "empty")  # by number, in the field `status`; empty: padding
+RUNNING, DONE, STOPPED, DIVERGED, EMPTY = range(len(STATUSES))
+
+
+class Lane(NamedTuple):
+    """State of one run between epochs.
+
+    Attributes:
+        trained: parameters, batch statistics, optimizer and average states.
+        best: `{"params", "rest"}` at the end of the best epoch.
+        best_loss, best_epoch: the lowest validation loss and its epoch, counted from 1 (0: none yet).
+        patience: early stopping.
+        plateau: the plateau schedule.
+        status: index in STATUSES.
+        epochs: whole epochs kept.
+        diverged_step: the first step, counted from 1, whose loss or update was not finite (0: none).
+    """
+
+    trained: Trained
+    best: Tree
+    best_loss: Array
+    best_epoch: Array
+    patience: stopping.Patience
+    plateau: schedules.Plateau
+    status: Array
+    epochs: Array
+    diverged_step: Array
+
+
+class Measured(NamedTuple):
+    """What is known of a run at the end of an epoch: mean batch loss and penalty, the first bad step, validation metrics."""
+
+    batch_loss: Array
+    penalty: Array
+    bad_step: Array
+    valid: dict[str, Array]
+    due: Array  # bool: this epoch is evaluated
+
+
+def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lane:
+    """The lane before the first epoch of a run with these variables."""
+    one, zero = jnp.ones(()), jnp.zeros((), jnp.int32)
+    average = () if run.average is None else run.average.init(params)
+    trained = Trained(params, rest, transformation(setup, run, one, zero).init(params), average)
+    plateau = run.schedule.init() if run.schedule.adapts else schedules.ReduceOnPlateau().init()
+    return Lane(
+        trained=trained,
+        best={"params": params, "rest": rest},
+        best_loss=jnp.full((), jnp.inf),
+        best_epoch=zero,
+        patience=stopping.init(),
+        plateau=plateau,
+        status=jnp.where(empty, EMPTY, RUNNING).astype(jnp.int32),
+        epochs=zero,
+        diverged_step=zero,
+    )
+
+
+def length(setup: Setup, run: Run) -> Any:
+    """The run's length in epochs; the last one is cut where `steps` says so."""
+    return run.epochs if run.steps is None else -(-run.steps // setup.steps_per_epoch)
+
+
+def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Array, validated: bool) -> Lane:
+    """The lane after an epoch: kept if every step was finite, rolled back to `before` if not, unchanged if it had ended.
+
+    Args:
+        run: its numbers traced.
+        before: the lane at the start of the epoch.
+        after: what the epoch's steps made of it.
+        seen: what was measured.
+        last: whether this is the run's last epoch.
+        validated: whether there is a validation split; without one the last epoch is the best.
+    """
+    running = before.status == RUNNING
+    diverged = running & (seen.bad_step > 0)
+    kept = running & ~diverged
+    epoch = before.epochs + 1
+    valid_loss = seen.valid["loss"] if validated else seen.batch_loss
+    judged = kept & seen.due
+    limit = stopping.NEVER if runs.is_off(run, "patience") else run.patience
+    patience = stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
+    improved = judged & (valid_loss < before.best_loss) if validated else judged
+    # Plateau and patience see only epochs that were evaluated.
+    plateau = run.schedule.update(before.plateau, valid_loss) if run.schedule.adapts else before.plateau
+    stopped = judged & patience.stopped
+    status = jnp.where(diverged, DIVERGED, jnp.where(stopped, STOPPED, jnp.where(kept & last, DONE, before.status)))
+    return Lane(
+        trained=choose(kept, after, before.trained),
+        best=choose(improved, {"params": evaluated_params(run, after), "rest": after.rest}, before.best),
+        best_loss=jnp.where(improved, valid_loss, before.best_loss),
+        best_epoch=jnp.where(improved, epoch, before.best_epoch),
+        patience=choose(judged, patience, before.patience),
+        plateau=choose(judged, plateau, before.plateau),
+        status=status.astype(jnp.int32),
+        epochs=jnp.where(kept, epoch, before.epochs),
+        diverged_step=jnp.where(diverged, seen.bad_step, before.diverged_step),
+    )
+
+
+def choose(condition: Array, new: Tree, old: Tree) -> Tree:
+    """`new` where the scalar condition holds, otherwise `old`, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+__all__ = ["STATUSES", "Lane", "Measured", "choose", "close_epoch", "length", "start", "stream"]

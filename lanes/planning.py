@@ -1,0 +1,205 @@
+"""From a list of runs to packs: runs of one static signature share a program and are cut into packs of equal size."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lanes import runs
+from lanes.datasets import Dataset, load_dataset
+from lanes.program import INITIAL
+from lanes.runs import Run
+from lanes.shared_activation import group_key, shared
+from lanes.step import Setup
+from nets.activations import ACTIVATIONS
+
+MOST_LANES = 128  # in a pack, where the width asks for no more
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run that is to be trained.
+
+    Attributes:
+        run: resolved.
+        run_id: its identity.
+        compiled: the run as the training program sees it: the activation may be an index there.
+        signature: what the training program is compiled for.
+    """
+
+    run: Run
+    run_id: str
+    compiled: Run
+    signature: str
+    outputs: int
+    features: tuple[int, ...]
+    examples: int
+
+    @property
+    def setup(self) -> Setup:
+        """What is static about the run."""
+        return Setup(self.compiled, self.outputs, self.features, self.examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Lanes that go through a program together.
+
+    Attributes:
+        lanes: the runs, None for an empty lane; a multiple of the width and of the places' shards.
+        width: lanes computed at once.
+        seeds: rows of the program's table of orders, at least the distinct seeds of the members.
+    """
+
+    lanes: tuple[Planned | None, ...]
+    width: int
+    seeds: int
+
+    @functools.cached_property
+    def members(self) -> tuple[Planned, ...]:
+        """The runs."""
+        return tuple(lane for lane in self.lanes if lane is not None)
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """The lane of each member."""
+        return np.array([at for at, lane in enumerate(self.lanes) if lane is not None], np.int32)
+
+    @property
+    def size(self) -> int:
+        """Lanes of the program."""
+        return len(self.lanes)
+
+    @property
+    def pack_id(self) -> str:
+        """12 hexadecimal digits: a hash of the members' identities and the width."""
+        text = " ".join(lane.run_id if lane else "-" for lane in self.lanes) + f" {self.width}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def setup(self) -> Setup:
+        """What is static about the lanes."""
+        return self.members[0].setup
+
+    @property
+    def signature(self) -> str:
+        """What the training program is compiled for."""
+        return self.members[0].signature
+
+
+class Datasets:
+    """Data sets loaded once each, by what a run says of them."""
+
+    def __init__(self, data_dir: str | None = None):
+        self.data_dir = data_dir
+        self._loaded: dict[str, Dataset] = {}
+
+    def of(self, run: Run) -> Dataset:
+        """The run's data set. Raises ValueError as `load_dataset` does."""
+        key = self.key(run)
+        if key not in self._loaded:
+            self._loaded[key] = load_dataset(
+                run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
+            )
+        return self._loaded[key]
+
+    @staticmethod
+    def key(run: Run) -> str:
+        """Equal for runs that see the same arrays."""
+        return str([runs.descriptions.encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
+
+
+def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
+    """Each run with its identity and signature; equal runs once.
+
+    Args:
+        resolved: the runs.
+        datasets: where their data come from.
+        share: whether a run's program takes the activation as an index.
+    """
+    out: dict[str, Planned] = {}
+    for run in resolved:
+        data = datasets.of(run)
+        run_id = runs.run_id(run)
+        if run_id not in out:
+            compiled = shared(run) if share(run) else run
+            signature = runs.signature(compiled, ignore=("initializer",))
+            features = tuple(data.train.x.shape[1:])
+            out[run_id] = Planned(run, run_id, compiled, signature, data.outputs, features, len(data.train))
+    return list(out.values())
+
+
+def default_width(kernel_shapes: Iterable[tuple[int, ...]], platform: str) -> int:
+    """Lanes at once where nothing was measured: a vmap; on a CPU one by one for nets with convolutions (FACTS: 7 times)."""
+    if platform != "cpu":
+        return 64
+    return 1 if any(len(shape) > 2 for shape in kernel_shapes) else 8
+
+
+def make_packs(planned: Sequence[Planned], widths: dict[str, int], workers: int, shards: int) -> list[Pack]:
+    """Packs of equal size for each signature, in the order in which the signatures first appear.
+
+    Args:
+        planned: runs to train.
+        widths: width by signature.
+        workers: places that take packs; there are a multiple of so many packs where there are lanes enough.
+        shards: parts that each pack is split into.
+    """
+    by_signature: dict[str, list[Planned]] = {}
+    for one in planned:
+        by_signature.setdefault(one.signature, []).append(one)
+    packs: list[Pack] = []
+    for signature, members in by_signature.items():
+        width = widths[signature]
+        groups = _groups(members, width)
+        unit = width * shards
+        units = -(-len(groups) // shards)
+        count = -(-units // max(1, MOST_LANES // unit))
+        if units >= workers:
+            count = -(-count // workers) * workers
+        each = -(-units // count) * shards
+        parts = [groups[at : at + each] for at in range(0, len(groups), each)]
+        lanes = [tuple(itertools.chain(*part, (None,) * width * (each - len(part)))) for part in parts]
+        seeds = max(len({one.run.seed for one in part if one is not None}) for part in lanes)
+        packs += [Pack(part, width, _power_of_two(seeds)) for part in lanes]
+    return packs
+
+
+def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None, ...]]:
+    """Groups of lanes that are computed at once: of one activation, where it is an index, and of like length."""
+    members = sorted(members, key=lambda one: (group_key(one.compiled), -one.run.epochs))
+    groups: list[tuple[Planned | None, ...]] = []
+    for _, same in itertools.groupby(members, key=lambda one: group_key(one.compiled)):
+        listed = list(same)
+        parts = [listed[at : at + width] for at in range(0, len(listed), width)]
+        groups += [(*part, *(None,) * (width - len(part))) for part in parts]
+    # A pack lasts as long as its longest lane: runs of like length end together.
+    return sorted(groups, key=lambda group: -group[0].run.epochs if group[0] else 0)
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()
+
+
+def initializing(run: Run) -> Run:
+    """The run as its initializing program sees it: without its activation, where that has no part in it."""
+    act = run.activation
+    plays = hasattr(act, "module") or hasattr(act, "pieces") or hasattr(run.initializer, "transform")
+    return run if plays else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
+
+
+def initializer_key(run: Run) -> str:
+    """Runs with equal keys draw their initial variables by one program."""
+    run = initializing(run)
+    initial = (*INITIAL, "data", "train_examples", "valid_fraction")
+    return runs.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
+
+
+def describe_plan(packs: Sequence[Pack]) -> dict[str, Any]:
+    """What a plan amounts to: runs, packs and training programs."""
+    programs = {(pack.signature, pack.width, pack.size, pack.seeds) for pack in packs}
+    return {"runs": sum(len(pack.members) for pack in packs), "packs": len(packs), "programs": len(programs)}

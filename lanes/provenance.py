@@ -1,0 +1,48 @@
+"""What a directory says of where its numbers come from."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lanes.devices import Place
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+
+
+def short(signature: str) -> str:
+    """12 hexadecimal digits that stand for a static signature."""
+    return hashlib.sha256(signature.encode()).hexdigest()[:12]
+
+
+def facts(places: Sequence[Place], command: Sequence[str]) -> dict[str, Any]:
+    """Command, time, versions, git revision and whether the tree was clean, devices, mapping, flags."""
+    revision, dirty = _git()
+    return {
+        "command": list(command),
+        "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "git_revision": revision,
+        "git_dirty": dirty,
+        "devices": [f"{device.platform}:{device.id} {device.device_kind}" for place in places for device in place.devices],
+        "mapping": places[0].mapping,
+        "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _git() -> tuple[str | None, bool | None]:
+    here = Path(__file__).parent
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None

@@ -1,0 +1,99 @@
+"""The tables of a finished or running sweep: `load`, its curves, and the rows that an ended pack writes."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lanes.directory import existing
+from lanes.lane import STATUSES
+
+PathLike = str | os.PathLike[str]
+FIRST = ("run_id", "status")
+
+
+def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
+    """One row per planned run: its fields, then its results; `status` is null until the run has ended.
+
+    The number of epochs that a run was trained for is `epochs_done`, beside the field `epochs`. With several directories
+    a column `dir` says which.
+
+    Raises RequestError for a directory without a sweep.
+    """
+    several = not isinstance(directories, (str, Path, os.PathLike))
+    paths: list[PathLike] = list(directories) if several else [directories]  # type: ignore[list-item, arg-type]
+    tables = []
+    for path, directory in zip(paths, existing(paths)):
+        runs = directory.read_runs()
+        results = directory.read_parts(directory.results)
+        if results.empty:
+            results = pd.DataFrame({"run_id": pd.Series(dtype=object), "status": pd.Series(dtype=object)})
+        results = results.rename(columns={"epochs": "epochs_done"})
+        table = runs.drop(columns=["description"], errors="ignore").merge(results, on="run_id", how="left")
+        table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
+        tables.append(table.assign(dir=str(path)) if several else table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def load_curves(directory: PathLike) -> pd.DataFrame:
+    """One row per run and epoch: `run_id`, `epoch` from 1, `batch_loss`, `penalty`, and the validation metrics."""
+    (opened,) = existing([directory])
+    return opened.read_parts(opened.curves)
+
+
+def curve_rows(run_ids: Sequence[str], history: Mapping[str, np.ndarray], epochs: np.ndarray) -> pd.DataFrame:
+    """Curves of a pack as rows; history [P, E] by metric, and each lane's number of kept epochs."""
+    parts = []
+    for lane, run_id in enumerate(run_ids):
+        kept = int(epochs[lane])
+        values = {name: series[lane, :kept] for name, series in history.items()}
+        parts.append(pd.DataFrame({"run_id": run_id, "epoch": np.arange(1, kept + 1, dtype=np.int32), **values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def history_of(curves: pd.DataFrame, run_ids: Sequence[str], epochs: int) -> dict[str, np.ndarray]:
+    """The inverse of `curve_rows`: history [P, epochs] by metric, NaN where nothing was kept."""
+    lanes = {run_id: lane for lane, run_id in enumerate(run_ids)}
+    metrics = [name for name in curves.columns if name not in ("run_id", "epoch")]
+    out = {name: np.full((len(run_ids), epochs), np.nan, np.float32) for name in metrics}
+    inside = curves[(curves["epoch"] <= epochs) & curves["run_id"].isin(lanes)]
+    rows, places = inside["run_id"].map(lanes).to_numpy(int), inside["epoch"].to_numpy(int) - 1
+    for name in metrics:
+        out[name][rows, places] = inside[name].to_numpy(np.float32)
+    return out
+
+
+def result_rows(
+    run_ids: Sequence[str],
+    lanes: Mapping[str, np.ndarray],
+    history: Mapping[str, np.ndarray],
+    metrics: Mapping[str, Mapping[str, np.ndarray]],
+    facts: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """A row per ended run of a pack.
+
+    Args:
+        run_ids: of the members.
+        lanes: `status`, `epochs`, `best_epoch` and `diverged_step` [P].
+        history: curves [P, E].
+        metrics: of the best epoch's parameters, by split and name [P].
+        facts: what is equal for the pack: seconds, width, mapping, device.
+    """
+    rows = []
+    for lane, run_id in enumerate(run_ids):
+        status, best = STATUSES[int(lanes["status"][lane])], int(lanes["best_epoch"][lane])
+        diverged = status == "diverged"
+        row: dict[str, Any] = {"run_id": run_id, "status": status, "epochs": int(lanes["epochs"][lane])}
+        row["best_epoch"] = best if best and not diverged else None
+        penalty = history["penalty"][lane, best - 1] if best and not diverged else None
+        row["penalty"] = None if penalty is None else float(penalty)
+        for split, values in metrics.items():
+            for name, value in values.items():
+                number = float(value[lane])
+                row[f"{split}_{name}"] = number if not diverged and np.isfinite(number) else None
+        row["diverged_step"] = int(lanes["diverged_step"][lane]) if diverged else None
+        rows.append({**row, **facts})
+    return rows

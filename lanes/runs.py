@@ -1,0 +1,264 @@
+"""A run: one training, fully described. Its identity is a hash of the resolved description.
+
+Each field is declared once as **static** (it changes the compiled program) or **traced** (a number that the program takes
+as an input). The strength of a regularizer is `switched`: whether it is on is static, how strong it is, is traced.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from lanes import descriptions
+from lanes.augmentation import AUGMENTATIONS
+from lanes.averaging import AVERAGES
+from lanes.datasets import DATASETS
+from lanes.objectives import TASKS
+from lanes.optimizers import OPTIMIZERS
+from lanes.rules import RULES
+from lanes.schedules import SCHEDULES
+from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
+from nets import NETS
+from nets.activations import ACTIVATIONS
+from nets.initializers import INITIALIZERS
+
+
+def static(default: Any = dataclasses.MISSING, table: Mapping[str, Any] | None = None) -> Any:
+    """A field that changes the program."""
+    return dataclasses.field(default=default, metadata={"how": "static", "table": table})
+
+
+def traced(default: Any = dataclasses.MISSING) -> Any:
+    """A number that the program takes as an input."""
+    return dataclasses.field(default=default, metadata={"how": "traced"})
+
+
+def switched(default: float | None = 0.0) -> Any:
+    """A strength: its default, 0 or None, is off, which is static; any other number is traced."""
+    return dataclasses.field(default=default, metadata={"how": "switched"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run, fully described; names stand for the entries of their tables.
+
+    Attributes:
+        data: data set: a name, a description (`Spirals(n=500)`) or a function that returns arrays.
+        net: a Flax module with its own fields (`MLP(widths=(64, 64))`); the engine fills `outputs`, `activation`,
+            `kernel_init` and `dropout`.
+        output: output unit; None is the one that fits the loss.
+        activation: name, function or description; called once per layer.
+        initializer: of the kernels; biases start at the net's own `bias`.
+        init_scale: factor on what the initializer draws.
+        task: how a net's outputs and a batch make a loss; None follows from the data and the loss.
+        loss: per-example loss.
+        rule: how a step finds its direction: the gradient, or a rule without one.
+        optimizer: what is done with the direction.
+        learning_rate: step size, multiplied by the schedule.
+        momentum: for optimizers that have it, before their own; None is their own.
+        schedule: factor on the learning rate over the course of the run.
+        batch_size: examples in a step; an epoch is floor(n / batch_size) steps of a fresh permutation.
+        epochs: length of the run; ignored where `steps` is given.
+        steps: length in steps; None means `epochs`.
+        eval_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
+        seed: replicate: initialization, order, dropout and noise follow from it.
+        l1, l2: strength λ of λ Σ|w| and λ Σ w² over the kernels.
+        weight_decay: decoupled: θ ← θ - η (direction + weight_decay θ), kernels only.
+        dropout: drop rate p in [0, 1) of the net's dropout layers.
+        input_noise: standard deviation of Gaussian noise on standardized inputs.
+        label_smoothing: α of (1 - α) y + α / K.
+        clip: largest global norm of the gradient; None is off.
+        penalties: further penalties, as descriptions (`Contractive(1e-3)`).
+        augment: augmentations of the training inputs, in order.
+        average: average of the parameters along the run, which is what is evaluated (`EMA(0.99)`).
+        patience: epochs without improvement of the validation loss by `min_delta` before the run stops; None is off.
+        min_delta: smallest improvement that counts.
+        train_examples: use the first so many of the shuffled, stratified training split; None is all.
+        valid_fraction: part of the training split kept for validation; None is the data set's own.
+        metrics: further metrics, beside those of the task.
+        precision: "float32"; "bfloat16" computes the net in bfloat16, parameters and losses stay float32.
+        matmul_precision: of float32 products: "default", "high" or "highest" (a GPU or TPU rounds inputs by default).
+        init_from: "DIR:run_id" or "DIR:run_id:subtree": start from that run's best parameters.
+    """
+
+    data: Any = static("digits", DATASETS)
+    net: Any = static("mlp", NETS)
+    output: Any = static(None, OUTPUT_UNITS)
+    activation: Any = static("relu", ACTIVATIONS)
+    initializer: Any = static("he_normal", INITIALIZERS)
+    init_scale: float = traced(1.0)
+    task: Any = static(None, TASKS)
+    loss: Any = static("softmax_cross_entropy", LOSSES)
+    rule: Any = static("gradient", RULES)
+    optimizer: Any = static("adam", OPTIMIZERS)
+    learning_rate: float = traced(1e-3)
+    momentum: float | None = switched(None)
+    schedule: Any = static("constant", SCHEDULES)
+    batch_size: int = static(32)
+    epochs: int = traced(20)
+    steps: int | None = static(None)
+    eval_every: int = static(1)
+    seed: int = traced(0)
+    l1: float = switched()
+    l2: float = switched()
+    weight_decay: float = switched()
+    dropout: float = switched()
+    input_noise: float = switched()
+    label_smoothing: float = switched()
+    clip: float | None = switched(None)
+    penalties: tuple[Any, ...] = static((), PENALTIES)
+    augment: tuple[Any, ...] = static((), AUGMENTATIONS)
+    average: Any = static(None, AVERAGES)
+    patience: int | None = switched(None)
+    min_delta: float = traced(0.0)
+    train_examples: int | None = static(None)
+    valid_fraction: float | None = static(None)
+    metrics: tuple[str, ...] = static((), METRICS)
+    precision: str = static("float32")
+    matmul_precision: str = static("default")
+    init_from: str | None = static(None)
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Run)}
+TABLES: dict[str, Mapping[str, Any]] = {
+    name: f.metadata["table"] for name, f in FIELDS.items() if f.metadata.get("table")
+}
+SWITCHED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "switched")
+TRACED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "traced")
+SEVERAL = ("penalties", "augment")
+
+
+def resolve(run: Run) -> Run:
+    """The run with every name replaced by what it stands for.
+
+    Raises RequestError for a name that is not in its table, and for functions without an identity.
+    """
+    changed: dict[str, Any] = {}
+    for name, table in TABLES.items():
+        value = getattr(run, name)
+        if value is None or name == "metrics":
+            continue
+        if name in SEVERAL:
+            values = value if isinstance(value, (tuple, list)) else (value,)
+            changed[name] = tuple(descriptions.resolve(item, table, name) for item in values)
+        else:
+            changed[name] = descriptions.resolve(value, table, name)
+    return dataclasses.replace(run, **changed)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The resolved run as a JSON value."""
+    resolved = resolve(run)
+    return {name: descriptions.encode(getattr(resolved, name)) for name in FIELDS}
+
+
+def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
+    """The run that `describe` described."""
+    return Run(**{name: descriptions.decode(value, experiment) for name, value in description.items()})
+
+
+def run_id(run: Run, without: tuple[str, ...] = ()) -> str:
+    """16 hexadecimal digits: the hash of the resolved description (less the fields in `without`)."""
+    described = {name: value for name, value in describe(run).items() if name not in without}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def row(run: Run) -> dict[str, Any]:
+    """The run as one row of a table: a column for each field and, dotted, for each parameter of a description."""
+    resolved = resolve(run)
+    out: dict[str, Any] = {}
+    for name in FIELDS:
+        value = getattr(resolved, name)
+        if name in SEVERAL:
+            out[name] = " ".join(str(descriptions.display_name(item)) for item in value)
+        else:
+            out |= descriptions.columns(name, value, TABLES.get(name))
+    return out
+
+
+def set_field(run: Run, path: str, value: Any) -> Run:
+    """The run with one field, or one parameter inside a description (`"net.widths"`), changed.
+
+    Raises RequestError for a field that is not there, with the nearest.
+    """
+    head, _, rest = path.partition(".")
+    if head not in FIELDS:
+        raise descriptions.unknown("field of Run", head, FIELDS)
+    if rest:
+        inner = getattr(run, head)
+        if isinstance(inner, str) and head in TABLES:
+            inner = descriptions.resolve(inner, TABLES[head], head)
+        value = descriptions.replace_path(inner, rest, value)
+    return dataclasses.replace(run, **{head: value})
+
+
+def parse_field(run: Run, path: str, text: str) -> Any:
+    """The value that a command line wrote for a field of this run, typed as the field is."""
+    head, _, rest = path.partition(".")
+    if head not in FIELDS:
+        raise descriptions.unknown("field of Run", head, FIELDS)
+    owner: Any = run
+    if rest:
+        *inner, last = path.split(".")
+        owner = functools.reduce(lambda at, name: getattr(at, name, None), inner[1:], getattr(resolve(run), head))
+        head = last
+        if not descriptions.is_description(owner) or head not in descriptions.fields_of(owner):
+            fields = descriptions.fields_of(owner) if descriptions.is_description(owner) else ()
+            raise descriptions.unknown(f"field of {path.rsplit('.', 1)[0]}", last, fields)
+    return descriptions.parse_text(text, descriptions.type_hints(type(owner)).get(head, Any), path)
+
+
+# ---- static and traced -------------------------------------------------------------------------------------------
+
+
+def is_off(run: Run, name: str) -> bool:
+    """True where a switched field has its default, 0 or None, as a plain Python value (a tracer is on)."""
+    value, default = getattr(run, name), FIELDS[name].default
+    return value is None or (default is not None and isinstance(value, (int, float)) and value == 0)
+
+
+def numbers(run: Run) -> dict[str, float | int]:
+    """Every traced number of a resolved run by path: traced fields, switched fields that are on, floats of descriptions."""
+    out: dict[str, float | int] = {name: getattr(run, name) for name in TRACED}
+    out |= {name: getattr(run, name) for name in SWITCHED if not is_off(run, name)}
+    for name in TABLES:
+        if name != "data":  # data are made on the host: every number in their description is static
+            out |= descriptions.traced_numbers(name, getattr(run, name))
+    return out
+
+
+def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
+    """The resolved run with `values` (tracers, inside a program) in place of its traced numbers."""
+    changed: dict[str, Any] = {}
+    for name in FIELDS:
+        value = getattr(run, name)
+        if name in values:
+            changed[name] = values[name]
+        elif name in TABLES and name != "data":
+            changed[name] = descriptions.fill(name, value, values)
+    return dataclasses.replace(run, **changed)
+
+
+def signature(run: Run, ignore: tuple[str, ...] = ()) -> str:
+    """What a program is compiled for: the JSON of the resolved run with its traced numbers blanked."""
+    blank: Callable[[str, Any], Any] = lambda path, number: "traced"  # noqa: ARG005, E731
+    out: dict[str, Any] = {}
+    for name in FIELDS:
+        value = getattr(run, name)
+        if name in ignore or name in TRACED:
+            continue
+        if name in SWITCHED:
+            out[name] = "off" if is_off(run, name) else "traced"
+        elif name in TABLES and name != "data":
+            out[name] = _encode_blanked(name, value, blank)
+        else:
+            out[name] = descriptions.encode(value)
+    return json.dumps(out, sort_keys=True)
+
+
+def _encode_blanked(name: str, value: Any, blank: Callable[[str, Any], Any]) -> Any:
+    return descriptions.encode(value if isinstance(value, nn.Module) else descriptions.map_traced(name, value, blank))

@@ -1,0 +1,42 @@
+"""Splitting a sweep over the jobs of a batch system: which part is this one?"""
+
+import os
+import re
+
+from lanes.errors import RequestError
+
+# (index, count, first index) as batch systems say them.
+VARIABLES = (
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN"),
+    ("SLURM_PROCID", "SLURM_NTASKS", None),
+    ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS", None),  # Kubernetes indexed jobs; the count is set in the job's spec
+)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(I, N) from "I/N", I from 0, or from the batch system's variables for "auto".
+
+    Raises RequestError for anything else.
+    """
+    if text == "auto":
+        return _from_environment()
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None:
+        raise RequestError(f"--shard is {text!r}: write I/N with I from 0 to N-1 (0/4), or auto")
+    return _checked(int(match[1]), int(match[2]), text)
+
+
+def _from_environment() -> tuple[int, int]:
+    for index, count, first in VARIABLES:
+        if index in os.environ and count in os.environ:
+            start = int(os.environ.get(first, "0")) if first else 0
+            text = f"auto, from {index}={os.environ[index]} and {count}={os.environ[count]}"
+            return _checked(int(os.environ[index]) - start, int(os.environ[count]), text)
+    names = ", ".join(f"{index} and {count}" for index, count, _ in VARIABLES)
+    raise RequestError(f"--shard is 'auto' and no batch system says which shard this is: set {names}, or write I/N")
+
+
+def _checked(index: int, count: int, text: str) -> tuple[int, int]:
+    if not 0 <= index < count:
+        raise RequestError(f"--shard is {text!r}: I must be from 0 to N-1")
+    return index, count

@@ -1,0 +1,256 @@
+"""The one train step: a pure function (state, batch, numbers) -> (state, metrics) of one lane.
+
+It is written for a single run and knows nothing of lanes: the same function runs alone, under `vmap` and `lax.map` over
+lanes, and in every mapping over devices. The run that it is given holds tracers in place of its traced numbers, so each
+field is read as `run.learning_rate`, `run.l2`, `run.optimizer.b1`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from lanes import runs
+from lanes.rules import Problem
+from lanes.runs import Run
+from losses import PENALTIES
+from losses.penalties import _is_kernel as is_kernel
+from nets import Outputs, outputs_of
+from nets.activations import PerLayer
+
+Array = jax.Array
+Tree = Any
+Batch = tuple[Array, Array]
+
+# Named streams of randomness: each is the run's seed folded with its number, then with the step.
+STREAMS = {
+    "initialization": 0,
+    "dropout": 1,
+    "noise": 2,
+    "augmentation": 3,
+    "sample": 4,
+    "rule": 5,
+    "penalty": 6,
+    "transform": 7,
+}
+
+
+class Trained(NamedTuple):
+    """What a step changes: parameters, the net's other variables (batch statistics), optimizer and average states."""
+
+    params: Tree
+    rest: Tree
+    optimizer: Tree
+    average: Tree
+
+
+class StepMetrics(NamedTuple):
+    """What a step tells: the data term and the penalties of its batch, and whether loss and update are finite."""
+
+    loss: Array
+    penalty: Array
+    finite: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What is static about a group of runs: one of them, resolved, and what their data set looks like."""
+
+    run: Run
+    outputs: int
+    features: tuple[int, ...]
+    examples: int  # in the training split
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """floor(n / B)."""
+        return self.examples // self.run.batch_size
+
+    def horizon(self, run: Run) -> Any:
+        """The run's length in steps."""
+        return run.epochs * self.steps_per_epoch if run.steps is None else run.steps
+
+
+def stream(seed: Array, name: str, step: Array | int = 0) -> Array:
+    """The key of one stream of randomness of one run at one step."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
+
+
+def build_net(setup: Setup, run: Run, kernel_init: Any = None) -> nn.Module:
+    """The run's net with the fields that the engine fills."""
+    filled = {"outputs": setup.outputs, "activation": PerLayer(run.activation), "dropout": run.dropout}
+    if kernel_init is not None:
+        filled["kernel_init"] = kernel_init
+    there = {field.name for field in dataclasses.fields(run.net)}
+    return run.net.clone(**{name: value for name, value in filled.items() if name in there})
+
+
+def standardize(setup: Setup, x: Array, offset: Array, scale: Array) -> Array:
+    """(x - offset) · scale for numbers [B, …]; integer tokens are left as they are."""
+    if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.uint8:
+        return x
+    rank = (1,) * (x.ndim - offset.ndim)
+    return (x.astype(jnp.float32) - offset.reshape(rank + offset.shape)) * scale.reshape(rank + scale.shape)
+
+
+def apply(
+    setup: Setup,
+    run: Run,
+    params: Tree,
+    rest: Tree,
+    x: Array,
+    *,
+    train: bool,
+    keys: Mapping[str, Array],
+    capture: bool = False,
+) -> tuple[Outputs, Tree, list[Array]]:
+    """The net's outputs in float32, its other variables after the pass, and, if captured, its hidden activations."""
+    if run.precision == "bfloat16":
+        params, x = (jax.tree.map(_half, tree) for tree in (params, x))
+    mutable = [*(rest if train else ()), *(["intermediates"] if capture else [])]
+    net = build_net(setup, run)
+    result = net.apply({"params": params, **rest}, x, train=train, rngs=dict(keys), mutable=mutable or False)
+    result, changed = result if mutable else (result, {})
+    hidden = jax.tree.leaves(changed.get("intermediates", {}))
+    after = {
+        name: jax.tree.map(lambda new, old: new.astype(old.dtype), changed.get(name, old), old)
+        for name, old in rest.items()
+    }
+    return jax.tree.map(_single, outputs_of(result)), after, hidden
+
+
+def _half(leaf: Array) -> Array:
+    return leaf.astype(jnp.bfloat16) if leaf.dtype == jnp.float32 else leaf
+
+
+def _single(leaf: Array) -> Array:
+    return leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf
+
+
+def objective(
+    setup: Setup, run: Run, params: Tree, rest: Tree, batch: Batch, step: Array
+) -> tuple[Array, tuple[Array, Array, Tree, Array]]:
+    """The training loss: mean data term plus the penalties that are on, of one batch of standardized examples.
+
+    Returns the sum, and (data term, penalties, the net's other variables, raw prediction).
+    """
+    x, y = batch
+    keys = {name: stream(run.seed, name, step) for name in ("dropout", "sample")}
+    acting: dict[str, list[Any]] = {}
+    for penalty in run.penalties:
+        acting.setdefault(penalty.acts_on, []).append(penalty)
+    for penalty in acting.get("weights", ()):
+        params = penalty(params, stream(run.seed, "penalty", step))
+    capture = "activations" in acting
+    inputs = run.task.corrupt(x, stream(run.seed, "noise", step))
+    outputs, after, hidden = apply(setup, run, params, rest, inputs, train=True, keys=keys, capture=capture)
+    data = jnp.mean(run.task.losses(run, outputs, x, y, train=True))
+    total = jnp.zeros(())
+    if not runs.is_off(run, "l1"):
+        total += dataclasses.replace(PENALTIES["l1"], strength=run.l1)(params)
+    if not runs.is_off(run, "l2"):
+        total += dataclasses.replace(PENALTIES["l2"], strength=run.l2)(params)
+    for penalty in acting.get("params", ()):
+        total += penalty(params)
+    for penalty in acting.get("activations", ()):
+        total += penalty(hidden)
+    for penalty in acting.get("encoder", ()):
+        total += penalty(_encoder(setup, run, params, rest), x, stream(run.seed, "penalty", step))
+    return data + total, (data, total, after, outputs.prediction)
+
+
+def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
+    """x [B, …] -> code [B, M]: the net's latent where it has one, otherwise its last hidden activation."""
+
+    def encode(x: Array) -> Array:
+        outputs, _, hidden = apply(
+            setup, run, params, rest, x, train=False, keys={"sample": jax.random.key(0)}, capture=True
+        )
+        code = outputs.latent if outputs.latent is not None else hidden[-1]
+        return code.reshape(code.shape[0], -1)
+
+    return encode
+
+
+def perturb(run: Run, batch: Batch, step: Array) -> Batch:
+    """The batch as training sees it: augmented, with input noise."""
+    x, y = batch
+    for place, augmentation in enumerate(run.augment):
+        x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), place), x, y)
+    if not runs.is_off(run, "input_noise"):
+        x = x + run.input_noise * jax.random.normal(stream(run.seed, "noise", step), x.shape, x.dtype)
+    return x, y
+
+
+def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> optax.GradientTransformationExtraArgs:
+    """The run's Optax transformation, built from traced numbers at this step."""
+    rate = run.learning_rate * run.schedule(step, setup.horizon(run)) * rate_factor
+    return run.optimizer.build(
+        learning_rate=rate,
+        momentum=run.momentum,
+        weight_decay=None if runs.is_off(run, "weight_decay") else run.weight_decay,
+        mask=kernels_mask,
+        clip=run.clip,
+        key=stream(run.seed, "rule", step),
+        examples=setup.examples,
+    )
+
+
+def kernels_mask(params: Tree) -> Tree:
+    """True at the kernels: what weight decay and the penalties act on."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: is_kernel(path), params)
+
+
+def train_step(
+    setup: Setup, run: Run, state: Trained, batch: Batch, rate_factor: Array, step: Array
+) -> tuple[Trained, StepMetrics]:
+    """One update of one run.
+
+    Args:
+        setup: what is static.
+        run: the run, its numbers traced.
+        state: before the step.
+        batch: standardized x [B, …], and y [B, …].
+        rate_factor: what a plateau schedule multiplies the learning rate by.
+        step: number of the step from 0, int32.
+    """
+    with jax.default_matmul_precision(run.matmul_precision):
+        x, y = perturb(run, batch, step)
+
+        def loss(params: Tree) -> Any:
+            return objective(setup, run, params, state.rest, (x, y), step)
+
+        horizon = setup.horizon(run)
+        problem = Problem(
+            loss=loss, outputs=lambda params: loss(params)[1][3], targets=run.task.target(x, y), progress=step / horizon
+        )
+        (total, (data, penalty, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
+        optimizer = transformation(setup, run, rate_factor, step)
+        extra = (
+            {"value": total, "grad": direction, "value_fn": lambda params: loss(params)[0]}
+            if run.optimizer.needs_value
+            else {}
+        )
+        updates, optimizer_state = optimizer.update(direction, state.optimizer, state.params, **extra)
+        params = optax.apply_updates(state.params, updates)
+        for penalty_term in run.penalties:
+            if penalty_term.acts_on == "projection":
+                params = penalty_term(params)
+        average = (
+            state.average
+            if run.average is None
+            else run.average.update(state.average, params, step, setup.horizon(run))
+        )
+    # 0 · u is 0 for finite u and NaN otherwise, so one sum tells whether every update is finite.
+    poison = sum(jnp.sum(leaf * 0) for leaf in jax.tree.leaves(updates))
+    finite = jnp.isfinite(total) & (poison == 0)
+    return Trained(params, rest, optimizer_state, average), StepMetrics(data, penalty, finite)
+
+
+def evaluated_params(run: Run, state: Trained) -> Tree:
+    """The parameters that are evaluated and kept as best: the average where there is one."""
+    return state.params if run.average is None else run.average.params(state.average)

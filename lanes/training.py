@@ -1,0 +1,279 @@
+"""One pack from its first epoch, or its checkpoint, to its results: calls the compiled programs, observes between chunks."""
+
+import dataclasses
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lanes import checkpoints, lane, program, results, runs
+from lanes.datasets import Dataset
+from lanes.devices import Compiled, Place
+from lanes.directory import Directory
+from lanes.lane import RUNNING, Lane
+from lanes.orders import epoch_order
+from lanes.planning import Pack, initializer_key, initializing
+from lanes.program import Chunk, Data
+
+CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
+CHUNK_STEPS = 4096  # most steps in a chunk of the smallest epochs: bounds the history and the table of orders
+Tree = Any
+
+
+class Interrupted(Exception):
+    """The sweep was asked to stop; everything up to the last chunk is saved."""
+
+
+def on_device(data: Dataset, place: Place) -> Data:
+    """The data set's splits on the place's devices."""
+    splits = {name: (np.asarray(split.x), np.asarray(split.y)) for name, split in data.splits().items()}
+    return place.shared(Data(splits, np.asarray(data.offset), np.asarray(data.scale)))
+
+
+def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
+    """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
+    last, lanes = pack.members[0], []
+    for lane in pack.lanes:  # an empty lane repeats its neighbour, whose group it is in
+        last = lane or last
+        lanes.append({n: v for n, v in runs.numbers(last.compiled).items() if not n.startswith("initializer.")})
+    return _stacked(lanes, pack.size)
+
+
+def _stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
+    """Numbers by name [size]; the lanes after the given ones repeat the first."""
+    lanes = lanes + [lanes[0]] * (size - len(lanes))
+    kinds = {int: np.int32, float: np.float32}
+    return {
+        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name, lanes[0][name])])
+        for name in lanes[0]
+    }
+
+
+def _kind(name: str, value: Any) -> type:
+    return int if name in ("epochs", "seed", "patience") else float
+
+
+def longest_chunk(pack: Pack) -> int:
+    """Epochs that the training program has room for in one call: follows from the signature alone."""
+    return max(1, min(256, CHUNK_STEPS // pack.setup.steps_per_epoch))
+
+
+class Trainer:
+    """Trains packs at one place, with the programs and data that it shares with the other places.
+
+    Attributes:
+        steps: training steps executed so far, of all lanes that were running.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        compiled: Compiled,
+        directory: Directory,
+        data_of: Callable[[Pack], Dataset],
+        submit: Callable[..., None],
+        stop: threading.Event,
+        told: Callable[[Pack, int], None],
+    ):
+        self.place, self.compiled, self.directory = place, compiled, directory
+        self.data_of, self.submit, self.stop, self.told = data_of, submit, stop, told
+        self._data: dict[int, Data] = {}
+        self._orders: tuple[Any, Any] = (None, None)
+        self._epoch_seconds: dict[str, float] = {}
+        self.steps = 0
+
+    def train(self, pack: Pack) -> None:
+        """Train a pack to its end and hand its results to the writer.
+
+        Raises Interrupted when asked to stop; whatever the programs raise passes through.
+        """
+        began = time.perf_counter()
+        data = self._on_device(self.data_of(pack))
+        on_host = numbers_of(pack)
+        epoch, lanes, history, spent = self._resume(pack, on_host)
+        numbers = self.place.split(on_host)
+        chunk = self._chunk_program(pack, lanes, numbers, data)
+        total = max(int(lane.length(pack.setup, member.run)) for member in pack.members)
+        slots = self.place.split(self._slots(pack))
+        while epoch < total and self._running(lanes):
+            if self.stop.is_set():
+                raise Interrupted
+            count = self._chunk_length(pack, total - epoch)
+            orders = self._orders_for(pack, epoch, count)
+            before = time.perf_counter()
+            lanes, measured = chunk(lanes, numbers, slots, orders, data, jnp.int32(epoch), jnp.int32(count))
+            ended = jax.device_get((lanes.status, lanes.epochs, measured))  # waits for the chunk
+            self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
+            self.steps += int((ended[1] - epoch).clip(0).sum()) * pack.setup.steps_per_epoch
+            epoch += count
+            history = _joined(history, ended[2], pack.places, count)
+            spent_now = spent + time.perf_counter() - began
+            self.submit(self._save, pack, epoch, lanes, history, ended[1][pack.places], spent_now)
+            self.told(pack, epoch)
+        self._finish(pack, lanes, numbers, data, history, spent + time.perf_counter() - began)
+
+    # ---- begin ---------------------------------------------------------------------------------------------------
+
+    def _resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[int, Lane, dict[str, np.ndarray], float]:
+        """(epochs done, lanes, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
+        shapes = self._lane_shapes(pack, numbers)
+        folder = self.directory.checkpoints / pack.pack_id
+        while (found := checkpoints.load(folder, self.directory.warn)) is not None:
+            epoch, leaves = found
+            curves = self.directory.read_part(self.directory.curves, pack.pack_id)
+            if curves is not None and self._complete(curves, pack, leaves):
+                lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
+                history = results.history_of(curves, [member.run_id for member in pack.members], epoch)
+                return epoch, lanes, history, float(leaves["spent"])
+            self.directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
+            checkpoints.set_aside(folder / str(epoch))
+        return 0, self._initialized(pack, numbers), {}, 0.0
+
+    def _complete(self, curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
+        counts = curves["run_id"].value_counts()
+        return all(counts.get(m.run_id, 0) >= leaves["epochs"][at] for at, m in zip(pack.places, pack.members))
+
+    def _initialized(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
+        """Fresh lanes; each initializer's own small program draws the lanes that use it, on the place's first device."""
+        first = self.place.first
+        shapes = self._variable_shapes(pack, numbers)
+        variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
+        examples = first.shared(self._examples(pack))
+        by_initializer: dict[str, list[int]] = {}
+        for at, member in enumerate(pack.members):
+            by_initializer.setdefault(initializer_key(member.run), []).append(at)  # by number among the members
+        for key, lanes in by_initializer.items():
+            same = [initializing(pack.members[at].run) for at in lanes]
+            setup = dataclasses.replace(pack.setup, run=same[0])
+            places = np.zeros(pack.size, np.int32)
+            places[: len(lanes)] = pack.places[lanes]
+            initial = _stacked([program.initial_numbers(runs.numbers(run)) for run in same], pack.size)
+            args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
+            variables = self._call(("initialize", key, pack.size), functools.partial(program.initialize, setup), args)
+        empty = np.array([lane is None for lane in pack.lanes])
+        args = (variables, *first.shared((numbers, empty)))
+        key = ("start", pack.signature, pack.size)
+        return self.place.split(self._call(key, functools.partial(program.start, pack.setup), args))
+
+    def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
+        """A small one-device program, compiled for the place's first device."""
+        first = self.place.first
+        return self.compiled.get(key, first, lambda: first.compile(function, 0, args))(*args)
+
+    def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What data-dependent initializers look at: the first training inputs, and how they are standardized."""
+        data = self.data_of(pack)
+        return np.asarray(data.train.x[: program.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
+
+    def _variable_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
+        def one(numbers: Tree, examples: Tree) -> Tree:
+            return program.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
+
+        shape = jax.eval_shape(one, {name: value[0] for name, value in numbers.items()}, self._examples(pack))
+        return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), shape)
+
+    def _lane_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
+        variables = self._variable_shapes(pack, numbers)
+        empty = jax.ShapeDtypeStruct((pack.size,), bool)
+        return jax.eval_shape(functools.partial(program.start, pack.setup), variables, numbers, empty)
+
+    # ---- chunks --------------------------------------------------------------------------------------------------
+
+    def _chunk_program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
+        longest = longest_chunk(pack)
+        orders = np.zeros(self._orders_shape(pack), np.int32)
+        zero = jnp.int32(0)
+        args = (lanes, numbers, self.place.split(self._slots(pack)), self.place.shared(orders), data, zero, zero)
+        function = Chunk(pack.setup, pack.width, longest)
+        key = ("train", pack.signature, pack.width, pack.size, pack.seeds)
+        return self.compiled.get(key, self.place, lambda: self.place.compile(function, 3, args))
+
+    def _chunk_length(self, pack: Pack, left: int) -> int:
+        """Whole epochs for the next call; one where the program's speed is not known yet."""
+        seconds = self._epoch_seconds.get(pack.signature)
+        wanted = 1 if seconds is None else int(CHUNK_SECONDS / max(seconds, 1e-6))
+        return max(1, min(wanted, left, longest_chunk(pack)))
+
+    def _running(self, lanes: Lane) -> bool:
+        return bool((np.asarray(lanes.status) == RUNNING).any())
+
+    def _seeds(self, pack: Pack) -> list[int]:
+        return sorted({member.run.seed for member in pack.members})
+
+    def _slots(self, pack: Pack) -> np.ndarray:
+        rows = {seed: row for row, seed in enumerate(self._seeds(pack))}
+        return np.array([rows[lane.run.seed] if lane else 0 for lane in pack.lanes], np.int32)
+
+    def _orders_shape(self, pack: Pack) -> tuple[int, int, int]:
+        return pack.seeds, longest_chunk(pack), pack.setup.steps_per_epoch * pack.setup.run.batch_size
+
+    def _orders_for(self, pack: Pack, first: int, count: int) -> Any:
+        """Orders [S, longest, steps · B] on the place, made once for packs of equal seeds."""
+        shape = self._orders_shape(pack)
+        key = (shape, tuple(self._seeds(pack)), first, count, pack.setup.examples)
+        if self._orders[0] != key:
+            orders = np.zeros(shape, np.int32)
+            for row, seed in enumerate(self._seeds(pack)):
+                for at in range(count):
+                    orders[row, at] = epoch_order(pack.setup.examples, seed, first + at, pack.setup.run.batch_size)
+            self._orders = key, self.place.shared(orders)
+        return self._orders[1]
+
+    def _on_device(self, data: Dataset) -> Data:
+        if id(data) not in self._data:
+            self._data.clear()  # one data set at a time: packs come sorted by signature
+            self._data[id(data)] = on_device(data, self.place)
+        return self._data[id(data)]
+
+    # ---- end -----------------------------------------------------------------------------------------------------
+
+    def _save(
+        self, pack: Pack, epoch: int, lanes: Lane, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
+    ) -> None:
+        """Curves, then the checkpoint that relies on them; runs in the writer's thread."""
+        run_ids = [member.run_id for member in pack.members]
+        self.directory.write_part(self.directory.curves, pack.pack_id, results.curve_rows(run_ids, history, epochs))
+        leaves = checkpoints.flatten(jax.device_get(lanes)) | {"spent": np.float64(spent)}
+        checkpoints.save(self.directory.checkpoints / pack.pack_id, epoch, leaves)
+
+    def _finish(
+        self, pack: Pack, lanes: Lane, numbers: Tree, data: Data, history: dict[str, np.ndarray], spent: float
+    ) -> None:
+        best = self._best(lanes)
+        function = functools.partial(program.evaluate, pack.setup, pack.width)
+        key = ("evaluate", pack.signature, pack.width, pack.size)
+        evaluate = self.compiled.get(key, self.place, lambda: self.place.compile(function, 2, (best, numbers, data)))
+        metrics = jax.device_get(evaluate(best, numbers, data))
+        names = ("status", "epochs", "best_epoch", "diverged_step")
+        ends = {name: np.asarray(getattr(lanes, name))[pack.places] for name in names}
+        metrics = {split: {n: value[pack.places] for n, value in values.items()} for split, values in metrics.items()}
+        facts = {
+            "seconds": spent / len(pack.members),
+            "width": pack.width,
+            "mapping": self.place.mapping,
+            "device": self.place.kind,
+        }
+        rows = results.result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
+        self.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
+
+    @staticmethod
+    def _best(lanes: Lane) -> Tree:
+        """The variables of each lane's best epoch; the last ones where no epoch was the best."""
+        has_best = lanes.best_epoch > 0
+
+        def pick(best: Any, last: Any) -> Any:
+            return jnp.where(has_best.reshape((-1,) + (1,) * (best.ndim - 1)), best, last)
+
+        last = {"params": lanes.trained.params, "rest": lanes.trained.rest}
+        return jax.tree.map(pick, lanes.best, last)
+
+
+def _joined(history: dict[str, np.ndarray], measured: dict[str, np.ndarray], places: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    """History [members, E] with the first `count` epochs of a chunk after it."""
+    new = {name: np.asarray(values)[places, :count] for name, values in measured.items()}
+    return {name: np.concatenate([history[name], new[name]], axis=1) for name in new} if history else new

@@ -1,0 +1,185 @@
+"""Everything that can be wrong with a run, found before anything starts: one line with the value, the rule, the remedy."""
+
+import dataclasses
+import functools
+import math
+import numbers
+import types
+import typing
+from typing import Any
+
+import jax
+import numpy as np
+
+from lanes import descriptions, program, runs
+from lanes.datasets import Dataset
+from lanes.errors import RequestError, unknown
+from lanes.objectives import default_task
+from lanes.runs import FIELDS, Run, is_off
+from lanes.step import Setup
+from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets, kind_of
+
+AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
+AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
+PRECISIONS = ("float32", "bfloat16")
+MATMUL_PRECISIONS = ("default", "high", "highest")
+
+
+def check_types(run: Run) -> Run:
+    """The run with NumPy numbers as plain ones.
+
+    Raises RequestError for a field of the wrong type.
+    """
+    hints = descriptions.type_hints(Run)
+    changed = {name: _plain(name, getattr(run, name), hints[name]) for name in FIELDS}
+    return dataclasses.replace(run, **changed)
+
+
+def _plain(name: str, value: Any, annotation: Any) -> Any:
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    if Any in kinds or (value is None and type(None) in kinds):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        kinds = tuple(kind for kind in kinds if kind is bool)
+    elif int in kinds and isinstance(value, numbers.Integral):
+        return int(value)
+    elif float in kinds and isinstance(value, numbers.Real):
+        return float(value)
+    elif tuple in kinds and isinstance(value, (list, tuple)):
+        return tuple(value)
+    elif str in kinds and isinstance(value, str):
+        return value
+    wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds) or "number"
+    raise RequestError(f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation) or wanted}")
+
+
+def _wanted(annotation: Any) -> str:
+    return str(annotation).replace("<class '", "").replace("'>", "").replace("typing.", "")
+
+
+def resolved(run: Run) -> Run:
+    """The run with its types and ranges checked and its names resolved.
+
+    Raises RequestError, in one line, for whatever is wrong with the run by itself, apart from its data set.
+    """
+    run = runs.resolve(check_types(run))
+    check_ranges(run)
+    check_kinds(run)
+    return run
+
+
+def check_ranges(run: Run) -> None:
+    """Raise RequestError for a number out of its range."""
+    for name in (*runs.TRACED, *runs.SWITCHED):
+        value = getattr(run, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RequestError(f"{name} is {value}: it must be a finite number")
+    for name in AT_LEAST_ZERO:
+        if getattr(run, name) < 0:
+            raise RequestError(f"{name} is {getattr(run, name)}: it must be at least 0")
+    for name in AT_LEAST_ONE:
+        value = getattr(run, name)
+        if value is not None and value < 1:
+            raise RequestError(f"{name} is {value}: it must be at least 1" + (", or None for off" if FIELDS[name].default is None else ""))
+    if run.learning_rate <= 0:
+        raise RequestError(f"learning_rate is {run.learning_rate}: it must be above 0")
+    if not 0 <= run.dropout < 1:
+        raise RequestError(f"dropout is {run.dropout}: it is the rate of dropping and must be in [0, 1)")
+    if not 0 <= run.label_smoothing < 1:
+        raise RequestError(f"label_smoothing is {run.label_smoothing}: it must be in [0, 1)")
+    if run.valid_fraction is not None and not 0 <= run.valid_fraction < 1:
+        raise RequestError(f"valid_fraction is {run.valid_fraction}: it must be in [0, 1)")
+    if not 0 <= run.seed < 2**32:
+        raise RequestError(f"seed is {run.seed}: it must be from 0 to 2^32 - 1")
+    for name, valid in (("precision", PRECISIONS), ("matmul_precision", MATMUL_PRECISIONS)):
+        if getattr(run, name) not in valid:
+            raise unknown(name, getattr(run, name), valid)
+    for name in run.metrics:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
+
+
+def check_kinds(run: Run) -> None:
+    """Raise RequestError for parameters out of range, and for pairs that have no meaning together."""
+    if not is_off(run, "l2") and not is_off(run, "weight_decay"):
+        raise RequestError(f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0")
+    decay = getattr(run.optimizer, "weight_decay", 0)
+    if not is_off(run, "l2") and decay:
+        raise RequestError(f"l2 is {run.l2} and the optimizer's own weight_decay is {decay}: set one of them to 0")
+    for name in runs.TABLES:
+        values = getattr(run, name) if name in runs.SEVERAL else (getattr(run, name),)
+        for value in values:
+            if name not in ("data", "net", "optimizer", "metrics") and hasattr(value, "check"):
+                _call(value.check)
+    if hasattr(run.optimizer, "check"):
+        strengths = {"momentum": run.momentum, "weight_decay": run.weight_decay or None, "clip": run.clip}
+        _call(functools.partial(run.optimizer.check, **strengths))
+    output = _output_name(run)
+    if output is not None:
+        _refuse(fits(output, run.loss))
+    if not is_off(run, "label_smoothing"):
+        _refuse(fits_smoothing(run.loss))
+    set_by_user = [name for name in ("outputs", "activation", "kernel_init", "dropout") if _was_set(run.net, name)]
+    if set_by_user:
+        raise RequestError(f"net {type(run.net).__name__} sets {', '.join(set_by_user)}: the engine fills these; set the fields of Run instead")
+    if not is_off(run, "dropout") and not any(field.name == "dropout" for field in dataclasses.fields(run.net)):
+        raise RequestError(f"dropout is {run.dropout} and net {type(run.net).__name__} has no field dropout: set it to 0, or add the field")
+
+
+def _was_set(net: Any, name: str) -> bool:
+    fields = {field.name: field for field in dataclasses.fields(net)}
+    return name in fields and getattr(net, name) != fields[name].default
+
+
+def _output_name(run: Run) -> str | None:
+    return next((name for name, unit in OUTPUT_UNITS.items() if unit is run.output), None)
+
+
+def check_with_data(run: Run, data: Dataset) -> Run:
+    """The run with its task, checked against its data set.
+
+    Raises RequestError for a batch larger than the data, a loss that does not fit the targets, a net that cannot be built.
+    """
+    run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task))
+    examples = len(data.train)
+    if run.batch_size > examples:
+        raise RequestError(f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that")
+    targets = run.task.targets(data.task) if hasattr(run.task, "targets") else data.task
+    if kind_of(run.loss) is not None:
+        _refuse(fits_targets({"tokens": "classes"}.get(targets, targets), run.loss))
+    for augmentation in run.augment:
+        if hasattr(augmentation, "accepts"):
+            _refuse(augmentation.accepts(tuple(data.train.x.shape[1:])))
+    if hasattr(run.net, "check"):
+        _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
+    return run
+
+
+def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
+    """Trace the net's initialization and one pass; the shapes of its parameters.
+
+    Raises RequestError where the net cannot be built for the data.
+    """
+    run = setup.run
+    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
+    try:
+        shape = jax.eval_shape(lambda: program.initial_variables(setup, run, examples))
+    except (TypeError, ValueError, AttributeError, AssertionError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}") from error
+    return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
+
+
+def _call(check: Any) -> None:
+    try:
+        check()
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(str(error)) from None
+
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise RequestError(reason)

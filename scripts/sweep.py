@@ -1,0 +1,104 @@
+"""Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lanes import devices, grids
+from lanes.command import run_main
+from lanes.errors import RequestError
+from lanes.experiment_file import runs_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+
+    experiment: tyro.conf.Positional[Path]
+    """The experiment file (it is code: run only what you trust)."""
+    out: Path
+    """Directory for results, curves and checkpoints."""
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """FIELD=VALUE for every run, after sweep(); dotted paths reach into descriptions: net.widths=128,128."""
+    only: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """FIELD=VALUE: keep the runs that match; several values are joined by |."""
+    seeds: int | None = None
+    """Replace the seeds by 0 … N-1."""
+    dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
+    """Validate every run, print the plan, start and write nothing."""
+    width: str = "auto"
+    """Lanes computed at once, or auto."""
+    devices: int | None = None
+    """Use the first N devices; on a CPU there are as many as cores, or N."""
+    mapping: str = "local"
+    """local, shard_map or pmap."""
+    shard: str | None = None
+    """I/N: train the packs I, I+N, …; auto takes both from the batch system."""
+    max_seconds: float | None = None
+    """Stop, saved, after so many seconds (exit status 75)."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    report: bool = True
+    """Write DIR/report.html at the end."""
+    traceback: bool = False
+    """Show where an error came from."""
+
+
+def main(arguments: Arguments) -> int:
+    """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
+    from lanes.runner import STOPPED, Options, make_plan, run_sweep
+    from lanes.sharding import parse_shard
+
+    options = Options(
+        width=_width(arguments.width),
+        devices=arguments.devices,
+        mapping=arguments.mapping,
+        shard=None if arguments.shard is None else parse_shard(arguments.shard),
+        max_seconds=arguments.max_seconds,
+        data_dir=arguments.data_dir,
+    )
+    devices.prepare(arguments.devices)
+    requested = runs_of(arguments.experiment)
+    requested = grids.with_settings(requested, [text for group in arguments.set for text in group])
+    if arguments.seeds is not None:
+        requested = grids.with_seeds(requested, arguments.seeds)
+    requested = grids.only(requested, [text for group in arguments.only for text in group])
+    plan = make_plan(requested, options)
+    if arguments.dry_run:
+        from lanes.runner import describe
+
+        print(describe(plan, options))
+        return 0
+    outcome = run_sweep(plan, arguments.out, options, experiment=arguments.experiment, command=sys.argv)
+    for line in outcome.failures:
+        print(f"error: {line}", file=sys.stderr)
+    print(outcome.summary(arguments.out))
+    if outcome.status == STOPPED:
+        print(f"resume with: python {shlex.join(sys.argv)}")
+    elif arguments.report and outcome.ended:
+        from lanes.pages import write_report
+        from lanes.leaderboard import print_leaderboard
+        from lanes.results import load
+
+        page = write_report([arguments.out])
+        if outcome.trained:
+            print_leaderboard(load(arguments.out))
+        print(f"report: {page}")
+    return outcome.status
+
+
+def _width(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(f"--width is {text!r}: it must be a number of lanes, or auto") from None
+
+
+if __name__ == "__main__":
+    run_main(main, Arguments)
