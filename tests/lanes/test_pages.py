@@ -1,0 +1,287 @@
+"""The report page: complete without a network, whatever users call their things, and small for large sweeps."""
+
+import html.parser
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from lanes import pages
+from lanes.errors import RequestError
+from lanes.markup import Markup, as_json, escape, table, together
+
+EVIL = '<script>alert("x")</script>'
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Page(html.parser.HTMLParser):
+    """Tags and their attributes, the text outside scripts, the content of scripts; fails on tags that do not match."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.words, self.scripts = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append((self.tags[-1][1], data))
+        elif self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def figures(self):
+        json_type = [data for attributes, data in self.scripts if attributes.get("type") == "application/json"]
+        return [found for data in json_type if "layout" in (found := json.loads(data))]
+
+    @property
+    def board(self):
+        return next(json.loads(data) for attributes, data in self.scripts if attributes.get("id") == "board")
+
+    def headings(self):
+        return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
+
+
+@pytest.fixture(autouse=True)
+def _light_plotly(monkeypatch):
+    """The 5 MB of plotly.js are only checked where they matter."""
+    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly */")
+
+
+def sweep(activations=("tanh", "relu"), rates=(0.1, 0.01), seeds=3, shift=0.0, **fields):
+    """Runs and curves as `lanes.load` and `load_curves` give them."""
+    runs, curves = [], []
+    for index, (activation, rate, seed) in enumerate(itertools.product(activations, rates, range(seeds))):
+        value = 0.8 + 0.01 * activations.index(activation) + rate / 10 + 0.001 * seed + shift
+        row = {"run_id": f"{index:016x}", "status": "done", "data": "digits", "activation": activation}
+        row |= {"learning_rate": rate, "seed": seed, **fields, "epochs_done": 4, "best_epoch": 3}
+        row |= {"train_loss": 0.1, "penalty": 0.0, "train_accuracy": value + 0.05, "valid_loss": 1 - value}
+        row |= {"valid_accuracy": value, "test_loss": 1.0, "test_accuracy": value - 0.01, "diverged_step": None}
+        runs.append(row | {"seconds": 0.01, "width": 8, "mapping": "local", "device": "cpu:0"})
+        for epoch in range(1, 5):
+            point = {
+                "batch_loss": 1 / epoch,
+                "penalty": 0.0,
+                "valid_loss": 1 / epoch,
+                "valid_accuracy": value - 0.1 / epoch,
+            }
+            curves.append({"run_id": row["run_id"], "epoch": epoch, **point})
+    return pd.DataFrame(runs), pd.DataFrame(curves)
+
+
+def diverge(runs, rows):
+    metrics = [name for name in runs if name.startswith(("train_", "valid_", "test_")) or name == "penalty"]
+    runs.loc[rows, metrics] = None
+    runs.loc[rows, "status"] = "diverged"
+    runs.loc[rows, "diverged_step"] = 1234
+    return runs
+
+
+def rendered(runs, curves, provenance=None, metric=None):
+    return Page(pages.page(runs, curves, provenance or {"quick": {"command": "python scripts/sweep.py x.py"}}, metric))
+
+
+# ---- the whole page ------------------------------------------------------------------------------------------------
+
+
+def test_page_is_whole_and_links_inside():
+    page = rendered(*sweep())
+    expected = ["answer", "axes", "pairs", "curves", "gap", "board", "outcomes", "provenance"]
+    assert page.headings() == [f"section-{name}" for name in expected]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == [f"#{name}" for name in page.headings()]
+
+
+def test_page_loads_nothing_and_forbids_it():
+    page = rendered(*sweep())
+    for tag, attributes in page.tags:
+        assert tag not in ("img", "iframe", "object", "embed")
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith(("#", "data:,"))
+    policy = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_page_carries_plotly(monkeypatch):
+    monkeypatch.undo()
+    page = rendered(*sweep())
+    assert sum("plotly.js v" in data for _, data in page.scripts) == 1
+
+
+def test_answer_states_choice_interval_n_and_test():
+    text = rendered(*sweep()).text
+    assert "activation relu · learning_rate 0.1" in text
+    assert "0.8210 ± 0.0025" in text  # s = 0.001, t(2) s / √3
+    assert "0.8110 ± 0.0025" in text  # the same runs on the test split
+    assert "None of the other 3 combinations is within reach" in text
+
+
+def test_single_seed_has_no_interval_and_says_so():
+    page = rendered(*sweep(seeds=1))
+    assert "±" not in " ".join(itertools.chain(*page.board["rows"]))
+    assert "One seed per combination" in page.text
+
+
+def test_figures_are_valid_plotly():
+    runs, curves = sweep(rates=tuple(np.geomspace(1e-4, 1, 30)))
+    figures = rendered(diverge(runs, [0, 1]), curves).figures
+    assert len(figures) > 8
+    for spec in figures:
+        go.Figure(spec, skip_invalid=False)
+
+
+# ---- diverged, pending, missing ------------------------------------------------------------------------------------
+
+
+def test_diverged_runs_are_listed_with_their_step():
+    runs, curves = sweep()
+    page = rendered(diverge(runs, [0, 1, 2]), curves)
+    assert "3 diverged" in page.text
+    assert "1,234" in page.text
+    assert [row[-1] for row in page.board["rows"]] == ["", "", "", "3"]
+    assert page.board["rows"][-1][3:6] == ["–", "–", "–"]
+    heat = next(spec for spec in page.figures if spec["data"][0]["type"] == "heatmap")
+    assert [note["text"] for note in heat["layout"]["annotations"]] == ["diverged"]
+    assert sum(value is None for row in heat["data"][0]["z"] for value in row) == 1
+
+
+def test_pending_runs_are_counted():
+    runs, curves = sweep()
+    runs.loc[[0, 1], runs.columns[runs.columns.get_loc("epochs_done") :]] = None
+    runs.loc[[0, 1], "status"] = None
+    assert "2 of 12 runs are still pending" in rendered(runs, curves).text
+
+
+def test_page_without_any_value():
+    runs, curves = sweep()
+    page = rendered(diverge(runs, runs.index), curves.iloc[:0])
+    assert "No run has a value of" in page.text
+    assert "section-outcomes" in page.headings()
+
+
+def test_page_of_one_combination_without_curves_or_test_split():
+    runs, curves = sweep(activations=("tanh",), rates=(0.1,))
+    page = rendered(runs.drop(columns=["test_accuracy", "test_loss"]), curves.iloc[:0])
+    assert "section-pairs" not in page.headings()
+    assert "0.8110" in page.text
+
+
+def test_ranking_on_test_is_called_optimistic():
+    assert "optimistic" in rendered(*sweep(), metric="test_accuracy").text
+    assert "optimistic" not in rendered(*sweep()).text
+
+
+# ---- escaping ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_users_name_becomes_html():
+    runs, curves = sweep(activations=(EVIL, "relu"), rates=(0.1, 0.01), data=f"a{EVIL}")
+    page = rendered(diverge(runs, [0]), curves, {EVIL: {"command": [EVIL], EVIL: {EVIL: EVIL}}})
+    assert not any("alert" in data for attributes, data in page.scripts if "type" not in attributes)
+    assert sum(tag == "script" for tag, _ in page.tags) == len(page.figures) + 3  # figures, board, plotly, script
+    assert EVIL in page.text
+    assert EVIL in page.board["rows"][-1]  # as data, which the script sets as text
+    for spec in page.figures:  # plotly reads HTML in labels: they are escaped once more
+        assert "<script" not in json.dumps(spec)
+
+
+def test_markup_escapes_all_but_itself():
+    assert escape("<b>") == "&lt;b&gt;"
+    assert together(Markup("<b>"), "<i>") == "<b>&lt;i&gt;"
+    assert Markup("<b>") + "<i>" == "<b>&lt;i&gt;"
+    assert "<i>" not in table(["<i>"], [["<i>"]])
+
+
+def test_json_stands_inside_a_script():
+    value = {"a": ["</script>", float("nan"), np.float32(0.5), np.int64(3), float("inf"), None, True]}
+    text = as_json(value)
+    assert "<" not in text
+    assert json.loads(text) == {"a": ["</script>", None, 0.5, 3, None, None, True]}
+
+
+# ---- large, several, files -----------------------------------------------------------------------------------------
+
+
+def test_large_sweep_makes_a_page_of_bounded_size():
+    runs, curves = sweep(activations=("tanh", "relu"), rates=tuple(np.geomspace(1e-5, 1, 1000)), seeds=1)
+    text = pages.page(runs, curves, {"large": {}})
+    page = Page(text)
+    assert len(page.board["rows"]) == 2000
+    assert "Showing 50 of 2000 combinations" in page.text
+    assert sum(tag == "tr" for tag, _ in page.tags) < 200
+    assert max(len(trace.get("x", [])) for spec in page.figures for trace in spec["data"]) <= 1000
+    assert len(text) < 3_000_000
+
+
+def test_several_directories_are_compared():
+    (first, curves), (second, _) = sweep(), sweep(shift=0.02, dropout=0.5)
+    first["dropout"] = 0.0
+    names = ("plain", "dropped")
+    runs = pd.concat([t.assign(dir=n) for t, n in zip((first, second), names, strict=True)], ignore_index=True)
+    page = rendered(runs, pd.concat([curves.assign(dir=n) for n in names], ignore_index=True), {n: {} for n in names})
+    assert "section-comparison" in page.headings()
+    assert "dropped − plain" in page.text
+    assert "dropout: 0 → 0.5" in page.text
+    assert "all pairs of runs +0.02000" in page.text
+    assert page.board["header"][1] == "dir"
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """A directory with a table, read by stand-ins for `load` and `load_curves`."""
+    runs, curves = sweep()
+    (tmp_path / "sweep.json").write_text(json.dumps({"command": "do it", "mapping": "local", "sha256": "0"}))
+    monkeypatch.setattr("lanes.results.load", lambda _: runs)
+    monkeypatch.setattr("lanes.results.load_curves", lambda _: curves)
+    return tmp_path, runs
+
+
+def test_write_report_writes_beside_the_results(directory):
+    path, _ = directory
+    page = pages.write_report([path])
+    assert page == path / "report.html"
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "do it" in text
+    assert "mapping local" in text
+    assert "sha256" not in text
+    assert sorted(found.name for found in path.iterdir()) == ["report.html", "sweep.json"]
+    assert pages.write_report([path], out=path / "other.html") == path / "other.html"
+
+
+def test_damaged_provenance_does_not_stop_the_report(directory):
+    path, _ = directory
+    (path / "sweep.json").write_text("{")
+    assert "missing or damaged" in pages.write_report([path]).read_text(encoding="utf-8")
+
+
+def test_wrong_requests_write_nothing(directory):
+    path, runs = directory
+    with pytest.raises(RequestError, match="did you mean 'valid_accuracy'"):
+        pages.write_report([path], metric="valid_acuracy")
+    with pytest.raises(RequestError, match="cannot write"):
+        pages.write_report([path], out=path / "absent" / "page.html")
+    with pytest.raises(RequestError, match="twice"):
+        pages.write_report([path, path])
+    with pytest.raises(RequestError, match="no directory"):
+        pages.write_report([])
+    runs["status"] = None
+    with pytest.raises(RequestError, match="no results yet"):
+        pages.write_report([path])
+    assert [found.name for found in path.iterdir()] == ["sweep.json"]
