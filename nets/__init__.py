@@ -1,25 +1,137 @@
-"""Nets, their layers, activations and initializers: pure Flax modules and functions that import nothing of ours."""
+"""Nets, their layers, activations and initializers: pure Flax modules and functions that import nothing of ours.
+
+`NETS`, `ACTIVATIONS`, `INITIALIZERS` and `NORMALIZATIONS` map the names of each kind to descriptions or functions.
+"""
 
 from __future__ import annotations
 
 from flax import linen as nn
 
+from nets import hopfield, rbf, rbm
+from nets.activations import (
+    ACTIVATIONS,
+    ELU,
+    LeakyReLU,
+    Maxout,
+    PerLayer,
+    PReLU,
+    Sigmoid,
+    Swish,
+)
+from nets.alexnet import AlexNet
+from nets.autoencoder import Autoencoder, bits, hamming_distances
+from nets.convolution import HiddenConv, TransposedConvolution, convolution, convolve
+from nets.fractalnet import FractalNet
+from nets.gan import GAN
+from nets.googlenet import GoogLeNet
+from nets.initializers import (
+    INITIALIZERS,
+    LSUV,
+    Constant,
+    IdentityRNN,
+    Normal,
+    Sparse,
+    Uniform,
+    ZeroResidual,
+    scaled,
+)
 from nets.layers import Dropout, HiddenDense
+from nets.lenet import CNN, LeNet5
 from nets.mlp import MLP
+from nets.neocognitron import Neocognitron
+from nets.nin import NIN
 from nets.normalization import NORMALIZATIONS, recomputed_statistics
 from nets.outputs import Outputs, outputs_of
+from nets.rbf import RBF
+from nets.rbm import RBM
+from nets.recurrent import Recurrent
+from nets.resnet import ResNet
+from nets.squeezenet import SqueezeNet
+from nets.units import Linear
+from nets.vae import VAE
 
 NETS: dict[str, nn.Module] = {
+    "perceptron": Linear(threshold=True),
+    "adaline": Linear(),
+    "linear_regression": Linear(),
+    "logistic_regression": Linear(),
+    "softmax_regression": Linear(),
     "mlp": MLP(),
+    "rbf": RBF(),
+    "cnn": CNN(),
+    "lenet5": LeNet5(),
+    "alexnet": AlexNet(),
+    "alexnet_32": AlexNet(form="cifar", widths=(1024, 1024)),
+    "nin": NIN(),
+    "squeezenet": SqueezeNet(),
+    "googlenet": GoogLeNet(),
+    "resnet": ResNet(),
+    "plain": ResNet(residual=False),
+    "wide_resnet": ResNet(form="wide", depth=16, widen=4),
+    "stochastic_depth": ResNet(drop_path=0.5),
+    "fractalnet": FractalNet(),
+    "neocognitron": Neocognitron(),
+    "rnn": Recurrent(cell="rnn"),
+    "lstm": Recurrent(cell="lstm"),
+    "gru": Recurrent(cell="gru"),
+    "autoencoder": Autoencoder(),
+    "conv_autoencoder": Autoencoder(widths=(16, 32), convolutional=True),
+    "semantic_hashing": Autoencoder(code_unit="sigmoid", code_noise=4.0),
+    "vae": VAE(),
+    "conv_vae": VAE(widths=(16, 32), convolutional=True),
+    "rbm": RBM(),
+    "gan": GAN(),
 }
 
 __all__ = [
+    "ACTIVATIONS",
+    "CNN",
+    "ELU",
+    "GAN",
+    "INITIALIZERS",
+    "LSUV",
     "MLP",
     "NETS",
+    "NIN",
     "NORMALIZATIONS",
+    "RBF",
+    "RBM",
+    "VAE",
+    "AlexNet",
+    "Autoencoder",
+    "Constant",
     "Dropout",
+    "FractalNet",
+    "GoogLeNet",
+    "HiddenConv",
     "HiddenDense",
+    "IdentityRNN",
+    "LeNet5",
+    "LeakyReLU",
+    "Linear",
+    "Maxout",
+    "Neocognitron",
+    "Normal",
     "Outputs",
+    "PReLU",
+    "PerLayer",
+    "Recurrent",
+    "ResNet",
+    "Sigmoid",
+    "Sparse",
+    "SqueezeNet",
+    "Swish",
+    "TransposedConvolution",
+    "Uniform",
+    "ZeroResidual",
+    "bits",
+    "convolution",
+    "convolve",
+    "hamming_distances",
+    "hopfield",
     "outputs_of",
+    "rbf",
+    "rbm",
     "recomputed_statistics",
+    "scaled",
 ]

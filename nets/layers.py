@@ -34,8 +34,17 @@ def rectifier() -> Callable[[jax.Array], jax.Array]:
     return nn.relu
 
 
+def identity() -> Callable[[jax.Array], jax.Array]:
+    """The activation of linear layers: z."""
+    return _itself
+
+
+def _itself(z: jax.Array) -> jax.Array:
+    return z
+
+
 def hyperbolic_tangent() -> Callable[[jax.Array], jax.Array]:
-    """The activation that recurrent nets and LeNet start from: tanh z."""
+    """The activation of recurrent nets that are given no other: tanh z."""
     return nn.tanh
 
 
