@@ -5,12 +5,15 @@ whole, so a killed or a second process leaves either a whole entry or none.
 """
 
 import concurrent.futures
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,13 @@ import numpy as np
 FORMAT = 1  # part of every key: another layout or another way of decoding makes entries anew
 MANIFEST = "manifest.json"
 
+WORK = ".making-"  # begins the names of folders that are not whole yet
+
 Allocate = Callable[[str, tuple[int, ...], Any], np.ndarray]
+
+
+class _NoSpaceError(Exception):
+    """The disk is full."""
 
 
 def cache_dir() -> Path:
@@ -62,17 +71,17 @@ def cached_arrays(
         return entry
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+        _remove_abandoned(folder.parent)
+        work = Path(tempfile.mkdtemp(prefix=WORK, dir=folder.parent))
     except OSError as error:
         _say(f"array cache: {folder.parent} cannot be written ({error.strerror}); decoding again next time")
         return _in_memory(make)
     try:
         _write(work, key, make)
-        try:
-            os.rename(work, folder)
-        except OSError:  # another process was first, with the same contents
-            if not folder.exists():
-                raise
+        _move(work, folder)
+    except _NoSpaceError as error:
+        _say(f"array cache: {folder.parent} cannot hold the arrays ({error}); decoding again next time")
+        return _in_memory(make)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     entry = _read(folder)
@@ -98,7 +107,9 @@ def _write(work: Path, key: Mapping[str, Any], make: Callable[[Allocate], Mappin
         if 0 in shape:
             np.save(work / f"{name}.npy", np.zeros(shape, dtype))
             return np.zeros(shape, dtype)
-        maps.append(np.lib.format.open_memmap(work / f"{name}.npy", mode="w+", dtype=dtype, shape=shape))
+        file = work / f"{name}.npy"
+        maps.append(np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape))
+        _reserve(file)
         return maps[-1]
 
     notes = make(allocate)
@@ -111,6 +122,34 @@ def _write(work: Path, key: Mapping[str, Any], make: Callable[[Allocate], Mappin
     for file in [*files, path]:
         sync(file)
     sync(work)
+
+
+def _move(work: Path, folder: Path) -> None:
+    try:
+        os.rename(work, folder)
+    except OSError:
+        if not folder.exists():  # otherwise another process was first, with the same contents
+            raise
+
+
+def _reserve(file: Path) -> None:
+    """Takes the file's space on the disk now: writing to a mapped file without space for it kills the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(file, "r+b") as handle:
+        try:
+            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _NoSpaceError(error.strerror) from None  # other errors: a file system without reservations
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes what killed processes were making, a day later."""
+    for folder in parent.glob(f"{WORK}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < time.time() - 86_400:
+                shutil.rmtree(folder)
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

@@ -148,11 +148,15 @@ class Decoding:
     def _stacked_inputs(self, dtype: Any) -> Callable[[list[bytes]], np.ndarray]:
         skipped = self._skip(self.target)
         shape, _ = self._inputs()
+        declared = self.source.features[self.inputs].shape
 
         def decode(records: list[bytes]) -> np.ndarray:
             block = np.empty((len(records), *shape), dtype)
             for row, record in enumerate(records):
-                block[row] = self.source.features.deserialize_example_np(record, decoders=skipped)[self.inputs]
+                example = self.source.features.deserialize_example_np(record, decoders=skipped)[self.inputs]
+                if np.shape(example) != declared:  # assigning would broadcast some wrong shapes
+                    raise ValueError(f"an example of shape {np.shape(example)}, must be {declared}")
+                block[row] = example
             return block
 
         return decode

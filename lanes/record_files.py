@@ -131,7 +131,7 @@ class PreparedSet:
             reader = array_record_module.ArrayRecordReader(str(file))
         except Exception as error:  # RuntimeError and others, by what is wrong with the file
             raise self.damaged(file, first_line(error)) from None
-        with contextlib.closing(reader):
+        try:
             found = reader.num_records()
             if found != instruction.examples_in_shard:
                 reason = f"{found} records can be read, {instruction.examples_in_shard} were written"
@@ -142,6 +142,9 @@ class PreparedSet:
                     yield reader.read(first, min(first + READ_AT_ONCE, end))
                 except RuntimeError as error:
                     raise self.damaged(file, first_line(error)) from None
+        finally:
+            with contextlib.suppress(RuntimeError):  # closing a damaged file raises the error again
+                reader.close()
 
     def damaged(self, file: Path, reason: str) -> RequestError:
         """The error that names a damaged file."""

@@ -27,7 +27,7 @@ class TFDS:
     Args:
         name: `set`, `set/config`, with `:version` if not the newest that is prepared.
         train, valid, test: splits in TFDS's own syntax. `valid` None: the split `validation` if there is one, otherwise
-            a part of train; `test` None: the split `test` if there is one.
+            a part of train; `test` None: the split `test` if there is one. (Not if another part names it.)
         valid_fraction: this part of the training examples (`valid` joined to them) is for validation: stratified by
             class, of text the end; 0 for none. None: 0.1 where there is no validation split.
         split_seed: of that cut.
@@ -124,13 +124,14 @@ def _decode(wanted: TFDS, folder: Path, allocate: Allocate) -> dict[str, Any]:
 def _parts(wanted: TFDS, source: PreparedSet) -> tuple[dict[str, str], float]:
     """The split to read for each part, and the fraction of train that is then cut off for validation."""
     parts = {"train": wanted.train}
-    valid = wanted.valid or ("validation" if "validation" in source.splits else None)
+    named = re.findall(r"[A-Za-z_]\w*", f"{wanted.train} {wanted.valid or ''}")
+    valid = wanted.valid or ("validation" if "validation" in source.splits and "validation" not in named else None)
     fraction = wanted.valid_fraction
     if valid is not None and fraction is None:
         parts["valid"] = valid
     elif valid is not None:
         parts["train"] += f"+{valid}"
-    test = wanted.test or ("test" if "test" in source.splits and "test" not in (valid or "") + wanted.train else None)
+    test = wanted.test or ("test" if "test" in source.splits and "test" not in named else None)
     if test is not None:
         parts["test"] = test
     if fraction is None:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import errno
 import os
 import shutil
 import socket
@@ -374,7 +375,7 @@ def test_a_failed_or_killed_making_leaves_no_entry():
 
     with pytest.raises(RuntimeError, match="stop"):
         cached_arrays("failing", {}, fails)
-    assert not list((cache_dir() / "arrays").glob("*failing*"))
+    assert not [path for path in (cache_dir() / "arrays").iterdir() if path.name.startswith(("failing", ".making-"))]
 
 
 def test_threads_that_make_one_entry_at_once_agree():
@@ -392,6 +393,27 @@ def test_without_a_writable_cache_arrays_are_made_in_memory(monkeypatch, tmp_pat
     np.testing.assert_array_equal(array, np.arange(6).reshape(3, 2))
     assert (notes, made) == ({"task": "real"}, 1)
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_arrays_are_made_in_memory(monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    array, _, _ = entry("full")
+    np.testing.assert_array_equal(array, np.arange(6).reshape(3, 2))
+    assert "cannot hold the arrays (No space left on device)" in capsys.readouterr().err
+    assert not [path for path in (cache_dir() / "arrays").iterdir() if path.name.startswith(("full", ".making-"))]
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later():
+    old, new = cache_dir() / "arrays" / ".making-old", cache_dir() / "arrays" / ".making-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    entry("after_a_kill")
+    assert (old.exists(), new.exists()) == (False, True)
+    new.rmdir()
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch):
