@@ -25,6 +25,7 @@ from lanes.plotting import (
 from lanes.statistics import format_interval
 
 POINTS = 1000  # combinations in a scatter
+STRIP = 400  # in a small one
 ENDED = {
     "done": "#3a8a5c",
     "stopped_early": "#86b89a",
@@ -35,14 +36,17 @@ ENDED = {
 }
 
 
-def marginal(board: Leaderboard, axis: Axis) -> Figure:
+def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
     """One axis: for each value the best combination with it (filled, with its interval) and the median of all (open).
 
-    A sampled axis shows its combinations as points.
+    A sampled axis shows its combinations as points. With it comes a note on what is cut.
     """
+    cut = ""
     frame = layout(240, safe(axis.name), words(board.metric))
     if axis.sampled:
-        table = some(board.table[board.table[board.metric].notna()])
+        valued = board.table[board.table[board.metric].notna()]
+        table = some(valued)
+        cut = f"Showing {len(table)} of {len(valued)} combinations." if len(table) < len(valued) else ""
         numbers = dict(zip(axis.values, axis.numbers or (), strict=True))
         x, y = [numbers[value] for value in table[axis.name]], table[board.metric].tolist()
         traces = [points(x, y, (hover(board, int(row)) for row in table.index), size=6, opacity=0.55)]
@@ -59,7 +63,7 @@ def marginal(board: Leaderboard, axis: Axis) -> Figure:
         y = [*(cell.mean for cell in best), *kept["median"]]
         frame["xaxis"] |= categories(rows["value"])
     frame["yaxis"] |= log_axis(y) if board.lower and spans(y) else {}
-    return {"data": traces, "layout": frame}
+    return {"data": traces, "layout": frame}, cut
 
 
 def some(table: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
@@ -93,7 +97,7 @@ def gap(board: Leaderboard, axis: Axis | None) -> tuple[Figure, str]:
 
 def gap_by(board: Leaderboard, axis: Axis) -> Figure:
     """The gap over one axis: the combinations as points, and the median for each value as a line."""
-    shown = some(board.table[board.table["gap"].notna()], 400)
+    shown = some(board.table[board.table["gap"].notna()], STRIP)
     texts = (f"gap {at:.4g}<br>{hover(board, int(row))}" for row, at in shown["gap"].items())
     found = marginals(board, axis)
     all_points = points(map(safe, shown[axis.name].map(coarse(axis))), shown["gap"], texts, size=5, opacity=0.35)

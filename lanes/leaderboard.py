@@ -84,7 +84,7 @@ class Leaderboard:
         return runs.groupby([self.runs["combination"], seeds]).mean().unstack()
 
     def repeated(self) -> int:
-        """Ended runs beyond one per combination and seed: they differ in something that the table has no column for."""
+        """Runs beyond one per combination and seed: they differ in something that the table has no column for."""
         if "seed" not in self.runs:
             return 0
         return int(self.runs.duplicated(["combination", "seed"]).sum())
@@ -93,9 +93,9 @@ class Leaderboard:
 def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     """The leaderboard of `lanes.load`'s table.
 
-    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first; then come combinations
-    of which half or more of the ended runs diverged or failed, since the mean of their survivors flatters them; then
-    those without a value.
+    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first, equal ones by the
+    validation loss; then come combinations of which half or more of the ended runs diverged or failed, since the mean
+    of their survivors flatters them; then those without a value.
     """
     chosen = statistics.selection_metric(runs, metric)
     axes, labels = swept_axes(runs)
@@ -110,13 +110,13 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     ended = table["runs"] - table["pending"]
     table["unstable"] = (table["diverged"] + table["failed"]) * 2 >= ended.clip(lower=1)
     if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
-        table["gap"] = (table[train] - table[_evaluated(chosen, runs)]) * (
-            -1 if statistics.lower_is_better(chosen) else 1
-        )
-    by = table[chosen] * (1 if statistics.lower_is_better(chosen) else -1)
-    order = pd.DataFrame({"missing": by.isna(), "unstable": table["unstable"], "by": by}).sort_values(
-        ["missing", "unstable", "by"], kind="stable"
-    )
+        gap = table[train] - table[_evaluated(chosen, runs)]
+        table["gap"] = -gap if statistics.lower_is_better(chosen) else gap
+    # an accuracy is a count over examples, so that its means tie, but for the last digits
+    by = table[chosen] if statistics.lower_is_better(chosen) else -table[chosen].round(6)
+    tie = table.get("valid_loss", by)
+    keys = {"missing": by.isna(), "unstable": table["unstable"], "by": by, "tie": tie}
+    order = pd.DataFrame(keys).sort_values(list(keys), kind="stable")
     rank = pd.Series(range(len(order)), index=order.index)
     return Leaderboard(
         metric=chosen,
@@ -201,6 +201,8 @@ def print_leaderboard(
 ) -> None:
     """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many diverged."""
     console = console or Console()
+    if not console.is_terminal:  # a log file has no width of its own
+        console = Console(file=console.file, width=max(console.width, 160))
     board = leaderboard(runs, metric)
     if not board.has_best:
         console.print(f"No run has a value of {board.metric} yet.", markup=False, highlight=False)
@@ -208,16 +210,14 @@ def print_leaderboard(
     shown = min(top, int(board.table[board.metric].notna().sum()))
     title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
     table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in ("", *(axis.name for axis in board.axes)):
-        table.add_column(Text(name), no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for axis in board.axes:  # on a narrow terminal these are folded, the numbers are not
+        table.add_column(Text(axis.name), overflow="fold")
     for name in (*board.evaluations, "n", "diverged"):
-        table.add_column(Text(name), justify="right", no_wrap=True, min_width=min(len(name), 14))
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for row in range(shown):
         at = board.table.iloc[row]
-        cells = [
-            str(row + 1),
-            *(str(at[axis.name]) for axis in board.axes),
-            *(board.cell(row, name) for name in board.evaluations),
-        ]
+        numbers = [board.cell(row, name) for name in board.evaluations]
+        cells = [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *numbers]
         table.add_row(*map(Text, [*cells, str(at[f"{board.metric} n"]), str(at["diverged"] or "")]))
-    console.print(table, width=None if console.is_terminal else max(console.width, 160))
+    console.print(table)

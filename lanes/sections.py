@@ -165,8 +165,8 @@ def axes(board: Leaderboard) -> Markup:
     )
     shown = board.axes[:AXES]
     cut = f"Showing {len(shown)} of {len(board.axes)} axes." if len(shown) < len(board.axes) else ""
-    plots = together(*(figure(figures.marginal(board, axis)) for axis in shown))
-    head = ["axis", "value", *(f"best {name}" for name in board.evaluations), "n", "with", f"median {board.metric}"]
+    plots = together(*(figure(*figures.marginal(board, axis)) for axis in shown))
+    head = ["axis", "value", *(f"best {name}" for name in board.evaluations), "n", "with", "median"]
     head += ["median gap", "diverged"]
     right = [index for index, name in enumerate(head) if name not in ("axis", "value", "with")]
     rows = [row for axis in shown for row in _marginal_rows(board, axis)]
@@ -269,7 +269,8 @@ def gap(board: Leaderboard) -> Markup:
     by = f", coloured by {axis.name}" if axis else ""
     note = (
         f"The gap is {_gap_words(board)}; above zero the net does better on what it was trained on. A point is a "
-        f"combination, mean over seeds{by}. Below, by axis, with the median for each value."
+        f"combination, mean over seeds{by}. Below, by axis, with the median for each value; "
+        f"{figures.STRIP} combinations at most are drawn."
     )
     parts = together(*(figure(figures.gap_by(board, axis)) for axis in by_effect[:AXES]))
     return paragraph(note, "quiet") + figure(spec, cut) + Markup(f'<div class="grid small">{parts}</div>')

@@ -183,6 +183,14 @@ def test_losses_rank_upwards():
     assert leaderboard(runs).table["activation"].tolist() == ["relu", "tanh"]
 
 
+def test_equal_accuracies_rank_by_loss():
+    rows = [
+        run(i, 0.9, activation=name, valid_loss=loss)
+        for i, (name, loss) in enumerate({"tanh": 0.4, "relu": 0.3}.items())
+    ]
+    assert leaderboard(table(*rows)).table["activation"].tolist() == ["relu", "tanh"]
+
+
 def test_test_split_chooses_nothing():
     runs = table(run(0, 0.9, test=0.1, activation="tanh"), run(1, 0.8, test=0.99, activation="relu"))
     board = leaderboard(runs)
