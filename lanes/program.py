@@ -92,12 +92,13 @@ def initialize(setup: Setup, variables: Tree, numbers: Numbers, places: Array, c
 def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
     x = standardize(setup, *(jnp.asarray(part) for part in examples))
-    net = build_net(setup, run, kernel_init=scaled(run.initializer, run.init_scale))
+    initializer = scaled(run.initializer, run.init_scale)
+    net = build_net(setup, run, kernel_init=initializer)
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
     variables = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
-    if hasattr(run.initializer, "transform"):
-        variables = run.initializer.transform(variables, net, x, stream(run.seed, "transform"))
+    if hasattr(initializer, "transform"):
+        variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
     return {"params": variables.pop("params"), "rest": variables}
 
 

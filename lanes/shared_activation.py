@@ -45,13 +45,35 @@ class AnyActivation:
 
     def __call__(self, z: jax.Array) -> jax.Array:
         """g(z), of the shape and dtype of z."""
+        return _any(jnp.asarray(self.index, jnp.int32), jnp.asarray(self.parameter, jnp.float32), z)
 
-        def branch(entry: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
-            name = _parameter(entry)
-            return lambda z, p: entry(z) if name is None else dataclasses.replace(entry, **{name: p})(z)
 
-        index = jnp.asarray(self.index, jnp.int32)
-        return lax.switch(index, [branch(entry) for entry in BRANCHES.values()], z, jnp.asarray(self.parameter))
+def _branch(entry: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    name = _parameter(entry)
+    return lambda parameter, z: entry(z) if name is None else dataclasses.replace(entry, **{name: parameter})(z)
+
+
+@jax.custom_vjp
+def _any(index: jax.Array, parameter: jax.Array, z: jax.Array) -> jax.Array:
+    return lax.switch(index, [_branch(entry) for entry in BRANCHES.values()], parameter, z)
+
+
+def _forward(index: jax.Array, parameter: jax.Array, z: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return _any(index, parameter, z), (index, parameter, z)
+
+
+def _backward(saved: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[None, None, jax.Array]:
+    """Recomputed from z: the derivative of a plain switch would save what any of its branches wants saved."""
+    index, parameter, z = saved
+
+    def pull(branch: Callable) -> Callable:
+        return lambda parameter, z, cotangent: jax.vjp(lambda z: branch(parameter, z), z)[1](cotangent)[0]
+
+    branches = [pull(_branch(entry)) for entry in BRANCHES.values()]
+    return None, None, lax.switch(index, branches, parameter, z, cotangent)
+
+
+_any.defvjp(_forward, _backward)
 
 
 def shared(run: Run) -> Run:
