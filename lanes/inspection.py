@@ -74,7 +74,7 @@ def summary(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) ->
     """
     rows = layers(net, shape, dtype)
     head = ("layer", "output", "parameters", "multiply-adds")
-    cells = [(row.name, str(row.shape), f"{row.parameters:,}", f"{row.multiply_adds:,}") for row in rows]
+    cells = [(row.name or "(itself)", str(row.shape), f"{row.parameters:,}", f"{row.multiply_adds:,}") for row in rows]
     total = (sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows))
     cells.append(("total", "", f"{total[0]:,}", f"{total[1]:,}"))
     widths = [max(len(line[column]) for line in [head, *cells]) for column in range(4)]
