@@ -11,7 +11,7 @@ from lanes.array_cache import data_dirs
 from lanes.datasets import DATASETS, named
 from lanes.digits import Digits, prepared_digits
 from lanes.errors import RequestError
-from lanes.record_files import find_prepared, quiet
+from lanes.record_files import find_prepared, first_line, quiet
 from lanes.tfds_source import TFDS
 
 PLAIN_FEATURES = ("Tensor", "Scalar", "ClassLabel")  # written without TensorFlow
@@ -102,7 +102,7 @@ def prepare(chosen: Plan, say: Callable[[str], None] = print) -> Path:
     """Downloads and prepares. TensorFlow, where it is needed, sees no GPU.
 
     Raises:
-        RequestError: TensorFlow is needed and not installed.
+        RequestError: TensorFlow is needed and not installed, or a download or the builder failed.
     """
     import tensorflow_datasets as tfds
 
@@ -114,7 +114,10 @@ def prepare(chosen: Plan, say: Callable[[str], None] = print) -> Path:
     downloads = chosen.folder / "downloads"
     # TFDS names what it extracts by the archive's base name: sets of equal base names would read each other's files.
     config = tfds.download.DownloadConfig(extract_dir=str(downloads / "extracted" / name))
-    chosen.builder.download_and_prepare(download_dir=str(downloads / name), download_config=config)
+    try:
+        chosen.builder.download_and_prepare(download_dir=str(downloads / name), download_config=config)
+    except Exception as error:  # whatever a network, an archive or a builder raises
+        raise RequestError(f"{name}: preparing failed: {first_line(error)}; the same command tries again") from error
     say(f"{chosen.builder.info.full_name}: prepared in {chosen.builder.data_dir}")
     return Path(str(chosen.builder.data_dir))
 

@@ -37,7 +37,7 @@ def folders(tmp_path_factory):
         yield
 
 
-def _no_network(*_):
+def _no_network(*_, **__):
     raise AssertionError("a data set tried to reach the network")
 
 
@@ -392,6 +392,9 @@ def test_preparing_follows_a_plan_with_an_extraction_folder_of_the_sets_own(tmp_
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     preparation._hide_gpus()
     assert (asked["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
+    broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
+    with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; the same"):
+        prepare(dataclasses.replace(chosen, builder=broken))
     monkeypatch.setattr(preparation, "has_tensorflow", lambda: False)
     with pytest.raises(RequestError, match="waves: needs TensorFlow to be prepared: pip install"):
         prepare(dataclasses.replace(chosen, needs_tensorflow=True))
