@@ -1,6 +1,6 @@
 """Which initialization suits which activation, and does a regularizer help, on the 8x8 digits?
 
-    python scripts/sweep.py experiments/quickstart.py --out runs/quickstart
+python scripts/sweep.py experiments/quickstart.py --out runs/quickstart
 """
 
 from lanes import Run, grid
@@ -11,7 +11,10 @@ BASE = Run(data="digits", net=MLP(widths=(64, 64)), optimizer="adam", learning_r
 
 def sweep() -> list[Run]:
     """Activations x initializers x regularizers x seeds."""
-    axes = {"activation": ["relu", "tanh", "sigmoid", "elu"], "initializer": ["uniform_0.01", "xavier_normal", "he_normal", "orthogonal"]}
+    axes = {
+        "activation": ["relu", "tanh", "sigmoid", "elu"],
+        "initializer": ["uniform_0.01", "xavier_normal", "he_normal", "orthogonal"],
+    }
     return [
         run
         for setting in ({}, {"l2": [1e-4]}, {"dropout": [0.1]})

@@ -1,4 +1,4 @@
-"""Augmentation: pure functions of (key, batch), an independent draw for each example.
+"""Augmentation: pure functions `(key, x, y) -> (x, y)` of a batch, an independent draw for each example.
 
 Each is a frozen description whose numbers may be traced; `ranks` says how many dimensions one example may have.
 Whether a transformation preserves the label is the user's choice: a mirrored digit is not a digit.
@@ -30,7 +30,7 @@ Array = jax.Array
 class Mixup(Augmentation):
     """Mixes each example and its target with those of a random partner of the batch.
 
-    Called with targets: `(key, x, y) -> (x, y)`. Integer labels must be one-hot before.
+    Integer labels must be one-hot before.
 
     Formula: x' = λ x_i + (1 - λ) x_j, y' = λ y_i + (1 - λ) y_j, λ ~ Beta(α, α) per example
     Reference: Zhang et al., 2018
@@ -43,7 +43,7 @@ class Mixup(Augmentation):
         if not self.alpha > 0:
             raise ValueError(f"Mixup: alpha={self.alpha} must be above 0; 0.2 is usual")
 
-    def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:  # type: ignore[override]
+    def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         self.must_accept(x)
         if not jnp.issubdtype(y.dtype, jnp.floating):
             raise ValueError(f"Mixup mixes targets, but got labels of {y.dtype} {y.shape}: make them one-hot first")
@@ -61,11 +61,7 @@ class Mixup(Augmentation):
 def apply(augmentations: Sequence[Any], key: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """A chain of augmentations, each with its own stream, on a batch x [B, ...] and its targets y [B, ...]."""
     for i, augmentation in enumerate(augmentations):
-        stream = jax.random.fold_in(key, i)
-        if getattr(augmentation, "mixes_targets", False):
-            x, y = augmentation(stream, x, y)
-        else:
-            x = augmentation(stream, x)
+        x, y = augmentation(jax.random.fold_in(key, i), x, y)
     return x, y
 
 

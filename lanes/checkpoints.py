@@ -69,7 +69,9 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
 
 def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
     """The newest whole checkpoint of a pack, as (epoch, leaves), or None; damaged ones are set aside, with one line each."""
-    epochs = sorted((int(at.name) for at in folder.iterdir() if at.name.isdigit()), reverse=True) if folder.is_dir() else []
+    epochs = (
+        sorted((int(at.name) for at in folder.iterdir() if at.name.isdigit()), reverse=True) if folder.is_dir() else []
+    )
     for epoch in epochs:
         path = folder / str(epoch)
         if not (path / CHECKSUMS).exists():
@@ -130,7 +132,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class quiet:  # noqa: N801
+class quiet:
     """Keep Orbax's progress and warnings off the user's terminal."""
 
     def __enter__(self) -> None:

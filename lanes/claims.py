@@ -20,6 +20,8 @@ class Claims:
         """Hold the lock `name`, waiting for whoever holds it: another process, or another thread of this one."""
         self._folder.mkdir(exist_ok=True)
         with open(self._folder / name, "w") as file:
-            with contextlib.suppress(OSError):  # a file system without locks: work may be done twice, with equal results
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks: work may be done twice, with equal results
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield

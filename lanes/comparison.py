@@ -48,14 +48,13 @@ def compare(runs: pd.DataFrame, metric: str, metrics: list[str]) -> list[Compari
 def _compare(runs: pd.DataFrame, first: str, second: str, metric: str, metrics: list[str]) -> Comparison:
     labels = pd.DataFrame({name: label(name, runs[name])[1] for name in field_columns(runs)}, index=runs.index)
     sides = {name: runs["dir"] == name for name in (first, second)}
-    varies = [name for name in labels if any(labels[name][side].nunique() > 1 for side in sides.values())]
+    varying = [name for name in labels if any(labels[name][side].nunique() > 1 for side in sides.values())]
     varies = [
-        name for name in varies if (head := name.split(".")[0]) == name or not follows(labels[name], labels[head])
+        name for name in varying if (head := name.split(".")[0]) == name or not follows(labels[name], labels[head])
     ]
     keys = list(dict.fromkeys([*varies, *(["seed"] if "seed" in labels else [])]))
-    constant = {
-        name: [str(labels[name][side].iloc[0]) for side in sides.values()] for name in labels if name not in keys
-    }
+    fixed = [name for name in labels if name not in varying and name != "seed"]
+    constant = {name: [str(labels[name][side].iloc[0]) for side in sides.values()] for name in fixed}
 
     finite = runs[metrics].apply(pd.to_numeric, errors="coerce").astype(float)
     finite = finite.mask(runs["status"].isin(EXCLUDED))

@@ -26,7 +26,9 @@ def prepare(count: int | None = None) -> None:
 
     With JAX already running (a notebook), the devices that it has are used.
     """
-    if jax._src.xla_bridge.backends_are_initialized() or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    if jax._src.xla_bridge.backends_are_initialized() or "xla_force_host_platform_device_count" in os.environ.get(
+        "XLA_FLAGS", ""
+    ):
         return
     jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
 
@@ -40,7 +42,9 @@ def chosen(count: int | None) -> list[jax.Device]:
     if count is None:
         return devices
     if not 1 <= count <= len(devices):
-        raise RequestError(f"--devices is {count}: there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform}); choose 1 to {len(devices)}")
+        raise RequestError(
+            f"--devices is {count}: there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform}); choose 1 to {len(devices)}"
+        )
     return devices[:count]
 
 
@@ -92,12 +96,16 @@ class Place:
         if self.mapping == "pmap":
             return self._pmapped(function, split, count)
         specs = (PartitionSpec(AXIS),) * split + (PartitionSpec(),) * (count - split)
-        mapped = jax.shard_map(function, mesh=self._mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
+        mapped = jax.shard_map(
+            function, mesh=self._mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+        )
         return jax.jit(mapped).lower(*args).compile()
 
     def _pmapped(self, function: Callable, split: int, count: int) -> Callable:
         """The same through `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
-        mapped = jax.pmap(function, axis_name=AXIS, in_axes=(0,) * split + (None,) * (count - split), devices=self.devices)
+        mapped = jax.pmap(
+            function, axis_name=AXIS, in_axes=(0,) * split + (None,) * (count - split), devices=self.devices
+        )
         fold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(self.shards, -1, *x.shape[1:]), tree))
         unfold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree))
 

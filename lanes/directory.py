@@ -56,7 +56,9 @@ class Directory:
             write_bytes(probe, b"")
             probe.unlink()
         except OSError as error:
-            raise RequestError(f"--out {self.path} cannot be written ({error.strerror}): choose another directory") from None
+            raise RequestError(
+                f"--out {self.path} cannot be written ({error.strerror}): choose another directory"
+            ) from None
 
     # ---- sweep.json ----------------------------------------------------------------------------------------------
 
@@ -77,7 +79,9 @@ class Directory:
             self._set_aside(self.sweep_file, "it does not have the checksum that it was written with")
             return {}
         if content.get("format") != FORMAT:
-            raise RequestError(f"{self.path} has format {content.get('format')}: this version reads {FORMAT}; use the version that wrote it")
+            raise RequestError(
+                f"{self.path} has format {content.get('format')}: this version reads {FORMAT}; use the version that wrote it"
+            )
         return content
 
     def write_sweep(self, content: dict[str, Any]) -> None:
@@ -106,7 +110,9 @@ class Directory:
 
     def read_parts(self, folder: Path) -> pd.DataFrame:
         """All parts of a table, one row per run (and epoch): of repeated ones the first by name."""
-        parts = [part for path in sorted(folder.glob("*.parquet")) if (part := self._read(path)) is not None and len(part)]
+        parts = [
+            part for path in sorted(folder.glob("*.parquet")) if (part := self._read(path)) is not None and len(part)
+        ]
         if not parts:
             return pd.DataFrame()
         table = pd.concat(parts, ignore_index=True)

@@ -22,7 +22,9 @@ def load_module(path: Path) -> types.ModuleType:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise RequestError(f"experiment file {path} cannot be read ({error.strerror}): give the path of a .py file") from None
+        raise RequestError(
+            f"experiment file {path} cannot be read ({error.strerror}): give the path of a .py file"
+        ) from None
     name = f"{EXPERIMENT}_{hashlib.sha256(content).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -54,7 +56,9 @@ def runs_of(path: Path) -> list[Run]:
     except Exception as error:
         raise RequestError(f"sweep() of {path} raises {_where(error, path)}") from error
     if not isinstance(result, (list, tuple)) or not all(isinstance(run, Run) for run in result):
-        raise RequestError(f"sweep() of {path} returned {type(result).__name__} {result!r:.60}: it must return a list of Run")
+        raise RequestError(
+            f"sweep() of {path} returned {type(result).__name__} {result!r:.60}: it must return a list of Run"
+        )
     if not result:
         raise RequestError(f"sweep() of {path} returned no runs: return at least one")
     return list(result)

@@ -37,7 +37,7 @@ def zipped(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> li
 
 
 @dataclasses.dataclass(frozen=True)
-class uniform:  # noqa: N801 - reads as a function in an experiment
+class uniform:
     """Uniform on [low, high)."""
 
     low: float
@@ -49,7 +49,7 @@ class uniform:  # noqa: N801 - reads as a function in an experiment
 
 
 @dataclasses.dataclass(frozen=True)
-class log_uniform:  # noqa: N801
+class log_uniform:
     """The exponential of a uniform on [log low, log high); 0 < low < high."""
 
     low: float
@@ -63,7 +63,7 @@ class log_uniform:  # noqa: N801
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class choice:  # noqa: N801
+class choice:
     """One of the values, each equally likely."""
 
     values: tuple[Any, ...]

@@ -52,7 +52,10 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     for line in outcome.failures:
         print(line, file=sys.stderr)
     if outcome.status == STOPPED:
-        print(f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: the same call resumes", file=sys.stderr)
+        print(
+            f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: the same call resumes",
+            file=sys.stderr,
+        )
     return load(out)
 
 
@@ -83,7 +86,9 @@ def find_run(directory: Directory, run_id: str) -> pd.Series:
     if len(rows) == 1:
         return rows.iloc[0]
     if len(rows) > 1:
-        raise RequestError(f"run {run_id!r} is the beginning of {len(rows)} run_ids of {directory.path}: give more of it")
+        raise RequestError(
+            f"run {run_id!r} is the beginning of {len(rows)} run_ids of {directory.path}: give more of it"
+        )
     raise unknown(f"run of {directory.path}", run_id, table["run_id"])
 
 
@@ -132,7 +137,9 @@ def variables_of(directory: Directory, pack: str, lanes: list[int], epoch: str =
     except DamagedFileError as error:
         raise RequestError(str(error)) from error
     if found is None:
-        raise RequestError(f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it")
+        raise RequestError(
+            f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it"
+        )
     _, leaves = found
     chosen = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
     trained_best = epoch == "best" and bool((chosen["best_epoch"] > 0).all())

@@ -41,9 +41,14 @@ class Augmentation:
         """The augmentation of one example."""
         raise NotImplementedError
 
-    def __call__(self, key: Array, x: Array) -> Array:
+    def inputs(self, key: Array, x: Array) -> Array:
+        """The batch x [B, ...] alone, an independent draw for each example."""
         self.must_accept(x)
         return jax.vmap(self.example)(jax.random.split(key, x.shape[0]), x)
+
+    def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        """The batch and its targets, which only those with `mixes_targets` change."""
+        return self.inputs(key, x), y
 
     def must_accept(self, x: Array) -> None:
         reason = self.accepts(x.shape[1:])
@@ -201,7 +206,7 @@ class PCAJitter(Augmentation):
     def check(self) -> None:
         self.within(0, math.inf, std=self.std)
 
-    def __call__(self, key: Array, x: Array) -> Array:
+    def inputs(self, key: Array, x: Array) -> Array:
         self.must_accept(x)
         colours = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
         centred = colours - jnp.mean(colours, axis=0, keepdims=True)

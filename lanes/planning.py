@@ -110,7 +110,9 @@ class Datasets:
     @staticmethod
     def key(run: Run) -> str:
         """Equal for runs that see the same arrays."""
-        return str([runs.descriptions.encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
+        return str(
+            [runs.descriptions.encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")]
+        )
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:

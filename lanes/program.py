@@ -74,7 +74,9 @@ def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}
 
 
-def initialize(setup: Setup, variables: Tree, numbers: Numbers, places: Array, count: Array, examples: Examples) -> Tree:
+def initialize(
+    setup: Setup, variables: Tree, numbers: Numbers, places: Array, count: Array, examples: Examples
+) -> Tree:
     """`variables` [P, …] with those of the lanes `places[:count]` drawn by the setup's initializer from `numbers[:count]`.
 
     One lane at a time, in a loop of traced length: a lane's draws depend on no other lane, and packs that mix

@@ -29,7 +29,11 @@ class Progress:
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
 
-            columns = TextColumn("{task.completed:.0f}/{task.total} runs"), BarColumn(), TextColumn("{task.description}")
+            columns = (
+                TextColumn("{task.completed:.0f}/{task.total} runs"),
+                BarColumn(),
+                TextColumn("{task.description}"),
+            )
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task("compiling", total=self.runs)
@@ -57,7 +61,9 @@ class Progress:
         if self.quiet:
             return
         now = time.monotonic()
-        partial = sum(len(pack.members) * min(1.0, epoch / pack.members[0].run.epochs) for epoch, pack in self._current.values())
+        partial = sum(
+            len(pack.members) * min(1.0, epoch / pack.members[0].run.epochs) for epoch, pack in self._current.values()
+        )
         done = self._runs_done + partial
         rate = done / max(now - self._began, 1e-9)
         left = (self.runs - done) / max(rate, 1e-9)

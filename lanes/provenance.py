@@ -26,10 +26,15 @@ def facts(places: Sequence[Place], command: Sequence[str]) -> dict[str, Any]:
     return {
         "command": list(command),
         "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
         "git_revision": revision,
         "git_dirty": dirty,
-        "devices": [f"{device.platform}:{device.id} {device.device_kind}" for place in places for device in place.devices],
+        "devices": [
+            f"{device.platform}:{device.id} {device.device_kind}" for place in places for device in place.devices
+        ],
         "mapping": places[0].mapping,
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -40,7 +45,9 @@ def _git() -> tuple[str | None, bool | None]:
     here = Path(__file__).parent
 
     def ask(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))

@@ -143,22 +143,31 @@ def _is_shallow(run: Run, datasets: Datasets) -> bool:
 def describe(plan: Plan, options: Options) -> str:
     """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled for it."""
     platform = plan.places[0].devices[0].platform
-    widths = {one.signature: options.width or planning.default_width(plan.shapes[one.signature], platform) for one in plan.planned}
+    widths = {
+        one.signature: options.width or planning.default_width(plan.shapes[one.signature], platform)
+        for one in plan.planned
+    }
     packs = planning.make_packs(plan.planned, widths, len(plan.places), plan.places[0].shards)
     counts = planning.describe_plan(packs)
-    lines = [f"{counts['runs']} runs in {counts['packs']} packs, {counts['programs']} training programs, on {len(plan.places[0].devices) * len(plan.places)} devices ({options.mapping})"]
+    lines = [
+        f"{counts['runs']} runs in {counts['packs']} packs, {counts['programs']} training programs, on {len(plan.places[0].devices) * len(plan.places)} devices ({options.mapping})"
+    ]
     for signature in plan.shapes:
         parameters = plan.parameters(signature)
         mine = [pack for pack in packs if pack.signature == signature]
         megabytes = parameters * 4 * COPIES * mine[0].size / 2**20
-        lines.append(f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(p.members) for p in mine)} runs, {len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, about {megabytes:.0f} MB of state per pack")
+        lines.append(
+            f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(p.members) for p in mine)} runs, {len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, about {megabytes:.0f} MB of state per pack"
+        )
     return "\n".join(lines)
 
 
 def display(packs: Sequence[Pack]) -> str:
     """The activations of some packs."""
     table = runs.TABLES["activation"]
-    return "|".join(sorted({str(runs.descriptions.display_name(m.run.activation, table)) for p in packs for m in p.members}))
+    return "|".join(
+        sorted({str(runs.descriptions.display_name(m.run.activation, table)) for p in packs for m in p.members})
+    )
 
 
 def run_sweep(
@@ -206,9 +215,13 @@ def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str
         if one.signature in out:
             continue
         key = provenance.short(one.signature)
-        out[one.signature] = bound.get(key) or options.width or planning.default_width(plan.shapes[one.signature], platform)
+        out[one.signature] = (
+            bound.get(key) or options.width or planning.default_width(plan.shapes[one.signature], platform)
+        )
         if options.width is not None and out[one.signature] != options.width:
-            directory.warn(f"--width {options.width} is ignored: {directory.path} was begun with width {out[one.signature]}, which binds all who resume")
+            directory.warn(
+                f"--width {options.width} is ignored: {directory.path} was begun with width {out[one.signature]}, which binds all who resume"
+            )
     return out
 
 
@@ -303,7 +316,9 @@ class _Session:
             try:
                 self._writer.close()
             except OSError as error:
-                self.failures.append(f"writing to {self.directory.path} failed: {error}; free space or mend it, then run the same command again")
+                self.failures.append(
+                    f"writing to {self.directory.path} failed: {error}; free space or mend it, then run the same command again"
+                )
         if self._interrupted:
             return STOPPED
         return FAILED if self.failures else DONE

@@ -212,7 +212,8 @@ def pairs(board: Leaderboard) -> Markup:
     note = (
         f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell is the best combination over "
         "all other axes, chosen by the same metric, or the median over them. Colours are cut where far "
-        "worse than the median; numbers are not. A grey cell has no value and says why."
+        "worse than the median; numbers are not. A grey cell has no value and says why; "
+        "one without a word was not planned."
     )
     bins = "Sampled axes are cut into bins of equally many values." if any(axis.sampled for axis in board.axes) else ""
     cut = f"Showing {PAIRS} of {len(found)} pairs: those of the axes that matter most." if len(found) > PAIRS else ""

@@ -49,7 +49,9 @@ def _stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
     lanes = lanes + [lanes[0]] * (size - len(lanes))
     kinds = {int: np.int32, float: np.float32}
     return {
-        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name, lanes[0][name])])
+        name: np.array(
+            [each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name, lanes[0][name])]
+        )
         for name in lanes[0]
     }
 
@@ -273,7 +275,9 @@ class Trainer:
         return jax.tree.map(pick, lanes.best, last)
 
 
-def _joined(history: dict[str, np.ndarray], measured: dict[str, np.ndarray], places: np.ndarray, count: int) -> dict[str, np.ndarray]:
+def _joined(
+    history: dict[str, np.ndarray], measured: dict[str, np.ndarray], places: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
     """History [members, E] with the first `count` epochs of a chunk after it."""
     new = {name: np.asarray(values)[places, :count] for name, values in measured.items()}
     return {name: np.concatenate([history[name], new[name]], axis=1) for name in new} if history else new

@@ -51,7 +51,9 @@ def _plain(name: str, value: Any, annotation: Any) -> Any:
     elif str in kinds and isinstance(value, str):
         return value
     wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds) or "number"
-    raise RequestError(f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation) or wanted}")
+    raise RequestError(
+        f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation) or wanted}"
+    )
 
 
 def _wanted(annotation: Any) -> str:
@@ -81,7 +83,10 @@ def check_ranges(run: Run) -> None:
     for name in AT_LEAST_ONE:
         value = getattr(run, name)
         if value is not None and value < 1:
-            raise RequestError(f"{name} is {value}: it must be at least 1" + (", or None for off" if FIELDS[name].default is None else ""))
+            raise RequestError(
+                f"{name} is {value}: it must be at least 1"
+                + (", or None for off" if FIELDS[name].default is None else "")
+            )
     if run.learning_rate <= 0:
         raise RequestError(f"learning_rate is {run.learning_rate}: it must be above 0")
     if not 0 <= run.dropout < 1:
@@ -103,7 +108,9 @@ def check_ranges(run: Run) -> None:
 def check_kinds(run: Run) -> None:
     """Raise RequestError for parameters out of range, and for pairs that have no meaning together."""
     if not is_off(run, "l2") and not is_off(run, "weight_decay"):
-        raise RequestError(f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0")
+        raise RequestError(
+            f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0"
+        )
     decay = getattr(run.optimizer, "weight_decay", 0)
     if not is_off(run, "l2") and decay:
         raise RequestError(f"l2 is {run.l2} and the optimizer's own weight_decay is {decay}: set one of them to 0")
@@ -122,9 +129,13 @@ def check_kinds(run: Run) -> None:
         _refuse(fits_smoothing(run.loss))
     set_by_user = [name for name in ("outputs", "activation", "kernel_init", "dropout") if _was_set(run.net, name)]
     if set_by_user:
-        raise RequestError(f"net {type(run.net).__name__} sets {', '.join(set_by_user)}: the engine fills these; set the fields of Run instead")
+        raise RequestError(
+            f"net {type(run.net).__name__} sets {', '.join(set_by_user)}: the engine fills these; set the fields of Run instead"
+        )
     if not is_off(run, "dropout") and not any(field.name == "dropout" for field in dataclasses.fields(run.net)):
-        raise RequestError(f"dropout is {run.dropout} and net {type(run.net).__name__} has no field dropout: set it to 0, or add the field")
+        raise RequestError(
+            f"dropout is {run.dropout} and net {type(run.net).__name__} has no field dropout: set it to 0, or add the field"
+        )
 
 
 def _was_set(net: Any, name: str) -> bool:
@@ -144,7 +155,9 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task))
     examples = len(data.train)
     if run.batch_size > examples:
-        raise RequestError(f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that")
+        raise RequestError(
+            f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that"
+        )
     targets = run.task.targets(data.task) if hasattr(run.task, "targets") else data.task
     if kind_of(run.loss) is not None:
         _refuse(fits_targets({"tokens": "classes"}.get(targets, targets), run.loss))
@@ -167,7 +180,9 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
         shape = jax.eval_shape(lambda: program.initial_variables(setup, run, examples))
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}") from error
+        raise RequestError(
+            f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
+        ) from error
     return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
 
 

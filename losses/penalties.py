@@ -27,9 +27,13 @@ Encode = Callable[[Array], Array]
 KERNEL_NAMES = ("kernel", "embedding")
 
 
-def _is_kernel(path: Sequence[Any], names: tuple[str, ...] = KERNEL_NAMES) -> bool:
+def is_kernel(path: Sequence[Any], names: tuple[str, ...] = KERNEL_NAMES) -> bool:
+    """Whether the leaf at this path of a parameter tree is a weight that penalties touch."""
     last = path[-1] if path else None
     return getattr(last, "key", getattr(last, "name", None)) in names
+
+
+_is_kernel = is_kernel  # the name that lanes.step imports
 
 
 def kernels(params: Any) -> list[Array]:
@@ -38,7 +42,7 @@ def kernels(params: Any) -> list[Array]:
     Raises ValueError if there are none: a penalty on nothing would look like one that does not help.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    found = [leaf for path, leaf in leaves if _is_kernel(path)]
+    found = [leaf for path, leaf in leaves if is_kernel(path)]
     if not found:
         got = ", ".join(jax.tree_util.keystr(path) for path, _ in leaves[:4]) or "nothing"
         raise ValueError(f"no parameter is named kernel or embedding (got {got}): rename it, or write a penalty for it")
@@ -267,7 +271,7 @@ class MaxNorm:
 
     def __call__(self, params: Any) -> Any:
         def project(path: Sequence[Any], w: Array) -> Array:
-            if not _is_kernel(path, ("kernel",)):
+            if not is_kernel(path, ("kernel",)):
                 return w
             limit = jnp.asarray(self.limit, w.dtype)
             norms = jnp.sqrt(jnp.sum(w**2, axis=tuple(range(w.ndim - 1)), keepdims=True))
@@ -295,7 +299,7 @@ class WeightNoise:
         leaves, tree = jax.tree_util.tree_flatten_with_path(params)
         noisy = [
             w + jnp.asarray(self.std, w.dtype) * jax.random.normal(jax.random.fold_in(key, i), w.shape, w.dtype)
-            if _is_kernel(path)
+            if is_kernel(path)
             else w
             for i, (path, w) in enumerate(leaves)
         ]

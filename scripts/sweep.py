@@ -80,8 +80,8 @@ def main(arguments: Arguments) -> int:
     if outcome.status == STOPPED:
         print(f"resume with: python {shlex.join(sys.argv)}")
     elif arguments.report and outcome.ended:
-        from lanes.pages import write_report
         from lanes.leaderboard import print_leaderboard
+        from lanes.pages import write_report
         from lanes.results import load
 
         page = write_report([arguments.out])

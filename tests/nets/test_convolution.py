@@ -1,0 +1,182 @@
+"""The convolution against XLA's own, in value and in every kind of derivative; pooling; the transposed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+from jax.extend import core
+
+from nets import HiddenConv, TransposedConvolution
+from nets.convolution import average_pool, convolution, convolve, global_average_pool, max_pool
+
+CASES = {
+    "1d_strided": (1, 2, 1, 1, 1, "SAME"),
+    "2d": (2, 1, 1, 1, 1, "VALID"),
+    "2d_strided": (2, 2, 1, 1, 1, "SAME"),
+    "2d_dilated": (2, 1, 2, 1, 1, "SAME"),
+    "2d_transposed": (2, 1, 1, 2, 1, ((2, 1), (1, 1))),
+    "2d_groups": (2, 2, 1, 1, 2, "SAME"),
+    "2d_overhang": (2, 3, 1, 1, 1, ((0, 2), (1, 0))),
+    "3d_strided": (3, 2, 1, 1, 1, "SAME"),
+}
+
+
+def arguments(rank, groups, dtype):
+    x_key, w_key = jax.random.split(jax.random.key(rank))
+    x = jax.random.normal(x_key, (2, *(7, 6, 5)[:rank], 4), dtype)
+    return x, jax.random.normal(w_key, (*(3, 2, 3)[:rank], 4 // groups, 6), dtype)
+
+
+def layouts(rank):
+    space = "HWD"[:rank]
+    return f"N{space}C", f"{space}IO", f"N{space}C"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_all_derivatives_equal_xlas(case):
+    rank, stride, dilation, inner, groups, padding = CASES[case]
+    with jax.enable_x64(True):
+        x, w = arguments(rank, groups, jnp.float64)
+        fixed = ((stride,) * rank, padding, (inner,) * rank, (dilation,) * rank)
+
+        def ours(x, w):
+            return jnp.sin(convolve(x, w, *fixed, feature_group_count=groups)).sum()
+
+        def xlas(x, w):
+            numbers = lax.conv_dimension_numbers(x.shape, w.shape, layouts(rank))
+            y = lax.conv_general_dilated(x, w, *fixed, numbers, groups)
+            return jnp.sin(y).sum()
+
+        def derivatives(f):
+            value, slopes = jax.value_and_grad(f, argnums=(0, 1))(x, w)
+            _, forward = jax.jvp(f, (x, w), (w.sum() * x, 0.3 * w))
+            _, curvature = jax.jvp(jax.grad(f, argnums=1), (x, w), (x, w))  # forward over reverse
+            return value, slopes, forward, curvature
+
+        wanted, got = jax.jit(lambda: (derivatives(xlas), derivatives(ours)))()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), wanted, got)
+
+
+def test_float32_gradients_equal_xlas():
+    x, w = arguments(2, 1, jnp.float32)
+    numbers = lax.conv_dimension_numbers(x.shape, w.shape, layouts(2))
+
+    def loss(f):
+        return jax.grad(lambda w: (f(w) ** 2).sum())(w)
+
+    ours = loss(lambda w: convolve(x, w, (1, 1), "SAME"))
+    xlas = loss(lambda w: lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers))
+    np.testing.assert_allclose(ours, xlas, rtol=1e-5, atol=1e-4)
+
+
+def test_reverse_over_reverse_and_vmap():
+    x, w = arguments(1, 1, jnp.float32)
+
+    def slope_norm(w):
+        return (jax.grad(lambda x: (convolve(x, w, (1,), "SAME") ** 2).sum())(x) ** 2).sum()
+
+    step = 1e-2
+    direction = jnp.ones_like(w)
+    numerical = (slope_norm(w + step * direction) - slope_norm(w - step * direction)) / (2 * step)
+    np.testing.assert_allclose((jax.grad(slope_norm)(w) * direction).sum(), numerical, rtol=1e-2)
+    kernels = jnp.stack([w, 2 * w])
+    both = jax.vmap(lambda w: convolve(x, w, (1,), "SAME"))(kernels)
+    np.testing.assert_allclose(both[1], 2 * both[0], rtol=1e-5, atol=1e-5)
+
+
+def convolutions(jaxpr):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "conv_general_dilated":
+            yield equation.params
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if isinstance(inner, core.Jaxpr):
+                yield from convolutions(inner)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_training_states_only_ordinary_convolutions(rank):
+    """In a loop on CPU every other layout is ten times slower (jax issue 12868)."""
+    x, w = arguments(rank, 1, jnp.float32)
+
+    def train(w, x):
+        def step(w, _):
+            slopes = jax.grad(lambda w, x: (convolve(x, w, (2,) * rank, "SAME") ** 2).sum(), argnums=(0, 1))(w, x)
+            return w - 1e-3 * slopes[0], slopes[1]
+
+        return lax.scan(step, w, None, length=2)
+
+    found = list(convolutions(jax.make_jaxpr(train)(w, x).jaxpr))
+    ones = (1,) * (rank + 2)
+    ordinary = lax.conv_dimension_numbers(ones, ones, layouts(rank))
+    assert len(found) == 3  # forward, and two gradients
+    assert all(p["dimension_numbers"] == ordinary and p["batch_group_count"] == 1 for p in found)
+
+
+def test_other_layouts_are_refused():
+    x, w = arguments(2, 1, jnp.float32)
+    numbers = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWOI", "NHWC"))
+    with pytest.raises(ValueError, match="channels last"):
+        convolve(x, w, (1, 1), "SAME", dimension_numbers=numbers)
+
+
+def test_three_small_windows_see_what_one_large_one_does():
+    """Three 3×3 layers (27 C² weights) and one 7×7 (49 C²) reach from a pixel equally far."""
+
+    def reach(windows):
+        w = [jnp.ones((k, k, 1, 1)) for k in windows]
+
+        def through(x):
+            for kernel in w:
+                x = convolve(x, kernel, (1, 1), "SAME")
+            return x[0, 7, 7, 0]
+
+        return jax.grad(through)(jnp.ones((1, 15, 15, 1)))[0, :, :, 0] != 0
+
+    assert (reach([3, 3, 3]) == reach([7])).all()
+    assert int(reach([7]).sum()) == 49
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "padding"), [(3, 2, "SAME"), (2, 2, "SAME"), (3, 2, "VALID"), (2, 3, "VALID")]
+)
+def test_transposed_convolution_is_laxs(window, stride, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 4, 5, 3))
+    layer = TransposedConvolution(6, window, stride, padding)
+    variables = layer.init(jax.random.key(1), x)
+    kernel = variables["params"]["kernel"]
+    wanted = lax.conv_transpose(x, kernel, (stride, stride), padding)
+    np.testing.assert_allclose(layer.apply(variables, x), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_pools_equal_reduce_window(rank):
+    x = jax.random.normal(jax.random.key(0), (2, *(8, 6, 4)[:rank], 3))
+    window = (2,) * rank
+    wanted = nn.max_pool(x, window, window)
+    np.testing.assert_array_equal(max_pool(x, 2), wanted)
+    mean = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *window, 1), "VALID") / 2.0**rank
+    np.testing.assert_allclose(average_pool(x, 2), mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(global_average_pool(x), x.mean(axis=tuple(range(1, rank + 1))), rtol=1e-6)
+    ours = jax.grad(lambda x: (max_pool(x, 2) ** 2).sum())(x)
+    np.testing.assert_allclose(ours, jax.grad(lambda x: (nn.max_pool(x, window, window) ** 2).sum())(x), rtol=1e-6)
+
+
+def test_overlapping_and_padded_pools():
+    x = jnp.arange(5.0).reshape(1, 5, 1)
+    np.testing.assert_array_equal(max_pool(x, 3, 2)[0, :, 0], [2, 4])
+    np.testing.assert_array_equal(max_pool(x, 2, padding="SAME")[0, :, 0], [1, 3, 4])
+    np.testing.assert_array_equal(average_pool(x, 2, padding="SAME")[0, :, 0], [0.5, 2.5, 4])  # padding not counted
+
+
+def test_layer_has_its_options():
+    x = jnp.ones((1, 8, 8, 4))
+    layer = convolution(6, (3, 1), 2, strides=2, padding=0, dilation=2, groups=2, bias=0.5)
+    variables = layer.init(jax.random.key(0), x)
+    assert variables["params"]["kernel"].shape == (3, 1, 2, 6)
+    assert layer.apply(variables, x).shape == (1, 2, 4, 6)
+    np.testing.assert_array_equal(variables["params"]["bias"], np.full(6, 0.5, np.float32))
+    without = HiddenConv(6, use_bias=False).init(jax.random.key(0), x, train=False)
+    assert "bias" not in without["params"]["conv"]
