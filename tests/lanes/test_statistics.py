@@ -291,9 +291,9 @@ def both(first, second):
 
 def test_directories_are_paired_by_seed_and_field():
     first = by_activation({"tanh": [0.7, 0.8, 0.9], "relu": [0.6, 0.7, 0.8]})
+    first["activation.slope"] = first["activation"].map({"tanh": None, "relu": 0.1})  # follows from the kind
     second = first.assign(valid_accuracy=first["valid_accuracy"] + 0.05, dropout=0.5).iloc[::-1]
     first["dropout"] = 0.0
-    second["activation.slope"] = second["activation"].map({"tanh": None, "relu": 0.1})  # follows from the kind
     (found,) = compare(both(first, second), "valid_accuracy", ["valid_accuracy", "test_accuracy"])
     assert (found.overall["valid_accuracy"].n, found.overall["valid_accuracy"].mean) == (6, pytest.approx(0.05))
     assert found.overall["test_accuracy"].mean == pytest.approx(0.0)
