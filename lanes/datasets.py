@@ -63,7 +63,8 @@ DATASETS: dict[str, Description] = {
 }
 
 SPLIT_SEED = 0  # of the cuts of the user's own arrays, which bring no seed
-TEST_FRACTION = VALID_FRACTION = 0.1
+TEST_FRACTION = 0.1
+VALID_FRACTION = 1 / 9  # of the rest: 80 / 10 / 10 in all
 
 
 def load_dataset(
@@ -149,7 +150,8 @@ def from_arrays(
         x: [N, *features]: uint8 images, numbers, or integer tokens [N, T].
         y: [N] integer classes, [N] or [N, D] real targets, or [N, T] next tokens.
         name: shown in results.
-        valid_fraction, test_fraction: of N; 0 for none.
+        test_fraction: of N; 0 for none.
+        valid_fraction: of the rest; 0 for none. The defaults make 80 / 10 / 10.
         seed: of the cuts.
         task: one of lanes.splits.TASKS; None: "classes" for integers [N], "tokens" for integers of x's
             shape, else "real".
@@ -163,9 +165,7 @@ def from_arrays(
     # Checked before the cut, so that an index in a message is the user's.
     check_dataset(_assembled(name, everything, None, None, kind, "none"))
     rest, test = cut(everything, test_fraction, seed, "test_fraction")
-    if not 0 <= valid_fraction < 1 - test_fraction:
-        raise ValueError(f"valid_fraction={valid_fraction}: must be from 0 to below {1 - test_fraction:g}")
-    train, valid = cut(rest, valid_fraction / (1 - test_fraction), seed)
+    train, valid = cut(rest, valid_fraction, seed)
     outputs = _outputs([everything], kind)
     return check_dataset(_assembled(name, train, valid, test, kind, standardize, outputs))
 

@@ -230,7 +230,7 @@ def test_splits_keep_their_rows_and_valid_is_cut_when_asked():
 
 def test_a_dataset_is_taken_as_it_is():
     data = load_dataset(my_dataset)
-    assert [len(split) for split in data.splits().values()] == [100, 60, 40]
+    assert [len(split) for split in data.splits().values()] == [112, 48, 40]
     assert float(data.scale) == 1
     with pytest.raises(ValueError, match=r"valid_fraction=0\.1: my_dataset returns a Dataset"):
         load_dataset(my_dataset, valid_fraction=0.1)
