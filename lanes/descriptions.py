@@ -51,7 +51,16 @@ def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
             f"{kind} is {value!r}: give a name ({', '.join(sorted(table)[:4])}, …), a function or a description"
         )
     check_identity(value, kind)
-    return value
+    return with_floats(value)
+
+
+def with_floats(value: Any) -> Any:
+    """The description with whole numbers in fields of type float made floats, so that they are traced: `Cosine(warmup=100)`."""
+    if not is_description(value) or isinstance(value, nn.Module):
+        return value
+    hints = type_hints(type(value))
+    whole = {n: float(getattr(value, n)) for n in fields_of(value) if hints.get(n) is float and type(getattr(value, n)) is int}
+    return dataclasses.replace(value, **whole) if whole else value
 
 
 def check_identity(value: Any, kind: str) -> None:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lanes import compilation_cache
 from lanes.errors import RequestError
 
 MAPPINGS = ("local", "shard_map", "pmap")
@@ -22,15 +23,14 @@ Tree = Any
 
 
 def prepare(count: int | None = None) -> None:
-    """Make as many host devices as there are cores (or `count`), if JAX has not started yet; other platforms ignore it.
+    """Switch on the compilation cache; make as many host devices as there are cores (or `count`), if JAX has not started.
 
-    With JAX already running (a notebook), the devices that it has are used.
+    Other platforms ignore the number of host devices. With JAX already running (a notebook), its devices are used.
     """
-    if jax._src.xla_bridge.backends_are_initialized() or "xla_force_host_platform_device_count" in os.environ.get(
-        "XLA_FLAGS", ""
-    ):
-        return
-    jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
+    compilation_cache.switch_on()
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced and not jax._src.xla_bridge.backends_are_initialized():
+        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
 
 
 def chosen(count: int | None) -> list[jax.Device]:

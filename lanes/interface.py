@@ -1,5 +1,6 @@
 """The Python interface: `sweep`, `train`, `restore`; in a script or a notebook, on the devices that JAX has."""
 
+import difflib
 import json
 import os
 import sys
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pandas as pd
 
 from lanes import checkpoints, devices, runs
 from lanes.datasets import load_dataset
 from lanes.directory import Directory, existing
-from lanes.errors import DamagedFileError, RequestError, unknown
+from lanes.errors import DamagedFileError, RequestError
 from lanes.experiment_file import load_module
 from lanes.results import load, load_curves
 from lanes.runner import STOPPED, Options, make_plan, run_sweep
@@ -89,7 +91,11 @@ def find_run(directory: Directory, run_id: str) -> pd.Series:
         raise RequestError(
             f"run {run_id!r} is the beginning of {len(rows)} run_ids of {directory.path}: give more of it"
         )
-    raise unknown(f"run of {directory.path}", run_id, table["run_id"])
+    close = difflib.get_close_matches(run_id, list(table["run_id"]), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise RequestError(
+        f"unknown run {run_id!r} of {directory.path}: {hint}its {len(table)} run_ids are in runs.parquet, and lanes.load shows them"
+    )
 
 
 def run_of(directory: Directory, row: pd.Series) -> Run:
@@ -114,7 +120,7 @@ def restore(directory: str | os.PathLike[str], run_id: str, epoch: str = "best")
     (opened,) = existing([directory])
     row = find_run(opened, run_id)
     run = run_of(opened, row)
-    variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch)
+    variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples)
     setup = Setup(run, data.outputs, tuple(data.train.x.shape[1:]), len(data.train))
     lane = {"params": variables["params"], **variables["rest"]}
@@ -125,8 +131,17 @@ def _first(tree: Any) -> Any:
     return {name: _first(leaf) if isinstance(leaf, dict) else leaf[0] for name, leaf in tree.items()}
 
 
-def variables_of(directory: Directory, pack: str, lanes: list[int], epoch: str = "best") -> Variables:
-    """`{"params", "rest"}` [len(lanes), …] of lanes of a pack's newest checkpoint.
+def variables_of(
+    directory: Directory, pack: str, lanes: list[int], epoch: str = "best", average: Any = None
+) -> Variables:
+    """`{"params", "rest"}` [len(lanes), …] of lanes of a pack's newest checkpoint, as they were evaluated.
+
+    Args:
+        directory: the sweep's.
+        pack: its pack_id.
+        lanes: places in the pack.
+        epoch: "best", where no epoch was the best the last one; or "last".
+        average: the runs' own: of the last epoch, too, the average is what is evaluated.
 
     Raises RequestError for an epoch that is not kept, and where there is no whole checkpoint.
     """
@@ -142,6 +157,17 @@ def variables_of(directory: Directory, pack: str, lanes: list[int], epoch: str =
         )
     _, leaves = found
     chosen = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
-    trained_best = epoch == "best" and bool((chosen["best_epoch"] > 0).all())
-    prefix = "best" if trained_best else "trained"
-    return {"params": checkpoints.nest(chosen, f"{prefix}.params"), "rest": checkpoints.nest(chosen, f"{prefix}.rest")}
+    last = {part: checkpoints.nest(chosen, f"trained.{part}") for part in ("params", "rest")}
+    if epoch == "last":
+        return last if average is None else {**last, "params": _averaged(average, last["params"], chosen)}
+    has_best = chosen["best_epoch"] > 0
+    best = {part: checkpoints.nest(chosen, f"best.{part}") for part in ("params", "rest")}
+    return jax.tree.map(lambda b, l: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, l), best, last)
+
+
+def _averaged(average: Any, params: Variables, leaves: dict[str, np.ndarray]) -> Variables:
+    """The average of lanes' parameters, from its state in the checkpoint."""
+    prefix = "trained.average."
+    inside = {name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)}
+    state = checkpoints.unflatten(jax.eval_shape(jax.vmap(average.init), params), inside)
+    return jax.tree.map(np.asarray, jax.vmap(average.params)(state))

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from lanes import runs
-from lanes.datasets import Dataset, load_dataset
+from lanes.datasets import Dataset, load_dataset, named
 from lanes.program import INITIAL
 from lanes.runs import Run
 from lanes.shared_activation import group_key, shared
 from lanes.step import Setup
+from lanes.tfds_source import TFDS
 from nets.activations import ACTIVATIONS
 
 MOST_LANES = 128  # in a pack, where the width asks for no more
@@ -102,6 +103,8 @@ class Datasets:
         """The run's data set. Raises ValueError as `load_dataset` does."""
         key = self.key(run)
         if key not in self._loaded:
+            if isinstance(run.data, TFDS):
+                named(run.data.name, self.data_dir)  # a name that is unknown or not prepared is an error that helps
             self._loaded[key] = load_dataset(
                 run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
             )

@@ -21,6 +21,7 @@ from lanes.objectives import TASKS
 from lanes.optimizers import OPTIMIZERS
 from lanes.rules import RULES
 from lanes.schedules import SCHEDULES
+from lanes.tfds_source import TFDS
 from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
 from nets import NETS
 from nets.activations import ACTIVATIONS
@@ -142,7 +143,9 @@ def resolve(run: Run) -> Run:
         value = getattr(run, name)
         if value is None or name == "metrics":
             continue
-        if name in SEVERAL:
+        if name == "data" and isinstance(value, str):
+            changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be a set of TFDS: loading it tells
+        elif name in SEVERAL:
             values = value if isinstance(value, (tuple, list)) else (value,)
             changed[name] = tuple(descriptions.resolve(item, table, name) for item in values)
         else:
@@ -174,7 +177,7 @@ def row(run: Run) -> dict[str, Any]:
     for name in FIELDS:
         value = getattr(resolved, name)
         if name in SEVERAL:
-            out[name] = " ".join(str(descriptions.display_name(item)) for item in value)
+            out[name] = " ".join(str(descriptions.display_name(item)) for item in value)  # with their parameters
         else:
             out |= descriptions.columns(name, value, TABLES.get(name))
     return out

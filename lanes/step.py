@@ -18,7 +18,7 @@ from lanes import runs
 from lanes.rules import Problem
 from lanes.runs import Run
 from losses import PENALTIES
-from losses.penalties import _is_kernel as is_kernel
+from losses.penalties import is_kernel
 from nets import Outputs, outputs_of
 from nets.activations import PerLayer
 
@@ -36,6 +36,7 @@ STREAMS = {
     "rule": 5,
     "penalty": 6,
     "transform": 7,
+    "langevin": 8,
 }
 
 
@@ -195,7 +196,7 @@ def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> o
         weight_decay=None if runs.is_off(run, "weight_decay") else run.weight_decay,
         mask=kernels_mask,
         clip=run.clip,
-        key=stream(run.seed, "rule", step),
+        key=stream(run.seed, "langevin", step),
         examples=setup.examples,
     )
 

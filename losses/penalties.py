@@ -33,7 +33,6 @@ def is_kernel(path: Sequence[Any], names: tuple[str, ...] = KERNEL_NAMES) -> boo
     return getattr(last, "key", getattr(last, "name", None)) in names
 
 
-_is_kernel = is_kernel  # the name that lanes.step imports
 
 
 def kernels(params: Any) -> list[Array]:
