@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from nets.layers import Factory, Initializer, activated, kernel_default, pieces_of, rectifier
 
@@ -101,10 +102,7 @@ def _ordinary(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings._asdict())
 
 
-@_ordinary.defjvp
-def _ordinary_jvp(
-    settings: _Settings, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _ordinary_jvp(settings: _Settings, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
     """y' = x' ∗ w + x ∗ w', each written in the layout whose transpose is an ordinary convolution.
 
     JAX transposes a convolution by exchanging the two channel letters of each operand. The constant operand is
@@ -114,16 +112,22 @@ def _ordinary_jvp(
     lhs_dot, rhs_dot = tangents
     rank = lhs.ndim - 2
     space = tuple(range(rank))
-    exchanged_rhs = jnp.swapaxes(rhs, -1, -2)  # [*window, out, in]
-    by_lhs = lax.conv_general_dilated(
-        lhs_dot, exchanged_rhs, dimension_numbers=_numbers("N*C", "*OI", "N*C", rank), **settings._asdict()
-    )
-    exchanged_lhs = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
-    tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
-    by_rhs = lax.conv_general_dilated(
-        exchanged_lhs, tangent, dimension_numbers=_numbers("C*N", "I*O", "*NC", rank), **settings._asdict()
-    )  # [*space', B, out]
-    return _ordinary(settings, lhs, rhs), by_lhs + by_rhs.transpose(rank, *space, rank + 1)
+    y = _ordinary(settings, lhs, rhs)
+    terms = []
+    if not isinstance(lhs_dot, SymbolicZero):
+        exchanged = jnp.swapaxes(rhs, -1, -2)  # [*window, out, in]
+        numbers = _numbers("N*C", "*OI", "N*C", rank)
+        terms.append(lax.conv_general_dilated(lhs_dot, exchanged, dimension_numbers=numbers, **settings._asdict()))
+    if not isinstance(rhs_dot, SymbolicZero):
+        exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
+        tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
+        numbers = _numbers("C*N", "I*O", "*NC", rank)
+        turned = lax.conv_general_dilated(exchanged, tangent, dimension_numbers=numbers, **settings._asdict())
+        terms.append(turned.transpose(rank, *space, rank + 1))  # from [*space', B, out]
+    return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
+
+
+_ordinary.defjvp(_ordinary_jvp, symbolic_zeros=True)
 
 
 def _repeated(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
@@ -249,7 +253,9 @@ def average_pool(
     strides = window if strides is None else _repeated(strides, x.ndim - 2)
     if _tiles(x, window, strides, padding):
         return _by_tile(jnp.mean, x, window)
-    return nn.avg_pool(x, window, strides=strides, padding=padding, count_include_pad=False)
+    ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
+    total, count = (nn.pooling.pool(values, 0.0, lax.add, window, strides, padding) for values in (x, ones))
+    return total / count
 
 
 def global_average_pool(x: jax.Array) -> jax.Array:
