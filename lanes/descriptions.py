@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import numbers
 import sys
 import textwrap
 import types
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 
 from lanes.errors import RequestError, unknown
 
@@ -51,16 +53,7 @@ def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
             f"{kind} is {value!r}: give a name ({', '.join(sorted(table)[:4])}, …), a function or a description"
         )
     check_identity(value, kind)
-    return with_floats(value)
-
-
-def with_floats(value: Any) -> Any:
-    """The description with whole numbers in fields of type float made floats, so that they are traced: `Cosine(warmup=100)`."""
-    if not is_description(value) or isinstance(value, nn.Module):
-        return value
-    hints = type_hints(type(value))
-    whole = {n: float(getattr(value, n)) for n in fields_of(value) if hints.get(n) is float and type(getattr(value, n)) is int}
-    return dataclasses.replace(value, **whole) if whole else value
+    return value
 
 
 def check_identity(value: Any, kind: str) -> None:
@@ -219,9 +212,36 @@ def replace_path(value: Any, path: str, new: Any) -> Any:
         )
         raise unknown(kind, head, fields_of(value) if is_description(value) else ())
     inner = replace_path(getattr(value, head), rest, new) if rest else new
-    if isinstance(value, nn.Module):
-        return value.clone(**{head: inner})
-    return dataclasses.replace(value, **{head: inner})
+    return _with_fields(value, {head: inner})
+
+
+def plain(value: Any, annotation: Any = Any) -> Any:
+    """The value with NumPy numbers as Python's and whole numbers in float fields as floats (`Cosine(warmup=100)`).
+
+    Equal numbers are one run then, and a float field is traced however it was written. What is plain stays as it is.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        kinds = typing.get_args(annotation) or (annotation,)
+        return float(value) if float in kinds and int not in kinds else int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, (tuple, list)):
+        inner = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else ()
+        items = tuple(plain(item, inner[0] if inner else Any) for item in value)
+        return value if type(value) is tuple and all(new is old for new, old in zip(items, value)) else items
+    if not is_description(value):
+        return value
+    hints = type_hints(type(value))
+    fields = {name: getattr(value, name) for name in fields_of(value)}
+    new = {name: plain(old, hints.get(name, Any)) for name, old in fields.items()}
+    changed = {name: item for name, item in new.items() if item is not fields[name]}
+    return _with_fields(value, changed) if changed else value
+
+
+def _with_fields(value: Any, changed: Mapping[str, Any]) -> Any:
+    return value.clone(**changed) if isinstance(value, nn.Module) else dataclasses.replace(value, **changed)
 
 
 def get_path(value: Any, path: str) -> Any:

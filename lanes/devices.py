@@ -7,6 +7,7 @@ depend on how many devices there are. `shard_map` and `pmap`: one program over a
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -85,27 +86,25 @@ class Place:
     def _mesh(self) -> Mesh:
         return Mesh(np.array(self.devices), (AXIS,))
 
-    def compile(self, function: Callable, split: int, args: tuple[Any, ...]) -> Callable:
-        """`function(*lanes [P, …], *shared) -> lanes [P, …]`, compiled for this place.
+    def jitted(self, function: Callable, split: int, count: int) -> Callable:
+        """`function(*lanes [P, …], *shared) -> lanes [P, …]` for this mapping, not compiled yet.
 
-        The first `split` of the arguments are lanes. Arguments must lie on the place's devices: they decide where it runs.
+        The first `split` of its `count` arguments are lanes.
         """
         if self.mapping == "local":
-            return jax.jit(function).lower(*args).compile()
-        count = len(args)
+            return jax.jit(function)
         if self.mapping == "pmap":
             return self._pmapped(function, split, count)
         specs = (PartitionSpec(AXIS),) * split + (PartitionSpec(),) * (count - split)
         mapped = jax.shard_map(
             function, mesh=self._mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
         )
-        return jax.jit(mapped).lower(*args).compile()
+        return jax.jit(mapped)
 
     def _pmapped(self, function: Callable, split: int, count: int) -> Callable:
         """The same through `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
-        mapped = jax.pmap(
-            function, axis_name=AXIS, in_axes=(0,) * split + (None,) * (count - split), devices=self.devices
-        )
+        axes = (0,) * split + (None,) * (count - split)
+        mapped = jax.pmap(function, axis_name=AXIS, in_axes=axes, devices=self.devices)
         fold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(self.shards, -1, *x.shape[1:]), tree))
         unfold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree))
 
@@ -128,21 +127,39 @@ def places(devices: list[jax.Device], mapping: str) -> list[Place]:
 
 
 class Compiled:
-    """Compiled programs by key; each is compiled once, whoever asks first, and counted."""
+    """Compiled programs by key: each is traced once, compiled once for each place, whoever asks first, and counted.
+
+    Attributes:
+        keys: of the programs, in the order in which they were compiled.
+        seconds: spent on tracing and compiling, by key.
+    """
 
     def __init__(self) -> None:
-        self._programs: dict[Any, Any] = {}
+        self.keys: list[tuple[Any, ...]] = []
+        self.seconds: dict[tuple[Any, ...], float] = {}
+        self._programs: dict[Any, Callable] = {}
+        self._jitted: dict[Any, Callable] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
-        self.keys: list[Any] = []
 
-    def get(self, key: Any, place: Place, make: Callable[[], Any]) -> Any:
-        """The program for (key, place). One place compiles at a time: the second finds it in the persistent cache."""
+    def get(
+        self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
+    ) -> Callable:
+        """The program of `key` for a place; see `Place.jitted` for `split`, and XLA for the compiler's `options`.
+
+        Arguments must lie on the place's devices: they decide where it runs. One place compiles a program at a time:
+        the next finds it traced, and its compilation in the persistent cache.
+        """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if (key, place) not in self._programs:
-                self._programs[key, place] = make()
+                began = time.perf_counter()
+                jitted = self._jitted.setdefault((key, place.mapping), place.jitted(function, split, len(args)))
+                # pmap compiles at its first call.
+                ready = jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+                self._programs[key, place] = ready
+                self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:
                     self.keys.append(key)
             return self._programs[key, place]

@@ -94,7 +94,7 @@ def find_run(directory: Directory, run_id: str) -> pd.Series:
     close = difflib.get_close_matches(run_id, list(table["run_id"]), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise RequestError(
-        f"unknown run {run_id!r} of {directory.path}: {hint}its {len(table)} run_ids are in runs.parquet, and lanes.load shows them"
+        f"unknown run {run_id!r} of {directory.path}: {hint}its {len(table)} run_ids are in runs.parquet"
     )
 
 
@@ -162,7 +162,7 @@ def variables_of(
         return last if average is None else {**last, "params": _averaged(average, last["params"], chosen)}
     has_best = chosen["best_epoch"] > 0
     best = {part: checkpoints.nest(chosen, f"best.{part}") for part in ("params", "rest")}
-    return jax.tree.map(lambda b, l: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, l), best, last)
+    return jax.tree.map(lambda b, z: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, z), best, last)
 
 
 def _averaged(average: Any, params: Variables, leaves: dict[str, np.ndarray]) -> Variables:

@@ -7,11 +7,13 @@ lanes have all ended costs nothing, and neither does padding.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lanes import lane as lane_
@@ -26,7 +28,8 @@ Array = jax.Array
 Tree = Any
 Numbers = dict[str, Array]
 
-BLOCK_NUMBERS = 2**20  # input numbers in one block of an evaluation: bounds its memory
+BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
+LEAST_ROWS = 64  # rows of a block, where the smallest split has fewer
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
 
 
@@ -93,7 +96,7 @@ def initialize(
 
 def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
-    x = standardize(setup, *(jnp.asarray(part) for part in examples))
+    x = standardize(*(jnp.asarray(part) for part in examples))
     initializer = scaled(run.initializer, run.init_scale)
     net = build_net(setup, run, kernel_init=initializer)
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
@@ -117,37 +120,57 @@ def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane
 # ---- evaluate ----------------------------------------------------------------------------------------------------
 
 
-def measure(setup: Setup, run: Run, variables: Tree, split: tuple[Array, Array], data: Data) -> dict[str, Array]:
-    """Every metric of one run on a whole split: means over its examples, in evaluation mode, in blocks of rows."""
-    x, y = split
-    count = x.shape[0]
-    rows = max(16, min(count, BLOCK_NUMBERS // max(1, x[0].size)))
+def measure(
+    setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data
+) -> dict[str, dict[str, Array]]:
+    """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
+
+    One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
+    and name.
+    """
+    splits = [data.splits[name] for name in names]
+    counts = np.array([x.shape[0] for x, _ in splits])
+    most = max(1, BLOCK_NUMBERS // max(1, math.prod(setup.features)))
+    rows = int(min(most, max(LEAST_ROWS, counts.min())))
+    split_of = np.concatenate([np.full(-(-count // rows), at) for at, count in enumerate(counts)])
+    first = np.concatenate([np.arange(0, count, rows) for count in counts])
     key = {"sample": stream(run.seed, "sample")}
 
-    def block(total: dict[str, Array] | None, at: Array) -> dict[str, Array]:
-        places = at * rows + jnp.arange(rows)
-        here = jnp.minimum(places, count - 1)
-        inputs = standardize(setup, x[here], data.offset, data.scale)
+    def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
+        return lambda places: (split[0][places], split[1][places])
+
+    def block(i: Array, sums: dict[str, Array]) -> dict[str, Array]:
+        at = jnp.asarray(split_of)[i]
+        places = jnp.asarray(first)[i] + jnp.arange(rows)
+        inside = places < jnp.asarray(counts)[at]
+        x, y = lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0))
+        inputs = standardize(x, data.offset, data.scale)
         outputs, _, _ = apply(setup, run, variables["params"], variables["rest"], inputs, train=False, keys=key)
-        values = run.task.measure(run, outputs, inputs, y[here])
-        sums = {name: jnp.sum(jnp.where(places < count, value, 0.0)) for name, value in values.items()}
-        return sums if total is None else {name: total[name] + value for name, value in sums.items()}
+        values = run.task.measure(run, outputs, inputs, y)
+        return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
 
+    zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}
     with jax.default_matmul_precision(run.matmul_precision):
-        sums = block(None, jnp.int32(0))
-        sums = lax.fori_loop(1, -(-count // rows), lambda i, total: block(total, i), sums) if count > rows else sums
-    return {name: value / count for name, value in sums.items()}
+        sums = lax.fori_loop(0, len(first), block, zeros)
+    return {name: {metric: sums[metric][at] / counts[at] for metric in sums} for at, name in enumerate(names)}
 
 
-def evaluate(setup: Setup, width: int, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
-    """Metrics [P] of lanes by split and name."""
+def metric_names(run: Run) -> tuple[str, ...]:
+    """What is measured: the loss, the task's metrics, the run's further ones."""
+    return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
+
+
+def evaluate(
+    setup: Setup, width: int, variables: Tree, numbers: Numbers, data: Data
+) -> dict[str, dict[str, Array]]:
+    """Metrics [P] of lanes by split and name, on all splits of `data`."""
 
     def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
         each, common = apart(numbers)
 
         def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
             run = runs.with_numbers(setup.run, numbers | common)
-            return {name: measure(setup, run, variables, split, data) for name, split in data.splits.items()}
+            return measure(setup, run, variables, tuple(data.splits), data)
 
         return over_lanes(one, width)(variables, each)
 
@@ -236,7 +259,7 @@ class Chunk:
             at = number * setup.steps_per_epoch + i
 
             def one(trained: Trained, numbers: Numbers, places: Array, factor: Array) -> tuple[Trained, StepMetrics]:
-                batch = standardize(setup, x[places], data.offset, data.scale), y[places]
+                batch = standardize(x[places], data.offset, data.scale), y[places]
                 return train_step(setup, run_of(numbers), trained, batch, factor, at)
 
             trained, told = each(one)(trained, numbers, places, factors)
@@ -271,8 +294,7 @@ class Chunk:
         return jnp.asarray(((number + 1) % run.eval_every == 0) | last)
 
     def _valid_metrics(self, data: Data) -> tuple[str, ...]:
-        run = self.setup.run
-        return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics))) if "valid" in data.splits else ()
+        return metric_names(self.setup.run) if "valid" in data.splits else ()
 
     def _validate(
         self, trained: Trained, numbers: Numbers, run_of: Callable[[Numbers], Run], data: Data, due: Array
@@ -285,7 +307,7 @@ class Chunk:
         def one(trained: Trained, numbers: Numbers) -> dict[str, Array]:
             run = run_of(numbers)
             variables = {"params": evaluated_params(run, trained), "rest": trained.rest}
-            return measure(self.setup, run, variables, data.splits["valid"], data)
+            return measure(self.setup, run, variables, ("valid",), data)["valid"]
 
         def nothing() -> dict[str, Array]:
             return {name: jnp.full(self.width, jnp.nan) for name in names}

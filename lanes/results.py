@@ -79,7 +79,7 @@ def result_rows(
         run_ids: of the members.
         lanes: `status`, `epochs`, `best_epoch` and `diverged_step` [P].
         history: curves [P, E].
-        metrics: of the best epoch's parameters, by split and name [P].
+        metrics: of the best epoch's parameters, by split and name [P]; those on the validation split are in the history.
         facts: what is equal for the pack: seconds, width, mapping, device.
     """
     rows = []
@@ -88,12 +88,15 @@ def result_rows(
         diverged = status == "diverged"
         row: dict[str, Any] = {"run_id": run_id, "status": status, "epochs": int(lanes["epochs"][lane])}
         row["best_epoch"] = best if best and not diverged else None
-        penalty = history["penalty"][lane, best - 1] if best and not diverged else None
-        row["penalty"] = None if penalty is None else float(penalty)
+        for name in ("penalty", *(name for name in history if name.startswith("valid_"))):
+            row[name] = _finite(history[name][lane, best - 1]) if best and not diverged else None
         for split, values in metrics.items():
             for name, value in values.items():
-                number = float(value[lane])
-                row[f"{split}_{name}"] = number if not diverged and np.isfinite(number) else None
+                row[f"{split}_{name}"] = None if diverged else _finite(value[lane])
         row["diverged_step"] = int(lanes["diverged_step"][lane]) if diverged else None
         rows.append({**row, **facts})
     return rows
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -134,7 +134,7 @@ SEVERAL = ("penalties", "augment")
 
 
 def resolve(run: Run) -> Run:
-    """The run with every name replaced by what it stands for.
+    """The run with every name replaced by what it stands for, and its numbers plain (`descriptions.plain`).
 
     Raises RequestError for a name that is not in its table, and for functions without an identity.
     """
@@ -150,7 +150,9 @@ def resolve(run: Run) -> Run:
             changed[name] = tuple(descriptions.resolve(item, table, name) for item in values)
         else:
             changed[name] = descriptions.resolve(value, table, name)
-    return dataclasses.replace(run, **changed)
+    hints = descriptions.type_hints(Run)
+    values = {name: changed.get(name, getattr(run, name)) for name in FIELDS}
+    return dataclasses.replace(run, **{name: descriptions.plain(value, hints[name]) for name, value in values.items()})
 
 
 def describe(run: Run) -> dict[str, Any]:

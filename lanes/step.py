@@ -90,7 +90,7 @@ def build_net(setup: Setup, run: Run, kernel_init: Any = None) -> nn.Module:
     return run.net.clone(**{name: value for name, value in filled.items() if name in there})
 
 
-def standardize(setup: Setup, x: Array, offset: Array, scale: Array) -> Array:
+def standardize(x: Array, offset: Array, scale: Array) -> Array:
     """(x - offset) · scale for numbers [B, …]; integer tokens are left as they are."""
     if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.uint8:
         return x

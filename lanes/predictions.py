@@ -1,0 +1,247 @@
+"""Predictions of trained lanes on a whole split, their mean over lanes or over dropout masks, and metrics of them.
+
+The mean is one of probabilities: of softmax or sigmoid outputs where the loss takes their logits, otherwise of what the
+output unit gives. It is carried in logarithms, so that a probability that all members call tiny stays above zero.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lanes import descriptions, runs
+from lanes.objectives import Classify, Regress, Task
+from lanes.program import BLOCK_NUMBERS, Numbers, apart, over_groups, over_lanes
+from lanes.runs import Run
+from lanes.step import Setup, apply, build_net, standardize, stream
+from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
+from nets import Dropout, Outputs
+from nets.normalization import recomputed_statistics
+
+Array = jax.Array
+Tree = Any
+Split = tuple[Array, Array, Array, Array]  # x [N, …], y [N, …], offset and scale of the training data
+Parts = tuple[Array, ...]
+
+NATS = ("softmax_cross_entropy", "negative_log_likelihood")  # losses whose mean is in nats per token
+
+
+# ---- means of predictions ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """How predictions behind an output unit are averaged: as sums of `parts`, over all members, then `prediction`.
+
+    Attributes:
+        unit: its name in OUTPUT_UNITS, or a function of the user's own.
+    """
+
+    unit: str | Callable[[Array], Array]
+
+    def parts(self, raw: Array) -> Parts:
+        """What a member with the raw outputs [N, …] adds: logarithms of probabilities, or the prediction itself."""
+        if self.unit == "softmax":
+            return (jax.nn.log_softmax(raw, axis=-1),)
+        if self.unit == "sigmoid":
+            return jax.nn.log_sigmoid(raw), jax.nn.log_sigmoid(-raw)
+        return ((OUTPUT_UNITS[self.unit] if isinstance(self.unit, str) else self.unit)(raw),)
+
+    @property
+    def add(self) -> Callable[[Array, Array], Array]:
+        """The sum of two parts: of probabilities where parts are logarithms."""
+        return jnp.logaddexp if self.unit in ("softmax", "sigmoid") else jnp.add
+
+    def prediction(self, total: Parts, members: int) -> Array:
+        """Raw outputs that the unit makes the mean of; the mean itself for a unit without an inverse."""
+        if self.unit == "softmax":
+            return total[0] - jnp.log(float(members))
+        if self.unit == "sigmoid":
+            return total[0] - total[1]
+        mean = total[0] / members
+        return mean - 0.5 if self.unit == "step" else mean  # a majority of steps is a step at a half
+
+    def judged(self, run: Run) -> Run:
+        """The run as which `prediction` is measured: without its output unit where that is in the mean already."""
+        return run if self.unit in ("softmax", "sigmoid", "step") else dataclasses.replace(run, output=None)
+
+
+def mixture_of(run: Run, outputs: int) -> Mixture | None:
+    """How predictions of a run are averaged; None for a task that is no comparison of a prediction with a target."""
+    task = type(run.task)
+    if task.losses is not Task.losses or task.measure is not Task.measure:
+        return None
+    kind = kind_of(run.loss)
+    if kind is not None and kind.from_logits:
+        single = outputs == 1 and "sigmoid" in kind.units
+        return Mixture("sigmoid" if single else kind.units[0])
+    if run.output is None:
+        return Mixture("identity")
+    return Mixture(next((name for name, unit in OUTPUT_UNITS.items() if unit is run.output), run.output))
+
+
+# ---- programs over lanes -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """The predicting program of one static signature: parts [P, N, …] and metrics [P] of the lanes of a group.
+
+    Attributes:
+        setup: what is static about the lanes.
+        width: lanes computed at once.
+        mixture: how passes are averaged.
+        passes: with dropout on; None is one pass with dropout off.
+        judged: whether metrics of the mean over the passes are wanted.
+        set_metrics: metrics of the whole split that are wanted: names of SET_METRICS.
+    """
+
+    setup: Setup
+    width: int
+    mixture: Mixture
+    passes: int | None
+    judged: bool
+    set_metrics: tuple[str, ...]
+
+    def __call__(self, variables: Tree, numbers: Numbers, split: Split) -> tuple[Parts, dict[str, Array]]:
+        """Parts and metrics of lanes [P, …] of variables and numbers."""
+
+        def group(variables: Tree, numbers: Numbers) -> tuple[Parts, dict[str, Array]]:
+            each, common = apart(numbers)
+
+            def one(variables: Tree, numbers: Numbers) -> tuple[Parts, dict[str, Array]]:
+                return self._one(runs.with_numbers(self.setup.run, numbers | common), variables, split)
+
+            return over_lanes(one, self.width)(variables, each)
+
+        return over_groups(group, self.width, variables, numbers)
+
+    def _one(self, run: Run, variables: Tree, split: Split) -> tuple[Parts, dict[str, Array]]:
+        def parts(at: Any) -> Parts:
+            return self.mixture.parts(self._raw(run, variables, split, stream(run.seed, "dropout", at)))
+
+        with jax.default_matmul_precision(run.matmul_precision):
+            total = parts(0)
+            if self.passes is not None and self.passes > 1:
+                total = lax.fori_loop(
+                    1, self.passes, lambda at, sofar: jax.tree.map(self.mixture.add, sofar, parts(at)), total
+                )
+            count = self.passes or 1
+            mean = self.mixture.prediction(total, count)
+            shared = {name: value - jnp.log(float(count)) for name, value in enumerate(total)}
+            parts_of_mean = tuple(shared.values()) if self.mixture.add is jnp.logaddexp else (total[0] / count,)
+            told = judge(self.mixture, run, mean, split) if self.judged else {}
+            told |= {name: whole(name, self.mixture, run, mean, split) for name in self.set_metrics}
+        return parts_of_mean, told
+
+    def _raw(self, run: Run, variables: Tree, split: Split, key: Array) -> Array:
+        """Raw outputs [N, …] of one pass, in blocks of rows."""
+        x, _, offset, scale = split
+        count = x.shape[0]
+        rows = max(16, min(count, BLOCK_NUMBERS // max(1, x[0].size)))
+        keys = {"sample": stream(run.seed, "sample"), "dropout": key}
+
+        def block(at: Array) -> Array:
+            here = jnp.minimum(at * rows + jnp.arange(rows), count - 1)
+            inputs = standardize(x[here], offset, scale)
+            of_block = {name: jax.random.fold_in(key, at) for name, key in keys.items()}
+            with nn.intercept_methods(dropout_on) if self.passes is not None else _nothing():
+                outputs, _, _ = apply(
+                    self.setup, run, variables["params"], variables["rest"], inputs, train=False, keys=of_block
+                )
+            return outputs.prediction
+
+        raw = lax.map(block, jnp.arange(-(-count // rows)))
+        return raw.reshape(-1, *raw.shape[2:])[:count]
+
+
+def dropout_on(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    """A Flax interceptor: dropout as in training, whatever else the net does as in evaluation."""
+    if isinstance(context.module, Dropout) and context.method_name == "__call__":
+        return next_call(*args, **{**kwargs, "train": True})
+    return next_call(*args, **kwargs)
+
+
+def judge(mixture: Mixture, run: Run, mean: Array, split: Split) -> dict[str, Array]:
+    """Every metric of a mean prediction [N, …] on the whole split."""
+    x, y, offset, scale = split
+    inputs = standardize(x, offset, scale)
+    values = run.task.measure(mixture.judged(run), Outputs(prediction=mean), inputs, y)
+    return {name: jnp.mean(value) for name, value in values.items()}
+
+
+def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
+    """The metrics of a whole split (SET_METRICS) that fit a run on data of this task."""
+    if type(run.task) is Regress and task == "real":
+        return ("root_mean_squared_error", "r_squared")
+    if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):
+        return ("auroc",)
+    if task == "tokens" and name_of(run.loss) in NATS and mixture_of(run, outputs) is not None:
+        return ("perplexity",)
+    return ()
+
+
+def whole(name: str, mixture: Mixture, run: Run, mean: Array, split: Split) -> Array:
+    """One of SET_METRICS of a mean prediction [N, …]."""
+    x, y, offset, scale = split
+    judged = mixture.judged(run)
+    if name == "perplexity":
+        loss = judged.task.measure(judged, Outputs(prediction=mean), standardize(x, offset, scale), y)["loss"]  # type: ignore[arg-type]
+        return SET_METRICS[name](loss)
+    if name == "auroc":
+        scores = mean[:, 0] if mean.shape[-1] == 1 else mean[:, 1] - mean[:, 0]
+        return SET_METRICS[name](scores, y.reshape(-1))
+    return SET_METRICS[name](mean if judged.output is None else judged.output(mean), y)
+
+
+def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train: Split) -> Tree:
+    """Variables [P, …] with batch-norm statistics of the whole training split, in batches of the training's size.
+
+    The split's last, incomplete batch is left out. Dropout is off, as it is in evaluation.
+    """
+
+    def one(variables: Tree, numbers: Numbers, common: Numbers) -> Tree:
+        run = dataclasses.replace(runs.with_numbers(setup.run, numbers | common), dropout=0.0)
+        net, size = build_net(setup, run), run.batch_size
+        keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
+        x, _, offset, scale = train
+
+        def batch(at: Array) -> Tree:
+            rows = standardize(lax.dynamic_slice_in_dim(x, at * size, size), offset, scale)
+            return recomputed_statistics(net, {"params": variables["params"], **variables["rest"]}, [rows], keys)
+
+        return {"rest": {**variables["rest"], "batch_stats": _joined(lax.map(batch, jnp.arange(x.shape[0] // size)))}}
+
+    def group(variables: Tree, numbers: Numbers) -> Tree:
+        each, common = apart(numbers)
+        return over_lanes(functools.partial(one, common=common), width)(variables, each)
+
+    return {**variables, **over_groups(group, width, variables, numbers)}
+
+
+def _joined(statistics: Tree) -> Tree:
+    """Statistics of batches [n, C] as those of their union: Var = E[Var] + Var[E]."""
+
+    def union(of_layer: Tree) -> Tree:
+        mean, var = of_layer["mean"], of_layer["var"]
+        return {"mean": mean.mean(axis=0), "var": var.mean(axis=0) + mean.var(axis=0)}
+
+    return jax.tree.map(union, statistics, is_leaf=lambda node: set(node) == {"mean", "var"})
+
+
+def comparable(run: Run) -> str:
+    """Equal for runs whose predictions may be averaged: of equal data, task, loss and output unit."""
+    names = ("data", "valid_fraction", "task", "loss", "output")
+    return str([descriptions.encode(getattr(run, name)) for name in names])
+
+
+@dataclasses.dataclass(frozen=True)
+class _nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
