@@ -1,0 +1,209 @@
+"""A run: every field changes something, equal runs have equal identities, names stand for their entries."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from lanes import Run, runs
+from lanes.augmentation import AUGMENTATIONS
+from lanes.averaging import EMA
+from lanes.errors import RequestError
+from lanes.generated import Spirals
+from lanes.objectives import Regress
+from lanes.optimizers import Adam
+from lanes.schedules import Cosine
+from losses import L1, Contractive
+from nets import MLP
+from nets.activations import LeakyReLU
+
+# A value other than the default for every field: a new field needs its line here.
+OTHER = {
+    "data": "spirals",
+    "net": MLP(widths=(8,)),
+    "output": "sigmoid",
+    "activation": "tanh",
+    "initializer": "orthogonal",
+    "init_scale": 0.5,
+    "task": Regress(),
+    "loss": "squared_error",
+    "rule": "evolution",
+    "optimizer": "sgd",
+    "learning_rate": 0.5,
+    "momentum": 0.5,
+    "schedule": Cosine(warmup=3.0),
+    "batch_size": 16,
+    "epochs": 3,
+    "steps": 7,
+    "eval_every": 2,
+    "seed": 1,
+    "l1": 1e-3,
+    "l2": 1e-3,
+    "weight_decay": 1e-3,
+    "dropout": 0.1,
+    "input_noise": 0.1,
+    "label_smoothing": 0.1,
+    "clip": 1.0,
+    "penalties": (Contractive(),),
+    "augment": (AUGMENTATIONS["gaussian_noise"],),
+    "average": EMA(),
+    "patience": 3,
+    "min_delta": 0.1,
+    "train_examples": 96,
+    "valid_fraction": 0.2,
+    "metrics": ("top5_accuracy",),
+    "precision": "bfloat16",
+    "matmul_precision": "highest",
+    "init_from": "runs/a:0123",
+}
+
+
+def cube(z):
+    """A user's activation."""
+    return z * z * z
+
+
+def test_a_run_is_frozen_and_keyword_only():
+    with pytest.raises(TypeError, match="learning_rat"):
+        Run(learning_rat=0.1)
+    with pytest.raises(TypeError):
+        Run("digits")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Run().seed = 3
+
+
+def test_every_field_is_declared_once_as_static_traced_or_switched():
+    assert {field.metadata["how"] for field in runs.FIELDS.values()} == {"static", "traced", "switched"}
+    assert set(OTHER) == set(runs.FIELDS), "every field of Run needs an example of another value in OTHER"
+
+
+@pytest.mark.parametrize("name", runs.FIELDS)
+def test_every_field_changes_identity_and_program_or_input(name):
+    base = Run()
+    other = dataclasses.replace(base, **{name: OTHER[name]})
+    assert runs.run_id(other) != runs.run_id(base)
+    resolved = [runs.resolve(run) for run in (base, other)]
+    signatures = [runs.signature(run) for run in resolved]
+    numbers = [runs.numbers(run) for run in resolved]
+    how = runs.FIELDS[name].metadata["how"]
+    if how == "static":
+        assert signatures[0] != signatures[1]
+    elif how == "traced":
+        assert signatures[0] == signatures[1]
+        assert {key for key in numbers[0] if numbers[0][key] != numbers[1][key]} == {name}
+    else:  # on and off are two programs; two strengths are one
+        assert signatures[0] != signatures[1]
+        assert set(numbers[1]) - set(numbers[0]) == {name}
+        twice = runs.resolve(dataclasses.replace(base, **{name: 2 * OTHER[name]}))
+        assert runs.signature(twice) == signatures[1]
+
+
+def test_identity_is_stable():
+    # Made once in another process: it changes when a field of Run, or of a description in it, is added, renamed or given
+    # another default. That makes all earlier directories' runs new ones, so it must be on purpose.
+    run = Run(net=MLP(widths=(8, 8)), activation="tanh", optimizer=Adam(b1=0.5), learning_rate=3e-3, l2=1e-4, seed=7)
+    assert runs.run_id(run) == "43912c865111224c"
+
+
+def test_a_name_and_its_default_description_are_one_run():
+    assert runs.run_id(Run(activation="leaky_relu")) == runs.run_id(Run(activation=LeakyReLU()))
+    assert runs.run_id(Run(optimizer="adam")) == runs.run_id(Run(optimizer=Adam()))
+    assert runs.run_id(Run(penalties=("l1",))) == runs.run_id(Run(penalties=(L1(),)))
+    assert runs.run_id(Run(activation=LeakyReLU(slope=0.2))) != runs.run_id(Run(activation=LeakyReLU()))
+
+
+def test_numbers_of_other_types_are_the_same_run():
+    assert runs.run_id(Run(learning_rate=1)) == runs.run_id(Run(learning_rate=1.0))
+    assert runs.run_id(Run(seed=np.int64(3))) == runs.run_id(Run(seed=3))
+    assert runs.run_id(Run(learning_rate=np.float64(0.5))) == runs.run_id(Run(learning_rate=0.5))
+    assert runs.run_id(Run(net=MLP(widths=[4, 4]))) == runs.run_id(Run(net=MLP(widths=(4, 4))))
+    pairs = [
+        (Run(activation=LeakyReLU(slope=1)), Run(activation=LeakyReLU(slope=1.0))),
+        (Run(momentum=0, optimizer="momentum"), Run(momentum=0.0, optimizer="momentum")),
+        (Run(penalties=[Contractive(1)]), Run(penalties=(Contractive(np.float64(1)),))),
+    ]
+    for one, other in pairs:
+        assert runs.run_id(one) == runs.run_id(other)
+        assert runs.numbers(runs.resolve(one)) == runs.numbers(runs.resolve(other))
+
+
+def test_description_and_back():
+    run = runs.resolve(
+        Run(
+            data=Spirals(n=300),
+            net=MLP(widths=(3,)),
+            activation=cube,
+            penalties=(Contractive(0.5), "l1"),
+            schedule=Cosine(final=0.1),
+            average="ema",
+            metrics=("top5_accuracy",),
+        )
+    )
+    assert runs.from_description(json.loads(json.dumps(runs.describe(run)))) == run
+
+
+def test_strengths_share_a_program_and_floats_of_descriptions_are_inputs():
+    one, two = (
+        runs.resolve(Run(activation=LeakyReLU(slope=s), optimizer=Adam(b1=b))) for s, b in ((0.1, 0.8), (0.2, 0.9))
+    )
+    assert runs.signature(one) == runs.signature(two)
+    assert runs.numbers(one)["activation.slope"] == 0.1
+    assert runs.numbers(two)["optimizer.b1"] == 0.9
+    filled = runs.with_numbers(one, {"activation.slope": 0.7, "learning_rate": 0.25})
+    assert filled.activation == LeakyReLU(slope=0.7)
+    assert filled.learning_rate == 0.25
+
+
+def test_numbers_of_the_data_are_static():
+    one, two = (runs.resolve(Run(data=Spirals(noise=noise))) for noise in (0.1, 0.2))
+    assert runs.signature(one) != runs.signature(two)
+    assert not any(name.startswith("data") for name in runs.numbers(one))
+
+
+def test_set_field_by_dotted_path():
+    assert runs.set_field(Run(), "learning_rate", 0.5).learning_rate == 0.5
+    assert runs.set_field(Run(), "optimizer.b1", 0.5).optimizer == Adam(b1=0.5)
+    assert runs.set_field(Run(), "net.widths", (4, 4)).net.widths == (4, 4)
+    assert runs.set_field(Run(activation="leaky_relu"), "activation.slope", 0.5).activation == LeakyReLU(slope=0.5)
+    with pytest.raises(RequestError, match="did you mean 'learning_rate'"):
+        runs.set_field(Run(), "learning_rat", 0.5)
+    with pytest.raises(RequestError, match="did you mean 'b1'"):
+        runs.set_field(Run(), "optimizer.b11", 0.5)
+    with pytest.raises(RequestError, match="has none"):
+        runs.set_field(Run(), "activation.slope", 0.5)  # relu is a function
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("learning_rate", "1e-2", 0.01),
+        ("epochs", "3", 3),
+        ("steps", "none", None),
+        ("patience", "5", 5),
+        ("activation", "tanh", "tanh"),
+        ("net.widths", "128,128", (128, 128)),
+        ("optimizer.b1", "0.5", 0.5),
+        ("metrics", "top5_accuracy", ("top5_accuracy",)),
+    ],
+)
+def test_parse_field(path, text, value):
+    assert runs.parse_field(Run(), path, text) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("epochs", "three"), ("epochs", "1.5"), ("learning_rate", "fast"), ("optimizer.b1", "x")]
+)
+def test_parse_field_refuses_other_types(path, text):
+    with pytest.raises(RequestError, match=f"{path} is '{text}': it must be of type"):
+        runs.parse_field(Run(), path, text)
+
+
+def test_a_row_has_a_column_for_each_field_and_parameter():
+    row = runs.row(Run(net=MLP(widths=(4,)), penalties=("l1", "contractive"), patience=3))
+    assert set(runs.FIELDS) <= set(row)
+    assert row["net"] == "mlp"
+    assert row["net.widths"] == "4"
+    assert row["optimizer.b1"] == 0.9
+    assert row["penalties"] == "L1(strength=0.0001) Contractive(strength=0.001)"
+    assert row["patience"] == 3
