@@ -98,7 +98,8 @@ def test_missing_symbol_is_refused():
 
 
 def test_an_experiments_symbols_are_found_in_whatever_file_it_is_loaded_from(tmp_path: Path):
-    text = "import dataclasses\n\ndef mine(z):\n    return z\n\n@dataclasses.dataclass(frozen=True)\nclass Kind:\n    a: float = 1.0\n"
+    text = "import dataclasses\n\ndef mine(z):\n    return z\n\n"
+    text += "@dataclasses.dataclass(frozen=True)\nclass Kind:\n    a: float = 1.0\n"
     for name in ("one.py", "two.py"):
         (tmp_path / name).write_text(text + f"# {name}\n")  # other content, so another module
     one, two = load_module(tmp_path / "one.py"), load_module(tmp_path / "two.py")

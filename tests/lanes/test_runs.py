@@ -100,7 +100,7 @@ def test_every_field_changes_identity_and_program_or_input(name):
 
 
 def test_identity_is_stable():
-    # Made once in another process: it changes when a field of Run, or of a description in it, is added, renamed or given
+    # Made in another process: it changes when a field of Run, or of a description in it, is added, renamed or given
     # another default. That makes all earlier directories' runs new ones, so it must be on purpose.
     run = Run(net=MLP(widths=(8, 8)), activation="tanh", optimizer=Adam(b1=0.5), learning_rate=3e-3, l2=1e-4, seed=7)
     assert runs.run_id(run) == "43912c865111224c"
