@@ -17,7 +17,7 @@ def run_main(function: Callable[[Any], int | None], arguments: type) -> None:
     """
     import tyro
 
-    parsed = tyro.cli(arguments, config=(tyro.conf.OmitSubcommandPrefixes,))
+    parsed: Any = tyro.cli(arguments, config=(tyro.conf.OmitSubcommandPrefixes,))
     try:
         status = function(parsed) or 0
     except RequestError as error:

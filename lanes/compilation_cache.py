@@ -12,7 +12,7 @@ MOST_BYTES = 2 * 2**30
 
 def switch_on() -> None:
     """Keep compiled programs in the cache folder (`$LANES_CACHE_DIR`, at most 2 GiB), unless JAX has been told otherwise."""
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    if jax.config.values["jax_compilation_cache_dir"] or not jax.config.values["jax_enable_compilation_cache"]:
         return
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -15,7 +15,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -250,7 +250,7 @@ def get_path(value: Any, path: str) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def type_hints(cls: type) -> dict[str, Any]:
+def type_hints(cls: Hashable) -> dict[str, Any]:
     """The field types of a class; empty where they cannot be resolved."""
     try:
         return typing.get_type_hints(cls)

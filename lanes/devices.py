@@ -43,9 +43,8 @@ def chosen(count: int | None) -> list[jax.Device]:
     if count is None:
         return devices
     if not 1 <= count <= len(devices):
-        raise RequestError(
-            f"--devices is {count}: there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform}); choose 1 to {len(devices)}"
-        )
+        there = f"there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform})"
+        raise RequestError(f"--devices is {count}: {there}; choose 1 to {len(devices)}")
     return devices[:count]
 
 

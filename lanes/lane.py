@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lanes import runs, schedules, stopping
+from lanes import schedules, stopping
 from lanes.runs import Run
 from lanes.step import Setup, Trained, evaluated_params, stream, transformation
 
@@ -95,7 +95,7 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     epoch = before.epochs + 1
     valid_loss = seen.valid["loss"] if validated else seen.batch_loss
     judged = kept & seen.due
-    limit = stopping.NEVER if runs.is_off(run, "patience") else run.patience
+    limit = stopping.NEVER if run.patience is None else run.patience
     patience = stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
     improved = judged & (valid_loss < before.best_loss) if validated else judged
     # Plateau and patience see only epochs that were evaluated.

@@ -134,7 +134,9 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
             compiled = shared(run) if share(run) else run
             signature = runs.signature(compiled, ignore=("initializer",))
             features = tuple(data.train.x.shape[1:])
-            out[run_id] = Planned(run, run_id, compiled, signature, data.outputs, features, len(data.train))
+            out[run_id] = Planned(
+                run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)
+            )
     return list(out.values())
 
 

@@ -22,6 +22,7 @@ from lanes.lane import RUNNING, Lane, Measured
 from lanes.runs import Run
 from lanes.shared_activation import INDEX
 from lanes.step import Setup, StepMetrics, Trained, apply, build_net, evaluated_params, standardize, stream, train_step
+from nets import Outputs
 from nets.initializers import scaled
 
 Array = jax.Array
@@ -36,9 +37,9 @@ INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
 class Data(NamedTuple):
     """The data set on the device: splits as (x [N, …], y [N, …]), and how inputs are standardized."""
 
-    splits: dict[str, tuple[Array, Array]]
-    offset: Array
-    scale: Array
+    splits: dict[str, tuple[Any, Any]]
+    offset: Any
+    scale: Any
 
 
 def apart(numbers: Numbers) -> tuple[Numbers, Numbers]:
@@ -69,7 +70,7 @@ def over_groups(function: Callable, width: int, *trees: Tree) -> Tree:
 
 
 INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that initial variables follow from
-Examples = tuple[Array, Array, Array]  # raw inputs [N, …], offset, scale
+Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
 
 
 def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     initializer = scaled(run.initializer, run.init_scale)
     net = build_net(setup, run, kernel_init=initializer)
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
-    variables = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
+    variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
     if hasattr(initializer, "transform"):
         variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
@@ -120,9 +121,7 @@ def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane
 # ---- evaluate ----------------------------------------------------------------------------------------------------
 
 
-def measure(
-    setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data
-) -> dict[str, dict[str, Array]]:
+def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
 
     One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
@@ -134,7 +133,6 @@ def measure(
     rows = int(min(most, max(LEAST_ROWS, counts.min())))
     split_of = np.concatenate([np.full(-(-count // rows), at) for at, count in enumerate(counts)])
     first = np.concatenate([np.arange(0, count, rows) for count in counts])
-    key = {"sample": stream(run.seed, "sample")}
 
     def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
         return lambda places: (split[0][places], split[1][places])
@@ -144,15 +142,20 @@ def measure(
         places = jnp.asarray(first)[i] + jnp.arange(rows)
         inside = places < jnp.asarray(counts)[at]
         x, y = lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0))
-        inputs = standardize(x, data.offset, data.scale)
-        outputs, _, _ = apply(setup, run, variables["params"], variables["rest"], inputs, train=False, keys=key)
-        values = run.task.measure(run, outputs, inputs, y)
+        # One corruption for all runs and epochs: comparisons are paired.
+        view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
+
+        def forward(key: Array) -> Outputs:
+            passed = (setup, run, variables["params"], variables["rest"], view.inputs)
+            return apply(*passed, train=False, keys={"sample": key})[0]
+
+        values = run.task.measure(run, forward(stream(run.seed, "sample")), view, forward)
         return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
 
     zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}
     with jax.default_matmul_precision(run.matmul_precision):
         sums = lax.fori_loop(0, len(first), block, zeros)
-    return {name: {metric: sums[metric][at] / counts[at] for metric in sums} for at, name in enumerate(names)}
+    return {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
 
 
 def metric_names(run: Run) -> tuple[str, ...]:
@@ -160,9 +163,7 @@ def metric_names(run: Run) -> tuple[str, ...]:
     return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
 
 
-def evaluate(
-    setup: Setup, width: int, variables: Tree, numbers: Numbers, data: Data
-) -> dict[str, dict[str, Array]]:
+def evaluate(setup: Setup, width: int, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
     """Metrics [P] of lanes by split and name, on all splits of `data`."""
 
     def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:

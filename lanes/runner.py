@@ -127,7 +127,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
             raise RequestError(str(error)) from error
         checked.append(validation.check_with_data(resolved, data))
     on_cpu = places[0].devices[0].platform == "cpu"
-    planned = planning.plan_runs(checked, datasets, share=lambda run: on_cpu and _is_shallow(run, datasets))
+    planned = planning.plan_runs(checked, datasets, share=lambda run: on_cpu and _is_shallow(run))
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for one in planned:
         if one.signature not in shapes:
@@ -135,7 +135,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     return Plan(planned, datasets, places, shapes)
 
 
-def _is_shallow(run: Run, datasets: Datasets) -> bool:
+def _is_shallow(run: Run) -> bool:
     """Whether a net calls its activation so seldom that one program for all activations pays."""
     return isinstance(run.net, MLP) and len(run.net.widths) <= MOST_CALLS
 
@@ -149,15 +149,19 @@ def describe(plan: Plan, options: Options) -> str:
     }
     packs = planning.make_packs(plan.planned, widths, len(plan.places), plan.places[0].shards)
     counts = planning.describe_plan(packs)
+    places = len(plan.places) * plan.places[0].shards
     lines = [
-        f"{counts['runs']} runs in {counts['packs']} packs, {counts['programs']} training programs, on {len(plan.places[0].devices) * len(plan.places)} devices ({options.mapping})"
+        f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
+        f"on {places} devices ({options.mapping})"
     ]
     for signature in plan.shapes:
-        parameters = plan.parameters(signature)
         mine = [pack for pack in packs if pack.signature == signature]
+        parameters = plan.parameters(signature)
         megabytes = parameters * 4 * COPIES * mine[0].size / 2**20
         lines.append(
-            f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(p.members) for p in mine)} runs, {len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, about {megabytes:.0f} MB of state per pack"
+            f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(pack.members) for pack in mine)} runs, "
+            f"{len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, "
+            f"about {megabytes:.0f} MB of state in a pack"
         )
     return "\n".join(lines)
 

@@ -17,10 +17,10 @@ from lanes import descriptions
 from lanes.augmentation import AUGMENTATIONS
 from lanes.averaging import AVERAGES
 from lanes.datasets import DATASETS
-from lanes.objectives import TASKS
 from lanes.optimizers import OPTIMIZERS
 from lanes.rules import RULES
 from lanes.schedules import SCHEDULES
+from lanes.tasks import TASKS
 from lanes.tfds_source import TFDS
 from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
 from nets import NETS
@@ -146,8 +146,8 @@ def resolve(run: Run) -> Run:
         if name == "data" and isinstance(value, str):
             changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be a set of TFDS: loading it tells
         elif name in SEVERAL:
-            values = value if isinstance(value, (tuple, list)) else (value,)
-            changed[name] = tuple(descriptions.resolve(item, table, name) for item in values)
+            several = value if isinstance(value, (tuple, list)) else (value,)
+            changed[name] = tuple(descriptions.resolve(item, table, name) for item in several)
         else:
             changed[name] = descriptions.resolve(value, table, name)
     hints = descriptions.type_hints(Run)

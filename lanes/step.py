@@ -6,6 +6,7 @@ field is read as `run.learning_rate`, `run.l2`, `run.optimizer.b1`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from lanes import runs
+from lanes.objectives import View
 from lanes.rules import Problem
 from lanes.runs import Run
 from losses import PENALTIES
@@ -37,6 +39,7 @@ STREAMS = {
     "penalty": 6,
     "transform": 7,
     "langevin": 8,
+    "corruption": 9,
 }
 
 
@@ -76,7 +79,7 @@ class Setup:
         return run.epochs * self.steps_per_epoch if run.steps is None else run.steps
 
 
-def stream(seed: Array, name: str, step: Array | int = 0) -> Array:
+def stream(seed: Array | int, name: str, step: Array | int = 0) -> Array:
     """The key of one stream of randomness of one run at one step."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
 
@@ -133,23 +136,25 @@ def _single(leaf: Array) -> Array:
 
 
 def objective(
-    setup: Setup, run: Run, params: Tree, rest: Tree, batch: Batch, step: Array
+    setup: Setup, run: Run, params: Tree, rest: Tree, view: View, step: Array
 ) -> tuple[Array, tuple[Array, Array, Tree, Array]]:
-    """The training loss: mean data term plus the penalties that are on, of one batch of standardized examples.
+    """The training loss: mean data term plus the penalties that are on, of one batch as the task sees it.
 
     Returns the sum, and (data term, penalties, the net's other variables, raw prediction).
     """
-    x, y = batch
     keys = {name: stream(run.seed, name, step) for name in ("dropout", "sample")}
     acting: dict[str, list[Any]] = {}
     for penalty in run.penalties:
         acting.setdefault(penalty.acts_on, []).append(penalty)
     for penalty in acting.get("weights", ()):
         params = penalty(params, stream(run.seed, "penalty", step))
-    capture = "activations" in acting
-    inputs = run.task.corrupt(x, stream(run.seed, "noise", step))
-    outputs, after, hidden = apply(setup, run, params, rest, inputs, train=True, keys=keys, capture=capture)
-    data = jnp.mean(run.task.losses(run, outputs, x, y, train=True))
+    forward = functools.partial(apply, setup, run, rest=rest, x=view.inputs, train=True, keys=keys)
+    if run.task.players:
+        data, outputs, after, hidden = _played(run, params, forward)
+    else:
+        capture = "activations" in acting or "code" in acting
+        outputs, after, hidden = forward(params, capture=capture)
+        data = jnp.mean(run.task.losses(run, outputs, view, train=True))
     total = jnp.zeros(())
     if not runs.is_off(run, "l1"):
         total += dataclasses.replace(PENALTIES["l1"], strength=run.l1)(params)
@@ -159,9 +164,21 @@ def objective(
         total += penalty(params)
     for penalty in acting.get("activations", ()):
         total += penalty(hidden)
+    for penalty in acting.get("code", ()):
+        total += penalty([hidden[-1] if outputs.latent is None else outputs.latent])
     for penalty in acting.get("encoder", ()):
-        total += penalty(_encoder(setup, run, params, rest), x, stream(run.seed, "penalty", step))
+        total += penalty(_encoder(setup, run, params, rest), view.inputs, stream(run.seed, "penalty", step))
     return data + total, (data, total, after, outputs.prediction)
+
+
+def _played(run: Run, params: Tree, forward: Any) -> tuple[Array, Outputs, Tree, list[Array]]:
+    """Data term of a task with players: the sum of their losses, whose gradient moves each by its own loss alone."""
+    data = jnp.zeros(())
+    for player in run.task.players:
+        held = {name: part if name == player else jax.lax.stop_gradient(part) for name, part in params.items()}
+        outputs, after, hidden = forward(held)
+        data += jnp.mean(run.task.player_losses(player, outputs))
+    return data, outputs, after, hidden
 
 
 def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
@@ -220,14 +237,14 @@ def train_step(
         step: number of the step from 0, int32.
     """
     with jax.default_matmul_precision(run.matmul_precision):
-        x, y = perturb(run, batch, step)
+        view = run.task.view(*perturb(run, batch, step), stream(run.seed, "corruption", step))
 
         def loss(params: Tree) -> Any:
-            return objective(setup, run, params, state.rest, (x, y), step)
+            return objective(setup, run, params, state.rest, view, step)
 
         horizon = setup.horizon(run)
         problem = Problem(
-            loss=loss, outputs=lambda params: loss(params)[1][3], targets=run.task.target(x, y), progress=step / horizon
+            loss=loss, outputs=lambda params: loss(params)[1][3], targets=view.target, progress=step / horizon
         )
         (total, (data, penalty, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
         optimizer = transformation(setup, run, rate_factor, step)
@@ -237,6 +254,7 @@ def train_step(
             else {}
         )
         updates, optimizer_state = optimizer.update(direction, state.optimizer, state.params, **extra)
+        updates = run.task.paced(updates)
         params = optax.apply_updates(state.params, updates)
         for penalty_term in run.penalties:
             if penalty_term.acts_on == "projection":

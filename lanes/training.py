@@ -38,8 +38,8 @@ def on_device(data: Dataset, place: Place) -> Data:
 def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
     """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
     last, lanes = pack.members[0], []
-    for lane in pack.lanes:  # an empty lane repeats its neighbour, whose group it is in
-        last = lane or last
+    for here in pack.lanes:  # an empty lane repeats its neighbour, whose group it is in
+        last = here or last
         lanes.append({n: v for n, v in runs.numbers(last.compiled).items() if not n.startswith("initializer.")})
     return _stacked(lanes, pack.size)
 
@@ -49,14 +49,12 @@ def _stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
     lanes = lanes + [lanes[0]] * (size - len(lanes))
     kinds = {int: np.int32, float: np.float32}
     return {
-        name: np.array(
-            [each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name, lanes[0][name])]
-        )
+        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name)])
         for name in lanes[0]
     }
 
 
-def _kind(name: str, value: Any) -> type:
+def _kind(name: str) -> type:
     return int if name in ("epochs", "seed", "patience") else float
 
 
@@ -159,8 +157,8 @@ class Trainer:
             variables = self._call(("initialize", key, pack.size), functools.partial(program.initialize, setup), args)
         empty = np.array([lane is None for lane in pack.lanes])
         args = (variables, *first.shared((numbers, empty)))
-        key = ("start", pack.signature, pack.size)
-        return self.place.split(self._call(key, functools.partial(program.start, pack.setup), args))
+        begin = ("start", pack.signature, pack.size)
+        return self.place.split(self._call(begin, functools.partial(program.start, pack.setup), args))
 
     def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
         """A small one-device program, compiled for the place's first device."""
@@ -247,7 +245,7 @@ class Trainer:
         """Curves, then the checkpoint that relies on them; runs in the writer's thread."""
         run_ids = [member.run_id for member in pack.members]
         self.directory.write_part(self.directory.curves, pack.pack_id, results.curve_rows(run_ids, history, epochs))
-        leaves = checkpoints.flatten(jax.device_get(lanes)) | {"spent": np.float64(spent)}
+        leaves = checkpoints.flatten(jax.device_get(lanes)) | {"spent": np.asarray(spent, np.float64)}
         checkpoints.save(self.directory.checkpoints / pack.pack_id, epoch, leaves)
 
     def _finish(

@@ -9,6 +9,7 @@ import typing
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lanes import descriptions, program, runs
@@ -16,8 +17,8 @@ from lanes.datasets import Dataset
 from lanes.errors import RequestError, unknown
 from lanes.objectives import default_task
 from lanes.runs import FIELDS, Run, is_off
-from lanes.step import Setup
-from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets, kind_of
+from lanes.step import Setup, apply, objective, standardize
+from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
 AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
@@ -158,9 +159,12 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         raise RequestError(
             f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that"
         )
-    targets = run.task.targets(data.task) if hasattr(run.task, "targets") else data.task
-    if kind_of(run.loss) is not None:
-        _refuse(fits_targets({"tokens": "classes"}.get(targets, targets), run.loss))
+    targets = _call(functools.partial(run.task.targets, data.task))
+    if not any(fits_targets(kind, run.loss) is None for kind in targets):
+        _refuse(fits_targets(targets[0], run.loss))
+    _call(functools.partial(run.task.check_data, run, data))
+    if hasattr(run.rule, "check_run"):
+        _call(functools.partial(run.rule.check_run, run))
     for augmentation in run.augment:
         if hasattr(augmentation, "accepts"):
             _refuse(augmentation.accepts(tuple(data.train.x.shape[1:])))
@@ -183,12 +187,36 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
         raise RequestError(
             f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
         ) from error
+    try:
+        jax.eval_shape(functools.partial(_pass, setup, data), shape)
+    except (TypeError, ValueError, AttributeError, AssertionError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(f"net {type(run.net).__name__} does not fit the task or a penalty: {line}") from error
     return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
 
 
-def _call(check: Any) -> None:
+def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
+    """The training loss and every metric of a batch of two examples, the net's variables given."""
+    run = setup.run
+    x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
+    view = run.task.view(x, jnp.asarray(data.train.y[:2]), jax.random.key(0))
+    params, rest = variables["params"], variables["rest"]
+
+    def forward(key: jax.Array) -> Any:
+        return apply(setup, run, params, rest, view.inputs, train=False, keys={"sample": key})[0]
+
+    measured = run.task.measure(run, forward(jax.random.key(0)), view, forward)
+    missing = [name for name in program.metric_names(run) if name not in measured]
+    if missing:
+        raise ValueError(
+            f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"
+        )
+    return objective(setup, run, params, rest, view, jnp.int32(0))[0], measured
+
+
+def _call(check: Any) -> Any:
     try:
-        check()
+        return check()
     except RequestError:
         raise
     except ValueError as error:
