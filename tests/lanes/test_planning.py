@@ -1,0 +1,129 @@
+"""Plans: each run exactly once, packs of equal size, groups that share an activation, the same plan every time."""
+
+import dataclasses
+import itertools
+import random
+
+import pytest
+
+from lanes import Run, grid, planning, runs, validation
+from lanes.generated import Blobs
+from lanes.planning import Datasets, make_packs, plan_runs
+from lanes.shared_activation import BRANCHES, AnyActivation, shared
+from nets import MLP
+from nets.activations import ACTIVATIONS, ELU, LeakyReLU, PReLU
+
+BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=2)
+DATASETS = Datasets()
+
+
+def planned(sweep, share=True):
+    checked = [validation.resolved(run) for run in sweep]
+    return plan_runs([validation.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+
+
+def packs_of(sweep, width=4, workers=1, shards=1, share=True):
+    listed = planned(sweep, share)
+    return listed, make_packs(listed, {one.signature: width for one in listed}, workers, shards)
+
+
+MIXED = (
+    grid(BASE, activation=["relu", "tanh", ELU(alpha=0.5)], learning_rate=[1e-3, 1e-2], seed=range(5))
+    + grid(BASE, l2=[1e-3], seed=range(3))
+    + grid(BASE, dropout=[0.1], epochs=[3], seed=range(70))
+)
+
+
+@pytest.mark.parametrize(("width", "workers", "shards"), [*itertools.product([1, 3, 8], [1, 2, 8], [1, 2])])
+def test_packs_hold_each_run_once_and_are_of_one_size(width, workers, shards):
+    listed, packs = packs_of(MIXED, width, workers, shards)
+    assert sorted(m.run_id for p in packs for m in p.members) == sorted(one.run_id for one in listed)
+    sizes = {}
+    for pack in packs:
+        assert pack.size % (width * shards) == 0
+        assert pack.size <= max(planning.MOST_LANES, width * shards)
+        assert len({member.signature for member in pack.members}) == 1
+        assert len({member.run.seed for member in pack.members}) <= pack.seeds
+        assert [pack.lanes[at] for at in pack.places] == list(pack.members)
+        sizes.setdefault(pack.signature, set()).add(pack.size)
+    assert all(len(each) == 1 for each in sizes.values())  # one program for each signature
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_lanes_computed_together_share_the_index_of_their_activation(width):
+    _, packs = packs_of(MIXED, width)
+    for pack in packs:
+        for at in range(0, pack.size, width):
+            group = [lane for lane in pack.lanes[at : at + width] if lane is not None]
+            assert len({lane.compiled.activation.index for lane in group}) <= 1
+
+
+def test_places_get_packs_to_work_on():
+    for workers in (1, 2, 4):
+        _, packs = packs_of(grid(BASE, seed=range(32)), width=4, workers=workers)
+        assert len(packs) == workers
+    _, packs = packs_of(grid(BASE, seed=range(3)), width=4, workers=8)
+    assert len(packs) == 1  # there is no more to split
+
+
+def test_plans_are_deterministic_and_equal_runs_are_one():
+    one, other = packs_of(MIXED)[1], packs_of(MIXED)[1]
+    assert [pack.pack_id for pack in one] == [pack.pack_id for pack in other]
+    twice = planned(MIXED + MIXED)
+    assert [each.run_id for each in twice] == [each.run_id for each in planned(MIXED)]
+    shuffled = random.Random(0).sample(MIXED, len(MIXED))
+    assert {each.run_id for each in planned(shuffled)} == {each.run_id for each in twice}
+
+
+def test_pack_identity_is_members_and_width():
+    packs = [packs_of(grid(BASE, seed=range(n)), width)[1][0].pack_id for n, width in ((4, 4), (3, 4), (4, 2), (4, 1))]
+    assert len(set(packs)) == 4
+
+
+def test_longer_runs_come_first_so_that_like_lengths_end_together():
+    _, packs = packs_of(grid(BASE, epochs=[1, 5, 3], seed=range(8)), width=4)
+    lengths = [member.run.epochs for pack in packs for member in pack.members]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_initializers_seeds_and_numbers_share_a_program_and_static_fields_do_not():
+    axes = {"initializer": ["he_normal", "zeros"], "learning_rate": [1e-3, 1e-2], "seed": [0, 1], "l2": [1e-3, 1e-2]}
+    assert len({one.signature for one in planned(grid(BASE, **axes))}) == 1
+    for field, values in {
+        "batch_size": [8, 16],
+        "optimizer": ["adam", "sgd"],
+        "l2": [0.0, 1e-3],
+        "dropout": [0.0, 0.1],
+        "patience": [None, 3],
+        "train_examples": [40, 80],
+        "net": [MLP(widths=(4,)), MLP(widths=(5,))],
+    }.items():
+        assert len({one.signature for one in planned(grid(BASE, **{field: values}))}) == 2, field
+
+
+def test_activations_share_a_program_where_that_pays():
+    listed = planned(grid(BASE, activation=["relu", "tanh", "mish", LeakyReLU(0.3), "leaky_relu"]))
+    assert len({one.signature for one in listed}) == 1
+    assert len({one.run_id for one in listed}) == 5
+    assert len({one.signature for one in planned(grid(BASE, activation=["relu", "tanh"]), share=False)}) == 2
+    # A learned slope belongs to the parameters: no index stands for it.
+    assert len({one.signature for one in planned(grid(BASE, activation=["relu", PReLU(), "maxout"]))}) == 3
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_shared_form_of_an_activation_says_which_it_was(name):
+    run = runs.resolve(dataclasses.replace(BASE, activation=name))
+    compiled = shared(run)
+    if isinstance(compiled.activation, AnyActivation):
+        entry = list(BRANCHES.values())[int(compiled.activation.index)]
+        assert type(entry) is type(run.activation)
+        assert entry is run.activation or compiled.activation.parameter in dataclasses.astuple(run.activation)
+    else:
+        assert compiled == run
+        assert name in ("prelu", "maxout", "softmax")
+
+
+def test_default_width_follows_the_kernels():
+    assert planning.default_width([(4, 8), (8,)], "cpu") == 8
+    assert planning.default_width([(3, 3, 1, 8), (8,)], "cpu") == 1
+    assert planning.default_width([(3, 3, 1, 8), (8,)], "gpu") == 64
