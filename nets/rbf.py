@@ -77,7 +77,10 @@ class RBF(nn.Module):
 
 
 def k_means(key: jax.Array, x: jax.Array, centers: int, rounds: int = 20) -> jax.Array:
-    """Centres [M, F] of x [N, F] by Lloyd's rounds from M distinct examples; a centre without examples stays.
+    """Centres [M, F] of x [N, F] by Lloyd's rounds; a centre without examples stays.
+
+    They start at examples drawn one after the other with probability proportional to their squared distance from those
+    drawn before (k-means++, Arthur and Vassilvitskii 2007).
 
     Raises:
         ValueError: more centres than examples.
@@ -90,7 +93,15 @@ def k_means(key: jax.Array, x: jax.Array, centers: int, rounds: int = 20) -> jax
         count = member.sum(axis=0)[:, None]
         return jnp.where(count > 0, jnp.einsum("nm,nf->mf", member, x) / jnp.maximum(count, 1), c)
 
-    start = x[jax.random.choice(key, x.shape[0], (centers,), replace=False)]
+    first_key, key = jax.random.split(key)
+
+    def spread(index: int, c: jax.Array) -> jax.Array:
+        # Centres not chosen yet still hold the first example, and change no smallest distance.
+        gap = squared_distances(x, c).min(axis=1)
+        return c.at[index].set(x[jax.random.categorical(jax.random.fold_in(key, index), jnp.log(gap))])
+
+    first = x[jax.random.randint(first_key, (), 0, x.shape[0])]
+    start = jax.lax.fori_loop(1, centers, spread, jnp.broadcast_to(first, (centers, x.shape[1])))
     return jax.lax.fori_loop(0, rounds, round_, start)
 
 

@@ -1,0 +1,20 @@
+"""What the tests of nets share."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+
+@pytest.fixture(scope="session")
+def parameter_count() -> Callable[..., int]:
+    """Trained numbers of a net on examples of a shape, by tracing `init`: nothing is compiled."""
+
+    def count(net, shape, dtype=jnp.float32):
+        x = jax.ShapeDtypeStruct((1, *shape), dtype)
+        variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+
+    return count

@@ -1,0 +1,93 @@
+"""Recurrent nets: the cells' formulas, causality by gradients, masks, heads."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nets import IdentityRNN, PerLayer, Recurrent
+from nets.activations import relu
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "dtype", "count"),
+    [
+        (Recurrent(cell="rnn", widths=(64,)), (28, 28), jnp.float32, 28 * 64 + 64 * 64 + 64 + 650),
+        (Recurrent(cell="lstm", widths=(64,)), (28, 28), jnp.float32, 4 * (28 * 64 + 64 * 64 + 64) + 650),
+        (Recurrent(cell="gru", widths=(64,)), (28, 28), jnp.float32, 3 * (28 * 64 + 64 * 64 + 64) + 64 + 650),
+        (Recurrent(cell="gru", widths=(6,), bidirectional=True, head="all"), (40, 1), jnp.float32, 5_110),
+        (Recurrent(cell="rnn", widths=(8,), embedding=4, outputs=65, head="each"), (9,), jnp.int32, 260 + 104 + 585),
+    ],
+)
+def test_parameters(net, shape, dtype, count, parameter_count):
+    net.check(shape)
+    assert parameter_count(net, shape, dtype) == count
+
+
+def test_elman_net_is_its_formula():
+    x = jax.random.normal(jax.random.key(0), (3, 4, 2))
+    net = Recurrent(cell="rnn", widths=(5,))
+    variables = net.init(jax.random.key(1), x, train=False)
+    cell = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"]["layer_0_forward"])
+    h = np.zeros((3, 5))
+    for t in range(4):
+        h = np.tanh(np.asarray(x, np.float64)[:, t] @ cell["i"]["kernel"] + cell["i"]["bias"] + h @ cell["h"]["kernel"])
+    output = variables["params"]["output"]
+    wanted = h @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
+    np.testing.assert_allclose(net.apply(variables, x, train=False), wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell):
+    x = jax.random.normal(jax.random.key(0), (1, 5, 2))
+    net = Recurrent(cell=cell, widths=(3, 3), head="each", outputs=1)
+    variables = net.init(jax.random.key(1), x, train=False)
+    slopes = jax.jit(jax.jacobian(lambda x: net.apply(variables, x, train=False)[0, :, 0]))(x)[:, 0]  # [T, T, C]
+    seen = (slopes != 0).any(axis=2)
+    np.testing.assert_array_equal(seen, np.tril(np.ones((5, 5), bool)))
+
+
+def test_bidirectional_nets_see_everything():
+    x = jax.random.normal(jax.random.key(0), (1, 4, 2))
+    net = Recurrent(cell="gru", widths=(3,), head="each", outputs=1, bidirectional=True)
+    variables = net.init(jax.random.key(1), x, train=False)
+    slopes = jax.jit(jax.jacobian(lambda x: net.apply(variables, x, train=False)[0, :, 0]))(x)[:, 0]
+    assert (slopes != 0).any(axis=2).all()
+
+
+@pytest.mark.parametrize("head", ["last", "mean", "all"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional):
+    net = Recurrent(cell="gru", widths=(3, 2), head=head, bidirectional=bidirectional)
+    x = jax.random.normal(jax.random.key(0), (2, 5, 2))
+    variables = net.init(jax.random.key(1), x, train=False)
+    lengths = jnp.array([3, 5])
+    apply = jax.jit(lambda x, lengths: net.apply(variables, x, train=False, lengths=lengths))
+    garbage = x.at[0, 3:].set(100.0)
+    np.testing.assert_array_equal(apply(x, lengths), apply(garbage, lengths))
+    if head != "all":
+        short = net.apply(variables, x[:1, :3], train=False)
+        np.testing.assert_allclose(apply(garbage, lengths)[:1], short, rtol=1e-5, atol=1e-6)
+    full = net.apply(variables, x, train=False)
+    np.testing.assert_allclose(apply(x, jnp.array([5, 5])), full, rtol=1e-5, atol=1e-6)
+
+
+def test_identity_start_keeps_the_state():
+    """Recurrent kernels drawn by the swept initializer, with rectifiers: h grows by the same number each step."""
+    net = Recurrent(
+        cell="rnn", widths=(4,), head="each", orthogonal=False, kernel_init=IdentityRNN(), activation=PerLayer(relu)
+    )
+    x = jnp.ones((1, 6, 2))
+    variables = net.init(jax.random.key(0), x, train=False)
+    np.testing.assert_array_equal(variables["params"]["layer_0_forward"]["h"]["kernel"], np.eye(4))
+    _, sown = net.apply(variables, x, train=False, mutable=["intermediates"])
+    h = sown["intermediates"]["hidden"][0][0]
+    np.testing.assert_allclose(jnp.diff(h, axis=0), jnp.broadcast_to(h[:1], (5, 4)), rtol=1e-4, atol=1e-7)
+
+
+def test_tokens_are_embedded():
+    net = Recurrent(cell="rnn", widths=(3,), vocabulary=7, embedding=2, outputs=4)
+    tokens = jnp.array([[0, 6, 3]], jnp.int32)
+    variables = net.init(jax.random.key(0), tokens, train=False)
+    assert variables["params"]["embedding"]["embedding"].shape == (7, 2)
+    assert net.apply(variables, tokens, train=False).shape == (1, 4)
