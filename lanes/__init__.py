@@ -4,12 +4,12 @@ from lanes.datasets import DATASETS, Dataset, Split, from_arrays
 from lanes.errors import RequestError
 from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
 from lanes.interface import TrainedRun, restore, sweep, train
-from lanes.objectives import TASKS
 from lanes.optimizers import OPTIMIZERS
 from lanes.results import load, load_curves
 from lanes.rules import RULES
 from lanes.runs import Run
 from lanes.schedules import SCHEDULES
+from lanes.tasks import TASKS
 
 __all__ = [
     "DATASETS",

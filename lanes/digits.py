@@ -23,6 +23,7 @@ from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardiza
 VERSION = "1.0.0"
 SPLITS = {"train": 1437, "validation": 180, "test": 180}
 SEED = 1797  # fixes which digit is in which split; part of the version
+WHITE = 16  # the highest grey level
 CLASSES = tuple("0123456789")
 
 
@@ -31,7 +32,7 @@ class Digits:
     """The digits: images [8, 8, 1] of 17 grey levels, 0 … 16, in ten classes; 1,437 / 180 / 180 examples.
 
     Args:
-        standardize: see `lanes.splits.standardization`.
+        standardize: see `lanes.splits.standardization`; "unit" divides by 16.
         valid_fraction: None for the 180 validation examples as prepared; otherwise the 1,617 examples that are not for
             testing are cut anew.
         split_seed: of that cut.
@@ -54,6 +55,8 @@ class Digits:
         if self.valid_fraction is not None:
             train, valid = cut(joined(train, valid), self.valid_fraction, self.split_seed)  # type: ignore[assignment]
         offset, scale = standardization(train.x, self.standardize)
+        if self.standardize == "unit":
+            scale = np.asarray(1 / WHITE, np.float32)  # grey levels end at 16, not at 255
         return check_dataset(
             Dataset(
                 name="digits",
@@ -66,7 +69,7 @@ class Digits:
                 offset=offset,
                 scale=scale,
                 classes=CLASSES,
-                standardize=self.standardize,
+                standardize=None if self.standardize == "unit" else self.standardize,
             )
         )
 

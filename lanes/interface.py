@@ -122,7 +122,8 @@ def restore(directory: str | os.PathLike[str], run_id: str, epoch: str = "best")
     run = run_of(opened, row)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples)
-    setup = Setup(run, data.outputs, tuple(data.train.x.shape[1:]), len(data.train))
+    features = tuple(data.train.x.shape[1:])
+    setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train))
     lane = {"params": variables["params"], **variables["rest"]}
     return build_net(setup, run), _first(lane)
 
