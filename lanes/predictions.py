@@ -4,8 +4,10 @@ The mean is one of probabilities: of softmax or sigmoid outputs where the loss t
 output unit gives. It is carried in logarithms, so that a probability that all members call tiny stays above zero.
 """
 
+import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lanes import descriptions, runs
-from lanes.objectives import Classify, Regress, Task
+from lanes.objectives import PREDICTING, Classify, Regress, as_compared
 from lanes.program import BLOCK_NUMBERS, Numbers, apart, over_groups, over_lanes
 from lanes.runs import Run
 from lanes.step import Setup, apply, build_net, standardize, stream
@@ -27,7 +29,7 @@ Array = jax.Array
 Tree = Any
 Split = tuple[Array, Array, Array, Array]  # x [N, …], y [N, …], offset and scale of the training data
 Parts = tuple[Array, ...]
-
+INVERTED = ("softmax", "sigmoid", "tanh", "step")  # units whose mean is given as the raw output that makes it
 NATS = ("softmax_cross_entropy", "negative_log_likelihood")  # losses whose mean is in nats per token
 
 
@@ -44,6 +46,10 @@ class Mixture:
 
     unit: str | Callable[[Array], Array]
 
+    @property
+    def _logarithmic(self) -> bool:
+        return self.unit in ("softmax", "sigmoid")
+
     def parts(self, raw: Array) -> Parts:
         """What a member with the raw outputs [N, …] adds: logarithms of probabilities, or the prediction itself."""
         if self.unit == "softmax":
@@ -52,29 +58,30 @@ class Mixture:
             return jax.nn.log_sigmoid(raw), jax.nn.log_sigmoid(-raw)
         return ((OUTPUT_UNITS[self.unit] if isinstance(self.unit, str) else self.unit)(raw),)
 
-    @property
-    def add(self) -> Callable[[Array, Array], Array]:
+    def add(self, a: Array, b: Array) -> Array:
         """The sum of two parts: of probabilities where parts are logarithms."""
-        return jnp.logaddexp if self.unit in ("softmax", "sigmoid") else jnp.add
+        return jnp.logaddexp(a, b) if self._logarithmic else a + b
 
-    def prediction(self, total: Parts, members: int) -> Array:
+    def mean(self, total: Parts, members: int) -> Parts:
+        """The parts of the mean, from the sum of the members' parts."""
+        return tuple(part - math.log(members) if self._logarithmic else part / members for part in total)
+
+    def prediction(self, mean: Parts) -> Array:
         """Raw outputs that the unit makes the mean of; the mean itself for a unit without an inverse."""
-        if self.unit == "softmax":
-            return total[0] - jnp.log(float(members))
         if self.unit == "sigmoid":
-            return total[0] - total[1]
-        mean = total[0] / members
-        return mean - 0.5 if self.unit == "step" else mean  # a majority of steps is a step at a half
+            return mean[0] - mean[1]
+        if self.unit == "tanh":
+            return jnp.arctanh(mean[0])
+        return mean[0] - 0.5 if self.unit == "step" else mean[0]  # a majority of steps is a step at a half
 
     def judged(self, run: Run) -> Run:
         """The run as which `prediction` is measured: without its output unit where that is in the mean already."""
-        return run if self.unit in ("softmax", "sigmoid", "step") else dataclasses.replace(run, output=None)
+        return run if self.unit in INVERTED else dataclasses.replace(run, output=None)
 
 
 def mixture_of(run: Run, outputs: int) -> Mixture | None:
-    """How predictions of a run are averaged; None for a task that is no comparison of a prediction with a target."""
-    task = type(run.task)
-    if task.losses is not Task.losses or task.measure is not Task.measure:
+    """How predictions of a run are averaged; None for a task that does not predict the targets of its data set."""
+    if type(run.task) not in map(type, PREDICTING.values()):
         return None
     kind = kind_of(run.loss)
     if kind is not None and kind.from_logits:
@@ -125,36 +132,35 @@ class Predict:
         def parts(at: Any) -> Parts:
             return self.mixture.parts(self._raw(run, variables, split, stream(run.seed, "dropout", at)))
 
+        def further(at: Array, total: Parts) -> Parts:
+            return tuple(map(self.mixture.add, total, parts(at)))
+
         with jax.default_matmul_precision(run.matmul_precision):
+            passes = self.passes or 1
             total = parts(0)
-            if self.passes is not None and self.passes > 1:
-                total = lax.fori_loop(
-                    1, self.passes, lambda at, sofar: jax.tree.map(self.mixture.add, sofar, parts(at)), total
-                )
-            count = self.passes or 1
-            mean = self.mixture.prediction(total, count)
-            shared = {name: value - jnp.log(float(count)) for name, value in enumerate(total)}
-            parts_of_mean = tuple(shared.values()) if self.mixture.add is jnp.logaddexp else (total[0] / count,)
+            total = lax.fori_loop(1, passes, further, total) if passes > 1 else total
+            mean = self.mixture.mean(total, passes)
             told = judge(self.mixture, run, mean, split) if self.judged else {}
             told |= {name: whole(name, self.mixture, run, mean, split) for name in self.set_metrics}
-        return parts_of_mean, told
+        return mean, told
 
     def _raw(self, run: Run, variables: Tree, split: Split, key: Array) -> Array:
         """Raw outputs [N, …] of one pass, in blocks of rows."""
-        x, _, offset, scale = split
+        x, y, offset, scale = split
         count = x.shape[0]
         rows = max(16, min(count, BLOCK_NUMBERS // max(1, x[0].size)))
         keys = {"sample": stream(run.seed, "sample"), "dropout": key}
 
         def block(at: Array) -> Array:
             here = jnp.minimum(at * rows + jnp.arange(rows), count - 1)
-            inputs = standardize(x[here], offset, scale)
+            # One corruption for all runs and passes: comparisons are paired.
+            view = run.task.view(
+                standardize(x[here], offset, scale), y[here], jax.random.fold_in(jax.random.key(0), at)
+            )
             of_block = {name: jax.random.fold_in(key, at) for name, key in keys.items()}
-            with nn.intercept_methods(dropout_on) if self.passes is not None else _nothing():
-                outputs, _, _ = apply(
-                    self.setup, run, variables["params"], variables["rest"], inputs, train=False, keys=of_block
-                )
-            return outputs.prediction
+            passed = (self.setup, run, variables["params"], variables["rest"], view.inputs)
+            with nn.intercept_methods(dropout_on) if self.passes is not None else contextlib.nullcontext():
+                return apply(*passed, train=False, keys=of_block)[0].prediction
 
         raw = lax.map(block, jnp.arange(-(-count // rows)))
         return raw.reshape(-1, *raw.shape[2:])[:count]
@@ -163,15 +169,32 @@ class Predict:
 def dropout_on(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
     """A Flax interceptor: dropout as in training, whatever else the net does as in evaluation."""
     if isinstance(context.module, Dropout) and context.method_name == "__call__":
-        return next_call(*args, **{**kwargs, "train": True})
+        kwargs = {**kwargs, "train": True}
     return next_call(*args, **kwargs)
 
 
-def judge(mixture: Mixture, run: Run, mean: Array, split: Split) -> dict[str, Array]:
-    """Every metric of a mean prediction [N, …] on the whole split."""
+def has_dropout(setup: Setup, run: Run) -> bool:
+    """Whether dropout would do anything to the run's net: it has a `nets.Dropout` whose rate is not off."""
+    rates = []
+
+    def look(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if isinstance(context.module, Dropout):
+            rates.append(context.module.rate)
+        return next_call(*args, **kwargs)
+
+    keys = {name: jax.random.key(0) for name in ("params", "dropout", "sample")}
+    with nn.intercept_methods(look):
+        net = build_net(setup, run)
+        jax.eval_shape(lambda: net.init(keys, jnp.zeros((1, *setup.features)), train=False))
+    return any(not isinstance(rate, (int, float)) or rate > 0 for rate in rates)
+
+
+def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Array]:
+    """Every metric of a mean prediction on the whole split."""
     x, y, offset, scale = split
-    inputs = standardize(x, offset, scale)
-    values = run.task.measure(mixture.judged(run), Outputs(prediction=mean), inputs, y)
+    view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
+    outputs = Outputs(prediction=mixture.prediction(mean))
+    values = run.task.measure(mixture.judged(run), outputs, view, lambda _: outputs)
     return {name: jnp.mean(value) for name, value in values.items()}
 
 
@@ -186,17 +209,14 @@ def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
     return ()
 
 
-def whole(name: str, mixture: Mixture, run: Run, mean: Array, split: Split) -> Array:
-    """One of SET_METRICS of a mean prediction [N, …]."""
-    x, y, offset, scale = split
-    judged = mixture.judged(run)
+def whole(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> Array:
+    """One of SET_METRICS of a mean prediction."""
+    y, raw, run = split[1], mixture.prediction(mean), mixture.judged(run)
     if name == "perplexity":
-        loss = judged.task.measure(judged, Outputs(prediction=mean), standardize(x, offset, scale), y)["loss"]  # type: ignore[arg-type]
-        return SET_METRICS[name](loss)
+        return SET_METRICS[name](judge(mixture, run, mean, split)["loss"])
     if name == "auroc":
-        scores = mean[:, 0] if mean.shape[-1] == 1 else mean[:, 1] - mean[:, 0]
-        return SET_METRICS[name](scores, y.reshape(-1))
-    return SET_METRICS[name](mean if judged.output is None else judged.output(mean), y)
+        return SET_METRICS[name](raw[:, 0] if raw.shape[-1] == 1 else raw[:, 1] - raw[:, 0], y.reshape(-1))
+    return SET_METRICS[name](as_compared(run, raw), y)
 
 
 def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train: Split) -> Tree:
@@ -234,14 +254,7 @@ def _joined(statistics: Tree) -> Tree:
     return jax.tree.map(union, statistics, is_leaf=lambda node: set(node) == {"mean", "var"})
 
 
-def comparable(run: Run) -> str:
-    """Equal for runs whose predictions may be averaged: of equal data, task, loss and output unit."""
-    names = ("data", "valid_fraction", "task", "loss", "output")
+def comparable(run: Run, split: str) -> str:
+    """Equal for runs whose predictions may be averaged: of the same examples, task, loss and output unit."""
+    names = ("data", "task", "loss", "output", *(() if split == "test" else ("valid_fraction", "train_examples")))
     return str([descriptions.encode(getattr(run, name)) for name in names])
-
-
-@dataclasses.dataclass(frozen=True)
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
