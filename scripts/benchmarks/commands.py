@@ -1,0 +1,153 @@
+"""The real command from outside: how soon it trains, and how time, memory and files grow with the number of runs."""
+
+import contextlib
+import functools
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.bare import BareStep
+from benchmarks.measuring import Sample, Table, Way, interleaved
+from benchmarks.setting import Setting
+from benchmarks.works import work
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS_A_SEED = 10  # of work_a.py
+LONGEST = 600  # seconds until the first step
+
+
+def command(experiment: Path, out: Path, *further: str) -> list[str]:
+    """The sweep's command line."""
+    return [sys.executable, str(ROOT / "scripts" / "sweep.py"), str(experiment), "--out", str(out), *further]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """This process's, with caches of its own and data as it is here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
+    return {**kept, "LANES_CACHE_DIR": str(cache)}
+
+
+# ---- startup -----------------------------------------------------------------------------------------------------
+
+
+def startup(setting: Setting) -> Table:
+    """Seconds from the start of the quickstart's command to its first epoch on disk, cold and warm."""
+    with tempfile.TemporaryDirectory() as folder:
+        warm = Path(folder)
+        ways = [
+            Way("cold: empty caches", _cold),
+            Way("warm: programs and data in the cache", lambda: first_epoch(warm)),
+        ]
+        first_epoch(warm)
+        rows = interleaved(ways, setting.repetitions(5), warm=False)
+    notes = [
+        "From the start of the process of `scripts/sweep.py experiments/quickstart.py` until the curves of a pack's first "
+        "epoch are on disk: imports, validation, data, compilation, initialization, 44 steps of a pack, one file.",
+        "Cold has also to prepare the digits. Python's own byte code and the disk's pages are warm in both.",
+    ]
+    return Table("startup", "s", rows, notes=notes)
+
+
+def _cold() -> float:
+    with tempfile.TemporaryDirectory() as cache:
+        return first_epoch(Path(cache))
+
+
+def first_epoch(cache: Path) -> float:
+    """Seconds until the quickstart has written its first curves; it is killed then.
+
+    Raises RuntimeError where it ends before, or takes too long.
+    """
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command(ROOT / "experiments" / "quickstart.py", Path(out)),
+            env=environment(cache), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        )  # fmt: skip
+        try:
+            while time.perf_counter() - began < LONGEST:
+                if any((Path(out) / "curves").glob("*.parquet")):
+                    return time.perf_counter() - began
+                if process.poll() is not None:
+                    raise RuntimeError(f"the quickstart ended with status {process.returncode} before it trained")
+                time.sleep(0.005)
+            raise RuntimeError(f"the quickstart did not train within {LONGEST} s")
+        finally:
+            process.kill()
+            process.communicate()
+
+
+# ---- scaling -----------------------------------------------------------------------------------------------------
+
+
+def scaling(setting: Setting) -> Table:
+    """The real command, from its start to its report, for 10² to 10⁴ runs of Work A on one and on all devices."""
+    sizes = (10, 20) if setting.quick else (100, 1000, 5040, 10000)
+    counts = sorted({1, len(setting.devices)})
+    chosen = work("sweep", setting.quick)
+    with _cache() as cache:
+        ways = [
+            Way(
+                f"{size:,} runs, {count} device{'s' * (count > 1)}",
+                functools.partial(_whole, size, count, cache, setting.quick),
+            )
+            for count in counts
+            for size in sizes
+        ]
+        lanes = 8 if setting.quick else 64
+        bare = [
+            Way(f"bare step, {count} device{'s' * (count > 1)}", BareStep(chosen, 8, lanes, setting.devices[:count]))
+            for count in counts
+        ]
+        rows = interleaved([*bare, *ways], setting.repetitions(1), warm=False)
+    for row in rows:
+        floor = next(r for r in rows if r.name == f"bare step, {row.name.split(', ')[-1]}")
+        row.columns["times the bare step"] = f"{row.median / floor.median:.2f}" if row.values and floor.values else "-"
+    notes = [
+        "The whole command: a new process, imports, planning, compilation (the first with an empty cache), training with "
+        "results, curves and checkpoints, the report. Memory: the largest resident set of the process.",
+        "The bare step is timed once warm; its own start is not in it.",
+    ]
+    return Table("scaling", "ms per run", rows, notes=notes)
+
+
+@contextlib.contextmanager
+def _cache() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _whole(size: int, count: int, cache: Path, quick: bool) -> Sample:
+    """One sweep of so many runs by the real command."""
+    experiment = Path(__file__).with_name("work_a.py")
+    shorter = ["--set", "epochs=2"] if quick else []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "sweep"
+        line = command(experiment, out, "--seeds", str(size // RUNS_A_SEED), "--devices", str(count), *shorter)
+        began = time.perf_counter()
+        with open(Path(folder) / "log", "w+", encoding="utf-8") as log:
+            process = subprocess.Popen(line, env=environment(cache), stdout=log, stderr=log, cwd=ROOT)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            log.seek(0)
+            lines = log.read().strip().splitlines()
+        if process.returncode:
+            raise RuntimeError(f"the sweep ended with status {process.returncode}: {lines[-1] if lines else ''}")
+        files = [path for path in out.rglob("*") if path.is_file()]
+        return Sample(1e3 * seconds / size, _columns(seconds, usage, files))
+
+
+def _columns(seconds: float, usage: resource.struct_rusage, files: list[Path]) -> dict[str, str]:
+    megabytes = sum(path.stat().st_size for path in files) / 2**20
+    return {
+        "seconds": f"{seconds:.1f}",
+        "peak memory, MB": f"{usage.ru_maxrss / 1024:.0f}",
+        "files": f"{len(files):,}",
+        "on disk, MB": f"{megabytes:.0f}",
+    }

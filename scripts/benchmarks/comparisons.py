@@ -1,0 +1,145 @@
+"""Ours against the peers: the sweep of Work A, and three larger nets."""
+
+import itertools
+
+from benchmarks.bare import BareStep, Product
+from benchmarks.measuring import Row, Table, Way, interleaved, say
+from benchmarks.ours import Packs, WarmSweep
+from benchmarks.peers import Peers
+from benchmarks.setting import Setting
+from benchmarks.works import Work, source, work, work_a_products
+from lanes import Run, grid
+from lanes.runner import Options
+
+SWEEP = "lanes: the whole sweep"
+PRODUCT = "product"
+MODELS = 24  # in a hand-batched ensemble
+
+
+def sweep(setting: Setting) -> Table:
+    """Work A: the whole sweep, the bare step, and every peer."""
+    chosen = work("sweep", setting.quick)
+    options = Options(devices=setting.count)
+    requested = work_a_runs(chosen.run, quick=setting.quick)
+    whole = WarmSweep(requested, options)
+    lanes = 8 if setting.quick else 64
+    ours = [Way(SWEEP, whole)]
+    for width in setting.chosen_widths((8,)):
+        many = max(lanes, width)
+        ours.append(Way(f"lanes: training program alone, {width} wide", _packs(chosen, width, many, setting)))
+        ours.append(Way(f"bare step, {width} wide", BareStep(chosen, width, many, setting.devices)))
+    with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
+        ways = [*ours, *_ensembles(peers, setting), *_eager(peers, setting, (1,), evaluate=True)]
+        ways.append(peers.sklearn("scikit-learn MLPClassifier, no evaluation"))
+        rows = interleaved([*ways, Way(PRODUCT, Product(setting.devices, 256 if setting.quick else 2048))], _n(setting))
+        found = Table("sweep", "ms per run", rows[:-1], SWEEP, facts={"peers": peers.versions})
+        return _with_limit(found, rows[-1], chosen, whole, peers)
+
+
+def work_a_runs(run: Run, quick: bool = False) -> list[Run]:
+    """480 runs of one training program: 6 rates × 4 initializers × 20 seeds; quick: 16."""
+    rates = [1e-3, 3e-3] if quick else [3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3]
+    initializers = (
+        ["xavier_normal", "he_normal"] if quick else ["lecun_normal", "xavier_normal", "he_normal", "he_uniform"]
+    )
+    return grid(run, learning_rate=rates, initializer=initializers, seed=range(4 if quick else 20))
+
+
+def _with_limit(found: Table, product: Row, chosen: Work, whole: WarmSweep, peers: Peers) -> Table:
+    """The table with the product limit, the share of it, and what was measured."""
+    valid = chosen.data.valid
+    operations = work_a_products(chosen.epochs, chosen.steps, len(valid) if valid else 0)
+    limit = 1e-6 * operations / product.median
+    for row in found.rows:
+        row.columns["share of the product limit"] = f"{100 * limit / row.median:.1f}%" if row.values else "-"
+    found.facts |= {"product GFLOP/s": product.median, "GFLOP per run": 1e-9 * operations, "limit ms": limit}
+    found.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
+    found.notes += [
+        f"Work A: {chosen.epochs} epochs of {chosen.steps} steps of 32 digits, MLP 64-64-10, Adam, validation after every epoch.",
+        f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, trained, "
+        "checkpoints, curves, results) in a process whose programs are compiled; "
+        f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
+        "Bare step: plain arrays, static activation, orders made before, no evaluation, nothing kept or checked.",
+        f"Product limit: {product.median:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; a run's products are "
+        f"{1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms.",
+        *_missing(peers),
+    ]
+    return found
+
+
+def net(name: str, setting: Setting) -> Table:
+    """A larger net: packs through the training program against torch eager."""
+    chosen = work(name, setting.quick)
+    per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
+    widths = setting.chosen_widths({"mnist_mlp": (1, 8), "lenet": (1,), "rnn": (1, 8)}[name])
+    ours = [
+        Way(f"lanes, {width} wide", _packs(chosen, width, width if setting.quick else max(per_device, width), setting))
+        for width in widths
+    ]
+    with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
+        rows = interleaved([*ours, *_eager(peers, setting, (1, 2))], _n(setting))
+        ended = [row for row in rows[: len(ours)] if row.values]
+        fastest = min(ended, key=lambda row: row.median).name if ended else None
+        notes = [
+            f"A run is {chosen.steps} steps of {chosen.run.batch_size}, Adam, without evaluation; data: {source()}.",
+            "Ours: one pack on every device, through the sweep's training program.",
+            *_missing(peers),
+        ]
+        return Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
+
+
+def _packs(chosen: Work, width: int, lanes: int, setting: Setting) -> "_Made":
+    return _Made(chosen, width, lanes, setting.count)
+
+
+class _Made:
+    """Packs that are compiled at their first call, so that one that does not fit in memory is that row's failure alone."""
+
+    def __init__(self, chosen: Work, width: int, lanes: int, count: int | None):
+        self.args = (chosen, width, -(-lanes // width) * width, count)
+        self.packs: Packs | None = None
+
+    def __call__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        if self.packs is None:
+            self.packs = Packs(*self.args)
+        return self.packs()
+
+
+def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False) -> list[Way]:
+    """torch eager with so many threads and in two processes; on a GPU also CUDA graphs and torch.compile."""
+    if peers.missing:
+        return []
+    runs = 1 if setting.quick else 4
+    ways = [
+        peers.torch(
+            f"torch eager, fused Adam, {n} thread{'s' * (n > 1)}", "eager", threads=n, runs=runs, evaluate=evaluate
+        )
+        for n in threads
+    ]
+    ways.append(peers.torch("torch eager, two processes at once", "eager", 2, runs=runs, evaluate=evaluate))
+    if not setting.on_cpu:
+        ways.append(peers.torch("torch.compile", "compile", runs=runs, evaluate=evaluate))
+        ways.append(peers.torch("torch, CUDA graph of the step, no evaluation", "cuda_graph", runs=runs))
+    return ways
+
+
+def _ensembles(peers: Peers, setting: Setting) -> list[Way]:
+    """Many models of Work A at once in torch, in one and two processes."""
+    if peers.missing:
+        return []
+    sizes = (MODELS,) if setting.on_cpu else (1024, 16384)
+    kinds = {"ensemble": "hand-batched (baddbmm)", "func": "torch.func"}
+    return [
+        peers.torch(f"torch, {kind}, {models} models, {n} process{'es' * (n > 1)}", way, n, models=models)
+        for models, (way, kind), n in itertools.product(sizes, kinds.items(), (1, 2))
+    ]
+
+
+def _missing(peers: Peers) -> list[str]:
+    if peers.missing:
+        say(peers.missing)
+    return [peers.missing] if peers.missing else []
+
+
+def _n(setting: Setting) -> int:
+    return setting.repetitions(5)

@@ -1,0 +1,184 @@
+"""Repetitions taken in turn, their medians and ranges, as a Markdown table and as JSON."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lanes.errors import RequestError
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One repetition: its value in the table's unit, and further columns."""
+
+    value: float
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way of doing the work, and what measures it once."""
+
+    name: str
+    once: Callable[[], Sample | float]
+
+
+@dataclasses.dataclass
+class Row:
+    """The repetitions of one way; those that failed left a line in `failure`."""
+
+    name: str
+    values: list[float] = dataclasses.field(default_factory=list)
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
+    failure: str = ""
+
+    @property
+    def median(self) -> float:
+        """NaN where every repetition failed."""
+        return statistics.median(self.values) if self.values else float("nan")
+
+
+@dataclasses.dataclass
+class Table:
+    """A benchmark's result.
+
+    Attributes:
+        name: of the benchmark.
+        unit: of the values; smaller is better.
+        rows: one for each way.
+        reference: the row that ratios are taken to; None leaves them out.
+        notes: lines below the table: what was measured and how.
+        facts: numbers beside the rows, for the JSON line.
+    """
+
+    name: str
+    unit: str
+    rows: list[Row]
+    reference: str | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def row(self, name: str) -> Row:
+        """The row of a way."""
+        return next(row for row in self.rows if row.name == name)
+
+    def ratio(self, row: Row) -> float:
+        """How many times the reference's median the row's is."""
+        return row.median / self.row(self.reference).median if self.reference else float("nan")
+
+    def markdown(self) -> str:
+        """The table, its notes and the machine, ready to be pasted."""
+        further = list(dict.fromkeys(name for row in self.rows for name in row.columns))
+        ratios = ["ratio"] if self.reference else []
+        head = ["way", f"{self.unit}, median", "min–max", "n", *ratios, *further]
+        lines = [_line(head), "|---|" + "---:|" * (len(head) - 1)]
+        for row in self.rows:
+            spread = f"{figure(min(row.values))}–{figure(max(row.values))}" if row.values else "-"
+            ratio = [figure(self.ratio(row))] if self.reference else []
+            cells = [figure(row.median), spread, len(row.values), *ratio, *(row.columns.get(n, "-") for n in further)]
+            lines.append(_line([row.name + (f" ({row.failure})" if row.failure else ""), *cells]))
+        reference = [f"Ratios are to “{self.reference}”."] if self.reference else []
+        return "\n".join([*lines, "", *(f"- {note}" for note in (*reference, *self.notes))])
+
+    def json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        rows = [
+            {**dataclasses.asdict(row), "median": row.median, **({"ratio": self.ratio(row)} if self.reference else {})}
+            for row in self.rows
+        ]
+        return plain({**dataclasses.asdict(self), "rows": rows, "benchmark": self.name})
+
+
+def interleaved(ways: Iterable[Way], repeats: int, warm: bool = True) -> list[Row]:
+    """A row for each way: A B A B …, so that what else the machine does falls on all of them alike.
+
+    Args:
+        ways: in the order of the table.
+        repeats: repetitions that count.
+        warm: do each way once before, uncounted: compilations, imports, caches.
+    """
+    ways = list(ways)
+    rows = [Row(way.name) for way in ways]
+    for turn in range(-1 if warm else 0, repeats):
+        for way, row in zip(ways, rows):
+            if row.failure:
+                continue
+            say(f"{'warming' if turn < 0 else f'{turn + 1}/{repeats}'}: {way.name}")
+            try:
+                sample = way.once()
+            except Exception as error:  # one way that does not fit in memory must not cost the others' sitting
+                row.failure = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]:.120}"
+                say(f"failed: {way.name}: {row.failure}")
+                continue
+            sample = sample if isinstance(sample, Sample) else Sample(sample)
+            row.columns |= sample.columns
+            if turn >= 0:
+                row.values.append(sample.value)
+    return rows
+
+
+def say(line: str) -> None:
+    """A line for whoever waits; results go to the other stream."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def figure(value: float) -> str:
+    """Three significant figures, without an exponent."""
+    if value != value:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def plain(value: Any) -> Any:
+    """The value for JSON: NaN is null."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what it was measured."""
+    devices = jax.local_devices()
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def put_between(page: Path, marker: str, text: str) -> None:
+    """Replace what stands between `<!-- marker -->` and `<!-- /marker -->` of a page.
+
+    Raises RequestError where the page has no such markers.
+    """
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    content = page.read_text(encoding="utf-8") if page.exists() else ""
+    if begin not in content or end not in content.split(begin, 1)[1]:
+        raise RequestError(f"{page} has no {begin} … {end}: add the two markers where the table belongs")
+    before, rest = content.split(begin, 1)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

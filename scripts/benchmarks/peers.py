@@ -1,0 +1,112 @@
+"""The peers' processes, seen from ours: started once, idle between requests, asked one at a time or two at once."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.measuring import Way
+from benchmarks.works import Work
+from lanes.errors import RequestError
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+MISSING = "torch is not installed for {python}: pip install -e '.[peers]', or --peer-python PATH of one that has it"
+
+
+class Worker:
+    """One process of a peer's interpreter."""
+
+    def __init__(self, python: str):
+        environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+        command = [python, "-m", "benchmarks.worker"]
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+        except OSError as error:
+            raise RequestError(f"--peer-python {python} does not start ({error.strerror}): give a Python") from error
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send a request; the answer is fetched by `answer`."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # `answer` tells
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What came back. Raises RuntimeError where it is an error, or the process is gone."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the peer's process ended with status {self.process.wait()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise RuntimeError(reply["error"])
+        return reply
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+
+
+class Peers:
+    """Two workers of the peers' interpreter for torch, and one of ours for scikit-learn.
+
+    Attributes:
+        versions: of torch and scikit-learn, where they are installed.
+        missing: one line that says what to install; empty where torch is there.
+    """
+
+    def __init__(self, work: Work, python: str | None, device: str = "cpu"):
+        self.work, self.device = work, device
+        self.python = python or sys.executable
+        self._folder = tempfile.TemporaryDirectory()
+        self._data = Path(self._folder.name) / "data.npz"
+        self._torch = [Worker(self.python) for _ in range(2)]
+        self._sklearn = Worker(sys.executable)
+        self.versions = {f"peers' {name}": value for name, value in self._versions(self._torch[0]).items()}
+        self.missing = "" if "peers' torch" in self.versions else MISSING.format(python=Path(self.python).name)
+
+    def __enter__(self) -> Self:
+        self.work.export(self._data)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in (*self._torch, self._sklearn):
+            worker.close()
+        self._folder.cleanup()
+
+    def torch(self, name: str, way: str, processes: int = 1, **further: Any) -> Way:
+        """A way of torch, in ms per run of the whole machine."""
+        return Way(name, lambda: 1e3 * self._together(self._torch[:processes], way, further) / processes)
+
+    def sklearn(self, name: str) -> Way:
+        """scikit-learn's way, in ms per run."""
+        return Way(name, lambda: 1e3 * self._together([self._sklearn], "sklearn", {}))
+
+    def _together(self, workers: list[Worker], way: str, further: dict[str, Any]) -> float:
+        """Seconds per run of the slowest of some workers that start at once."""
+        work = self.work
+        request = {
+            **{"way": way, "work": work.name, "data": str(self._data), "device": self.device},
+            **{"batch": work.run.batch_size, "steps": work.steps, "epochs": work.epochs, **further},
+        }
+        for worker in workers:
+            worker.ask(request)
+        return max(worker.answer()["seconds"] for worker in workers)
+
+    @staticmethod
+    def _versions(worker: Worker) -> dict[str, str]:
+        worker.ask({"way": "versions"})
+        try:
+            return worker.answer()["versions"]
+        except RuntimeError as error:
+            raise RequestError(f"--peer-python: {error}; it needs Python 3.11 and NumPy") from None

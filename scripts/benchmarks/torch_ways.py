@@ -1,0 +1,242 @@
+"""The works in PyTorch, written as its users write them, with what makes them faster: fused Adam, hand-batched ensembles.
+
+Every function takes a worker's request and arrays and returns seconds, from making the net to the last step's end.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.nn import functional as F
+
+Request = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+
+class LeNet5(nn.Sequential):
+    """The same net as ours: padding 2 in the first convolution, max pooling, ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+            *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+        )
+
+
+class LSTM(nn.Module):
+    """LSTM-64 over the steps, a linear readout of the last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent, self.output = nn.LSTM(28, 64, batch_first=True), nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, T, C] -> logits [B, 10]."""
+        return self.output(self.recurrent(x)[0][:, -1])
+
+
+def mlp(*widths: int) -> nn.Module:
+    """Linear layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "sweep": lambda: mlp(64, 64, 64, 10),
+    "mnist_mlp": lambda: mlp(784, 128, 128, 10),
+    "lenet": LeNet5,
+    "rnn": LSTM,
+}
+
+
+def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Tensors on the device, and orders [runs, steps in all, B] of examples; sets the number of threads."""
+    torch.set_num_threads(request.get("threads", 1))
+    device = request.get("device", "cpu")
+    tensors = {name: torch.from_numpy(value).to(device) for name, value in data.items()}
+    if request["work"] == "lenet":
+        tensors = {n: t.movedim(-1, 1).contiguous() if n.endswith("x") else t for n, t in tensors.items()}
+    random, n = np.random.default_rng(0), len(data["x"])
+    size = request["steps"] * request["batch"]
+    orders = [
+        [random.permutation(n)[:size].reshape(request["steps"], -1) for _ in range(request["epochs"])]
+        for _ in range(request.get("models", 1))
+    ]
+    stacked = np.array(orders).reshape(len(orders), request["epochs"] * request["steps"], request["batch"])
+    return tensors, torch.from_numpy(stacked).to(device)
+
+
+def settle(device: str) -> None:
+    """Wait for a GPU."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def eager(request: Request, data: Arrays, compiled: bool = False) -> float:
+    """One net after the other, `runs` times; evaluated after each epoch where `evaluate` is set. Seconds for one."""
+    tensors, orders = prepared(request, data)
+    device, runs = request.get("device", "cpu"), request.get("runs", 1)
+    order, x, y = orders[0], tensors["x"], tensors["y"]
+    if compiled:  # outside the time, as ours
+        _train(torch.compile(NETS[request["work"]]().to(device)), request, tensors, order[: request["steps"]])
+    began = time.perf_counter()
+    for _ in range(runs):
+        net = NETS[request["work"]]().to(device)
+        _train(torch.compile(net) if compiled else net, request, {**tensors, "x": x, "y": y}, order)
+    settle(device)
+    return (time.perf_counter() - began) / runs
+
+
+def _train(net: nn.Module, request: Request, tensors: dict[str, torch.Tensor], order: torch.Tensor) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    x, y = tensors["x"], tensors["y"]
+    for at, batch in enumerate(order):
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(net(x[batch]), y[batch]).backward()
+        optimizer.step()
+        if request.get("evaluate") and (at + 1) % request["steps"] == 0:
+            with torch.no_grad():
+                logits = net(tensors["valid_x"])
+                F.cross_entropy(logits, tensors["valid_y"]).item()
+                (logits.argmax(1) == tensors["valid_y"]).float().mean().item()
+
+
+def compiled(request: Request, data: Arrays) -> float:
+    """`eager` with `torch.compile`, compiled before."""
+    return eager(request, data, compiled=True)
+
+
+def graphed(request: Request, data: Arrays) -> float:
+    """`eager` with the whole step as one CUDA graph, captured once and replayed for every step. Only on a GPU."""
+    tensors, orders = prepared(request, data)
+    order, runs = orders[0], request.get("runs", 1)
+    net = NETS[request["work"]]().to("cuda")
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True, capturable=True)
+    batch = order[0].clone()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(net(tensors["x"][batch]), tensors["y"][batch]).backward()
+        optimizer.step()
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # allocations and autotuning must be over before the capture
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    settle("cuda")
+    began = time.perf_counter()
+    for _ in range(runs):
+        for places in order:
+            batch.copy_(places)
+            graph.replay()
+    settle("cuda")
+    return (time.perf_counter() - began) / runs
+
+
+class Adam:
+    """Adam over a list of tensors [models, …] with a rate for each model, in fused foreach operations."""
+
+    def __init__(self, params: list[torch.Tensor], rates: torch.Tensor):
+        self.params, self.count = params, 0
+        self.first, self.second = ([torch.zeros_like(p) for p in params] for _ in range(2))
+        self.rates = [rates.reshape(-1, *(1,) * (p.ndim - 1)) for p in params]
+
+    def step(self, grads: list[torch.Tensor]) -> None:
+        """One update."""
+        self.count += 1
+        torch._foreach_lerp_(self.first, grads, 0.1)
+        torch._foreach_mul_(self.second, 0.999)
+        torch._foreach_addcmul_(self.second, grads, grads, 0.001)
+        roots = torch._foreach_sqrt(self.second)
+        torch._foreach_div_(roots, (1 - 0.999**self.count) ** 0.5)
+        torch._foreach_add_(roots, 1e-8)
+        moves = torch._foreach_div(self.first, roots)
+        torch._foreach_mul_(moves, self.rates)
+        torch._foreach_sub_(self.params, moves, alpha=1 / (1 - 0.9**self.count))
+
+
+def ensemble(request: Request, data: Arrays) -> float:
+    """`models` MLPs of Work A batched by hand with `baddbmm`, each with its rate and its order. Seconds for one."""
+    tensors, orders = prepared(request, data)
+    models, device = orders.shape[0], request.get("device", "cpu")
+    x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
+    began = time.perf_counter()
+    sizes = ((64, 64), (64, 64), (64, 10))
+    kernels = [torch.randn(models, m, n, device=device) * (2 / m) ** 0.5 for m, n in sizes]
+    biases = [torch.zeros(models, 1, n, device=device) for _, n in sizes]
+    params = [p.requires_grad_() for p in (*kernels, *biases)]
+    optimizer = Adam(params, torch.linspace(1e-3, 2e-3, models, device=device))
+
+    def forward(h: torch.Tensor) -> torch.Tensor:
+        for at, (kernel, bias) in enumerate(zip(kernels, biases)):
+            h = torch.baddbmm(bias, h, kernel)
+            h = torch.relu(h) if at < 2 else h
+        return h
+
+    with torch.no_grad():
+        everywhere = valid_x.expand(models, *valid_x.shape)
+    for at in range(orders.shape[1]):
+        batch = orders[:, at]  # [models, B]
+        loss = F.cross_entropy(forward(x[batch]).flatten(0, 1), y[batch].flatten(), reduction="sum") / batch.shape[1]
+        grads = list(torch.autograd.grad(loss, params))
+        with torch.no_grad():
+            optimizer.step(grads)
+            if (at + 1) % request["steps"] == 0:
+                _evaluate(forward(everywhere), valid_y)
+    settle(device)
+    return (time.perf_counter() - began) / models
+
+
+def _evaluate(logits: torch.Tensor, y: torch.Tensor) -> None:
+    """Loss and accuracy of every model, on the host."""
+    many = y.expand(len(logits), -1)
+    F.cross_entropy(logits.flatten(0, 1), many.flatten(), reduction="none").reshape(many.shape).mean(1).tolist()
+    (logits.argmax(-1) == many).float().mean(1).tolist()
+
+
+def functional(request: Request, data: Arrays) -> float:
+    """`models` nets of Work A by `torch.func`: `vmap` over `grad` of a functional call. Seconds for one."""
+    tensors, orders = prepared(request, data)
+    models, device = orders.shape[0], request.get("device", "cpu")
+    x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
+    began = time.perf_counter()
+    nets = [NETS["sweep"]().to(device) for _ in range(models)]
+    params = {name: value.detach() for name, value in stack_module_state(nets)[0].items()}
+    base = copy.deepcopy(nets[0]).to("meta")
+    optimizer = Adam(list(params.values()), torch.linspace(1e-3, 2e-3, models, device=device))
+
+    def loss(params: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(functional_call(base, params, (x,)), y)
+
+    gradients = vmap(grad(loss))
+    predict = vmap(lambda params, x: functional_call(base, params, (x,)), in_dims=(0, None))
+    for at in range(orders.shape[1]):
+        batch = orders[:, at]
+        found = gradients(params, x[batch], y[batch])
+        optimizer.step([found[name] for name in params])
+        if (at + 1) % request["steps"] == 0:
+            _evaluate(predict(params, valid_x), valid_y)
+    settle(device)
+    return (time.perf_counter() - began) / models
+
+
+WAYS: dict[str, Callable[[Request, Arrays], float]] = {
+    "eager": eager,
+    "compile": compiled,
+    "cuda_graph": graphed,
+    "ensemble": ensemble,
+    "func": functional,
+}

@@ -1,0 +1,15 @@
+"""Work A as an experiment: ten runs a seed, `--seeds N` for more. What `scripts/benchmark.py scaling` sweeps.
+
+python scripts/sweep.py scripts/benchmarks/work_a.py --seeds 504 --out runs/work_a
+"""
+
+from lanes import Run, grid
+from nets import MLP
+
+BASE = Run(data="digits", net=MLP(widths=(64, 64)), activation="relu", optimizer="adam", batch_size=32, epochs=20)
+
+
+def sweep() -> list[Run]:
+    """Rates × initializers × seeds."""
+    rates = [3e-4, 1e-3, 2e-3, 3e-3, 6e-3]
+    return grid(BASE, learning_rate=rates, initializer=["xavier_normal", "he_normal"], seed=range(1))
