@@ -23,15 +23,15 @@ AXIS = "lanes"
 Tree = Any
 
 
-def prepare(count: int | None = None) -> None:
-    """Switch on the compilation cache; make as many host devices as there are cores (or `count`), if JAX has not started.
+def prepare() -> None:
+    """Switch on the compilation cache; make as many host devices as there are cores, if JAX has not started.
 
     Other platforms ignore the number of host devices. With JAX already running (a notebook), its devices are used.
     """
     compilation_cache.switch_on()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and not jax._src.xla_bridge.backends_are_initialized():
-        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
 def chosen(count: int | None) -> list[jax.Device]:

@@ -39,7 +39,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Raises RequestError for a wrong request; nothing is started or written then.
     """
     chosen = Options(**options)
-    devices.prepare(chosen.devices)
+    devices.prepare()
     outcome = run_sweep(make_plan(runs, chosen), Path(out), chosen)
     for line in outcome.failures:
         print(line, file=sys.stderr)
@@ -56,7 +56,7 @@ def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -
     with tempfile.TemporaryDirectory() as temporary:
         where = Path(temporary) if out is None else Path(out)
         chosen = Options(**{"quiet": True, **options})
-        devices.prepare(chosen.devices)
+        devices.prepare()
         plan = make_plan([run], chosen)
         outcome = run_sweep(plan, where, chosen)
         if outcome.failures:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import checkpoints, lane, program, results, runs
+from lanes import checkpoints, initial_weights, lane, program, results, runs
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
@@ -155,6 +155,9 @@ class Trainer:
             initial = _stacked([program.initial_numbers(runs.numbers(run)) for run in same], pack.size)
             args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
             variables = self._call(("initialize", key, pack.size), functools.partial(program.initialize, setup), args)
+        sources = {int(place): m.run.init_from for place, m in zip(pack.places, pack.members) if m.run.init_from}
+        if sources:
+            variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
         empty = np.array([lane is None for lane in pack.lanes])
         args = (variables, *first.shared((numbers, empty)))
         begin = ("start", pack.signature, pack.size)
@@ -256,7 +259,9 @@ class Trainer:
         key = ("evaluate", pack.signature, pack.width, pack.size)
         data = data._replace(splits={name: split for name, split in data.splits.items() if name != "valid"})
         args = (best, numbers, data)
-        evaluate = self.compiled.get(key, self.place, function, 2, args, **self._quickly())
+        # pmap takes no options, and must equal shard_map bit for bit.
+        options = self._quickly() if self.place.mapping == "local" else {}
+        evaluate = self.compiled.get(key, self.place, function, 2, args, **options)
         metrics = jax.device_get(evaluate(*args))
         names = ("status", "epochs", "best_epoch", "diverged_step")
         ends = {name: np.asarray(getattr(lanes, name))[pack.places] for name in names}

@@ -33,7 +33,7 @@ class Arguments:
     width: str = "auto"
     """Lanes computed at once, or auto."""
     devices: int | None = None
-    """Use the first N devices; on a CPU there are as many as cores, or N."""
+    """Use the first N devices; on a CPU there are as many as cores."""
     mapping: str = "local"
     """local, shard_map or pmap."""
     shard: str | None = None
@@ -61,7 +61,7 @@ def main(arguments: Arguments) -> int:
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
     )
-    devices.prepare(arguments.devices)
+    devices.prepare()
     requested = runs_of(arguments.experiment)
     requested = grids.with_settings(requested, [text for group in arguments.set for text in group])
     if arguments.seeds is not None:
