@@ -1,9 +1,10 @@
 """lanes: whole sweeps of neural networks as compiled programs."""
 
 from lanes.datasets import DATASETS, Dataset, Split, from_arrays
+from lanes.encoded import Encoded
 from lanes.errors import RequestError
 from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
-from lanes.interface import TrainedRun, restore, sweep, train
+from lanes.interface import TrainedRun, identify, restore, sweep, train
 from lanes.optimizers import OPTIMIZERS
 from lanes.results import load, load_curves
 from lanes.rules import RULES
@@ -18,6 +19,7 @@ __all__ = [
     "SCHEDULES",
     "TASKS",
     "Dataset",
+    "Encoded",
     "RequestError",
     "Run",
     "Split",
@@ -25,6 +27,7 @@ __all__ = [
     "choice",
     "from_arrays",
     "grid",
+    "identify",
     "load",
     "load_curves",
     "log_uniform",

@@ -132,7 +132,7 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
         run_id = runs.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run
-            signature = runs.signature(compiled, ignore=("initializer",))
+            signature = runs.signature(compiled, ignore=("initializer", "init_from"))
             features = tuple(data.train.x.shape[1:])
             out[run_id] = Planned(
                 run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)

@@ -15,6 +15,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from losses.pairs import name_of
+from nets.rbm import RBM, contrastive_divergence
+
 Params = Any
 Result = tuple[tuple[jax.Array, Any], Params]
 
@@ -201,6 +204,41 @@ class MuLambda(Rule):
             raise ValueError(f"mu_lambda needs `sigma` (={self.sigma}) above 0 and `final` (={self.final}) in (0, 1]")
 
 
+@dataclasses.dataclass(frozen=True)
+class ContrastiveDivergence(Rule):
+    """CD-k for a restricted Boltzmann machine: data against what k Gibbs steps make of them. Task reconstruct.
+
+    The step is not along the gradient of the loss that is reported, the mean-field reconstruction error.
+
+    Formula: direction = ∂/∂θ (mean F(v) - mean F(v_k)), F the free energy, v the batch in [0, 1], v_k after k Gibbs steps
+    Reference: Hinton, Training Products of Experts by Minimizing Contrastive Divergence, 2002
+    """
+
+    k: int = 1
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        if problem.targets is None:
+            raise ValueError("contrastive_divergence got a problem without `targets`: it needs the data")
+        v = problem.targets.reshape(problem.targets.shape[0], -1)
+        direction, _ = contrastive_divergence(params, key, v, steps=self.k)
+        return problem.loss(params), direction
+
+    def check(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"`k` (={self.k}) of contrastive_divergence must be 1 or more")
+
+    def check_run(self, run: Any) -> None:
+        """Raises ValueError, in one line, for a run that is not of an RBM that learns its inputs."""
+        if not isinstance(run.net, RBM):
+            raise ValueError(
+                f"rule contrastive_divergence is for net rbm, not {type(run.net).__name__}: use rule='gradient'"
+            )
+        if type(run.task).__name__ != "Reconstruct" or name_of(run.loss) != "sigmoid_cross_entropy":
+            raise ValueError(
+                "rule contrastive_divergence needs task='reconstruct' and loss='sigmoid_cross_entropy', for inputs in [0, 1]"
+            )
+
+
 def centred_ranks(losses: jax.Array) -> jax.Array:
     """Ranks of losses [n] scaled to [-½, ½], the lowest at -½; equal losses share a rank; NaN ranks with infinity."""
     losses = jnp.where(jnp.isnan(losses), jnp.inf, losses)
@@ -233,4 +271,5 @@ RULES: dict[str, Rule] = {
     "delta_rule_sigmoid": DeltaRule(unit="sigmoid"),
     "evolution": Evolution(),
     "mu_lambda": MuLambda(),
+    "contrastive_divergence": ContrastiveDivergence(),
 }

@@ -132,6 +132,8 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     for one in planned:
         if one.signature not in shapes:
             shapes[one.signature] = validation.check_buildable(one.setup, datasets.of(one.run))
+        if one.run.init_from is not None:
+            validation.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
     return Plan(planned, datasets, places, shapes)
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import descriptions, program, runs
+from lanes import descriptions, initial_weights, program, runs
 from lanes.datasets import Dataset
 from lanes.errors import RequestError, unknown
 from lanes.objectives import default_task
@@ -193,6 +193,13 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(f"net {type(run.net).__name__} does not fit the task or a penalty: {line}") from error
     return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
+
+
+def check_init_from(init_from: str, setup: Setup, data: Dataset) -> None:
+    """Raise RequestError where there is no such trained run, or nothing of it fits the net."""
+    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
+    variables = jax.eval_shape(lambda: program.initial_variables(setup, setup.run, examples))
+    initial_weights.check(init_from, variables["params"])
 
 
 def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:

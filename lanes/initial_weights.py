@@ -1,0 +1,115 @@
+"""Starting from a trained run: `init_from="DIR:run_id"` or `"DIR:run_id:subtree"`.
+
+What is taken are the parameters of that run's best epoch whose path and shape the new net has too; the others start as
+the initializer draws them. With a subtree (`"encoder"`, `"encoder.hidden_0"`) its paths count from there, so that an
+autoencoder's encoder fits an MLP with the same hidden widths. Batch statistics come along where they fit.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lanes import trained
+from lanes.directory import existing
+from lanes.errors import RequestError
+
+PATTERN = re.compile(r"(?P<directory>.+?):(?P<run>[0-9a-f]{4,16})(?::(?P<subtree>[\w.]+))?")
+Leaves = dict[tuple[str, ...], np.ndarray]
+
+
+class Source(NamedTuple):
+    """Where weights come from: a sweep's directory, a run of it, and the part of its parameters, () for all."""
+
+    directory: str
+    run: str
+    subtree: tuple[str, ...]
+
+
+def parse(text: str) -> Source:
+    """The source that `init_from` names.
+
+    Raises RequestError where it is not of the form DIR:run_id[:subtree].
+    """
+    match = PATTERN.fullmatch(text)
+    if match is None:
+        raise RequestError(
+            f"init_from is {text!r}: it must be DIR:run_id or DIR:run_id:subtree, run_id 4 to 16 hex digits"
+        )
+    subtree = match["subtree"]
+    return Source(match["directory"], match["run"], tuple(subtree.split(".")) if subtree else ())
+
+
+def load(text: str) -> dict[str, Leaves]:
+    """Leaves of `{"params", "rest"}` by path, below the subtree.
+
+    Raises RequestError where the directory, the run, its checkpoint or the subtree is missing.
+    """
+    source = parse(text)
+    (directory,) = existing([source.directory])
+    row = trained.find_run(directory, source.run)
+    variables = trained.variables_of(directory, row["pack"], [int(row["lane"])])
+    leaves = {part: {path: leaf[0] for path, leaf in flat(variables[part]).items()} for part in ("params", "rest")}
+    if not source.subtree:
+        return leaves
+    depth = len(source.subtree)
+    # Other variables ("batch_stats") have the name of their kind before the path.
+    inside = {
+        "params": {path[depth:]: leaf for path, leaf in leaves["params"].items() if path[:depth] == source.subtree},
+        "rest": {
+            (path[0], *path[1 + depth :]): leaf
+            for path, leaf in leaves["rest"].items()
+            if path[1 : 1 + depth] == source.subtree
+        },
+    }
+    if not inside["params"]:
+        there = ", ".join(sorted({path[0] for path in leaves["params"]}))
+        raise RequestError(
+            f"init_from is {text!r}: that run has no parameters below {'.'.join(source.subtree)}, but {there}"
+        )
+    return inside
+
+
+def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """The leaves of nested dicts by path."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {key: leaf for name, inner in tree.items() for key, leaf in flat(inner, (*path, name)).items()}
+
+
+def fitting(source: Leaves, shapes: dict[tuple[str, ...], tuple[int, ...]]) -> list[tuple[str, ...]]:
+    """The paths that both have, with one shape."""
+    return [path for path, leaf in source.items() if shapes.get(path) == leaf.shape]
+
+
+def check(text: str, params: Any) -> None:
+    """Raise RequestError, before anything starts, where `init_from` cannot be loaded or nothing of it fits `params`."""
+    source, wanted = load(text)["params"], {path: leaf.shape for path, leaf in flat(params).items()}
+    if not fitting(source, wanted):
+        raise RequestError(
+            f"init_from is {text!r}: none of its parameters ({_listed({p: v.shape for p, v in source.items()})}) has the "
+            f"path and shape of one of the net's ({_listed(wanted)}); name a subtree, or give both nets equal widths"
+        )
+
+
+def _listed(shapes: dict[tuple[str, ...], tuple[int, ...]]) -> str:
+    some = [f"{'.'.join(path)} {list(shape)}" for path, shape in list(shapes.items())[:3]]
+    return ", ".join(some) + (", …" if len(shapes) > 3 else "")
+
+
+def replace(variables: Any, lanes: dict[int, str]) -> Any:
+    """`{"params", "rest"}` [P, …] on the host, with what fits of each lane's source (`init_from`, by lane) put in its place."""
+    sources = {text: load(text) for text in set(lanes.values())}
+    out = {part: {path: np.array(leaf) for path, leaf in flat(tree).items()} for part, tree in variables.items()}
+    for part, leaves in out.items():
+        shapes = {path: leaf.shape[1:] for path, leaf in leaves.items()}
+        for lane, text in lanes.items():
+            for path in fitting(sources[text][part], shapes):
+                leaves[path][lane] = sources[text][part][path]
+    return {part: _nested(leaves, variables[part]) for part, leaves in out.items()}
+
+
+def _nested(leaves: Leaves, like: Any, path: tuple[str, ...] = ()) -> Any:
+    if not isinstance(like, dict):
+        return leaves[path]
+    return {name: _nested(leaves, inner, (*path, name)) for name, inner in like.items()}
