@@ -181,118 +181,86 @@ def evaluate(setup: Setup, width: int, variables: Tree, numbers: Numbers, data: 
 # ---- train -------------------------------------------------------------------------------------------------------
 
 
+class Partial(NamedTuple):
+    """An epoch that is under way: what its steps made so far, and the sums of what they told, of lanes [P]."""
+
+    trained: Trained
+    loss: Array
+    penalty: Array
+    bad: Array  # the first step, counted from 1, that was not finite; 0: none
+
+
 @dataclasses.dataclass(frozen=True)
-class Chunk:
-    """The training program: `count` epochs from epoch `first` on, for a pack of lanes.
+class Epoch:
+    """One epoch of a group of lanes: begin, steps, close. The loops around it are those of the programs below.
 
     Attributes:
         setup: what is static about the lanes.
         width: lanes computed at once.
-        longest: most epochs in one call; the history has room for so many.
     """
 
     setup: Setup
     width: int
-    longest: int
 
-    def __call__(
-        self, lanes: Lane, numbers: Numbers, slots: Array, orders: Array, data: Data, first: Array, count: Array
-    ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes [P] after the chunk, and the history: each metric [P, longest], NaN where nothing was measured.
+    def begin(self, lanes: Lane) -> Partial:
+        """Before the first step."""
+        count = lanes.status.shape[0]
+        return Partial(lanes.trained, jnp.zeros(count), jnp.zeros(count), jnp.zeros(count, jnp.int32))
 
-        Args:
-            lanes: [P], before.
-            numbers: the runs' traced numbers [P].
-            slots: [P], each lane's row in `orders`.
-            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed.
-            data: the data set.
-            first: number of the first epoch, from 0.
-            count: epochs to train, at most `longest`.
-        """
+    def run_of(self, common: Numbers) -> Callable[[Numbers], Run]:
+        """From a lane's numbers to its run, with the numbers that the group has in common."""
+        return lambda numbers: runs.with_numbers(self.setup.run, numbers | common)
 
-        def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
-            return self._train_group(lanes, numbers, slots, orders, data, first, count)
+    def step(
+        self, partial: Partial, numbers: Numbers, factors: Array, batches: tuple[Any, ...], batch: Callable, at: Array
+    ) -> Partial:
+        """Step number `at` of the run; `batch` makes a lane's standardized batch from its part of `batches` [width, …]."""
+        each, common = apart(numbers)
+        run_of = self.run_of(common)
 
-        return over_groups(group, self.width, lanes, numbers, slots)
+        def one(trained: Trained, numbers: Numbers, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
+            return train_step(self.setup, run_of(numbers), trained, batch(*part), factor, at)
 
-    def _train_group(
-        self, lanes: Lane, numbers: Numbers, slots: Array, orders: Array, data: Data, first: Array, count: Array
-    ) -> tuple[Lane, dict[str, Array]]:
-        numbers, common = apart(numbers)
-        run_of = functools.partial(self._run, common=common)
-        metrics = ("batch_loss", "penalty", *(f"valid_{name}" for name in self._valid_metrics(data)))
-        history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in metrics}
+        trained, told = over_lanes(one, self.width)(partial.trained, each, factors, *batches)
+        bad = jnp.where((partial.bad == 0) & ~told.finite, at + 1, partial.bad)
+        return Partial(trained, partial.loss + told.loss, partial.penalty + told.penalty, bad)
 
-        def going(carry: tuple[Array, Lane, Any]) -> Array:
-            return (carry[0] < count) & jnp.any(carry[1].status == RUNNING)
-
-        def epoch(carry: tuple[Array, Lane, Any]) -> tuple[Array, Lane, Any]:
-            at, lanes, history = carry
-            lanes, measured = self._epoch(lanes, numbers, run_of, slots, orders[:, at], data, first + at)
-            history = {name: history[name].at[:, at].set(measured[name]) for name in history}
-            return at + 1, lanes, history
-
-        _, lanes, history = lax.while_loop(going, epoch, (jnp.int32(0), lanes, history))
-        return lanes, history
-
-    def _run(self, numbers: Numbers, common: Numbers) -> Run:
-        return runs.with_numbers(self.setup.run, numbers | common)
-
-    def _epoch(
-        self,
-        lanes: Lane,
-        numbers: Numbers,
-        run_of: Callable[[Numbers], Run],
-        slots: Array,
-        order: Array,
-        data: Data,
-        number: Array,
-    ) -> tuple[Lane, dict[str, Array]]:
-        """One epoch of a group; `order` [S, steps · B]."""
-        setup, size = self.setup, self.setup.run.batch_size
-        each = functools.partial(over_lanes, width=self.width)
-        x, y = data.splits["train"]
-        factors = lanes.plateau.factor
-
-        def step(i: Array, carry: tuple[Trained, Array, Array, Array]) -> tuple[Trained, Array, Array, Array]:
-            trained, loss, penalty, bad = carry
-            places = lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots]
-            at = number * setup.steps_per_epoch + i
-
-            def one(trained: Trained, numbers: Numbers, places: Array, factor: Array) -> tuple[Trained, StepMetrics]:
-                batch = standardize(x[places], data.offset, data.scale), y[places]
-                return train_step(setup, run_of(numbers), trained, batch, factor, at)
-
-            trained, told = each(one)(trained, numbers, places, factors)
-            bad = jnp.where((bad == 0) & ~told.finite, at + 1, bad)
-            return trained, loss + told.loss, penalty + told.penalty, bad
-
-        steps = self._steps(number)
-        zero = jnp.zeros(self.width)
-        begin = (lanes.trained, zero, zero, jnp.zeros(self.width, jnp.int32))
-        trained, loss, penalty, bad = lax.fori_loop(0, steps, step, begin)
-        loss, penalty = loss / steps, penalty / steps
-        due = each(lambda numbers: self._due(run_of(numbers), number))(numbers)
-        valid = self._validate(trained, numbers, run_of, data, due)
-
-        def close(lane: Lane, numbers: Numbers, trained: Trained, seen: Measured) -> Lane:
-            run = run_of(numbers)
-            last = number + 1 >= lane_.length(setup, run)
-            return lane_.close_epoch(run, lane, trained, seen, last, validated="valid" in data.splits)
-
-        after = each(close)(lanes, numbers, trained, Measured(loss, penalty, bad, valid, due))
-        kept = (lanes.status == RUNNING) & (bad == 0)
-        history = {"batch_loss": loss, "penalty": penalty, **{f"valid_{name}": value for name, value in valid.items()}}
-        return after, {name: jnp.where(kept, value, jnp.nan) for name, value in history.items()}
-
-    def _steps(self, number: Array) -> Any:
+    def steps(self, number: Array) -> Any:
         """Steps in epoch `number`: fewer in the last one where the run's length is given in steps."""
         whole, total = self.setup.steps_per_epoch, self.setup.run.steps
         return whole if total is None else jnp.minimum(whole, total - number * whole)
 
-    def _due(self, run: Run, number: Array) -> Array:
-        last = number + 1 >= lane_.length(self.setup, run)
-        return jnp.asarray(((number + 1) % run.eval_every == 0) | last)
+    def close(
+        self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
+    ) -> tuple[Lane, dict[str, Array]]:
+        """Lanes after epoch `number`, and what was measured, NaN where the epoch was not kept."""
+        each, common = apart(numbers)
+        run_of = self.run_of(common)
+        steps = self.steps(number)
+        loss, penalty = partial.loss / steps, partial.penalty / steps
+
+        def is_due(numbers: Numbers) -> Array:
+            run = run_of(numbers)
+            last = number + 1 >= lane_.length(self.setup, run)
+            return jnp.asarray(((number + 1) % run.eval_every == 0) | last)
+
+        due = over_lanes(is_due, self.width)(each)
+        valid = self._validate(partial.trained, each, run_of, data, due)
+
+        def one(lane: Lane, numbers: Numbers, trained: Trained, seen: Measured) -> Lane:
+            run = run_of(numbers)
+            last = number + 1 >= lane_.length(self.setup, run)
+            return lane_.close_epoch(run, lane, trained, seen, last, validated="valid" in data.splits)
+
+        measured = Measured(loss, penalty, partial.bad, valid, due)
+        after = over_lanes(one, self.width)(lanes, each, partial.trained, measured)
+        kept = (lanes.status == RUNNING) & (partial.bad == 0)
+        history = {"batch_loss": loss, "penalty": penalty, **{f"valid_{name}": value for name, value in valid.items()}}
+        return after, {name: jnp.where(kept, value, jnp.nan) for name, value in history.items()}
+
+    def metrics(self, data: Data) -> tuple[str, ...]:
+        """Names in the history."""
+        return ("batch_loss", "penalty", *(f"valid_{name}" for name in self._valid_metrics(data)))
 
     def _valid_metrics(self, data: Data) -> tuple[str, ...]:
         return metric_names(self.setup.run) if "valid" in data.splits else ()
@@ -320,3 +288,124 @@ class Chunk:
             return everything()
         values = lax.cond(jnp.any(due), everything, nothing)
         return {name: jnp.where(due, value, jnp.nan) for name, value in values.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """The training program where the data set is on the device: `count` epochs from epoch `first` on, for a pack of lanes.
+
+    Attributes:
+        setup, width: as in `Epoch`.
+        longest: most epochs in one call; the history has room for so many.
+    """
+
+    setup: Setup
+    width: int
+    longest: int
+
+    def __call__(
+        self, lanes: Lane, numbers: Numbers, slots: Array, orders: Array, data: Data, first: Array, count: Array
+    ) -> tuple[Lane, dict[str, Array]]:
+        """Lanes [P] after the chunk, and the history: each metric [P, longest], NaN where nothing was measured.
+
+        Args:
+            lanes: [P], before.
+            numbers: the runs' traced numbers [P].
+            slots: [P], each lane's row in `orders`.
+            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed.
+            data: the data set.
+            first: number of the first epoch, from 0.
+            count: epochs to train, at most `longest`.
+        """
+        one, size, whole = Epoch(self.setup, self.width), self.setup.run.batch_size, self.setup.steps_per_epoch
+        x, y = data.splits["train"]
+
+        def batch(places: Array) -> tuple[Array, Array]:
+            return standardize(x[places], data.offset, data.scale), y[places]
+
+        def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
+            def going(carry: tuple[Array, Lane, Any]) -> Array:
+                return (carry[0] < count) & jnp.any(carry[1].status == RUNNING)
+
+            def epoch(carry: tuple[Array, Lane, Any]) -> tuple[Array, Lane, Any]:
+                at, lanes, history = carry
+                number, order = first + at, orders[:, at]
+
+                def step(i: Array, partial: Partial) -> Partial:
+                    places = lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots]
+                    return one.step(partial, numbers, lanes.plateau.factor, (places,), batch, number * whole + i)
+
+                partial = lax.fori_loop(0, one.steps(number), step, one.begin(lanes))
+                lanes, measured = one.close(lanes, partial, numbers, data, number)
+                return at + 1, lanes, {name: history[name].at[:, at].set(measured[name]) for name in history}
+
+            history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in one.metrics(data)}
+            _, lanes, history = lax.while_loop(going, epoch, (jnp.int32(0), lanes, history))
+            return lanes, history
+
+        return over_groups(group, self.width, lanes, numbers, slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The training program where batches are streamed: some steps of one epoch, for a pack of lanes."""
+
+    setup: Setup
+    width: int
+
+    def __call__(
+        self,
+        partial: Partial,
+        factors: Array,
+        numbers: Numbers,
+        slots: Array,
+        x: Array,
+        y: Array,
+        data: Data,
+        at: Array,
+        count: Array,
+    ) -> Partial:
+        """The epoch under way [P] after `count` more steps, the first of which is step `at` of the run.
+
+        Args:
+            partial: [P], before.
+            factors: [P], of the plateau schedule.
+            numbers: [P].
+            slots: [P], each lane's row in the batches.
+            x, y: [k, S, B, …] raw batches of k steps for S distinct seeds, of which `count` are trained on.
+            data: how inputs are standardized; no splits.
+            at: number of the step, from 0.
+            count: at most k.
+        """
+        one = Epoch(self.setup, self.width)
+
+        def batch(x: Array, y: Array) -> tuple[Array, Array]:
+            return standardize(x, data.offset, data.scale), y
+
+        def group(partial: Partial, factors: Array, numbers: Numbers, slots: Array) -> Partial:
+            def step(i: Array, partial: Partial) -> Partial:
+                return one.step(partial, numbers, factors, (x[i][slots], y[i][slots]), batch, at + i)
+
+            return lax.fori_loop(0, count, step, partial)
+
+        return over_groups(group, self.width, partial, factors, numbers, slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Close:
+    """The program that ends an epoch whose batches were streamed."""
+
+    setup: Setup
+    width: int
+
+    def __call__(
+        self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
+    ) -> tuple[Lane, dict[str, Array]]:
+        """Lanes [P] after epoch `number`, and what was measured: each metric [P, 1]; `data` holds the validation split."""
+        one = Epoch(self.setup, self.width)
+
+        def group(lanes: Lane, partial: Partial, numbers: Numbers) -> tuple[Lane, dict[str, Array]]:
+            return one.close(lanes, partial, numbers, data, number)
+
+        lanes, measured = over_groups(group, self.width, lanes, partial, numbers)
+        return lanes, {name: value[:, None] for name, value in measured.items()}
