@@ -1,12 +1,14 @@
 """Checkpoints of packs: Orbax writes them, a list of checksums beside each proves them when they are read.
 
 Orbax is atomic under a kill but does not notice a flipped bit, so every file's SHA-256 is kept in `checksums.json`, which
-is written last: a checkpoint without it is unfinished. The predecessor is deleted only after that.
+is written last: a checkpoint without it is unfinished. The predecessor is deleted only after that. Files are data: arrays and
+JSON; nothing of them is unpickled.
 """
 
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from lanes.errors import DamagedFileError
 from lanes.tables import write_bytes
 
 CHECKSUMS = "checksums.json"
+ORBAX_MARKER = "_CHECKPOINT_METADATA"
 Tree = Any
 
 
@@ -56,11 +59,13 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
     import orbax.checkpoint as ocp  # slow to import, and not needed before the first chunk has ended
 
     path = folder.absolute() / str(epoch)
-    if path.exists():
+    if path.is_dir():
         shutil.rmtree(path)
+    elif path.exists():
+        set_aside(path)
     with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False)) as checkpointer:
         checkpointer.save(path, leaves)
-    sums = {str(file.relative_to(path)): digest(file) for file in files(path)}
+    sums = {str(file.relative_to(path)): digest(file, sync=True) for file in files(path)}
     write_bytes(path / CHECKSUMS, json.dumps(sums, indent=0).encode())
     for other in folder.iterdir():
         if other.is_dir() and other.name != str(epoch):
@@ -68,14 +73,15 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest whole checkpoint of a pack, as (epoch, leaves), or None; damaged ones are set aside, with one line each."""
-    epochs = (
-        sorted((int(at.name) for at in folder.iterdir() if at.name.isdigit()), reverse=True) if folder.is_dir() else []
-    )
-    for epoch in epochs:
+    """The newest whole checkpoint of a pack, as (epoch, leaves), or None; damaged ones are set aside, with one line each.
+
+    Only for the worker that trains the pack: what a kill left unfinished is deleted.
+    """
+    for epoch in epochs_in(folder):
         path = folder / str(epoch)
-        if not (path / CHECKSUMS).exists():
-            shutil.rmtree(path, ignore_errors=True)  # killed before it was whole: not damaged, only unfinished
+        if not (path / CHECKSUMS).exists() and (path / ORBAX_MARKER).exists():
+            shutil.rmtree(path, ignore_errors=True)
+            warn(f"{path} was not finished: going on from the checkpoint before it, or from the start")
             continue
         try:
             verify(path)
@@ -84,6 +90,41 @@ def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.n
             aside = set_aside(path)
             warn(f"{error}: set aside as {aside.name}; going on from the checkpoint before it, or from the start")
     return None
+
+
+def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
+    """The newest whole checkpoint of a pack, as (epoch, leaves), or None; nothing is changed, so a worker may be writing.
+
+    Raises DamagedFileError where there are only damaged ones.
+    """
+    damage: DamagedFileError | None = None
+    for _ in range(3):  # a worker may replace the checkpoint while it is read
+        before = epochs_in(folder)
+        for epoch in before:
+            path = folder / str(epoch)
+            try:
+                if (path / CHECKSUMS).exists():
+                    verify(path)
+                    return epoch, restore(path)
+            except DamagedFileError as error:
+                damage = error
+        if epochs_in(folder) == before:
+            break
+    if damage is not None:
+        raise damage
+    return None
+
+
+def epochs_in(folder: Path) -> list[int]:
+    """Epochs of the checkpoints of a pack, the newest first; whole or not."""
+    if not folder.is_dir():
+        return []
+    return sorted((int(at.name) for at in folder.iterdir() if at.name.isdecimal() and at.is_dir()), reverse=True)
+
+
+def was_lost(folder: Path) -> bool:
+    """Whether a pack's folder is there without a checkpoint in it; a folder that was deleted as a whole is not missed."""
+    return folder.is_dir() and not any((folder / str(epoch) / CHECKSUMS).exists() for epoch in epochs_in(folder))
 
 
 def restore(path: Path) -> dict[str, np.ndarray]:
@@ -103,10 +144,12 @@ def verify(path: Path) -> None:
     """Raise DamagedFileError where a file of a checkpoint is missing or is not what was written."""
     try:
         sums = json.loads((path / CHECKSUMS).read_bytes())
+        if set(sums) != {str(file.relative_to(path)) for file in files(path)}:
+            raise DamagedFileError(f"{path} does not have the files it was written with")
         for name, expected in sums.items():
             if digest(path / name) != expected:
                 raise DamagedFileError(f"{path / name} does not have the checksum that it was written with")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, DamagedFileError):
             raise
         raise DamagedFileError(f"{path} is not a whole checkpoint ({type(error).__name__})") from error
@@ -126,9 +169,11 @@ def files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file() and file.name != CHECKSUMS)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+def digest(path: Path, sync: bool = False) -> str:
+    """SHA-256 of a file; with `sync` it is on the disk afterwards."""
     with open(path, "rb") as file:
+        if sync:
+            os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,27 +1,82 @@
 """Who does what, among the workers of one directory: a lock of the operating system on a small file.
 
-The lock belongs to the process, so a kill releases it; the file that stays behind means nothing.
+The lock belongs to the process, so a kill releases it; a file that stays behind means nothing. On a file system without
+locks every claim is granted: work may be done twice, with equal results.
 """
 
 import contextlib
+import errno
 import fcntl
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+POLL_SECONDS = 0.05
+
 
 class Claims:
-    """Locks by name in one directory."""
+    """Locks by name in one directory, each held by one worker at a time: a process, or a thread of one."""
 
     def __init__(self, directory: Path):
         self._folder = directory / "claims"
+        self._held: dict[str, int] = {}
+        self._guard = threading.Lock()
+
+    def take(self, name: str) -> bool:
+        """Hold the lock `name` if nobody holds it; says whether it is held now."""
+        with self._guard:
+            if name in self._held:
+                return False
+            handle = self._lock(name)
+            if handle is None:
+                return False
+            self._held[name] = handle
+            return True
+
+    def release(self, name: str) -> None:
+        """Give a lock back; nothing happens where it is not held."""
+        with self._guard:
+            handle = self._held.pop(name, None)
+            if handle is not None:
+                with contextlib.suppress(OSError):  # unlinked while locked: whoever waits for it makes a new file
+                    (self._folder / name).unlink()
+                os.close(handle)
+
+    def release_all(self) -> None:
+        """Give everything back."""
+        for name in list(self._held):
+            self.release(name)
 
     @contextlib.contextmanager
     def only_one(self, name: str) -> Iterator[None]:
-        """Hold the lock `name`, waiting for whoever holds it: another process, or another thread of this one."""
-        self._folder.mkdir(exist_ok=True)
-        with open(self._folder / name, "w") as file:
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks: work may be done twice, with equal results
-                fcntl.flock(file, fcntl.LOCK_EX)
+        """Hold the lock `name`, waiting for whoever holds it."""
+        while not self.take(name):
+            time.sleep(POLL_SECONDS)
+        try:
             yield
+        finally:
+            self.release(name)
+
+    def _lock(self, name: str) -> int | None:
+        """An open file that is locked and still has its name; None where another holds it."""
+        path = self._folder / name
+        while True:
+            self._folder.mkdir(exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(handle).st_ino == os.stat(path).st_ino:
+                    return handle
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            except FileNotFoundError:
+                pass  # its holder has just given it back
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    os.close(handle)
+                    return None
+                return handle
+            os.close(handle)

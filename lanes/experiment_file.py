@@ -5,6 +5,7 @@ An experiment file is code: loading it runs it, with all that it may do. Run onl
 
 import hashlib
 import importlib.util
+import linecache
 import sys
 import types
 from pathlib import Path
@@ -14,10 +15,16 @@ from lanes.errors import RequestError
 from lanes.runs import Run
 
 
-def load_module(path: Path) -> types.ModuleType:
+def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
     """The experiment file as a module; the same content is loaded once.
 
-    Raises RequestError for a file that is missing or that raises.
+    It is compiled from the bytes that are read here: no compiled file is left beside it, or believed.
+
+    Args:
+        path: the file.
+        sha256: what its content must hash to, where that is known.
+
+    Raises RequestError for a file that is missing, that is not what it was, or that raises.
     """
     try:
         content = path.read_bytes()
@@ -25,17 +32,26 @@ def load_module(path: Path) -> types.ModuleType:
         raise RequestError(
             f"experiment file {path} cannot be read ({error.strerror}): give the path of a .py file"
         ) from None
-    name = f"{EXPERIMENT}_{hashlib.sha256(content).hexdigest()[:16]}"
+    digest = hashlib.sha256(content).hexdigest()
+    if isinstance(sha256, str) and digest != sha256:
+        raise RequestError(f"{path} is not the copy that was made: run the sweep's command again to make it again")
+    name = f"{EXPERIMENT}_{digest[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"experiment file {path} is no Python file: give the path of a .py file")
-    module = importlib.util.module_from_spec(spec)
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        code = compile(content, str(path), "exec")
+        lines = importlib.util.decode_source(content).splitlines(keepends=True)
+        linecache.cache[str(path)] = (
+            len(content),
+            None,
+            lines,
+            str(path),
+        )  # what is running, whatever becomes of the file
+        exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise RequestError(f"experiment file {path} raises {_where(error, path)}") from error
     return module
@@ -53,18 +69,26 @@ def runs_of(path: Path) -> list[Run]:
         result = module.sweep()
     except RequestError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RequestError(f"sweep() of {path} raises {_where(error, path)}") from error
     if not isinstance(result, (list, tuple)) or not all(isinstance(run, Run) for run in result):
         raise RequestError(
-            f"sweep() of {path} returned {type(result).__name__} {result!r:.60}: it must return a list of Run"
+            f"sweep() of {path} returned {type(result).__name__} {_shown(result)}: it must return a list of Run"
         )
     if not result:
         raise RequestError(f"sweep() of {path} returned no runs: return at least one")
     return list(result)
 
 
-def _where(error: Exception, path: Path) -> str:
+def _shown(value: object) -> str:
+    """The beginning of a value's text, in one line, whatever its `repr` does."""
+    try:
+        return " ".join(f"{value!r}".split())[:60]
+    except Exception:
+        return ""
+
+
+def _where(error: BaseException, path: Path) -> str:
     """`TypeError: … (line 12)` for the innermost frame inside the file."""
     line, trace = None, error.__traceback__
     while trace is not None:

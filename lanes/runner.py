@@ -1,33 +1,21 @@
 """A sweep from the request to the exit status: validate, plan, write down what is planned, train packs at every place."""
 
 import dataclasses
-import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from lanes import devices, planning, provenance, runs, validation
-from lanes.claims import Claims
-from lanes.datasets import Dataset
-from lanes.devices import Compiled
-from lanes.directory import Directory
+from lanes import compaction, devices, planning, provenance, records, runs, sharding, validation
+from lanes.directory import Directory, tell
 from lanes.errors import RequestError
 from lanes.planning import Datasets, Pack, Planned
-from lanes.progress import Progress
 from lanes.runs import Run
+from lanes.session import DONE, FAILED, STOPPED, Session
 from lanes.shared_activation import MOST_CALLS
-from lanes.training import Interrupted, Trainer
-from lanes.writer import Writer
 from nets import MLP
 
 COPIES = 4  # of the parameters in a lane: current, best, and about two of the optimizer
-DONE, FAILED, STOPPED = 0, 3, 75  # exit statuses; 2 is a RequestError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +54,7 @@ class Outcome:
         programs: training programs compiled.
         seconds: of this call.
         failures: one line for each pack that failed.
+        waiting: the shards that have runs left, by name, where the sweep is sharded.
     """
 
     status: int
@@ -76,6 +65,7 @@ class Outcome:
     programs: int
     seconds: float
     failures: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""
@@ -85,6 +75,7 @@ class Outcome:
         return (
             f"{self.ended} of {self.planned} runs ended in {out}: {self.trained} trained now by {self.programs} training "
             f"programs, {self.steps} steps, {self.seconds:.1f} s{each}"
+            + (f"; not ended yet: {', '.join(self.waiting)}" if self.waiting else "")
         )
 
 
@@ -183,229 +174,57 @@ def run_sweep(
     *,
     experiment: Path | None = None,
     command: Sequence[str] = (),
-    warn: Callable[[str], None] = print,
+    warn: Callable[[str], None] = tell,
 ) -> Outcome:
     """Train what is planned and not yet done in `out`; stopped by SIGINT, SIGTERM or `max_seconds`, it saves and returns."""
     began = time.perf_counter()
     directory = Directory(out, warn)
     directory.create()
-    widths = _bind_widths(plan, directory, options)
-    packs = _record(plan, directory, widths, options, experiment, command)
     wanted = {one.run_id for one in plan.planned}
+    try:
+        widths = _bind_widths(plan, directory, options)
+        workers = len(plan.places) * (options.shard[1] if options.shard else 1)
+        packs = records.record(plan.planned, directory, widths, plan.places, workers, experiment, command)
+    except OSError as error:
+        line = f"{out} cannot be written: {error.strerror or error}; free space or mend it, then run the same command again"
+        return Outcome(FAILED, 0, len(wanted), 0, 0, 0, time.perf_counter() - began, (line,))
     before = directory.ended() & wanted
-    todo = [pack for pack in packs if any(m.run_id in wanted - before for m in pack.members)]
-    if options.shard is not None:
-        index, count = options.shard
-        todo = [pack for at, pack in enumerate(packs) if at % count == index and pack in todo]
-    session = _Session(plan, directory, options, todo)
+    lacking = directory.lacking(pack.pack_id for pack in packs)
+    todo = [p for p in packs if p.pack_id in lacking or any(m.run_id not in before for m in p.members)]
+    mine = todo if options.shard is None else sharding.part(packs, todo, *options.shard)
+    session = Session(plan, directory, options, mine)
     status = session.train()
+    try:
+        compaction.join_parts(directory)
+    except OSError as error:
+        warn(f"{out}: small files could not be joined ({error.strerror or error}): they stay as they are")
     after = directory.ended() & wanted
     return Outcome(
         status=status,
         ended=len(after),
         planned=len(wanted),
-        trained=len(after - before),
+        trained=len(after & session.trained),
         steps=session.steps,
         programs=session.training_programs,
         seconds=time.perf_counter() - began,
         failures=tuple(session.failures),
+        waiting=() if options.shard is None else tuple(sharding.waiting(packs, after, options.shard[1])),
     )
 
 
 def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, int]:
     """Width by signature: the directory's own where it has one, otherwise the option's, otherwise the default."""
-    bound = {key: int(value) for key, value in directory.read_sweep().get("widths", {}).items()}
+    bound = records.bound_widths(directory, records.known_runs(directory))
     platform = plan.places[0].devices[0].platform
-    out = {}
-    for one in plan.planned:
-        if one.signature in out:
-            continue
-        key = provenance.short(one.signature)
-        out[one.signature] = (
-            bound.get(key) or options.width or planning.default_width(plan.shapes[one.signature], platform)
-        )
-        if options.width is not None and out[one.signature] != options.width:
+    out: dict[str, int] = {}
+    for signature, shapes in plan.shapes.items():
+        width = bound.get(provenance.short(signature)) or options.width or planning.default_width(shapes, platform)
+        out[signature] = width
+        if options.width is not None and width != options.width:
             directory.warn(
-                f"--width {options.width} is ignored: {directory.path} was begun with width {out[one.signature]}, which binds all who resume"
+                f"--width {options.width} is ignored: {directory.path} was begun with width {width}, which binds all who resume"
             )
     return out
-
-
-def _record(
-    plan: Plan,
-    directory: Directory,
-    widths: dict[str, int],
-    options: Options,
-    experiment: Path | None,
-    command: Sequence[str],
-) -> list[Pack]:
-    """Write down what is planned: earlier packs stay as they are, new runs make new packs."""
-    with Claims(directory.path).only_one("plan"):
-        known = directory.read_runs()
-        packs, placed = _earlier_packs(plan, known)
-        fresh = [one for one in plan.planned if one.run_id not in placed]
-        workers = len(plan.places) * (options.shard[1] if options.shard else 1)
-        new = planning.make_packs(fresh, widths, workers, plan.places[0].shards)
-        source = directory.keep_source(experiment)
-        if new:
-            rows = [row for pack in new for row in _rows(pack, source)]
-            directory.write_runs(pd.concat([known, pd.DataFrame(rows)], ignore_index=True))
-        previous = directory.read_sweep()
-        bound = {**previous.get("widths", {}), **{provenance.short(k): v for k, v in widths.items()}}
-        facts = provenance.facts(plan.places, command)
-        begun = previous.get("begun", facts["begun"])
-        directory.write_sweep({**facts, "begun": begun, "widths": bound, "experiment": source})
-    return packs + new
-
-
-def _rows(pack: Pack, source: str | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "run_id": member.run_id,
-            **runs.row(member.run),
-            "pack": pack.pack_id,
-            "lane": int(lane),
-            "pack_shape": f"{pack.width},{pack.size},{pack.seeds}",
-            "experiment": source,
-            "description": json.dumps(runs.describe(member.run)),
-        }
-        for lane, member in zip(pack.places, pack.members)
-    ]
-
-
-def _earlier_packs(plan: Plan, known: pd.DataFrame) -> tuple[list[Pack], set[str]]:
-    """The packs of earlier calls whose runs are all asked for again, and the runs that are in them."""
-    if known.empty:
-        return [], set()
-    by_id = {one.run_id: one for one in plan.planned}
-    packs = []
-    for _, rows in known.groupby("pack", sort=False):
-        rows = rows.sort_values("lane")
-        width, size, seeds = map(int, rows["pack_shape"].iloc[0].split(","))
-        if all(run_id in by_id for run_id in rows["run_id"]):
-            lanes: list[Planned | None] = [None] * size
-            for run_id, lane in zip(rows["run_id"], rows["lane"]):
-                lanes[lane] = by_id[run_id]
-            packs.append(Pack(tuple(lanes), width, seeds))
-    return packs, {member.run_id for pack in packs for member in pack.members}
-
-
-class _Session:
-    """The threads of one call: one for each place, taking packs in order, and one writer."""
-
-    def __init__(self, plan: Plan, directory: Directory, options: Options, todo: list[Pack]):
-        self.plan, self.directory, self.options, self.todo = plan, directory, options, todo
-        self.compiled = Compiled()
-        self.stop = threading.Event()
-        self.failures: list[str] = []
-        self.steps = 0
-        self._next = iter(todo)
-        self._guard = threading.Lock()
-        self._interrupted = False
-        self._claims = Claims(directory.path)
-
-    @property
-    def training_programs(self) -> int:
-        """Training programs that were compiled."""
-        return sum(key[0] == "train" for key in self.compiled.keys)
-
-    def train(self) -> int:
-        """Train every pack; the exit status."""
-        if not self.todo:
-            return DONE
-        self._writer = Writer()
-        with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, self._signals():
-            threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self.plan.places]
-            for thread in threads:
-                thread.start()
-            self._wait(threads)
-            try:
-                self._writer.close()
-            except OSError as error:
-                self.failures.append(
-                    f"writing to {self.directory.path} failed: {error}; free space or mend it, then run the same command again"
-                )
-        if self._interrupted:
-            return STOPPED
-        return FAILED if self.failures else DONE
-
-    def _wait(self, threads: list[threading.Thread]) -> None:
-        deadline = None if self.options.max_seconds is None else time.monotonic() + self.options.max_seconds
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(timeout=0.05)
-            if deadline is not None and time.monotonic() > deadline:
-                self.stop.set()
-
-    def _work(self, place: devices.Place) -> None:
-        trainer = Trainer(
-            place, self.compiled, self.directory, self._data_of, self._writer.submit, self.stop, self._progress.epoch
-        )
-        try:
-            while not self.stop.is_set() and (pack := self._take()) is not None:
-                try:
-                    with self._claims.only_one(pack.pack_id):
-                        if not self._has_ended(pack):
-                            trainer.train(pack)
-                    self._progress.pack_done(pack)
-                except Interrupted:
-                    break
-                except OSError as error:
-                    self._fail(pack, error)
-                    break
-                except Exception as error:
-                    self._fail(pack, error)
-        finally:
-            with self._guard:
-                self.steps += trainer.steps
-                self._interrupted |= self.stop.is_set() and not self._all_taken_and_done()
-
-    def _take(self) -> Pack | None:
-        with self._guard:
-            return next(self._next, None)
-
-    def _all_taken_and_done(self) -> bool:
-        return self._progress.packs_done >= len(self.todo)
-
-    def _has_ended(self, pack: Pack) -> bool:
-        part = self.directory.read_part(self.directory.results, pack.pack_id)
-        return part is not None and not (part["status"] == "failed").any()
-
-    def _data_of(self, pack: Pack) -> Dataset:
-        return self.plan.datasets.of(pack.setup.run)
-
-    def _fail(self, pack: Pack, error: Exception) -> None:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
-        if not isinstance(error, OSError):
-            rows = [{"run_id": member.run_id, "status": "failed", "error": line} for member in pack.members]
-            self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
-
-    def _signals(self) -> "_StopOnSignal":
-        return _StopOnSignal(self.stop)
-
-
-class _StopOnSignal:
-    """SIGINT and SIGTERM ask the sweep to stop after the running chunk; a second one ends the process at once."""
-
-    def __init__(self, stop: threading.Event):
-        self.stop = stop
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: Any) -> None:
-        if self.stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.stop.set()
 
 
 __all__ = ["DONE", "FAILED", "STOPPED", "Options", "Outcome", "Plan", "describe", "make_plan", "run_sweep"]

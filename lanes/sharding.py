@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Collection, Iterator, Sequence
 
 from lanes.errors import RequestError
+from lanes.planning import Pack
 
 # (index, count, first index) as batch systems say them.
 VARIABLES = (
@@ -20,7 +22,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     if text == "auto":
         return _from_environment()
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match is None:
         raise RequestError(f"--shard is {text!r}: write I/N with I from 0 to N-1 (0/4), or auto")
     return _checked(int(match[1]), int(match[2]), text)
@@ -29,9 +31,11 @@ def parse_shard(text: str) -> tuple[int, int]:
 def _from_environment() -> tuple[int, int]:
     for index, count, first in VARIABLES:
         if index in os.environ and count in os.environ:
-            start = int(os.environ.get(first, "0")) if first else 0
-            text = f"auto, from {index}={os.environ[index]} and {count}={os.environ[count]}"
-            return _checked(int(os.environ[index]) - start, int(os.environ[count]), text)
+            values = (os.environ[index], os.environ[count], os.environ.get(first, "0") if first else "0")
+            text = f"auto, from {index}={values[0]} and {count}={values[1]}"
+            if not all(value.isdecimal() for value in values):
+                raise RequestError(f"--shard is {text!r}: these must be whole numbers; write I/N instead")
+            return _checked(int(values[0]) - int(values[2]), int(values[1]), text)
     names = ", ".join(f"{index} and {count}" for index, count, _ in VARIABLES)
     raise RequestError(f"--shard is 'auto' and no batch system says which shard this is: set {names}, or write I/N")
 
@@ -40,3 +44,17 @@ def _checked(index: int, count: int, text: str) -> tuple[int, int]:
     if not 0 <= index < count:
         raise RequestError(f"--shard is {text!r}: I must be from 0 to N-1")
     return index, count
+
+
+def part(packs: Sequence[Pack], todo: Sequence[Pack], index: int, count: int) -> list[Pack]:
+    """Those of `todo` that shard `index` of `count` trains: the packs index, index + count, … of all."""
+    wanted = {pack.pack_id for pack in todo}
+    return [pack for pack in packs[index::count] if pack.pack_id in wanted]
+
+
+def waiting(packs: Sequence[Pack], ended: Collection[str], count: int) -> Iterator[str]:
+    """`shard 2/4 (16 runs)` for each shard with runs that have not ended."""
+    for index in range(count):
+        left = sum(member.run_id not in ended for pack in packs[index::count] for member in pack.members)
+        if left:
+            yield f"shard {index}/{count} ({left} runs)"

@@ -1,15 +1,20 @@
-"""Parquet tables that prove themselves: each file carries the checksum of its rows, verified when it is read.
+"""Parquet tables that prove themselves: every byte of a file, and the name it was written under, are under its checksum.
 
+The checksum stands in the file's own footer: SHA-256 of the name and of the file with 64 zeros in the checksum's place.
 Files are written whole: under a temporary name, synced to disk, then renamed; a reader sees the old file or the new one.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
+import platform
+import re
+import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,57 +22,133 @@ import pyarrow.parquet as pq
 from lanes.errors import DamagedFileError
 
 CHECKSUM = b"lanes.sha256"
+BLANK = b"0" * 64
+TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
+STALE_SECONDS = 24 * 3600.0  # after which a temporary file of another machine is taken to be left over
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file, or nothing: temporary name in the same folder, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
-def checksum(frame: pd.DataFrame) -> str:
-    """SHA-256 over column names and rows: equal for equal tables, whatever the file's layout."""
-    digest = hashlib.sha256("\0".join(map(str, frame.columns)).encode())
-    plain = frame.astype({name: object for name in frame.columns if frame[name].dtype.kind not in "biuf"})
-    rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
-    digest.update(np.ascontiguousarray(rows).tobytes())
-    return digest.hexdigest()
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table with its checksum, whole or not at all."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    as_read = table.to_pandas()
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), CHECKSUM: checksum(as_read).encode()})
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of writers that were killed; those of living ones are left alone."""
+    for path in folder.glob(".*.tmp"):
+        match = TEMPORARY.fullmatch(path.name)
+        if match is None:
+            continue
+        with contextlib.suppress(OSError):
+            here = match["host"] == _host()
+            if not _alive(int(match["pid"])) if here else time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", platform.node())[:40]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
+
+
+def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:
+    """Write a table under its checksum, whole or not at all.
+
+    Args:
+        path: the file.
+        frame: rows.
+        name: what the file is to its readers; it is read under this name only.
+    """
+    arrays = {str(column): _array(frame[column]) for column in frame.columns}
+    table = pa.table(arrays).replace_schema_metadata(None)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_bytes(path, sink.getvalue().to_pybytes())
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({CHECKSUM: BLANK})
+    content = bytearray(sink.getvalue().to_pybytes())
+    at = _checksum_place(content)
+    content[at : at + 64] = _digest(content, name).encode()
+    write_bytes(path, bytes(content))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The table at `path`.
+def _array(column: pd.Series) -> pa.Array:
+    """A column as Arrow has it; one of mixed types as text."""
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return pa.array([None if value is None or value is pd.NA else str(value) for value in column], pa.string())
+
+
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table at `path`, which was written as `name`; all columns, or some.
 
     Raises:
-        DamagedFileError: the file is torn, foreign, or its rows do not have the checksum that they were written with.
+        DamagedFileError: the file is torn, foreign, or not what was written under this name.
+        FileNotFoundError: there is none.
     """
+    content = verified(path, name)
     try:
-        table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
-        frame = table.to_pandas()
-        expected = (table.schema.metadata or {}).get(CHECKSUM, b"").decode(errors="replace")
-        right = bool(expected) and checksum(frame) == expected
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=None if columns is None else list(columns))
+        return table.to_pandas(ignore_metadata=True)
+    except Exception as error:  # whatever the reader stumbles over
+        raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error
+
+
+def verified(path: Path, name: str) -> bytes:
+    """The bytes of a table's file, every one of them proved. Raises as `read_table` does."""
+    try:
+        content = path.read_bytes()
     except FileNotFoundError:
         raise
-    except Exception as error:  # whatever the reader of a damaged file stumbles over
-        raise DamagedFileError(f"{path} cannot be read ({type(error).__name__})") from error
-    if not right:
-        raise DamagedFileError(f"{path} does not have the checksum that it was written with")
-    return frame
+    except OSError as error:
+        raise DamagedFileError(f"cannot be read ({error.strerror})") from error
+    at = _checksum_place(content)
+    if at < 0:
+        raise DamagedFileError("is no table of a sweep" if content else "is empty")
+    expected = bytes(content[at : at + 64]).decode(errors="replace")
+    if _digest(content, name) != expected:
+        raise DamagedFileError("does not have the checksum that it was written with")
+    return content
+
+
+def _checksum_place(content: bytes | bytearray) -> int:
+    """Where the 64 digits of the checksum stand, or -1."""
+    key = content.rfind(CHECKSUM)
+    match = re.compile(rb"[0-9a-f]{64}").search(content, key + len(CHECKSUM), key + len(CHECKSUM) + 72)
+    return match.start() if key >= 0 and match is not None else -1
+
+
+def _digest(content: bytes | bytearray, name: str) -> str:
+    at = _checksum_place(content)
+    digest = hashlib.sha256(name.encode() + b"\0")
+    view = memoryview(content)
+    digest.update(view[:at])
+    digest.update(BLANK)
+    digest.update(view[at + 64 :])
+    return digest.hexdigest()

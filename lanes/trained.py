@@ -47,7 +47,7 @@ def run_of(directory: Directory, row: pd.Series) -> Run:
     experiment = None
     name = row.get("experiment")
     if isinstance(name, str):
-        experiment = load_module(directory.path / Path(name).name)
+        experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"))
     return runs.from_description(json.loads(row["description"]), experiment)
 
 
@@ -93,7 +93,7 @@ def variables_of(
     if epoch not in ("best", "last"):
         raise RequestError(f"epoch is {epoch!r}: the best and the last are kept; choose best or last")
     try:
-        found = checkpoints.load(directory.checkpoints / pack, directory.warn)
+        found = directory.checkpoint(pack)
     except DamagedFileError as error:
         raise RequestError(str(error)) from error
     if found is None:

@@ -1,0 +1,126 @@
+"""What a directory knows of the plan: which run is in which lane of which pack, and the widths that bind all workers.
+
+Packs of earlier calls stay as they are; new runs make new packs. A run has one row in `runs.parquet`, whatever was asked
+for in which order.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lanes import planning, provenance, runs
+from lanes.claims import Claims
+from lanes.devices import Place
+from lanes.directory import Directory
+from lanes.planning import Pack, Planned
+
+PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # the columns that a resume reads
+PLAN = "plan"  # the lock under which the plan is changed
+
+
+def known_runs(directory: Directory) -> pd.DataFrame:
+    """Where the runs of earlier calls are: the columns PLACES of `runs.parquet`, one row per run."""
+    known = directory.read_runs(PLACES)
+    return known if known.empty else known.drop_duplicates("run_id", keep="last")
+
+
+def bound_widths(directory: Directory, known: pd.DataFrame) -> dict[str, int]:
+    """Width by short signature: from sweep.json, and from the packs themselves where that was damaged."""
+    bound = {}
+    for shape in () if known.empty else known["pack_shape"].unique():
+        width, _, _, signature = str(shape).split(",")
+        bound[signature] = int(width)
+    return bound | {key: int(value) for key, value in directory.read_sweep().get("widths", {}).items()}
+
+
+def record(
+    planned: Sequence[Planned],
+    directory: Directory,
+    widths: Mapping[str, int],
+    places: Sequence[Place],
+    workers: int,
+    experiment: Path | None,
+    command: Sequence[str],
+) -> list[Pack]:
+    """Write down what is planned, and return the packs that the planned runs are in.
+
+    Args:
+        planned: runs that are asked for.
+        directory: where.
+        widths: by signature.
+        places: where packs are trained.
+        workers: places of all shards together.
+        experiment: the file that the runs come from.
+        command: that was given.
+    """
+    with Claims(directory.path).only_one(PLAN):
+        directory.mend_runs()
+        known = known_runs(directory)
+        packs = earlier_packs(planned, known)
+        placed = {member.run_id for pack in packs for member in pack.members}
+        missing = [one for one in planned if one.run_id not in placed]
+        ended = directory.ended() if missing and len(known) else set()
+        at_rest = ended & set(known["run_id"]) if len(known) else set()  # they keep their place, and their checkpoint
+        fresh = [one for one in missing if one.run_id not in at_rest]
+        bound = {provenance.short(key): width for key, width in widths.items()} | bound_widths(directory, known)
+        agreed = {key: bound[provenance.short(key)] for key in widths}
+        new = planning.make_packs(fresh, agreed, workers, places[0].shards)
+        source = directory.keep_source(experiment, _sources(known))
+        if new:
+            rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
+            before = directory.read_runs()
+            if len(before):
+                before = before[~before["run_id"].isin(rows["run_id"])]
+            directory.write_runs(pd.concat([before, rows], ignore_index=True) if len(before) else rows)
+        previous = directory.read_sweep()
+        facts = provenance.facts(places, command)
+        begun = previous.get("begun", facts["begun"])
+        directory.write_sweep({**facts, "begun": begun, "widths": bound, "experiment": source and source[0]})
+    return packs + new
+
+
+def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
+    """The packs of earlier calls of which every run is asked for again."""
+    if known.empty:
+        return []
+    by_id = {one.run_id: one for one in planned}
+    asked = known["run_id"].isin(by_id)
+    whole = asked.groupby(known["pack"]).transform("all")
+    packs = []
+    for name, rows in known[whole].groupby("pack", sort=False):
+        width, size, seeds = map(int, rows["pack_shape"].iloc[0].split(",")[:3])
+        lanes: list[Planned | None] = [None] * size
+        for run_id, lane in zip(rows["run_id"], rows["lane"]):
+            lanes[lane] = by_id[run_id]
+        pack = Pack(tuple(lanes), width, seeds)
+        if pack.pack_id == name:  # not so where some of its runs have gone to another pack since
+            packs.append(pack)
+    return packs
+
+
+def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
+    shape = f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
+    return [
+        {
+            "run_id": member.run_id,
+            **runs.row(member.run),
+            "pack": pack.pack_id,
+            "lane": int(lane),
+            "pack_shape": shape,
+            "experiment": source and source[0],
+            "experiment_sha256": source and source[1],
+            "description": json.dumps(runs.describe(member.run)),
+        }
+        for lane, member in zip(pack.places, pack.members)
+    ]
+
+
+def _sources(known: pd.DataFrame) -> dict[str, str]:
+    """SHA-256 of each copy of an experiment, by name."""
+    if known.empty:
+        return {}
+    pairs = known[["experiment", "experiment_sha256"]].dropna().drop_duplicates()
+    return dict(zip(pairs["experiment"], pairs["experiment_sha256"]))

@@ -1,0 +1,180 @@
+"""The threads of one call of a sweep: one for each place, taking packs in order, and one that writes."""
+
+import collections
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lanes import compaction
+from lanes.claims import Claims
+from lanes.datasets import Dataset
+from lanes.devices import Compiled, Place
+from lanes.directory import Directory
+from lanes.planning import Pack
+from lanes.progress import Progress
+from lanes.training import Interrupted, Trainer
+from lanes.writer import Writer
+
+if TYPE_CHECKING:
+    from lanes.runner import Options, Plan
+
+DONE, FAILED, STOPPED = 0, 3, 75  # exit statuses; 2 is a RequestError
+CHUNK_GRACE = 6.0  # seconds that a running chunk has to end after a stop was asked for; then it is abandoned
+WRITING_GRACE = 9.0  # seconds after which unfinished writing is abandoned too
+POLL_SECONDS = 0.2  # between looks at packs that other workers hold
+
+
+class Session:
+    """Trains the packs `todo` at every place of a plan.
+
+    Attributes:
+        failures: one line for each pack that failed, and for writing that failed.
+        steps: training steps executed, summed over lanes.
+        trained: identities of the runs that were trained to their end here.
+    """
+
+    def __init__(self, plan: "Plan", directory: Directory, options: "Options", todo: Sequence[Pack]):
+        self.plan, self.directory, self.options, self.todo = plan, directory, options, list(todo)
+        self.compiled = Compiled()
+        self.stop = threading.Event()
+        self.failures: list[str] = []
+        self.steps = 0
+        self.trained: set[str] = set()
+        self._waiting = collections.deque(todo)
+        self._guard = threading.Lock()
+        self._interrupted = False
+        self._claims = Claims(directory.path)
+        self._stopped_at = 0.0
+
+    @property
+    def training_programs(self) -> int:
+        """Training programs that were compiled."""
+        return sum(key[0] == "train" for key in self.compiled.keys)
+
+    def train(self) -> int:
+        """Train every pack; the exit status."""
+        if not self.todo:
+            return DONE
+        self._writer = Writer()
+        written = True
+        with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
+            threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self.plan.places]
+            for thread in threads:
+                thread.start()
+            self._wait(threads)
+            try:
+                self._writer.close(self._time_for_writing())
+            except OSError as error:
+                written = False
+                self.failures.append(
+                    f"{self.directory.path} cannot be written: {error.strerror or error}; what had ended is kept: "
+                    "free space or mend it, then run the same command again"
+                )
+            self._claims.release_all()
+        if self._interrupted and written:
+            return STOPPED
+        return FAILED if self.failures else DONE
+
+    def _wait(self, threads: Sequence[threading.Thread]) -> None:
+        """Until every thread has ended; after a stop was asked for, not much longer."""
+        limit = self.options.max_seconds
+        began = time.monotonic()
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(timeout=0.05)
+            now = time.monotonic()
+            if limit is not None and now > began + limit:
+                self.stop.set()
+            if self.stop.is_set():
+                self._stopped_at = self._stopped_at or now
+                if now > self._stopped_at + CHUNK_GRACE:
+                    self._interrupted = True  # a chunk or a compilation is abandoned: the last checkpoint stands
+                    break
+
+    def _time_for_writing(self) -> float | None:
+        return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None
+
+    def _work(self, place: Place) -> None:
+        told = self._progress.epoch
+        trainer = Trainer(place, self.compiled, self.directory, self._data_of, self._writer.submit, self.stop, told)
+        try:
+            while (pack := self._next_pack()) is not None:
+                try:
+                    if not self.directory.has_ended(pack.pack_id):
+                        trainer.train(pack)
+                        self.trained.update(member.run_id for member in pack.members)
+                    self._writer.submit(self._after, pack)
+                    self._progress.pack_done(pack)
+                except Interrupted:
+                    self._interrupted = True
+                    break
+                except Exception as error:
+                    if self._writer.has_failed:
+                        break  # which is told once, at the end
+                    self._fail(pack, error)
+        finally:
+            with self._guard:
+                self.steps += trainer.steps
+
+    def _next_pack(self) -> Pack | None:
+        """The next pack that no other worker holds, claimed; waits for those that others hold. None at the end."""
+        while not self.stop.is_set():
+            with self._guard:
+                for _ in range(len(self._waiting)):
+                    pack = self._waiting.popleft()
+                    if self._claims.take(pack.pack_id):
+                        return pack
+                    self._waiting.append(pack)
+                if not self._waiting:
+                    return None
+            self.stop.wait(POLL_SECONDS)
+        self._interrupted |= bool(self._waiting)
+        return None
+
+    def _after(self, pack: Pack) -> None:
+        """In the writer's thread, when all of a pack has been written: let others see that it has ended."""
+        self._claims.release(pack.pack_id)
+        if self._progress.packs_done % compaction.PACKS == 0:
+            compaction.join_parts(self.directory)
+
+    def _data_of(self, pack: Pack) -> Dataset:
+        return self.plan.datasets.of(pack.setup.run)
+
+    def _fail(self, pack: Pack, error: Exception) -> None:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
+        rows = [{"run_id": member.run_id, "status": "failed", "error": line} for member in pack.members]
+        with contextlib.suppress(OSError):
+            self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
+            self._writer.submit(self._claims.release, pack.pack_id)
+
+
+class StopOnSignal:
+    """SIGINT and SIGTERM ask the sweep to stop after the running chunk; a second one ends the process at once."""
+
+    def __init__(self, stop: threading.Event):
+        self.stop = stop
+        self._asked = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        if self._asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._asked = True
+        self.stop.set()
+
+
+__all__ = ["DONE", "FAILED", "STOPPED", "Session"]
