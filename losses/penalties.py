@@ -4,6 +4,7 @@ A penalty acts on one of (`acts_on`):
 
 - "params": `(params) -> scalar`; only kernels and embeddings, never biases, normalization or a PReLU's slope;
 - "activations": `(hidden) -> scalar`, hidden a list of arrays [B, ...], mean over the batch;
+- "code": the same, of the net's code [B, M] alone, or of its last hidden layer where it has no code;
 - "encoder": `(encode, x, key) -> scalar`, encode: x [B, ...] -> h [B, M], mean over the batch;
 - "projection": `(params) -> params`, after the update;
 - "weights": `(params, key) -> params`, before the forward pass.
@@ -31,8 +32,6 @@ def is_kernel(path: Sequence[Any], names: tuple[str, ...] = KERNEL_NAMES) -> boo
     """Whether the leaf at this path of a parameter tree is a weight that penalties touch."""
     last = path[-1] if path else None
     return getattr(last, "key", getattr(last, "name", None)) in names
-
-
 
 
 def kernels(params: Any) -> list[Array]:
@@ -154,12 +153,13 @@ class ActivityL1:
 
     strength: float = 1e-4
     acts_on: ClassVar[str] = "activations"
+    name: ClassVar[str] = "activity_l1"
 
     def check(self) -> None:
-        _check_strength("activity_l1", strength=self.strength)
+        _check_strength(self.name, strength=self.strength)
 
     def __call__(self, hidden: Sequence[Array]) -> Array:
-        hidden = _hidden("activity_l1", hidden)
+        hidden = _hidden(self.name, hidden)
         return _times(self.strength, _summed(hidden, magnitude) / hidden[0].shape[0])
 
 
@@ -176,12 +176,13 @@ class ActivityKL:
     strength: float = 1e-3
     rho: float = 0.05
     acts_on: ClassVar[str] = "activations"
+    name: ClassVar[str] = "activity_kl"
 
     def check(self) -> None:
-        _check_strength("activity_kl", strength=self.strength)
+        _check_strength(self.name, strength=self.strength)
         if not 0 < self.rho < 1:
             raise ValueError(
-                f"activity_kl: rho={self.rho} must lie between 0 and 1, as a mean activation; 0.05 is usual"
+                f"{self.name}: rho={self.rho} must lie between 0 and 1, as a mean activation; 0.05 is usual"
             )
 
     def __call__(self, hidden: Sequence[Array]) -> Array:
@@ -190,7 +191,31 @@ class ActivityKL:
             rho = jnp.asarray(self.rho, h.dtype)
             return rho * (jnp.log(rho) - jnp.log(mean)) + (1 - rho) * (jnp.log1p(-rho) - jnp.log1p(-mean))
 
-        return _times(self.strength, _summed(_hidden("activity_kl", hidden), divergence))
+        return _times(self.strength, _summed(_hidden(self.name, hidden), divergence))
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeL1(ActivityL1):
+    """`ActivityL1` of the code alone: what an autoencoder's other layers do is free.
+
+    Formula: λ Σ_j |h_j|, h the code
+    Reference: Goodfellow, Bengio and Courville, 2016, section 14.2.1 (sparse autoencoder)
+    """
+
+    acts_on: ClassVar[str] = "code"
+    name: ClassVar[str] = "code_l1"
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeKL(ActivityKL):
+    """`ActivityKL` of the code alone, for a sigmoid code.
+
+    Formula: λ Σ_j ρ log(ρ / ρ̂_j) + (1 - ρ) log((1 - ρ) / (1 - ρ̂_j)), ρ̂_j = mean_b h_bj, h the code
+    Reference: Ng, 2011 (sparse autoencoder)
+    """
+
+    acts_on: ClassVar[str] = "code"
+    name: ClassVar[str] = "code_kl"
 
 
 def _pullback(name: str, encode: Encode, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -311,6 +336,8 @@ PENALTIES: dict[str, Any] = {
     "elastic_net": ElasticNet(),
     "activity_l1": ActivityL1(),
     "activity_kl": ActivityKL(),
+    "code_l1": CodeL1(),
+    "code_kl": CodeKL(),
     "contractive": Contractive(),
     "contractive_hutchinson": ContractiveHutchinson(),
     "max_norm": MaxNorm(),
