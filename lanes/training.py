@@ -37,11 +37,12 @@ def on_device(data: Dataset, place: Place) -> Data:
 
 def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
     """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
-    last, lanes = pack.members[0], []
-    for here in pack.lanes:  # an empty lane repeats its neighbour, whose group it is in
-        last = here or last
-        lanes.append({n: v for n, v in runs.numbers(last.compiled).items() if not n.startswith("initializer.")})
-    return _stacked(lanes, pack.size)
+    lanes = []
+    for at in range(0, pack.size, pack.width):
+        group = pack.lanes[at : at + pack.width]
+        filler = next((one for one in group if one is not None), pack.members[0])  # a group has some numbers in common
+        lanes += [runs.numbers((one or filler).compiled) for one in group]
+    return _stacked([{n: v for n, v in each.items() if not n.startswith("initializer.")} for each in lanes], pack.size)
 
 
 def _stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
