@@ -141,7 +141,7 @@ def test_ranges(name):
     description = losses.PENALTIES[name]
     description.check()
     assert hash(description) == hash(dataclasses.replace(description))
-    assert description.acts_on in ("params", "activations", "encoder", "projection", "weights")
+    assert description.acts_on in ("params", "activations", "code", "encoder", "projection", "weights")
     for field in dataclasses.fields(description):
         for wrong in (-1,) if field.name == "probes" else (-1.0, float("nan")):
             with pytest.raises(ValueError, match=f"{field.name}=.* must"):
