@@ -237,7 +237,7 @@ class Epoch:
         each, common = apart(numbers)
         run_of = self.run_of(common)
         steps = self.steps(number)
-        loss, penalty = partial.loss / steps, partial.penalty / steps
+        loss, penalty = (total / jnp.asarray(steps, jnp.float32) for total in (partial.loss, partial.penalty))
 
         def is_due(numbers: Numbers) -> Array:
             run = run_of(numbers)
