@@ -18,7 +18,6 @@ from lanes.axes import swept_axes
 from lanes.datasets import Dataset, load_dataset
 from lanes.directory import Directory, existing
 from lanes.errors import RequestError, unknown
-from lanes.interface import run_of, variables_of
 from lanes.planning import Pack, Planned
 from lanes.predictions import Mixture, Parts, Predict
 from lanes.program import Data
@@ -26,6 +25,7 @@ from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
 from lanes.statistics import selection_metric, sibling
+from lanes.trained import run_of, variables_of
 from lanes.training import numbers_of
 
 Tree = Any
@@ -99,7 +99,7 @@ def evaluate(
     """
     asked = Request(**request)
     asked.check()
-    devices.prepare(1)
+    devices.prepare()
     (opened,) = existing([directory])
     table = chosen(opened, load(directory), tuple(run_ids), best, tuple(where), metric)
     described = opened.read_runs().set_index("run_id").loc[table["run_id"]]
@@ -282,12 +282,12 @@ def fitting(data: Dataset, own: Dataset) -> Dataset:
     """
     fewer = data.task in ("classes", "tokens") and data.outputs < own.outputs
     if _shape(data) != _shape(own) or not (fewer or data.outputs == own.outputs):
-        raise RequestError(f"--data {_says(data)}, but the runs were trained on {_says(own)}: shapes must be equal")
+        raise RequestError(f"--data is {_says(data)}; the runs were trained on {_says(own)}: these must be equal")
     return data
 
 
 def _says(data: Dataset) -> str:
-    return f"{data.name} has inputs {list(data.train.x.shape[1:])} and {data.outputs} outputs ({data.task})"
+    return f"{data.name} (inputs {list(data.train.x.shape[1:])}, {data.outputs} outputs, task {data.task})"
 
 
 def _shape(data: Dataset) -> tuple[str, list[int], bool]:

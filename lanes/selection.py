@@ -6,9 +6,9 @@ from lanes import grids
 from lanes.axes import field_columns
 from lanes.directory import Directory
 from lanes.errors import RequestError, unknown
-from lanes.interface import find_run
 from lanes.leaderboard import EXCLUDED, leaderboard
 from lanes.statistics import selection_metric
+from lanes.trained import find_run
 
 
 def chosen(

@@ -1,0 +1,126 @@
+"""scripts/evaluate.py: the table, the file, exit statuses; an experiment's own functions after its file is gone."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+import tyro
+
+import lanes
+from lanes.experiment_file import runs_of
+from lanes.runner import Options, make_plan, run_sweep
+
+CHECKOUT = Path(__file__).parents[2]
+EXPERIMENT = """
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from lanes import Run, grid
+from nets import MLP
+
+
+@dataclasses.dataclass(frozen=True)
+class Bent:
+    slope: float = 0.1
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        return jnp.where(z > 0, z, self.slope * z)
+
+
+def quartic(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    return jnp.sum((prediction - jax.nn.one_hot(target, 10)) ** 4, axis=-1)
+
+
+def sweep() -> list[Run]:
+    base = Run(
+        net=MLP(widths=(8,)), epochs=2, train_examples=64, batch_size=16, activation=Bent(0.2), loss=quartic,
+        learning_rate=1e-2,
+    )
+    return grid(base, seed=range(2))
+"""
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_script", CHECKOUT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+script = load_script("evaluate")
+
+
+def call(*command_line: object) -> int:
+    return script.main(tyro.cli(script.Arguments, args=[str(word) for word in command_line]))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of an experiment with its own activation and loss, whose file is deleted afterwards."""
+    folder = tmp_path_factory.mktemp("own")
+    file = folder / "own.py"
+    file.write_text(EXPERIMENT)
+    options = Options(width=2, devices=1, quiet=True)
+    outcome = run_sweep(make_plan(runs_of(file), options), folder / "out", options, experiment=file)
+    assert outcome.status == 0
+    file.unlink()
+    return folder / "out"
+
+
+def test_table_has_the_stored_and_the_new_metrics(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(swept) == 0
+    text = capsys.readouterr().out
+    assert "2 runs on digits test" in text
+    for run_id in lanes.load(swept)["run_id"]:
+        assert run_id in text
+    assert all(name in text for name in ("test_accuracy", "evaluated_accuracy", "evaluated_loss", "seed"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_table_is_written(swept: Path, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"table.{suffix}"
+    assert call(swept, "--ensemble", "--split", "train", "--out", file) == 0
+    table = pd.read_csv(file) if suffix == "csv" else pd.read_parquet(file)
+    assert list(table["run_id"][-2:]) == ["mean member", "ensemble"]
+    members = table[:-2]
+    pd.testing.assert_series_equal(members["evaluated_loss"], members["train_loss"], check_names=False, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--out", "table.xlsx"), ".csv or .parquet"),
+        (("--best", 0), "at least 1"),
+        (("--run", "abc", "--best", 1), "leave one out"),
+        (("--epoch", 3), "only the best and the last"),
+        (("--mc-dropout", 5), "has no dropout"),
+    ],
+)
+def test_wrong_requests_are_one_line(swept: Path, options: tuple, message: str) -> None:
+    with pytest.raises(lanes.RequestError) as caught:
+        call(swept, *options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_own_function_in_a_new_process_after_its_file_is_gone(swept: Path) -> None:
+    run_id = lanes.load(swept)["run_id"].iloc[1]
+    command = [sys.executable, CHECKOUT / "scripts" / "evaluate.py", swept, "--run", run_id[:8], "--split", "valid"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert run_id in done.stdout
+    assert "1 runs on digits valid" in done.stdout
+
+
+def test_a_missing_directory_exits_with_2_and_one_line(tmp_path: Path) -> None:
+    with pytest.raises(lanes.RequestError, match="holds no sweep"):
+        call(tmp_path / "nothing")

@@ -1,0 +1,137 @@
+"""scripts/train.py: options from the fields of Run, one run in a sweep's directory, a sweep's run again."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import tyro
+
+import lanes
+from lanes import Run, grid
+from lanes.runs import FIELDS
+from nets import MLP
+
+CHECKOUT = Path(__file__).parents[2]
+TINY = ("--net.widths", "8", "--epochs", "2", "--train-examples", "64", "--batch-size", "16")
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_script", CHECKOUT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+script = load_script("train")
+
+
+def call(*command_line: object) -> int:
+    words = script.with_dotted([str(word) for word in command_line])
+    return script.main(tyro.cli(script.Arguments, args=words))
+
+
+def same(first: Path, second: Path, run_id: str) -> None:
+    """The run's results and curve in two directories are equal bit for bit, times apart."""
+    rows = [lanes.load(each).set_index("run_id").loc[run_id] for each in (first, second)]
+    names = ["status", "epochs_done", "best_epoch", *(name for name in rows[0].index if name.endswith("_loss"))]
+    assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+    tables = [lanes.load_curves(each) for each in (first, second)]
+    curves = [table[table["run_id"] == run_id].reset_index(drop=True) for table in tables]
+    assert len(curves[0]) == 2
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("swept")
+    base = Run(net=MLP(widths=(8,)), epochs=2, train_examples=64, batch_size=16, learning_rate=1e-2)
+    lanes.sweep(grid(base, l2=[1e-4, 1e-3], seed=range(2)), out, width=2, devices=1, quiet=True)
+    return out
+
+
+def test_a_run_of_a_sweep_again_has_the_same_numbers(swept: Path, tmp_path: Path) -> None:
+    run_id = lanes.load(swept)["run_id"].iloc[2]
+    assert call("--run", f"{swept}:{run_id[:9]}", "--out", tmp_path / "again") == 0
+    assert list(lanes.load(tmp_path / "again")["run_id"]) == [run_id]
+    same(swept, tmp_path / "again", run_id)
+
+
+def test_a_run_of_a_sweep_with_another_number_is_another_run(swept: Path, tmp_path: Path) -> None:
+    run_id = lanes.load(swept)["run_id"].iloc[0]
+    # The default rate: an option that is given counts, whether or not it is Run's default.
+    assert call("--run", f"{swept}:{run_id}", "--learning-rate", "0.001", "--out", tmp_path) == 0
+    (row,) = lanes.load(tmp_path).to_dict("records")
+    assert row["run_id"] != run_id
+    assert (row["learning_rate"], row["l2"], row["net.widths"]) == (1e-3, 1e-4, "8")
+
+
+def test_options_make_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (*TINY, "--activation", "tanh", "--learning_rate", "0.02", "--optimizer.b1=0.8", "--seed", "3")
+    assert call(*options, "--out", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "1 of 1 runs ended" in text
+    assert "valid_loss" in text
+    assert "test_accuracy" in text
+    (row,) = lanes.load(tmp_path).to_dict("records")
+    expected = {"activation": "tanh", "learning_rate": 0.02, "optimizer.b1": 0.8, "seed": 3, "net.widths": "8"}
+    assert {name: row[name] for name in expected} == expected
+    assert (row["epochs_done"], row["width"]) == (2, 1)
+    assert f"{np.float32(row['test_loss']):.4g}" in text
+    assert call(*options, "--out", tmp_path) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--learning-rate", "fast"), "learning_rate is 'fast': it must be of type float"),
+        (("--learning-rate", "-1"), "above 0"),
+        (("--activation", "rellu"), "did you mean 'relu'"),
+        (("--optimizer.b3", "0.5"), "did you mean 'b"),
+        (("--set", "epochs"), "FIELD=VALUE"),
+        (("--run", "nowhere"), "DIR:ID"),
+        (("--run", "nowhere:abc"), "holds no sweep"),
+        (("--width", "0"), "at least 1"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_write_nothing(tmp_path: Path, options: tuple, message: str) -> None:
+    with pytest.raises(lanes.RequestError) as caught:
+        call(*options, "--out", tmp_path / "out")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_run_of_a_sweep_is_one_line(swept: Path, tmp_path: Path) -> None:
+    with pytest.raises(lanes.RequestError, match="unknown run 'zz'"):
+        call("--run", f"{swept}:zz", "--out", tmp_path)
+
+
+def test_help_shows_every_field_with_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(script.documentation(Run)) == set(FIELDS)
+    with pytest.raises(SystemExit):
+        tyro.cli(script.Arguments, args=["--help"])
+    text = capsys.readouterr().out
+    for name in FIELDS:
+        assert f"--{name.replace('_', '-')} " in text
+    assert "(default: 0.001)" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--net.widths", "128,128"], ["--set", "net.widths=128,128"]),
+        (["--net.widths=8"], ["--set", "net.widths=8"]),
+        (["--schedule.warm-up", "-1"], ["--set", "schedule.warm_up=-1"]),
+        (["--out", "a.b", "--seed=1"], ["--out", "a.b", "--seed=1"]),
+    ],
+)
+def test_dotted_options(words: list[str], expected: list[str]) -> None:
+    assert script.with_dotted(words) == expected
