@@ -1,0 +1,395 @@
+"""The compiled programs: what a lane's numbers depend on, and what they must not depend on.
+
+Everything here goes through one or two compiled programs: packs are made by hand, so that they are of one size.
+"""
+
+import dataclasses
+import itertools
+import threading
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lanes import Run, checkpoints, grid, program, validation
+from lanes.averaging import EMA
+from lanes.devices import Compiled, Place
+from lanes.directory import Directory
+from lanes.generated import Blobs
+from lanes.orders import epoch_order
+from lanes.planning import Datasets, Pack, Planned, plan_runs
+from lanes.program import Data
+from lanes.step import Trained, standardize, train_step
+from lanes.training import Trainer
+from nets import MLP
+
+DATASETS = Datasets()
+BASE = Run(
+    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch, easily overfitted
+    net=MLP(widths=(8,), norm="batch_norm"),
+    learning_rate=0.05,
+    batch_size=16,
+    epochs=4,
+    dropout=0.2,
+    input_noise=0.1,
+    l2=1e-3,
+    average=EMA(0.9),
+    patience=1,
+)
+STEPS = 5  # in an epoch
+
+
+def planned(sweep, share=True) -> list[Planned]:
+    checked = [validation.resolved(run) for run in sweep]
+    return plan_runs([validation.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+
+
+def pack_of(*groups, width=8, size=16, seeds=4, share=True) -> Pack:
+    """A pack of groups of runs; None and what is missing are empty lanes."""
+    lanes: list[Planned | None] = []
+    for group in groups:
+        members = [None if run is None else planned([run], share)[0] for run in group]
+        lanes += [*members, *(None,) * (-len(members) % width)]
+    lanes += [None] * (size - len(lanes))
+    return Pack(tuple(lanes), width, seeds)
+
+
+class Result(NamedTuple):
+    """What became of one run: leaves of its lane, its row of results, its history by metric."""
+
+    state: dict[str, np.ndarray]
+    row: dict[str, Any]
+    history: dict[str, np.ndarray]
+
+
+class Bench:
+    """Trains packs without a runner; its programs are compiled once for all tests of the file."""
+
+    def __init__(self, folder):
+        self.compiled, self.folder, self.count = Compiled(), folder, 0
+
+    def train(self, pack: Pack, place: Place | None = None, chunks: tuple[int, ...] = ()) -> dict[str, Result]:
+        """Results by run_id."""
+        self.count += 1
+        saved: dict[str, Any] = {}
+
+        def submit(job, *args):
+            saved[job.__name__] = args
+
+        place = place or Place((jax.devices()[0],), "local")
+        directory = Directory(self.folder / str(self.count))
+        trainer = Trainer(
+            place,
+            self.compiled,
+            directory,
+            lambda pack: DATASETS.of(pack.setup.run),
+            submit,
+            threading.Event(),
+            lambda *_: None,
+        )
+        lengths = iter(chunks or itertools.repeat(99))
+        trainer._chunk_length = lambda _, left: min(next(lengths), left)
+        trainer.train(pack)
+        _, _, lanes, history, *_ = saved["_save"]
+        leaves = checkpoints.flatten(jax.device_get(lanes))
+        rows = {row["run_id"]: row for row in saved["write_part"][2]}
+        return {
+            member.run_id: Result(
+                {name: leaf[place] for name, leaf in leaves.items()},
+                {name: value for name, value in rows[member.run_id].items() if name != "seconds"},
+                {name: values[at, : int(leaves["epochs"][place])] for name, values in history.items()},
+            )
+            for at, (place, member) in enumerate(zip(pack.places, pack.members))
+        }
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+def assert_equal(one: Result, other: Result) -> None:
+    """Bit for bit: every leaf of the state, the row, every curve."""
+    assert one.state.keys() == other.state.keys()
+    for name in one.state:
+        np.testing.assert_array_equal(one.state[name], other.state[name], err_msg=name)
+    assert one.row == other.row
+    assert one.history.keys() == other.history.keys()
+    for name in one.history:
+        np.testing.assert_array_equal(one.history[name], other.history[name], err_msg=name)
+
+
+def run_id(run: Run) -> str:
+    return planned([run])[0].run_id
+
+
+A, B, C = BASE, dataclasses.replace(BASE, seed=1, learning_rate=0.01), dataclasses.replace(BASE, activation="tanh")
+DIVERGING = dataclasses.replace(BASE, learning_rate=3e17, patience=4)
+OTHERS = grid(BASE, learning_rate=[0.3, 0.02], dropout=[0.5], l2=[1e-2], patience=[2], seed=[2, 3])
+TANH = [dataclasses.replace(run, activation="tanh") for run in OTHERS]
+
+
+@pytest.fixture(scope="module", params=[8, 1], ids=["width 8", "width 1"])
+def width(request) -> int:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def reference(bench, width) -> dict[str, Result]:
+    """The three runs in one pack of 16 lanes."""
+    return bench.train(pack_of([A, B], [C], width=width))
+
+
+ARRANGEMENTS = {
+    "A alone": [[A]],
+    "C alone": [[C]],
+    "other order and places": [[C], [B, None, None, None, None, None, A]],
+    "neighbours": [[*OTHERS, A, B], [*TANH, C]],
+    "a diverging neighbour": [[DIVERGING, A, B], [C, dataclasses.replace(DIVERGING, activation="tanh")]],
+}
+
+
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_a_lane_does_not_depend_on_its_neighbours(bench, width, reference, arrangement):
+    groups = ARRANGEMENTS[arrangement]
+    if width == 1:
+        groups = [[run for group in groups for run in group]]
+    results = bench.train(pack_of(*groups, width=width))
+    compared = set(results) & set(reference)
+    assert compared
+    for identity in compared:
+        assert_equal(results[identity], reference[identity])
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (1, 3)])
+def test_chunk_lengths_change_nothing(bench, width, reference, chunks):
+    results = bench.train(pack_of([A, B], [C], width=width), chunks=chunks)
+    for identity, result in results.items():
+        assert_equal(result, reference[identity])
+
+
+def test_the_size_of_the_pack_and_the_number_of_seeds_change_nothing(bench, width, reference):
+    if width == 1:
+        pytest.skip("one more program shows it: at width 8")
+    results = bench.train(pack_of([A], width=width, size=8, seeds=1))
+    assert_equal(results[run_id(A)], reference[run_id(A)])
+
+
+def test_the_device_changes_nothing(bench, width, reference):
+    if width == 1:
+        pytest.skip("one more program shows it: at width 8")
+    device = 1
+    results = bench.train(pack_of([A, B], [C], width=width), Place((jax.devices()[device],), "local"))
+    for identity, result in results.items():
+        assert_equal(result, reference[identity])
+
+
+def test_widths_agree_to_a_tolerance(bench):
+    """Other arithmetic order, so not bit-equal; after one epoch the difference is still rounding."""
+    short = dataclasses.replace(BASE, epochs=1)
+    one, eight = (bench.train(pack_of([short], width=width))[run_id(short)] for width in (1, 8))
+    for name, leaf in one.state.items():
+        if "hidden_0.dense.bias" in name or "norm.mean" in name:
+            continue  # batch normalization takes it out: its gradient is rounding, which Adam makes as large as any
+        np.testing.assert_allclose(leaf, eight.state[name], rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_lengths_may_differ_inside_a_pack(bench, width):
+    """The shorter run is the longer one's beginning: the schedule is constant."""
+    patient = dataclasses.replace(BASE, patience=9)
+    short, long = dataclasses.replace(patient, epochs=2), patient
+    results = bench.train(pack_of([short, long], width=width))
+    cut, whole = results[run_id(short)], results[run_id(long)]
+    assert (cut.row["epochs"], cut.row["status"], whole.row["epochs"], whole.row["status"]) == (2, "done", 4, "done")
+    for name in whole.history:
+        np.testing.assert_array_equal(cut.history[name], whole.history[name][:2])
+
+
+# ---- what is decided at the end of an epoch ----------------------------------------------------------------------
+
+
+def stops_at(losses: np.ndarray, patience: int, min_delta: float = 0.0) -> int | None:
+    """The epoch, from 1, after which a plain loop stops."""
+    best, marked = np.float32(np.inf), 0
+    for epoch, loss in enumerate(losses, 1):
+        if loss < best - np.float32(min_delta):
+            best, marked = loss, epoch
+        if epoch - marked >= patience:
+            return epoch
+    return None
+
+
+def test_early_stopping_and_the_best_epoch_follow_from_the_curve(bench):
+    sweep = grid(BASE, patience=[1, 2], learning_rate=[0.3, 0.02], seed=[0, 1, 2, 3])
+    results = bench.train(pack_of(sweep[:8], sweep[8:]))
+    statuses = set()
+    for run in sweep:
+        result = results[run_id(run)]
+        losses = result.history["valid_loss"]
+        stop = stops_at(losses, run.patience)
+        assert result.row["status"] == ("stopped_early" if stop else "done")
+        assert result.row["epochs"] == len(losses) == (stop or 4)
+        assert result.row["best_epoch"] == 1 + int(np.argmin(losses))
+        assert result.state["best_loss"] == losses.min()
+        statuses.add(result.row["status"])
+    assert statuses == {"stopped_early", "done"}, "choose runs of which some stop"
+
+
+def test_of_equal_epochs_the_earliest_is_the_best(bench):
+    still = dataclasses.replace(BASE, learning_rate=1e-30, patience=3)
+    result = bench.train(pack_of([still]))[run_id(still)]
+    assert np.ptp(result.history["valid_loss"][1:]) < 0.2  # only the batch statistics move
+    # An average of parameters that do not move, and statistics that have settled, would tie; the rule is argmin's.
+    assert result.row["best_epoch"] == 1 + int(np.argmin(result.history["valid_loss"]))
+
+
+# Descent on the penalty alone multiplies the kernels by 1 - 2·11·0.5 = -10 in each step, so that the sum of their squares
+# overflows after 19 or 20 steps, in the fourth epoch.
+GROWING = Run(
+    data=BASE.data, net=MLP(widths=(8,)), optimizer="sgd", batch_size=16, learning_rate=11.0, l2=0.5, epochs=6
+)
+
+
+def test_a_diverged_lane_is_rolled_back_and_labelled(bench):
+    bad = first_bad_step(GROWING)
+    kept = (bad - 1) // STEPS
+    assert kept == 3
+    shorter, calm = dataclasses.replace(GROWING, epochs=kept), dataclasses.replace(GROWING, learning_rate=0.05)
+    results = bench.train(pack_of([GROWING, shorter, calm], width=4, size=4, share=False))
+    result = results[run_id(GROWING)]
+    assert result.row["status"] == "diverged"
+    assert result.row["diverged_step"] == bad
+    assert result.row["epochs"] == kept
+    metrics = [name for name in result.row if name.startswith(("train_", "test_", "best_", "penalty"))]
+    assert len(metrics) >= 6
+    assert all(result.row[name] is None for name in metrics)
+    assert results[run_id(shorter)].row["status"] == "done"
+    assert results[run_id(calm)].row["epochs"] == 6
+    for name, leaf in result.state.items():
+        if name.startswith("trained."):
+            np.testing.assert_array_equal(leaf, results[run_id(shorter)].state[name])
+    for name, values in result.history.items():
+        np.testing.assert_array_equal(values, results[run_id(shorter)].history[name])
+        assert np.isfinite(values).all()
+    alone = bench.train(pack_of([calm], width=4, size=4, share=False))
+    assert_equal(alone[run_id(calm)], results[run_id(calm)])
+
+
+def first_bad_step(run: Run) -> int:
+    """The first step, from 1, whose loss or update is not finite: a plain loop over one jitted step."""
+    (one,) = planned([run], share=False)
+    setup, data = one.setup, DATASETS.of(one.run)
+    parts = jnp.asarray(data.offset), jnp.asarray(data.scale)
+    first = jax.jit(lambda: program.initial_variables(setup, one.run, (data.train.x, data.offset, data.scale)))()
+    from lanes import lane
+
+    state = lane.start(setup, one.run, first["params"], first["rest"], jnp.asarray(False)).trained
+
+    @jax.jit
+    def step(state: Trained, x: jax.Array, y: jax.Array, number: jax.Array) -> Any:
+        return train_step(setup, one.run, state, (standardize(x, *parts), y), jnp.ones(()), number)
+
+    for number in range(run.epochs * STEPS):
+        order = epoch_order(len(data.train), run.seed, number // STEPS, run.batch_size)
+        batch = order[number % STEPS * run.batch_size :][: run.batch_size]
+        state, told = step(state, data.train.x[batch], data.train.y[batch], jnp.int32(number))
+        if not bool(told.finite):
+            return number + 1
+    return 0
+
+
+# ---- lengths in steps, evaluation ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def in_steps(bench) -> Result:
+    """13 steps, evaluated every second epoch: the third epoch has 3 steps and, as the last, is evaluated."""
+    run = Run(data=BASE.data, net=MLP(widths=(8,)), optimizer="sgd", batch_size=16, steps=13, eval_every=2)
+    return bench.train(pack_of([run], width=1, size=1, seeds=1, share=False))[run_id(run)]
+
+
+def test_a_length_in_steps_cuts_the_last_epoch(in_steps):
+    assert in_steps.row["epochs"] == 3
+    assert in_steps.row["status"] == "done"
+    run = Run(data=BASE.data, net=MLP(widths=(8,)), optimizer="sgd", batch_size=16, steps=13, eval_every=2)
+    (one,) = planned([run], share=False)
+    data = DATASETS.of(one.run)
+    x = np.asarray(
+        standardize(jnp.asarray(data.train.x), jnp.asarray(data.offset), jnp.asarray(data.scale)), np.float64
+    )
+    variables = program.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))["params"]
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+    hidden, output = p["hidden_0"]["dense"], p["output"]
+    for number in range(13):  # one hidden layer of rectifiers, by hand
+        batch = epoch_order(len(x), run.seed, number // STEPS, 16)[number % STEPS * 16 :][:16]
+        h = x[batch] @ hidden["kernel"] + hidden["bias"]
+        a = np.maximum(h, 0)
+        z = a @ output["kernel"] + output["bias"]
+        probability = np.exp(z - z.max(1, keepdims=True))
+        probability /= probability.sum(1, keepdims=True)
+        dz = (probability - np.eye(3)[data.train.y[batch]]) / 16
+        dh = dz @ output["kernel"].T * (h > 0)
+        for layer, inputs, delta in ((output, a, dz), (hidden, x[batch], dh)):
+            layer["kernel"] = layer["kernel"] - run.learning_rate * inputs.T @ delta
+            layer["bias"] = layer["bias"] - run.learning_rate * delta.sum(0)
+    for name, leaf in checkpoints.flatten(p).items():
+        np.testing.assert_allclose(in_steps.state[f"trained.params.{name}"], leaf, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluation_every_second_epoch_and_at_the_end(in_steps):
+    assert np.isnan(in_steps.history["valid_loss"]).tolist() == [True, False, False]
+    assert not np.isnan(in_steps.history["batch_loss"]).any()
+    assert in_steps.row["best_epoch"] in (2, 3)
+
+
+def test_blocks_of_an_evaluation_do_not_change_it(monkeypatch):
+    (one,) = planned([BASE], share=False)
+    data = DATASETS.of(one.run)
+    splits = {name: (jnp.asarray(split.x), jnp.asarray(split.y)) for name, split in data.splits().items()}
+    on_device = Data(splits, jnp.asarray(data.offset), jnp.asarray(data.scale))
+    variables = program.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
+    measured = []
+    for rows in (program.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
+        monkeypatch.setattr(program, "BLOCK_NUMBERS", rows)
+        monkeypatch.setattr(program, "LEAST_ROWS", 1 if rows == 14 else 1000)
+        measured.append(jax.jit(lambda v: program.measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
+    whole, pieces = jax.device_get(measured)
+    net_input = standardize(splits["test"][0], on_device.offset, on_device.scale)
+    from lanes.step import apply
+
+    logits = apply(one.setup, one.run, variables["params"], variables["rest"], net_input, train=False, keys={})[0]
+    accuracy = np.mean(np.argmax(np.asarray(logits.prediction), 1) == data.test.y)
+    for split in splits:
+        for name in ("loss", "accuracy"):
+            np.testing.assert_allclose(whole[split][name], pieces[split][name], rtol=1e-6)
+    np.testing.assert_allclose(whole["test"]["accuracy"], accuracy, rtol=1e-6)
+
+
+# ---- mappings ----------------------------------------------------------------------------------------------------
+
+
+def test_shard_map_equals_pmap_and_both_are_near_local(bench):
+    """Stable runs: plain descent; programs of several partitions keep divisions that others turn into products."""
+    run = Run(data=BASE.data, net=MLP(widths=(8,)), optimizer="momentum", learning_rate=0.05, batch_size=16, epochs=2)
+    sweep = grid(run, seed=range(4), learning_rate=[0.01, 0.05])
+    pack = pack_of(sweep[:4], sweep[4:], width=4, size=8, share=False)
+    devices = tuple(jax.devices()[:2])
+    local, shards, pmap = (
+        bench.train(pack, place)
+        for place in (Place(devices[:1], "local"), Place(devices, "shard_map"), Place(devices, "pmap"))
+    )
+    for identity, result in shards.items():
+        for name, leaf in result.state.items():
+            np.testing.assert_array_equal(leaf, pmap[identity].state[name], err_msg=name)
+            np.testing.assert_allclose(leaf, local[identity].state[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        assert result.row["mapping"] == "shard_map"
+        assert pmap[identity].row["device"].endswith("x2")
+
+
+def test_programs_are_compiled_once_for_all_of_this(bench):
+    """Whatever the arrangement, chunk lengths or rates: a program for each width, size, number of seeds and signature."""
+    train = [key for key in bench.compiled.keys if key[0] == "train"]
+    assert len(train) == len(set(train)) <= 7
+    assert {planned([run])[0].signature for run in (A, B, C, DIVERGING)} <= {key[1] for key in train}

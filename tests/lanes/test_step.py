@@ -1,0 +1,230 @@
+"""One train step against formulas in float64 NumPy: softmax regression, its penalties, its optimizers, its randomness."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lanes import Run, lane, validation
+from lanes.objectives import Classify
+from lanes.orders import epoch_order
+from lanes.step import STREAMS, Setup, apply, perturb, stream, train_step
+from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
+from nets import MLP
+
+F, K, B = 5, 3, 8
+LINEAR = Run(net=MLP(widths=()), optimizer="sgd", learning_rate=0.5, batch_size=B, epochs=4, task=Classify())
+DEEP = dataclasses.replace(LINEAR, net=MLP(widths=(7,)), activation="tanh")
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(B, F)).astype(np.float32), RNG.integers(0, K, B).astype(np.int32)
+W, BIAS = RNG.normal(size=(F, K)).astype(np.float32), RNG.normal(size=K).astype(np.float32)
+PARAMS = {"output": {"kernel": W, "bias": BIAS}}
+W0, BIAS0 = RNG.normal(size=(F, 7)).astype(np.float32), RNG.normal(size=7).astype(np.float32)
+DEEP_PARAMS = {
+    "hidden_0": {"dense": {"kernel": W0, "bias": BIAS0}},
+    "output": {"kernel": RNG.normal(size=(7, K)).astype(np.float32), "bias": BIAS},
+}
+
+
+def prepared(run: Run) -> tuple[Setup, Run]:
+    run = validation.resolved(run)
+    return Setup(run, K, (F,), 10 * B), run
+
+
+def steps(run: Run, params, batches, jit: bool = True):
+    """Parameters after each batch, and what the steps told."""
+    setup, run = prepared(run)
+    state = lane.start(setup, run, jax.tree.map(jnp.asarray, params), {}, jnp.asarray(False)).trained
+
+    def one(state, x, y, number):
+        return train_step(setup, run, state, (x, y), jnp.ones(()), number)
+
+    one = jax.jit(one) if jit else one
+    out = []
+    for number, (x, y) in enumerate(batches):
+        state, told = one(state, jnp.asarray(x), jnp.asarray(y), jnp.int32(number))
+        out.append((jax.device_get(state.params), jax.device_get(told)))
+    return out
+
+
+def first(run: Run, params=PARAMS, x=X):
+    return steps(run, params, [(x, Y)])[0]
+
+
+def softmax_regression(params, x=X, target=None):
+    """(mean cross-entropy, its gradient by kernel and bias), float64."""
+    target = np.eye(K)[Y] if target is None else target
+    z = x.astype(np.float64) @ params["kernel"].astype(np.float64) + params["bias"]
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    delta = (p - target) / len(x)
+    return -(target * np.log(p)).sum(1).mean(), {"kernel": x.T.astype(np.float64) @ delta, "bias": delta.sum(0)}
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_of_descent_on_softmax_regression():
+    params, told = first(LINEAR)
+    loss, gradient = softmax_regression(PARAMS["output"])
+    close(told.loss, loss)
+    assert told.penalty == 0
+    assert bool(told.finite)
+    for name in ("kernel", "bias"):
+        close(params["output"][name], PARAMS["output"][name] - 0.5 * gradient[name])
+
+
+def test_three_steps_of_adam_equal_optax():
+    got = steps(dataclasses.replace(LINEAR, optimizer="adam", learning_rate=0.1), PARAMS, [(X, Y)] * 3)
+    adam = optax.adam(0.1)
+    params = jax.tree.map(jnp.asarray, PARAMS["output"])
+    state = adam.init(params)
+    for after, _ in got:
+        gradient = {k: jnp.asarray(v, jnp.float32) for k, v in softmax_regression(jax.device_get(params))[1].items()}
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = adam.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        for name in ("kernel", "bias"):
+            close(after["output"][name], params[name])
+
+
+def test_l2_and_l1_pull_kernels_and_leave_biases():
+    plain, _ = first(LINEAR)
+    for field, term, slope in (("l2", (W**2).sum(), 2 * W), ("l1", np.abs(W).sum(), np.sign(W))):
+        params, told = first(dataclasses.replace(LINEAR, **{field: 0.03}))
+        close(told.penalty, 0.03 * term)
+        close(plain["output"]["kernel"] - params["output"]["kernel"], 0.5 * 0.03 * slope)
+        np.testing.assert_array_equal(plain["output"]["bias"], params["output"]["bias"])
+
+
+def test_weight_decay_is_decoupled_and_leaves_biases():
+    for optimizer in ("sgd", "adam"):  # with Adam, decay in the gradient would be rescaled
+        base = dataclasses.replace(LINEAR, optimizer=optimizer)
+        plain, (params, told) = first(base)[0], first(dataclasses.replace(base, weight_decay=0.03))
+        assert told.penalty == 0
+        close(plain["output"]["kernel"] - params["output"]["kernel"], 0.5 * 0.03 * W)
+        np.testing.assert_array_equal(plain["output"]["bias"], params["output"]["bias"])
+
+
+@pytest.mark.parametrize("limit", [0.1, 100.0])
+def test_clip_bounds_the_norm_of_the_gradient(limit):
+    _, gradient = softmax_regression(PARAMS["output"])
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in gradient.values()))
+    params, _ = first(dataclasses.replace(LINEAR, clip=limit))
+    factor = min(1.0, limit / norm)
+    close(params["output"]["kernel"], W - 0.5 * factor * gradient["kernel"])
+    close(params["output"]["bias"], BIAS - 0.5 * factor * gradient["bias"])
+
+
+def test_label_smoothing_mixes_the_target_with_the_uniform():
+    params, told = first(dataclasses.replace(LINEAR, label_smoothing=0.2))
+    loss, gradient = softmax_regression(PARAMS["output"], target=0.8 * np.eye(K)[Y] + 0.2 / K)
+    close(told.loss, loss)
+    close(params["output"]["kernel"], W - 0.5 * gradient["kernel"])
+
+
+def test_the_schedule_and_the_plateau_factor_multiply_the_rate():
+    from lanes.schedules import Exponential
+
+    run = dataclasses.replace(LINEAR, schedule=Exponential(final=0.01))
+    moved = [after["output"]["bias"] for after, _ in steps(run, PARAMS, [(X, Y)] * 2)]
+    still = [after["output"]["bias"] for after, _ in steps(LINEAR, PARAMS, [(X, Y)] * 2)]
+    close(moved[0], still[0])  # factor 1 at step 0
+    factor = 0.01 ** (1 / 40)  # 4 epochs of 10 steps
+    close((moved[1] - moved[0]), factor * (still[1] - still[0]))
+
+
+def test_input_noise_has_its_deviation_and_its_own_draw_each_step():
+    noisy = [perturb(prepared(dataclasses.replace(LINEAR, input_noise=s))[1], (jnp.zeros((2000, F)), Y), jnp.int32(n))[0]
+             for s, n in ((0.5, 0), (1.0, 0), (0.5, 1))]  # fmt: skip
+    assert abs(float(jnp.std(noisy[0])) - 0.5) < 0.02  # 10,000 draws: standard error 0.0035
+    assert abs(float(jnp.mean(noisy[0]))) < 0.02
+    close(noisy[1], 2 * noisy[0])  # the same draw, scaled
+    assert abs(np.corrcoef(np.ravel(noisy[0]), np.ravel(noisy[2]))[0, 1]) < 0.05
+    loss = first(dataclasses.replace(LINEAR, input_noise=0.5))[1].loss
+    x = X + 0.5 * np.asarray(jax.random.normal(stream(0, "noise", 0), X.shape))
+    close(loss, softmax_regression(PARAMS["output"], x=x)[0])
+
+
+def test_dropout_zeroes_units_and_scales_the_others_in_training_only():
+    units, p = 400, 0.25
+    run = dataclasses.replace(LINEAR, net=MLP(widths=(units,)), activation="relu", dropout=p)
+    setup, run = prepared(run)
+    ones = {"dense": {"kernel": jnp.zeros((F, units)), "bias": jnp.ones(units)}}  # every unit is 1
+    params = {"hidden_0": ones, "output": {"kernel": jnp.ones((units, K)), "bias": jnp.zeros(K)}}
+
+    def total(step, train):
+        keys = {"dropout": stream(0, "dropout", step)}
+        return np.asarray(apply(setup, run, params, {}, jnp.asarray(X), train=train, keys=keys)[0].prediction)
+
+    kept = total(0, True) * (1 - p)  # the number of units that are kept, for each example
+    np.testing.assert_allclose(kept, np.round(kept), atol=1e-3)
+    assert abs(kept[:, 0].mean() - units * (1 - p)) < 5 * np.sqrt(units * p * (1 - p) / B)
+    assert (total(0, True) == total(0, True)).all()
+    assert (total(0, True) != total(1, True)).any()
+    np.testing.assert_array_equal(total(0, False), units)
+
+
+def test_penalties_act_where_they_say():
+    hidden = np.tanh(X @ W0 + BIAS0)
+    _, told = first(dataclasses.replace(DEEP, penalties=(ActivityL1(0.01),)), DEEP_PARAMS)
+    close(told.penalty, 0.01 * np.abs(hidden).sum(1).mean())
+    _, told = first(dataclasses.replace(DEEP, penalties=(Contractive(0.01),)), DEEP_PARAMS)
+    jacobian = ((1 - hidden**2) ** 2 * (W0**2).sum(0)).sum(1)  # ‖∂h/∂x‖² of each example
+    close(told.penalty, 0.01 * jacobian.mean())
+    params, _ = first(dataclasses.replace(DEEP, penalties=(MaxNorm(0.5),)), DEEP_PARAMS)
+    norms = np.linalg.norm(params["hidden_0"]["dense"]["kernel"], axis=0)
+    assert (norms < 0.5 + 1e-5).all()
+    close(norms.max(), 0.5)
+    _, told = first(dataclasses.replace(LINEAR, penalties=(WeightNoise(0.1),)))
+    assert abs(told.loss - softmax_regression(PARAMS["output"])[0]) > 1e-4
+
+
+def test_what_is_not_finite_is_told():
+    bad = X.copy()
+    bad[0, 0] = np.nan
+    assert not bool(first(LINEAR, x=bad)[1].finite)
+    huge = {"output": {"kernel": W * np.float32(1e30), "bias": BIAS}}
+    assert not bool(first(dataclasses.replace(LINEAR, l2=1.0), huge)[1].finite)
+
+
+def test_jit_changes_nothing_but_rounding():
+    run = dataclasses.replace(
+        LINEAR, l2=1e-3, input_noise=0.1
+    )  # few operations: each is compiled by itself without jit
+    (one, told), (other, told_other) = (steps(run, PARAMS, [(X, Y)], jit)[0] for jit in (True, False))
+    jax.tree.map(close, one, other)
+    close(told.loss, told_other.loss)
+
+
+def test_half_precision_keeps_parameters_and_losses_whole():
+    params, told = first(dataclasses.replace(LINEAR, precision="bfloat16"))
+    assert told.loss.dtype == np.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+    assert told.loss != first(LINEAR)[1].loss
+    np.testing.assert_allclose(told.loss, softmax_regression(PARAMS["output"])[0], rtol=0.03)
+
+
+def test_streams_of_randomness_are_apart():
+    keys = {
+        (seed, name, step): tuple(np.asarray(jax.random.key_data(stream(seed, name, step))).tolist())
+        for seed in (0, 1)
+        for name in STREAMS
+        for step in (0, 1, 2)
+    }
+    assert len(set(keys.values())) == len(keys)
+    assert len(set(STREAMS.values())) == len(STREAMS)
+
+
+def test_runs_of_a_seed_see_the_same_batches_and_every_epoch_is_fresh():
+    one = epoch_order(50, seed=3, epoch=2, batch_size=8)
+    np.testing.assert_array_equal(one, epoch_order(50, seed=3, epoch=2, batch_size=8))
+    assert one.shape == (48,)
+    assert len(set(one.tolist())) == 48
+    others = [epoch_order(50, 3, 1, 8), epoch_order(50, 4, 2, 8)]
+    assert all((one != other).any() for other in others)
+    np.testing.assert_array_equal(epoch_order(50, 3, 2, 5)[:48], one)  # batch size only cuts
