@@ -155,7 +155,7 @@ class _Evaluator:
             variables = self._recomputed(group, variables, numbers, splits["train"])
         told: dict[str, Any] = {}
         if asked.mc_dropout is None:
-            function = functools.partial(program.evaluate, group.setup, group.width)
+            function = program.Evaluate(group.setup, group.width)
             told |= self._call("evaluate", group, function, variables, numbers, data)[asked.split]
         elif not predictions.has_dropout(group.setup, group.setup.run):
             raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs that have")

@@ -6,7 +6,6 @@ lanes have all ended costs nothing, and neither does padding.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -163,19 +162,26 @@ def metric_names(run: Run) -> tuple[str, ...]:
     return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
 
 
-def evaluate(setup: Setup, width: int, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
-    """Metrics [P] of lanes by split and name, on all splits of `data`."""
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """The evaluating program: metrics of lanes on all splits of a data set."""
 
-    def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-        each, common = apart(numbers)
+    setup: Setup
+    width: int
 
-        def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-            run = runs.with_numbers(setup.run, numbers | common)
-            return measure(setup, run, variables, tuple(data.splits), data)
+    def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
+        """Metrics [P] by split and name."""
 
-        return over_lanes(one, width)(variables, each)
+        def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
+            each, common = apart(numbers)
 
-    return over_groups(group, width, variables, numbers)
+            def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
+                run = runs.with_numbers(self.setup.run, numbers | common)
+                return measure(self.setup, run, variables, tuple(data.splits), data)
+
+            return over_lanes(one, self.width)(variables, each)
+
+        return over_groups(group, self.width, variables, numbers)
 
 
 # ---- train -------------------------------------------------------------------------------------------------------
@@ -236,7 +242,7 @@ class Epoch:
         """Lanes after epoch `number`, and what was measured, NaN where the epoch was not kept."""
         each, common = apart(numbers)
         run_of = self.run_of(common)
-        steps = self.steps(number)
+        steps = jnp.asarray(self.steps(number), jnp.float32)
         loss, penalty = (total / jnp.asarray(steps, jnp.float32) for total in (partial.loss, partial.penalty))
 
         def is_due(numbers: Numbers) -> Array:
@@ -401,7 +407,7 @@ class Close:
     def __call__(
         self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
     ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes [P] after epoch `number`, and what was measured: each metric [P, 1]; `data` holds the validation split."""
+        """Lanes [P] after epoch `number`, and what was measured, each metric [P, 1]; `data` holds the validation split."""
         one = Epoch(self.setup, self.width)
 
         def group(lanes: Lane, partial: Partial, numbers: Numbers) -> tuple[Lane, dict[str, Array]]:

@@ -13,6 +13,7 @@ from lanes.planning import Datasets, Pack, Planned
 from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED, Session
 from lanes.shared_activation import MOST_CALLS
+from lanes.training import DATA_BYTES
 from nets import MLP
 
 COPIES = 4  # of the parameters in a lane: current, best, and about two of the optimizer
@@ -29,6 +30,7 @@ class Options:
         shard: (I, N): train the packs I, I + N, I + 2N, … only.
         max_seconds: stop, saved, after so long.
         data_dir: where prepared TFDS sets are.
+        data_bytes: a data set up to so many bytes is held on the device; a larger one is streamed within as many.
         quiet: no progress.
     """
 
@@ -38,6 +40,7 @@ class Options:
     shard: tuple[int, int] | None = None
     max_seconds: float | None = None
     data_dir: str | None = None
+    data_bytes: int = DATA_BYTES
     quiet: bool = False
 
 

@@ -99,7 +99,8 @@ class Session:
 
     def _work(self, place: Place) -> None:
         told = self._progress.epoch
-        trainer = Trainer(place, self.compiled, self.directory, self._data_of, self._writer.submit, self.stop, told)
+        submit, data_bytes = self._writer.submit, self.options.data_bytes
+        trainer = Trainer(place, self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes)
         try:
             while (pack := self._next_pack()) is not None:
                 try:

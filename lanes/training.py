@@ -5,7 +5,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,12 @@ from lanes.directory import Directory
 from lanes.lane import RUNNING, Lane
 from lanes.orders import epoch_order
 from lanes.planning import Pack, initializer_key, initializing
-from lanes.program import Chunk, Data
+from lanes.program import Chunk, Data, Epoch, Partial
+from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
 CHUNK_STEPS = 4096  # most steps in a chunk of the smallest epochs: bounds the history and the table of orders
+DATA_BYTES = 2 << 30  # a data set up to this size is held on the device, a larger one is streamed within as much
 Tree = Any
 
 
@@ -29,9 +31,9 @@ class Interrupted(Exception):
     """The sweep was asked to stop; everything up to the last chunk is saved."""
 
 
-def on_device(data: Dataset, place: Place) -> Data:
-    """The data set's splits on the place's devices."""
-    splits = {name: (np.asarray(split.x), np.asarray(split.y)) for name, split in data.splits().items()}
+def on_device(data: Dataset, place: Place, names: list[str]) -> Data:
+    """Splits of the data set on the place's devices."""
+    splits = {name: (np.asarray(data.splits()[name].x), np.asarray(data.splits()[name].y)) for name in names}
     return place.shared(Data(splits, np.asarray(data.offset), np.asarray(data.scale)))
 
 
@@ -64,6 +66,18 @@ def longest_chunk(pack: Pack) -> int:
     return max(1, min(256, CHUNK_STEPS // pack.setup.steps_per_epoch))
 
 
+PARTIAL = "partial"  # what a checkpoint calls an epoch under way
+
+
+class State(NamedTuple):
+    """Where a pack is: its lanes after whole epochs, and of the epoch under way (streamed) what its steps made so far."""
+
+    lanes: Lane
+    epoch: int
+    partial: Partial | None = None
+    step: int = 0
+
+
 class Trainer:
     """Trains packs at one place, with the programs and data that it shares with the other places.
 
@@ -80,9 +94,11 @@ class Trainer:
         submit: Callable[..., None],
         stop: threading.Event,
         told: Callable[[Pack, int], None],
+        data_bytes: int = DATA_BYTES,
     ):
         self.place, self.compiled, self.directory = place, compiled, directory
         self.data_of, self.submit, self.stop, self.told = data_of, submit, stop, told
+        self.data_bytes = data_bytes
         self._data: dict[int, Data] = {}
         self._orders: tuple[Any, Any] = (None, None)
         self._epoch_seconds: dict[str, float] = {}
@@ -95,45 +111,106 @@ class Trainer:
         Raises Interrupted when asked to stop; whatever the programs raise passes through.
         """
         began = time.perf_counter()
-        data = self._on_device(self.data_of(pack))
+        dataset = self.data_of(pack)
+        data = self._on_device(dataset)
         on_host = numbers_of(pack)
-        epoch, lanes, history, spent = self._resume(pack, on_host)
+        state, history, spent = self._resume(pack, on_host)
         numbers = self.place.split(on_host)
-        chunk = self._chunk_program(pack, lanes, numbers, data)
+        advance = self._streaming(pack, dataset, data, numbers)
+        if advance is None:
+            advance = self._resident(pack, data, numbers, state.lanes)
         total = max(int(lane.length(pack.setup, member.run)) for member in pack.members)
-        slots = self.place.split(self._slots(pack))
-        while epoch < total and self._running(lanes):
+        while state.epoch < total and self._running(state.lanes):
             if self.stop.is_set():
                 raise Interrupted
-            count = self._chunk_length(pack, total - epoch)
-            orders = self._orders_for(pack, epoch, count)
-            before = time.perf_counter()
-            lanes, measured = chunk(lanes, numbers, slots, orders, data, jnp.int32(epoch), jnp.int32(count))
-            ended = jax.device_get((lanes.status, lanes.epochs, measured))  # waits for the chunk
-            self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
-            self.steps += int((ended[1] - epoch).clip(0).sum()) * pack.setup.steps_per_epoch
-            epoch += count
-            history = _joined(history, ended[2], pack.places, count)
+            before = state
+            state, measured = advance(state, total)
+            # Waits for the chunk; what is saved is fetched by the writer.
+            epochs, measured = jax.device_get((state.lanes.epochs, measured))
+            self._count(pack, before, state)
+            history = _joined(history, measured, pack.places, state.epoch - before.epoch)
             spent_now = spent + time.perf_counter() - began
-            self.submit(self._save, pack, epoch, lanes, history, ended[1][pack.places], spent_now)
-            self.told(pack, epoch)
-        self._finish(pack, lanes, numbers, data, history, spent + time.perf_counter() - began)
+            self.submit(self._save, pack, state, history, epochs[pack.places], spent_now)
+            self.told(pack, state.epoch)
+        self._finish(pack, state.lanes, numbers, data, history, spent + time.perf_counter() - began)
+
+    def _count(self, pack: Pack, before: State, after: State) -> None:
+        """Add the steps of a chunk: those of the lanes that were still running, epoch by epoch."""
+        each = pack.setup.steps_per_epoch
+        running = int((np.asarray(before.lanes.status) == RUNNING).sum())
+        if after.epoch == before.epoch:
+            self.steps += running * (after.step - before.step)
+        else:
+            kept = np.asarray(after.lanes.epochs) - before.epoch
+            self.steps += int(kept.clip(0).sum()) * each - running * before.step
+
+    def _resident(
+        self, pack: Pack, data: Data, numbers: Tree, lanes: Lane
+    ) -> Callable[[State, int], tuple[State, dict[str, Any]]]:
+        """Chunks of whole epochs by the program that has the data set on the device."""
+        chunk = self._chunk_program(pack, lanes, numbers, data)
+        slots = self.place.split(self._slots(pack))
+
+        def advance(state: State, total: int) -> tuple[State, dict[str, Any]]:
+            count = self._chunk_length(pack, total - state.epoch)
+            orders = self._orders_for(pack, state.epoch, count)
+            before = time.perf_counter()
+            first = jnp.int32(state.epoch), jnp.int32(count)
+            lanes, measured = chunk(state.lanes, numbers, slots, orders, data, *first)
+            jax.block_until_ready(lanes.status)
+            self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
+            return State(lanes, state.epoch + count), measured
+
+        return advance
+
+    def _streaming(
+        self, pack: Pack, dataset: Dataset, data: Data, numbers: Tree
+    ) -> Callable[[State, int], tuple[State, dict[str, Any]]] | None:
+        """Chunks of some seconds from streamed batches; None where the training split is on the device."""
+        if "train" in data.splits:
+            return None
+        seeds = self._seeds(pack)
+        epochs = StreamedEpochs(pack, dataset, seeds, self.place, self.compiled, data, self.data_bytes)
+        slots = self.place.split(self._slots(pack))
+
+        def advance(state: State, total: int) -> tuple[State, dict[str, Any]]:
+            del total
+            until = time.monotonic() + CHUNK_SECONDS
+            partial, step = state.partial, state.step
+            if partial is None:
+                partial, step = epochs.begin(state.lanes), 0
+            partial, step, ended = epochs.advance(
+                partial, state.lanes, numbers, slots, state.epoch, step, lambda: time.monotonic() > until
+            )
+            if not ended:
+                return State(state.lanes, state.epoch, partial, step), {}
+            lanes, measured = epochs.close(state.lanes, partial, numbers, state.epoch)
+            return State(lanes, state.epoch + 1), measured
+
+        return advance
 
     # ---- begin ---------------------------------------------------------------------------------------------------
 
-    def _resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[int, Lane, dict[str, np.ndarray], float]:
-        """(epochs done, lanes, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
+    def _resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
+        """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
         folder = self.directory.checkpoints / pack.pack_id
         while (found := checkpoints.load(folder, self.directory.warn)) is not None:
-            epoch, leaves = found
+            number, leaves = found
+            epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
             curves = self.directory.read_part(self.directory.curves, pack.pack_id)
-            if curves is not None and self._complete(curves, pack, leaves):
-                lanes = self.place.split(checkpoints.unflatten(self._lane_shapes(pack, numbers), leaves))
-                history = results.history_of(curves, [member.run_id for member in pack.members], epoch)
-                return epoch, lanes, history, float(leaves["spent"])
+            if epoch == 0 or (curves is not None and self._complete(curves, pack, leaves)):
+                shapes = self._lane_shapes(pack, numbers)
+                lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
+                partial = None
+                if step:
+                    like = {PARTIAL: jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes)}
+                    partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
+                run_ids = [member.run_id for member in pack.members]
+                history = results.history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
+                return State(lanes, epoch, partial, step), history, float(leaves["spent"])
             self.directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
-            checkpoints.set_aside(folder / str(epoch))
-        return 0, self._initialized(pack, numbers), {}, 0.0
+            checkpoints.set_aside(folder / str(number))
+        return State(self._initialized(pack, numbers), 0), {}, 0.0
 
     def _complete(self, curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
         counts = curves["run_id"].value_counts()
@@ -235,35 +312,45 @@ class Trainer:
             self._orders = key, self.place.shared(orders)
         return self._orders[1]
 
-    def _on_device(self, data: Dataset) -> Data:
-        if id(data) not in self._data:
+    def _on_device(self, dataset: Dataset) -> Data:
+        """The splits that fit on the device: all of them, or all but the training split, which is streamed then."""
+        if id(dataset) not in self._data:
             self._data.clear()  # one data set at a time: packs come sorted by signature
-            self._data[id(data)] = on_device(data, self.place)
-        return self._data[id(data)]
+            held = [name for name in dataset.splits() if name != "train" or dataset.nbytes <= self.data_bytes]
+            self._data[id(dataset)] = on_device(dataset, self.place, held)
+        return self._data[id(dataset)]
 
     # ---- end -----------------------------------------------------------------------------------------------------
 
-    def _save(
-        self, pack: Pack, epoch: int, lanes: Lane, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
-    ) -> None:
+    def _save(self, pack: Pack, state: State, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float) -> None:
         """Curves, then the checkpoint that relies on them; runs in the writer's thread."""
         run_ids = [member.run_id for member in pack.members]
-        self.directory.write_part(self.directory.curves, pack.pack_id, results.curve_rows(run_ids, history, epochs))
-        leaves = checkpoints.flatten(jax.device_get(lanes)) | {"spent": np.asarray(spent, np.float64)}
-        checkpoints.save(self.directory.checkpoints / pack.pack_id, epoch, leaves)
+        if history:
+            rows = results.curve_rows(run_ids, history, epochs)
+            self.directory.write_part(self.directory.curves, pack.pack_id, rows)
+        leaves = checkpoints.flatten(jax.device_get(state.lanes)) | {"spent": np.asarray(spent, np.float64)}
+        if state.partial is not None:
+            leaves |= checkpoints.flatten({PARTIAL: jax.device_get(state.partial)})
+        number = state.epoch * (pack.setup.steps_per_epoch + 1) + state.step
+        checkpoints.save(self.directory.checkpoints / pack.pack_id, number, leaves)
 
     def _finish(
         self, pack: Pack, lanes: Lane, numbers: Tree, data: Data, history: dict[str, np.ndarray], spent: float
     ) -> None:
         best = self._best(lanes)
-        function = functools.partial(program.evaluate, pack.setup, pack.width)
-        key = ("evaluate", pack.signature, pack.width, pack.size)
-        data = data._replace(splits={name: split for name, split in data.splits.items() if name != "valid"})
-        args = (best, numbers, data)
+        splits = {name: split for name, split in data.splits.items() if name != "valid"}
+        args = (best, numbers, data._replace(splits=splits))
+        key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
         # pmap takes no options, and must equal shard_map bit for bit.
         options = self._quickly() if self.place.mapping == "local" else {}
-        evaluate = self.compiled.get(key, self.place, function, 2, args, **options)
-        metrics = jax.device_get(evaluate(*args))
+        evaluate = program.Evaluate(pack.setup, pack.width)
+        metrics = (
+            jax.device_get(self.compiled.get(key, self.place, evaluate, 2, args, **options)(*args)) if splits else {}
+        )
+        if "train" not in splits:
+            dataset = self.data_of(pack)
+            streamed = evaluate_streamed(dataset, pack, self.place, self.compiled, best, numbers, data)
+            metrics = {"train": streamed, **metrics}
         names = ("status", "epochs", "best_epoch", "diverged_step")
         ends = {name: np.asarray(getattr(lanes, name))[pack.places] for name in names}
         metrics = {split: {n: value[pack.places] for n, value in values.items()} for split, values in metrics.items()}
@@ -292,5 +379,7 @@ def _joined(
     history: dict[str, np.ndarray], measured: dict[str, np.ndarray], places: np.ndarray, count: int
 ) -> dict[str, np.ndarray]:
     """History [members, E] with the first `count` epochs of a chunk after it."""
+    if not count:
+        return history
     new = {name: np.asarray(values)[places, :count] for name, values in measured.items()}
     return {name: np.concatenate([history[name], new[name]], axis=1) for name in new} if history else new

@@ -42,6 +42,8 @@ class Arguments:
     """Stop, saved, after so many seconds (exit status 75)."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    data_bytes: int = 2 << 30
+    """A data set up to so many bytes is held on the device; a larger one is streamed within as many."""
     report: bool = True
     """Write DIR/report.html at the end."""
     traceback: bool = False
@@ -60,6 +62,7 @@ def main(arguments: Arguments) -> int:
         shard=None if arguments.shard is None else parse_shard(arguments.shard),
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
+        data_bytes=arguments.data_bytes,
     )
     devices.prepare()
     requested = runs_of(arguments.experiment)
