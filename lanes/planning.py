@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,13 @@ class Pack:
         lanes: the runs, None for an empty lane; a multiple of the width and of the places' shards.
         width: lanes computed at once.
         seeds: rows of the program's table of orders, at least the distinct seeds of the members.
+        planned_width: the width that it was planned with, where memory allowed only a smaller one; part of its identity.
     """
 
     lanes: tuple[Planned | None, ...]
     width: int
     seeds: int
+    planned_width: int | None = None
 
     @functools.cached_property
     def members(self) -> tuple[Planned, ...]:
@@ -78,8 +80,14 @@ class Pack:
     @property
     def pack_id(self) -> str:
         """12 hexadecimal digits: a hash of the members' identities and the width."""
-        text = " ".join(lane.run_id if lane else "-" for lane in self.lanes) + f" {self.width}"
+        text = " ".join(lane.run_id if lane else "-" for lane in self.lanes) + f" {self.planned_width or self.width}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def narrowed(self, width: int | None = None) -> "Pack":
+        """The same pack, computed at most `width` lanes at once; by default half as many, or a little less."""
+        wanted = self.width // 2 if width is None else width
+        fits = max(w for w in range(1, max(1, min(wanted, self.width)) + 1) if self.width % w == 0)
+        return dataclasses.replace(self, width=fits, planned_width=self.planned_width or self.width)
 
     @property
     def setup(self) -> Setup:
@@ -147,7 +155,13 @@ def default_width(kernel_shapes: Iterable[tuple[int, ...]], platform: str) -> in
     return 1 if any(len(shape) > 2 for shape in kernel_shapes) else 8
 
 
-def make_packs(planned: Sequence[Planned], widths: dict[str, int], workers: int, shards: int) -> list[Pack]:
+def make_packs(
+    planned: Sequence[Planned],
+    widths: Mapping[str, int],
+    workers: int,
+    shards: int,
+    most: Mapping[str, int] | None = None,
+) -> list[Pack]:
     """Packs of equal size for each signature, in the order in which the signatures first appear.
 
     Args:
@@ -155,6 +169,7 @@ def make_packs(planned: Sequence[Planned], widths: dict[str, int], workers: int,
         widths: width by signature.
         workers: places that take packs; there are a multiple of so many packs where there are lanes enough.
         shards: parts that each pack is split into.
+        most: lanes in a pack by signature, where the width asks for no more; MOST_LANES where nothing is said.
     """
     by_signature: dict[str, list[Planned]] = {}
     for one in planned:
@@ -165,7 +180,7 @@ def make_packs(planned: Sequence[Planned], widths: dict[str, int], workers: int,
         groups = _groups(members, width)
         unit = width * shards
         units = -(-len(groups) // shards)
-        count = -(-units // max(1, MOST_LANES // unit))
+        count = -(-units // max(1, (most or {}).get(signature, MOST_LANES) // unit))
         if units >= workers:
             count = -(-count // workers) * workers
         each = -(-units // count) * shards

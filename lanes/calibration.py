@@ -1,0 +1,248 @@
+"""Timing the training program at several widths, remembered in the cache folder."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lanes import inspection, lane, memory, program, runs
+from lanes.array_cache import cache_dir
+from lanes.datasets import Dataset
+from lanes.devices import Place
+from lanes.planning import Pack, Planned
+from lanes.program import Chunk, Data
+from lanes.step import Setup, build_net
+from lanes.tables import write_bytes
+from lanes.training import numbers_of
+
+FORMAT = 1
+MOST_SECONDS = 60.0  # no further width is tried after so long
+TIMED_SECONDS = 0.5  # of calls at one width
+LEAST_TURNS, MOST_TURNS = 4, 50
+MOST_STEPS = 32
+CALL_FLOPS = 5e9  # of one timed call, about
+MOST_PLACES = 8  # that are measured at once
+
+
+def step_flops(setup: Setup, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Floating-point operations of a training step of one lane, about: three passes of a multiply-add each."""
+    once = sum(math.prod(shape) for shape in shapes)  # what is left to count where a net cannot be traced
+    for dtype in (jnp.float32, jnp.int32):
+        with contextlib.suppress(Exception):  # a user's own net may want anything as its input
+            once = max(once, inspection.multiply_adds(build_net(setup, setup.run), setup.features, dtype))
+            break
+    return 6.0 * max(1, once) * setup.run.batch_size
+
+
+def remembered(
+    one: Planned, data: Dataset, places: Sequence[Place], default: int, candidates: Sequence[int]
+) -> dict[int, float]:
+    """Seconds of one step of one lane by width, from the cache folder; what is missing there is measured."""
+    key = _key(one, places)
+    seconds = {width: value for width, value in read_cache().get(key, {}).items() if width in candidates}
+    missing = [width for width in candidates if width not in seconds]
+    if missing:
+        seconds |= measure(one, data, places, default, candidates, seconds)
+        entries = read_cache()
+        write_cache({**entries, key: {**entries.get(key, {}), **seconds}})
+    return seconds
+
+
+def cache_file() -> Path:
+    """Where measurements are remembered; it may be deleted."""
+    return cache_dir() / "widths.json"
+
+
+def read_cache() -> dict[str, dict[int, float]]:
+    """Measurements by key and width; empty where there are none, or the file is damaged."""
+    try:
+        content = json.loads(cache_file().read_bytes())
+        if content["format"] != FORMAT:
+            return {}
+        return {
+            str(key): {int(width): float(value) for width, value in entry.items() if float(value) > 0}
+            for key, entry in content["seconds"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def write_cache(entries: Mapping[str, Mapping[int, float]]) -> None:
+    """Write the cache whole; where the folder cannot be written the next call measures again."""
+    content = {"format": FORMAT, "seconds": entries}
+    try:
+        cache_file().parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(cache_file(), json.dumps(content, indent=1, sort_keys=True).encode())
+    except OSError:
+        return
+
+
+def _key(one: Planned, places: Sequence[Place]) -> str:
+    devices = [device for place in places for device in place.devices]
+    known = (
+        one.signature,
+        one.features,
+        devices[0].device_kind,
+        os.cpu_count() if devices[0].platform == "cpu" else None,
+        min(len(devices), MOST_PLACES),
+        jax.__version__,
+        os.environ.get("XLA_FLAGS", ""),
+    )
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:24]
+
+
+def measure(
+    one: Planned,
+    data: Dataset,
+    places: Sequence[Place],
+    default: int,
+    candidates: Sequence[int],
+    known: Mapping[int, float] | None = None,
+) -> dict[int, float]:
+    """Seconds of one step of one lane by width; infinite where a width does not fit into memory.
+
+    On a CPU every candidate is tried, the default first. Elsewhere, where compiling takes longer and the time falls and
+    then rises with the width, the search goes upwards from the default while that is faster, otherwise downwards.
+    """
+    began = time.perf_counter()
+    seconds = dict(known or {})
+    devices = [device for place in places for device in place.devices][:MOST_PLACES]
+    begin = _first_lane(one, data)
+    if devices[0].platform == "cpu":
+        return seconds | _race(one, data, devices, candidates, begin)
+
+    def at_width(width: int) -> float:
+        if width not in seconds:
+            if seconds and time.perf_counter() - began > MOST_SECONDS:
+                return math.inf
+            seconds.update(_race(one, data, devices, [width], begin))
+        return seconds[width]
+
+    ordered = sorted(candidates)
+    middle = ordered.index(default)
+    for direction in (1, -1):
+        here = middle
+        while 0 <= here + direction < len(ordered) and at_width(ordered[here + direction]) < at_width(ordered[here]):
+            here += direction
+        if here != middle:
+            break
+    return seconds
+
+
+def _first_lane(one: Planned, data: Dataset) -> lane.Lane:
+    """The lane of a run before its first epoch."""
+    setup = one.setup
+    examples = (np.asarray(data.train.x[: program.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale))
+
+    values = {name: value[0] for name, value in numbers_of(Pack((one,), 1, 1)).items()}
+
+    def start(values: dict[str, Any]) -> lane.Lane:
+        variables = program.initial_variables(setup, one.run, examples)
+        run = runs.with_numbers(setup.run, values)
+        return lane.start(setup, run, variables["params"], variables["rest"], jnp.asarray(False))
+
+    return jax.jit(start)(values)
+
+
+def _race(
+    one: Planned, data: Dataset, devices: Sequence[jax.Device], widths: Sequence[int], begin: lane.Lane
+) -> dict[int, float]:
+    """Seconds of one step of one lane by width, the widths in turn: whatever else the machine does meets all of them."""
+    seconds = dict.fromkeys(widths, math.inf)
+    calls = {width: made for width in widths if (made := _calls(one, data, devices, width, begin)) is not None}
+    steps = {width: _steps(one, width, begin) for width in calls}
+    most = max((width * steps[width] for width in calls), default=0)
+    clock = _clock(devices)
+    deadline = time.perf_counter() + TIMED_SECONDS * len(calls)
+    for turn in range(MOST_TURNS):
+        if turn >= LEAST_TURNS and time.perf_counter() > deadline:
+            break
+        for width, made in list(calls.items()):
+            # The same work in every turn: of short calls some would never be interrupted by other processes.
+            times = max(1, round(most / (width * steps[width])))
+            try:
+                spent = _together(made, times, clock)
+            except Exception as error:
+                if not memory.is_exhausted(error):
+                    raise
+                del calls[width]
+                continue
+            if turn > 0:  # the first turn warms up
+                seconds[width] = min(seconds[width], spent / (times * steps[width] * width * len(devices)))
+    return seconds
+
+
+def _steps(one: Planned, width: int, begin: lane.Lane) -> int:
+    """Steps of a timed call."""
+    flops = step_flops(one.setup, [leaf.shape for leaf in jax.tree.leaves(begin.trained.params)])
+    return min(int(max(2, min(MOST_STEPS, CALL_FLOPS / (flops * width)))), one.setup.steps_per_epoch)
+
+
+def _calls(
+    one: Planned, data: Dataset, devices: Sequence[jax.Device], width: int, begin: lane.Lane
+) -> list[Callable[[], Any]] | None:
+    """For each device a call of the training program: a pack of `width` lanes, one short epoch; None where it does not fit."""
+    examples = _steps(one, width, begin) * one.compiled.batch_size
+    split = np.asarray(data.train.x[:examples]), np.asarray(data.train.y[:examples])
+    args = (
+        jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (width, *leaf.shape)), begin),
+        numbers_of(Pack((one,) * width, width, 1)),
+        np.zeros(width, np.int32),
+        np.arange(examples, dtype=np.int32).reshape(1, 1, -1),
+        Data({"train": split}, np.asarray(data.offset), np.asarray(data.scale)),
+        np.int32(0),
+        np.int32(1),
+    )
+    jitted = jax.jit(Chunk(dataclasses.replace(one.setup, examples=examples), width, 1))
+    calls: list[Callable[[], Any]] = []
+    try:
+        for device in devices:
+            placed = jax.device_put(args, device)
+            compiled = jitted.lower(*placed).compile()
+            memory.check(compiled, device, len(devices))
+            calls.append(functools.partial(compiled, *placed))
+    except Exception as error:
+        if memory.is_exhausted(error):
+            return None
+        raise
+    return calls
+
+
+def _together(calls: Sequence[Callable[[], Any]], times: int, clock: Callable[[], float]) -> float:
+    """Seconds that the calls take `times` times, each in its own thread as in training."""
+
+    def work(call: Callable[[], Any]) -> None:
+        for _ in range(times):
+            jax.block_until_ready(call())
+
+    began = clock()
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        for done in [pool.submit(work, call) for call in calls]:
+            done.result()
+    return clock() - began
+
+
+def _clock(devices: Sequence[jax.Device]) -> Callable[[], float]:
+    """Processor time where host devices fill the cores, since lanes per second then follow from it; else time on the wall.
+
+    Other processes change processor time by some per cent. Time on the wall, with seven processes waiting for each core,
+    had the widths 1, 8 and 24 in the reverse order.
+    """
+    filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, _cores())
+    return time.process_time if filled else time.perf_counter
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
