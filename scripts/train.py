@@ -122,9 +122,9 @@ def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
         raise RequestError(f"--run is {text!r}: it must be DIR:ID, a sweep's --out and a run_id of it")
     (directory,) = existing([path])
     row = find_run(directory, run_id)
-    results = load(path).set_index("run_id").loc[row["run_id"]]
-    if results.get("mapping", "local") not in ("local", None):
-        print(f"note: {text} was trained by {results['mapping']}, here it is local: the last digits may differ")
+    mapping = load(path).set_index("run_id").loc[row["run_id"]].get("mapping")
+    if isinstance(mapping, str) and mapping != "local":
+        print(f"note: {text} was trained by {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
     experiment = directory.path / source if isinstance(source, str) else None
     return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment
