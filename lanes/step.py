@@ -242,10 +242,13 @@ def train_step(
         def loss(params: Tree) -> Any:
             return objective(setup, run, params, state.rest, view, step)
 
-        horizon = setup.horizon(run)
-        problem = Problem(
-            loss=loss, outputs=lambda params: loss(params)[1][3], targets=view.target, progress=step / horizon
-        )
+        # A rule that starts from errors takes a threshold unit's sum, which the threshold would cut off from it.
+        summing = getattr(run.net, "threshold", False) and dataclasses.replace(run, net=run.net.clone(threshold=False))
+
+        def outputs(params: Tree) -> Array:
+            return objective(setup, summing or run, params, state.rest, view, step)[1][3]
+
+        problem = Problem(loss=loss, outputs=outputs, targets=view.target, progress=step / setup.horizon(run))
         (total, (data, penalty, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
         optimizer = transformation(setup, run, rate_factor, step)
         extra = (
