@@ -1,0 +1,302 @@
+"""Sweeps from the request to the tables: what resuming, interrupting, adding and failing do; what is compiled."""
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from lanes import Run, grid, load, load_curves, planning, training
+from lanes.generated import Blobs
+from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
+from nets import MLP
+
+BASE = Run(
+    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    net=MLP(widths=()),
+    activation="prelu",  # no index stands for it, so the program without it compiles quickly; a linear net has none
+    optimizer="sgd",
+    learning_rate=0.1,
+    batch_size=16,
+)
+ONE = Options(devices=1, width=4, quiet=True)
+STEPS = 5  # in an epoch
+SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_packs():
+    """Packs of 4 lanes, so that a sweep of eight runs has two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "MOST_LANES", 4)
+        yield
+
+
+def swept(sweep, out, options=ONE, **more):
+    return run_sweep(make_plan(sweep, options), Path(out), options, **more)
+
+
+def tables(out) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Results and curves in one order, without what is measured by the clock."""
+    results = load(out).drop(columns=["seconds"]).sort_values("run_id", ignore_index=True)
+    return results, load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
+
+
+def assert_same(one, other):
+    for mine, theirs in zip(tables(one), tables(other)):
+        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The sweep, uninterrupted."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    return out, swept(SWEEP, out)
+
+
+def test_a_sweep_ends_with_a_row_for_each_run(whole):
+    out, outcome = whole
+    assert outcome.status == DONE
+    assert (outcome.ended, outcome.planned, outcome.trained, outcome.programs) == (8, 8, 8, 1)
+    assert outcome.steps == 8 * 4 * STEPS
+    results, curves = tables(out)
+    assert set(results["status"]) == {"done"}
+    assert set(results["run_id"]) == {one.run_id for one in make_plan(SWEEP, ONE).planned}
+    assert len(curves) == 8 * 4
+    best = curves.loc[curves.groupby("run_id")["valid_loss"].idxmin()].set_index("run_id")
+    for row in results.itertuples():
+        assert row.best_epoch == best.loc[row.run_id, "epoch"]
+        assert row.valid_loss == best.loc[row.run_id, "valid_loss"]
+        assert (row.width, row.mapping) == (4, "local")
+    written = json.loads((out / "sweep.json").read_text())
+    assert {"command", "versions", "devices", "mapping", "widths", "git_revision"} <= set(written)
+
+
+def test_the_same_command_again_does_nothing(whole):
+    out, _ = whole
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and "parquet" in path.name}
+    outcome = swept(SWEEP, out)
+    assert (outcome.status, outcome.trained, outcome.steps, outcome.programs) == (DONE, 0, 0, 0)
+    assert "had ended before: nothing to do" in outcome.summary(out)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_part_of_the_sweep_again_does_nothing_and_repeats_no_row(whole):
+    out, _ = whole
+    outcome = swept(SWEEP[:3], out)
+    assert (outcome.ended, outcome.planned, outcome.trained, outcome.steps) == (3, 3, 0, 0)
+    assert load(out)["run_id"].is_unique
+    assert len(load(out)) == 8
+
+
+def interrupt_after(monkeypatch, chunks: int, length: int = 1):
+    """Stop the sweep after so many chunks, each of `length` epochs."""
+    count = [0]
+    train = training.Trainer.train
+
+    def counted(self, pack):
+        told = self.told
+
+        def stop_then(*args):
+            count[0] += 1
+            told(*args)
+            if count[0] == chunks:
+                self.stop.set()
+
+        self.told = stop_then
+        try:
+            train(self, pack)
+        finally:
+            self.told = told
+
+    monkeypatch.setattr(training.Trainer, "train", counted)
+    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: min(length, left))  # noqa: ARG005
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 6])
+def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole, tmp_path, monkeypatch, chunks):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, chunks)
+        first = swept(SWEEP, tmp_path / "out")
+    assert first.status == STOPPED
+    assert first.steps == chunks * 4 * STEPS  # four lanes
+    assert first.ended == chunks // 4 * 4
+    second = swept(SWEEP, tmp_path / "out")
+    assert second.status == DONE
+    assert first.steps + second.steps == 8 * 4 * STEPS
+    assert_same(tmp_path / "out", whole[0])
+
+
+def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        first = swept(SWEEP, tmp_path / "out")
+    (newest,) = (tmp_path / "out" / "checkpoints").glob("*/2")
+    (newest / "checksums.json").unlink()  # what a kill in the middle of saving leaves
+    second = swept(SWEEP, tmp_path / "out")
+    assert first.steps + second.steps <= 8 * 4 * STEPS + 2 * 4 * STEPS
+    assert_same(tmp_path / "out", whole[0])
+
+
+def test_more_runs_in_the_file_add_only_the_new_ones(whole, tmp_path):
+    out = tmp_path / "out"
+    swept(SWEEP[:4], out)
+    more = swept(SWEEP, out)
+    assert (more.trained, more.steps) == (4, 4 * 4 * STEPS)
+    assert_same(out, whole[0])
+    table = load(out)
+    assert table["run_id"].is_unique
+
+
+def test_fewer_runs_then_all_of_them_again(whole, tmp_path, monkeypatch):
+    """An interrupted sweep gone on with in part, and then as a whole: every run once in the tables."""
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        swept(SWEEP, out)
+    assert swept(SWEEP[:2], out).ended == 2
+    assert swept(SWEEP, out).ended == 8
+    assert load(out)["run_id"].is_unique
+    assert_same(out, whole[0])
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
+    out = tmp_path / "out"
+    outcome = swept(SWEEP, out, dataclasses.replace(ONE, devices=count))
+    assert outcome.programs == 1
+    assert_same(out, whole[0])
+
+
+def test_a_time_limit_stops_and_saves(tmp_path):
+    options = dataclasses.replace(ONE, max_seconds=0.0)
+    first = swept(SWEEP, tmp_path / "out", options)
+    assert first.status == STOPPED
+    assert swept(SWEEP, tmp_path / "out").ended == 8
+
+
+def test_the_width_of_the_directory_binds(whole):
+    lines = []
+    outcome = swept(SWEEP, whole[0], dataclasses.replace(ONE, width=2), warn=lines.append)
+    assert outcome.trained == 0
+    assert any("--width 2 is ignored" in line for line in lines)
+
+
+def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path, monkeypatch):
+    plan = make_plan(SWEEP, ONE)
+    broken = {one.run_id for one in plan.planned if one.run.learning_rate == 0.1}
+    train = training.Trainer.train
+
+    def failing(self, pack):
+        if pack.members[0].run_id in broken:
+            raise RuntimeError("no more memory\nand a long traceback")
+        train(self, pack)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "train", failing)
+        outcome = run_sweep(plan, tmp_path / "out", ONE)
+    assert outcome.status == FAILED
+    (line,) = outcome.failures
+    assert "no more memory" in line
+    assert "\n" not in line
+    assert load(tmp_path / "out")["status"].value_counts().to_dict() == {"done": 4, "failed": 4}
+    again = swept(SWEEP, tmp_path / "out")  # failed runs are tried again
+    assert (again.status, again.trained) == (DONE, 4)
+    assert set(load(tmp_path / "out")["status"]) == {"done"}
+
+
+# ---- what is compiled --------------------------------------------------------------------------------------------
+
+
+class Compilations:
+    """Counts XLA's compilations."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, event: str, _seconds: float, **_) -> None:
+        self.count += event == "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture
+def compilations():
+    counter = Compilations()
+    jax.monitoring.register_event_duration_secs_listener(counter)
+    yield counter
+    jax.monitoring.unregister_event_duration_listener(counter)
+
+
+def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, monkeypatch, compilations):
+    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
+    base = dataclasses.replace(BASE, epochs=2)
+    few = swept(grid(base, learning_rate=[0.1], seed=range(4)), tmp_path / "few")
+    for_few = compilations.count
+    many = swept(grid(base, learning_rate=[0.1, 0.2, 0.3, 0.4], seed=range(8)), tmp_path / "many")
+    for_many = compilations.count - for_few
+    assert (few.programs, many.programs) == (1, 1)
+    assert 0 < for_many <= for_few  # one pack of one chunk after another needs no program that the first did not
+
+
+@pytest.mark.slow
+def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "MOST_LANES", 128)
+    base = dataclasses.replace(BASE, net=MLP(widths=(4,)), epochs=1)
+    names = ["relu", "tanh", "sigmoid", "softplus", "elu", "selu", "leaky_relu", "softsign", "swish", "mish"]
+    initializers = ["zeros", "uniform_0.01", "xavier_normal", "lecun_normal", "he_normal", "orthogonal"]
+    axes = {"initializer": initializers, "learning_rate": [1e-3, 3e-3, 1e-2, 3e-2], "seed": range(3)}
+    options = Options(devices=1, quiet=True)
+    outcome = swept(grid(base, activation=names, **axes), tmp_path / "out", options)
+    assert outcome.ended == outcome.planned == 720
+    assert outcome.programs == 1
+    regularized = make_plan(grid(base, activation=names, l2=[0.0, 1e-3], dropout=[0.0, 0.1], **axes), options)
+    assert len({one.signature for one in regularized.planned}) == 4  # each regularizer on or off
+
+
+# ---- stopping from outside ---------------------------------------------------------------------------------------
+
+
+def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
+    import signal
+
+    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
+    rung = threading.Event()
+    train = training.Trainer.train
+
+    def ringing(self, pack):
+        told = self.told
+
+        def ring(*args):
+            told(*args)
+            if not rung.is_set():
+                rung.set()
+                signal.raise_signal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else (
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                )
+                self.stop.wait(10)
+
+        self.told = ring
+        train(self, pack)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "train", ringing)
+        before = signal.getsignal(signal.SIGINT)
+        outcome = swept(SWEEP, tmp_path / "out")
+        assert signal.getsignal(signal.SIGINT) is before
+    assert outcome.status == STOPPED
+    assert 0 < outcome.steps < 8 * 4 * STEPS
+    assert swept(SWEEP, tmp_path / "out").ended == 8
+    assert_same(tmp_path / "out", whole[0])
+
+
+def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
+    (one, *_) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
+    pack = planning.Pack((one, None), 2, 1)
+    numbers = training.numbers_of(pack)
+    assert numbers["seed"].dtype == np.uint32
+    assert numbers["seed"].tolist() == [2**32 - 1] * 2
+    assert numbers["epochs"].dtype == numbers["patience"].dtype == np.int32
+    assert numbers["learning_rate"].dtype == np.float32
