@@ -233,7 +233,7 @@ def plain(value: Any, annotation: Any = Any) -> Any:
         return value if type(value) is tuple and all(new is old for new, old in zip(items, value)) else items
     if not is_description(value):
         return value
-    hints = type_hints(type(value))
+    hints = type_hints(value.__class__)
     fields = {name: getattr(value, name) for name in fields_of(value)}
     new = {name: plain(old, hints.get(name, Any)) for name, old in fields.items()}
     changed = {name: item for name, item in new.items() if item is not fields[name]}

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes import devices, planning, predictions, program
+from lanes import devices, measuring, planning, predictions
 from lanes.axes import swept_axes
 from lanes.datasets import Dataset, load_dataset
 from lanes.directory import Directory, existing
 from lanes.errors import RequestError, unknown
+from lanes.groups import Data
 from lanes.planning import Pack, Planned
 from lanes.predictions import Mixture, Parts, Predict
-from lanes.program import Data
 from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
@@ -155,7 +155,7 @@ class _Evaluator:
             variables = self._recomputed(group, variables, numbers, splits["train"])
         told: dict[str, Any] = {}
         if asked.mc_dropout is None:
-            function = program.Evaluate(group.setup, group.width)
+            function = measuring.Evaluate(group.setup, group.width)
             told |= self._call("evaluate", group, function, variables, numbers, data)[asked.split]
         elif not predictions.has_dropout(group.setup, group.setup.run):
             raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs that have")

@@ -11,7 +11,7 @@ import numpy as np
 
 from lanes import runs
 from lanes.datasets import Dataset, load_dataset, named
-from lanes.program import INITIAL
+from lanes.initialization import INITIAL
 from lanes.runs import Run
 from lanes.shared_activation import group_key, shared
 from lanes.step import Setup

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from lanes import descriptions, runs
+from lanes.groups import Numbers, apart, over_groups, over_lanes
+from lanes.measuring import BLOCK_NUMBERS
 from lanes.objectives import PREDICTING, Classify, Regress, as_compared
-from lanes.program import BLOCK_NUMBERS, Numbers, apart, over_groups, over_lanes
 from lanes.runs import Run
 from lanes.step import Setup, apply, build_net, standardize, stream
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of

@@ -1,4 +1,4 @@
-"""The compiled programs of one static signature: initialize lanes, train a chunk of epochs, evaluate.
+"""The training programs of one static signature: chunks of epochs on the device, or blocks of streamed steps.
 
 A pack of P lanes goes through as G groups of `width` lanes: `lax.map` over the groups, `vmap` over a group's lanes
 (width 1: neither, the plain step). Loops stand outside the `vmap`, so their conditions are not batched: a group whose
@@ -6,185 +6,19 @@ lanes have all ended costs nothing, and neither does padding.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from lanes import lane as lane_
 from lanes import runs
+from lanes.groups import Data, Numbers, apart, over_groups, over_lanes
 from lanes.lane import RUNNING, Lane, Measured
+from lanes.measuring import measure, metric_names
 from lanes.runs import Run
-from lanes.shared_activation import INDEX
-from lanes.step import Setup, StepMetrics, Trained, apply, build_net, evaluated_params, standardize, stream, train_step
-from nets import Outputs
-from nets.initializers import scaled
-
-Array = jax.Array
-Tree = Any
-Numbers = dict[str, Array]
-
-BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
-LEAST_ROWS = 64  # rows of a block, where the smallest split has fewer
-INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
-
-
-class Data(NamedTuple):
-    """The data set on the device: splits as (x [N, …], y [N, …]), and how inputs are standardized."""
-
-    splits: dict[str, tuple[Any, Any]]
-    offset: Any
-    scale: Any
-
-
-def apart(numbers: Numbers) -> tuple[Numbers, Numbers]:
-    """(numbers of each lane, numbers that a group of lanes has in common): what a switch depends on must not be batched."""
-    common = {name: value[0] for name, value in numbers.items() if name == INDEX}
-    return {name: value for name, value in numbers.items() if name not in common}, common
-
-
-def over_lanes(function: Callable, width: int) -> Callable:
-    """`function` of one lane, applied to trees with a leading lane axis: `vmap`, or at width 1 the function itself."""
-    if width > 1:
-        return jax.vmap(function)
-
-    def alone(*trees: Tree) -> Tree:
-        return jax.tree.map(lambda leaf: leaf[None], function(*jax.tree.map(lambda leaf: leaf[0], trees)))
-
-    return alone
-
-
-def over_groups(function: Callable, width: int, *trees: Tree) -> Tree:
-    """`function` of a group [width, …], over trees [P, …], one group after the other."""
-    grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), trees)
-    out = lax.map(lambda group: function(*group), grouped)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
-
-
-# ---- initialize --------------------------------------------------------------------------------------------------
-
-
-INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that initial variables follow from
-Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
-
-
-def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The traced numbers that initial variables depend on."""
-    return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}
-
-
-def initialize(
-    setup: Setup, variables: Tree, numbers: Numbers, places: Array, count: Array, examples: Examples
-) -> Tree:
-    """`variables` [P, …] with those of the lanes `places[:count]` drawn by the setup's initializer from `numbers[:count]`.
-
-    One lane at a time, in a loop of traced length: a lane's draws depend on no other lane, and packs that mix
-    initializers need one program for each initializer, not for each mixture.
-    """
-
-    def put(i: Array, variables: Tree) -> Tree:
-        one = {name: value[i] for name, value in numbers.items()}
-        new = initial_variables(setup, runs.with_numbers(setup.run, one), examples)
-        return jax.tree.map(lambda all_, leaf: all_.at[places[i]].set(leaf), variables, new)
-
-    return lax.fori_loop(0, count, put, variables)
-
-
-def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
-    """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
-    x = standardize(*(jnp.asarray(part) for part in examples))
-    initializer = scaled(run.initializer, run.init_scale)
-    net = build_net(setup, run, kernel_init=initializer)
-    keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
-    variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
-    variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
-    if hasattr(initializer, "transform"):
-        variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
-    return {"params": variables.pop("params"), "rest": variables}
-
-
-def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane:
-    """Lanes [P] before their first epoch."""
-
-    def one(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
-        run = runs.with_numbers(setup.run, numbers)
-        return lane_.start(setup, run, variables["params"], variables["rest"], empty)
-
-    return jax.vmap(one)(variables, numbers, empty)
-
-
-# ---- evaluate ----------------------------------------------------------------------------------------------------
-
-
-def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data) -> dict[str, dict[str, Array]]:
-    """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
-
-    One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
-    and name.
-    """
-    splits = [data.splits[name] for name in names]
-    counts = np.array([x.shape[0] for x, _ in splits])
-    most = max(1, BLOCK_NUMBERS // max(1, math.prod(setup.features)))
-    rows = int(min(most, max(LEAST_ROWS, counts.min())))
-    split_of = np.concatenate([np.full(-(-count // rows), at) for at, count in enumerate(counts)])
-    first = np.concatenate([np.arange(0, count, rows) for count in counts])
-
-    def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
-        return lambda places: (split[0][places], split[1][places])
-
-    def block(i: Array, sums: dict[str, Array]) -> dict[str, Array]:
-        at = jnp.asarray(split_of)[i]
-        places = jnp.asarray(first)[i] + jnp.arange(rows)
-        inside = places < jnp.asarray(counts)[at]
-        x, y = lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0))
-        # One corruption for all runs and epochs: comparisons are paired.
-        view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
-
-        def forward(key: Array) -> Outputs:
-            passed = (setup, run, variables["params"], variables["rest"], view.inputs)
-            return apply(*passed, train=False, keys={"sample": key})[0]
-
-        values = run.task.measure(run, forward(stream(run.seed, "sample")), view, forward)
-        return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
-
-    zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}
-    with jax.default_matmul_precision(run.matmul_precision):
-        sums = lax.fori_loop(0, len(first), block, zeros)
-    return {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
-
-
-def metric_names(run: Run) -> tuple[str, ...]:
-    """What is measured: the loss, the task's metrics, the run's further ones."""
-    return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """The evaluating program: metrics of lanes on all splits of a data set."""
-
-    setup: Setup
-    width: int
-
-    def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
-        """Metrics [P] by split and name."""
-
-        def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-            each, common = apart(numbers)
-
-            def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-                run = runs.with_numbers(self.setup.run, numbers | common)
-                return measure(self.setup, run, variables, tuple(data.splits), data)
-
-            return over_lanes(one, self.width)(variables, each)
-
-        return over_groups(group, self.width, variables, numbers)
-
-
-# ---- train -------------------------------------------------------------------------------------------------------
+from lanes.step import Setup, StepMetrics, Trained, evaluated_params, standardize, train_step
 
 
 class Partial(NamedTuple):

@@ -214,7 +214,7 @@ def parse_field(run: Run, path: str, text: str) -> Any:
         if not descriptions.is_description(owner) or head not in descriptions.fields_of(owner):
             fields = descriptions.fields_of(owner) if descriptions.is_description(owner) else ()
             raise descriptions.unknown(f"field of {path.rsplit('.', 1)[0]}", last, fields)
-    return descriptions.parse_text(text, descriptions.type_hints(type(owner)).get(head, Any), path)
+    return descriptions.parse_text(text, descriptions.type_hints(owner.__class__).get(head, Any), path)
 
 
 # ---- static and traced -------------------------------------------------------------------------------------------

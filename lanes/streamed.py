@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import program
+from lanes import measuring
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
+from lanes.groups import Data
 from lanes.lane import Lane
 from lanes.planning import Pack
-from lanes.program import Block, Close, Data, Partial
+from lanes.program import Block, Close, Partial
 from lanes.streaming import RowReader, Stream
 
 STEPS_AT_ONCE = 16  # most steps in one transfer
@@ -121,7 +122,7 @@ def evaluate_streamed(
         block = place.shared(tuple(reader.rows(places) for reader in readers))
         args = (best, numbers, data._replace(splits={"train": block}))
         key = ("evaluate", pack.signature, pack.width, pack.size, len(places))
-        function = program.Evaluate(pack.setup, pack.width)
+        function = measuring.Evaluate(pack.setup, pack.width)
         metrics = jax.device_get(compiled.get(key, place, function, 2, args)(*args)["train"])
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(places)

@@ -4,21 +4,22 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import checkpoints, initial_weights, lane, program, results, runs
+from lanes import checkpoints, initial_weights, initialization, lane, measuring, results, runs
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
+from lanes.groups import Data
 from lanes.lane import RUNNING, Lane
 from lanes.orders import epoch_order
 from lanes.planning import Pack, initializer_key, initializing
-from lanes.program import Chunk, Data, Epoch, Partial
+from lanes.program import Chunk, Epoch, Partial
 from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
@@ -31,7 +32,7 @@ class Interrupted(Exception):
     """The sweep was asked to stop; everything up to the last chunk is saved."""
 
 
-def on_device(data: Dataset, place: Place, names: list[str]) -> Data:
+def on_device(data: Dataset, place: Place, names: Iterable[str]) -> Data:
     """Splits of the data set on the place's devices."""
     splits = {name: (np.asarray(data.splits()[name].x), np.asarray(data.splits()[name].y)) for name in names}
     return place.shared(Data(splits, np.asarray(data.offset), np.asarray(data.scale)))
@@ -64,6 +65,11 @@ def _kind(name: str) -> type:
 def longest_chunk(pack: Pack) -> int:
     """Epochs that the training program has room for in one call: follows from the signature alone."""
     return max(1, min(256, CHUNK_STEPS // pack.setup.steps_per_epoch))
+
+
+def training_key(pack: Pack) -> tuple[Any, ...]:
+    """Packs of equal keys are trained by one program."""
+    return "train", pack.signature, pack.width, pack.size, pack.seeds
 
 
 PARTIAL = "partial"  # what a checkpoint calls an epoch under way
@@ -230,16 +236,16 @@ class Trainer:
             setup = dataclasses.replace(pack.setup, run=same[0])
             places = np.zeros(pack.size, np.int32)
             places[: len(lanes)] = pack.places[lanes]
-            initial = _stacked([program.initial_numbers(runs.numbers(run)) for run in same], pack.size)
+            initial = _stacked([initialization.initial_numbers(runs.numbers(run)) for run in same], pack.size)
             args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
-            variables = self._call(("initialize", key, pack.size), functools.partial(program.initialize, setup), args)
+            variables = self._call(("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args)
         sources = {int(place): m.run.init_from for place, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
         empty = np.array([lane is None for lane in pack.lanes])
         args = (variables, *first.shared((numbers, empty)))
         begin = ("start", pack.signature, pack.size)
-        return self.place.split(self._call(begin, functools.partial(program.start, pack.setup), args))
+        return self.place.split(self._call(begin, functools.partial(initialization.start, pack.setup), args))
 
     def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
         """A small one-device program, compiled for the place's first device."""
@@ -253,11 +259,11 @@ class Trainer:
     def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What data-dependent initializers look at: the first training inputs, and how they are standardized."""
         data = self.data_of(pack)
-        return np.asarray(data.train.x[: program.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
+        return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
 
     def _variable_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
         def one(numbers: Tree, examples: Tree) -> Tree:
-            return program.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
+            return initialization.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
 
         if pack.signature not in self._shapes:
             first = {name: value[0] for name, value in numbers.items()}
@@ -268,9 +274,20 @@ class Trainer:
     def _lane_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
         variables = self._variable_shapes(pack, numbers)
         empty = jax.ShapeDtypeStruct((pack.size,), bool)
-        return jax.eval_shape(functools.partial(program.start, pack.setup), variables, numbers, empty)
+        return jax.eval_shape(functools.partial(initialization.start, pack.setup), variables, numbers, empty)
 
     # ---- chunks --------------------------------------------------------------------------------------------------
+
+    def compile(self, pack: Pack) -> None:
+        """Compile a pack's training program ahead of its turn, from shapes alone; streamed packs wait for theirs."""
+        dataset = self.data_of(pack)
+        if dataset.nbytes > self.data_bytes:
+            return
+        numbers = numbers_of(pack)
+        splits = {name: (np.asarray(split.x), np.asarray(split.y)) for name, split in dataset.splits().items()}
+        data = self.place.like(Data(splits, np.asarray(dataset.offset), np.asarray(dataset.scale)), split=False)
+        lanes = self.place.like(self._lane_shapes(pack, numbers), split=True)
+        self._chunk_program(pack, lanes, self.place.like(numbers, split=True), data)
 
     def _chunk_program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
         longest = longest_chunk(pack)
@@ -278,8 +295,7 @@ class Trainer:
         zero = jnp.int32(0)
         args = (lanes, numbers, self.place.split(self._slots(pack)), self.place.shared(orders), data, zero, zero)
         function = Chunk(pack.setup, pack.width, longest)
-        key = ("train", pack.signature, pack.width, pack.size, pack.seeds)
-        return self.compiled.get(key, self.place, function, 3, args)
+        return self.compiled.get(training_key(pack), self.place, function, 3, args)
 
     def _chunk_length(self, pack: Pack, left: int) -> int:
         """Whole epochs for the next call; one where the program's speed is not known yet."""
@@ -343,7 +359,7 @@ class Trainer:
         key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
         # pmap takes no options, and must equal shard_map bit for bit.
         options = self._quickly() if self.place.mapping == "local" else {}
-        evaluate = program.Evaluate(pack.setup, pack.width)
+        evaluate = measuring.Evaluate(pack.setup, pack.width)
         metrics = (
             jax.device_get(self.compiled.get(key, self.place, evaluate, 2, args, **options)(*args)) if splits else {}
         )

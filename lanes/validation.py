@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import descriptions, initial_weights, program, runs
+from lanes import descriptions, initial_weights, initialization, measuring, runs
 from lanes.datasets import Dataset
 from lanes.errors import RequestError, unknown
 from lanes.objectives import default_task
@@ -181,7 +181,7 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
     run = setup.run
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
     try:
-        shape = jax.eval_shape(lambda: program.initial_variables(setup, run, examples))
+        shape = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(
@@ -198,7 +198,7 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
 def check_init_from(init_from: str, setup: Setup, data: Dataset) -> None:
     """Raise RequestError where there is no such trained run, or nothing of it fits the net."""
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    variables = jax.eval_shape(lambda: program.initial_variables(setup, setup.run, examples))
+    variables = jax.eval_shape(lambda: initialization.initial_variables(setup, setup.run, examples))
     initial_weights.check(init_from, variables["params"])
 
 
@@ -213,7 +213,7 @@ def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
         return apply(setup, run, params, rest, view.inputs, train=False, keys={"sample": key})[0]
 
     measured = run.task.measure(run, forward(jax.random.key(0)), view, forward)
-    missing = [name for name in program.metric_names(run) if name not in measured]
+    missing = [name for name in measuring.metric_names(run) if name not in measured]
     if missing:
         raise ValueError(
             f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"

@@ -1,6 +1,5 @@
 """The real command from outside: how soon it trains, and how time, memory and files grow with the number of runs."""
 
-import contextlib
 import functools
 import os
 import resource
@@ -8,17 +7,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bare import BareStep
-from benchmarks.measuring import Sample, Table, Way, interleaved
+from benchmarks.measuring import Sample, Table, Way, figure, interleaved
+from benchmarks.ours import Packs
 from benchmarks.setting import Setting
 from benchmarks.works import work
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS_A_SEED = 10  # of work_a.py
 LONGEST = 600  # seconds until the first step
+FLOOR = "training program alone"
 
 
 def command(experiment: Path, out: Path, *further: str) -> list[str]:
@@ -40,11 +41,10 @@ def startup(setting: Setting) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder)
         ways = [
-            Way("cold: empty caches", _cold),
+            Way("cold: empty caches", _cold, warm=False),
             Way("warm: programs and data in the cache", lambda: first_epoch(warm)),
         ]
-        first_epoch(warm)
-        rows = interleaved(ways, setting.repetitions(5), warm=False)
+        rows = interleaved(ways, setting.repetitions(5))
     notes = [
         "From the start of the process of `scripts/sweep.py experiments/quickstart.py` until the curves of a pack's first "
         "epoch are on disk: imports, validation, data, compilation, initialization, 44 steps of a pack, one file.",
@@ -89,37 +89,31 @@ def scaling(setting: Setting) -> Table:
     """The real command, from its start to its report, for 10² to 10⁴ runs of Work A on one and on all devices."""
     sizes = (10, 20) if setting.quick else (100, 1000, 5040, 10000)
     counts = sorted({1, len(setting.devices)})
-    chosen = work("sweep", setting.quick)
-    with _cache() as cache:
-        ways = [
-            Way(
-                f"{size:,} runs, {count} device{'s' * (count > 1)}",
-                functools.partial(_whole, size, count, cache, setting.quick),
-            )
-            for count in counts
-            for size in sizes
-        ]
-        lanes = 8 if setting.quick else 64
-        bare = [
-            Way(f"bare step, {count} device{'s' * (count > 1)}", BareStep(chosen, 8, lanes, setting.devices[:count]))
-            for count in counts
-        ]
-        rows = interleaved([*bare, *ways], setting.repetitions(1), warm=False)
+    chosen, lanes = work("sweep", setting.quick), 8 if setting.quick else 64
+    with tempfile.TemporaryDirectory() as folder:
+        ways = []
+        for count in counts:
+            on = f"{count} device{'s' * (count > 1)}"
+            ways.append(Way(f"bare step, {on}", _settled(BareStep(chosen, 8, lanes, setting.devices[:count]))))
+            ways.append(Way(f"{FLOOR}, {on}", _settled(Packs(chosen, 8, lanes, count, validated=True))))
+            for size in sizes:
+                once = functools.partial(_whole, size, count, Path(folder), setting.quick)
+                ways.append(Way(f"{size:,} runs, {on}", once, warm=False))
+        rows = interleaved(ways, setting.repetitions(1))
     for row in rows:
-        floor = next(r for r in rows if r.name == f"bare step, {row.name.split(', ')[-1]}")
-        row.columns["times the bare step"] = f"{row.median / floor.median:.2f}" if row.values and floor.values else "-"
+        floor = next(other for other in rows if other.name == f"{FLOOR}, {row.name.split(', ')[-1]}")
+        row.columns["times the training program"] = figure(row.median / floor.median)
     notes = [
         "The whole command: a new process, imports, planning, compilation (the first with an empty cache), training with "
         "results, curves and checkpoints, the report. Memory: the largest resident set of the process.",
-        "The bare step is timed once warm; its own start is not in it.",
+        f"{FLOOR}: packs of {lanes} lanes on every device, 8 wide, validation after every epoch, nothing written.",
     ]
     return Table("scaling", "ms per run", rows, notes=notes)
 
 
-@contextlib.contextmanager
-def _cache() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+def _settled(call: Callable[[], Sample]) -> Callable[[], Sample]:
+    """The call with the median of five, where the long ways beside it are taken once."""
+    return lambda: sorted((call() for _ in range(5)), key=lambda sample: sample.value)[2]
 
 
 def _whole(size: int, count: int, cache: Path, quick: bool) -> Sample:

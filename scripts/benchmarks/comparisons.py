@@ -26,7 +26,12 @@ def sweep(setting: Setting) -> Table:
     ours = [Way(SWEEP, whole)]
     for width in setting.chosen_widths((8,)):
         many = max(lanes, width)
-        ours.append(Way(f"lanes: training program alone, {width} wide", _packs(chosen, width, many, setting)))
+        ours.append(
+            Way(
+                f"lanes: training program alone, {width} wide",
+                Packs(chosen, width, many, setting.count, validated=True),
+            )
+        )
         ours.append(Way(f"bare step, {width} wide", BareStep(chosen, width, many, setting.devices)))
     with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
         ways = [*ours, *_ensembles(peers, setting), *_eager(peers, setting, (1,), evaluate=True)]
@@ -59,9 +64,10 @@ def _with_limit(found: Table, product: Row, chosen: Work, whole: WarmSweep, peer
         f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, trained, "
         "checkpoints, curves, results) in a process whose programs are compiled; "
         f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
+        "Training program alone: a pack on every device with validation after every epoch; nothing planned or written.",
         "Bare step: plain arrays, static activation, orders made before, no evaluation, nothing kept or checked.",
-        f"Product limit: {product.median:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; a run's products are "
-        f"{1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms.",
+        f"Product limit: {product.median:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; "
+        f"a run's products are {1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms.",
         *_missing(peers),
     ]
     return found
@@ -73,7 +79,7 @@ def net(name: str, setting: Setting) -> Table:
     per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
     widths = setting.chosen_widths({"mnist_mlp": (1, 8), "lenet": (1,), "rnn": (1, 8)}[name])
     ours = [
-        Way(f"lanes, {width} wide", _packs(chosen, width, width if setting.quick else max(per_device, width), setting))
+        Way(f"lanes, {width} wide", Packs(chosen, width, width if setting.quick else per_device, setting.count))
         for width in widths
     ]
     with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
@@ -86,23 +92,6 @@ def net(name: str, setting: Setting) -> Table:
             *_missing(peers),
         ]
         return Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
-
-
-def _packs(chosen: Work, width: int, lanes: int, setting: Setting) -> "_Made":
-    return _Made(chosen, width, lanes, setting.count)
-
-
-class _Made:
-    """Packs that are compiled at their first call, so that one that does not fit in memory is that row's failure alone."""
-
-    def __init__(self, chosen: Work, width: int, lanes: int, count: int | None):
-        self.args = (chosen, width, -(-lanes // width) * width, count)
-        self.packs: Packs | None = None
-
-    def __call__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
-        if self.packs is None:
-            self.packs = Packs(*self.args)
-        return self.packs()
 
 
 def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False) -> list[Way]:

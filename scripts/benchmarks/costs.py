@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -14,17 +16,18 @@ import numpy as np
 import optax
 from jax import lax
 
-import nets.convolution
 from benchmarks.comparisons import work_a_runs
 from benchmarks.measuring import Sample, Table, Way, interleaved
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
-from benchmarks.works import Work, source, work
+from benchmarks.works import source, work
 from lanes import checkpoints, tables
 from lanes.directory import Directory
 from lanes.runner import Options
 from losses import PENALTIES
-from nets import MLP, LeNet5
+from nets import MLP, HiddenConv, LeNet5, convolve
+
+CONVOLUTION = sys.modules[HiddenConv.__module__]  # the attribute of `nets` by that name is the function
 
 # ---- a convolution in a loop -------------------------------------------------------------------------------------
 
@@ -32,10 +35,10 @@ from nets import MLP, LeNet5
 def conv_loop(setting: Setting) -> Table:
     """LeNet's steps inside `lax.scan` and unrolled, with our convolution and with XLA's own gradients."""
     steps, batch = (2, 4) if setting.quick else (16, 64)
-    makers = {"ours": nets.convolution.convolve, "XLA's own": lax.conv_general_dilated}
+    makers: dict[str, Any] = {"ours": convolve, "XLA's own": lax.conv_general_dilated}
     ways = [
-        Way(f"{name}, {'unrolled' if unrolled else 'in lax.scan'}", _lenet_steps(convolve, steps, batch, unrolled))
-        for name, convolve in makers.items()
+        Way(f"{name}, {'unrolled' if unrolled else 'in lax.scan'}", _lenet_steps(function, steps, batch, unrolled))
+        for name, function in makers.items()
         for unrolled in (False, True)
     ]
     rows = interleaved(ways, setting.repetitions(5))
@@ -48,7 +51,7 @@ def conv_loop(setting: Setting) -> Table:
     return found
 
 
-def _lenet_steps(convolve: Callable, steps: int, batch: int, unrolled: bool) -> Callable[[], float]:
+def _lenet_steps(function: Callable, steps: int, batch: int, unrolled: bool) -> Callable[[], float]:
     """Milliseconds for so many training steps, compiled with the given convolution."""
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(steps, batch, 28, 28, 1)), jnp.float32)
@@ -68,14 +71,12 @@ def _lenet_steps(convolve: Callable, steps: int, batch: int, unrolled: bool) -> 
     def train(params: Any, x: jax.Array, y: jax.Array) -> Any:
         return lax.scan(step, (params, optimizer.init(params)), (x, y), unroll=steps if unrolled else 1)[0]
 
-    with mock.patch.object(nets.convolution, "convolve", convolve):
+    with mock.patch.object(CONVOLUTION, "convolve", function):
         compiled = jax.jit(train).lower(params, x, y).compile()
     return lambda: 1e3 * _seconds(lambda: compiled(params, x, y))
 
 
 def _seconds(call: Callable[[], Any]) -> float:
-    import time
-
     began = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - began
@@ -93,8 +94,9 @@ def regularizers(setting: Setting) -> Table:
     if setting.quick:
         cases = {name: cases[name] for name in (NONE, "l2", "dropout")}
     width = setting.widths[0] if setting.widths else 8 if setting.on_cpu else 64
-    costs = {name: _Cost(chosen, width, setting, changes) for name, changes in cases.items()}
-    rows = interleaved([Way(name, cost) for name, cost in costs.items()], setting.repetitions(5))
+    lanes = width if setting.quick else 2 * width
+    packs = {name: Packs(chosen, width, lanes, setting.count, changes) for name, changes in cases.items()}
+    rows = interleaved([Way(name, _with_memory(one)) for name, one in packs.items()], setting.repetitions(5))
     notes = [
         f"MLP 784-128-128-10, batch 128, Adam, {chosen.steps} steps, {width} lanes at once, all devices; data: {source()}.",
         "Memory: what the program needs for a pack beside parameters, data and results, as XLA states it.",
@@ -134,20 +136,12 @@ def _on(penalty: Any) -> Any:
     return dataclasses.replace(penalty, strength=1e-5) if off else penalty
 
 
-class _Cost:
-    """Packs of one regularizer, made at the first call."""
+def _with_memory(packs: Packs) -> Callable[[], Sample]:
+    def once() -> Sample:
+        value, temporary = packs().value, packs.temporary_bytes
+        return Sample(value, {"memory, MB": "-" if temporary is None else f"{temporary / 2**20:.1f}"})
 
-    def __init__(self, chosen: Work, width: int, setting: Setting, changes: dict[str, Any]):
-        lanes = width if setting.quick else 2 * width
-        self.args = (chosen, width, lanes, setting.count, changes)
-        self.packs: Packs | None = None
-
-    def __call__(self) -> Sample:
-        if self.packs is None:
-            self.packs = Packs(*self.args)
-        temporary = self.packs.temporary_bytes
-        memory = {"memory, MB": "-" if temporary is None else f"{temporary / 2**20:.1f}"}
-        return Sample(self.packs().value, memory)
+    return once
 
 
 # ---- records -----------------------------------------------------------------------------------------------------
@@ -167,7 +161,7 @@ def overhead(setting: Setting) -> Table:
         found.facts[f"share of {name}"] = 1 - found.ratio(found.row(f"without {name}"))
         found.notes.append(f"{name}: {100 * found.facts[f'share of {name}']:.1f}% of a sweep's time.")
     found.notes.append(
-        f"{len(whole.requested)} runs of {chosen.epochs} epochs, programs warm, into a new directory in the system's temporary folder."
+        f"{len(whole.requested)} runs of {chosen.epochs} epochs, programs warm, into a new temporary directory."
     )
     return found
 
@@ -196,11 +190,11 @@ def _no_results_but(folder_kept: str) -> Callable[..., None]:
     return part
 
 
-LEFT_OUT: dict[str, Callable[[], Iterator[Any] | list[Any]]] = {
+LEFT_OUT: dict[str, Callable[[], list[Any]]] = {
     "fsync": lambda: [mock.patch.object(os, "fsync", _nothing)],
     "checksums": lambda: [
-        mock.patch.object(tables, "checksum", lambda frame: FALSE_SUM),  # noqa: ARG005
-        mock.patch.object(checkpoints, "digest", lambda file: FALSE_SUM),  # noqa: ARG005
+        mock.patch.object(tables, "checksum", return_value=FALSE_SUM),
+        mock.patch.object(checkpoints, "digest", return_value=FALSE_SUM),
     ],
     "checkpoints": lambda: [mock.patch.object(checkpoints, "save", _nothing)],
     "curves": lambda: [mock.patch.object(Directory, "write_part", _no_results_but("results"))],

@@ -27,10 +27,17 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """One way of doing the work, and what measures it once."""
+    """One way of doing the work.
+
+    Attributes:
+        name: in the table.
+        once: measures it once.
+        warm: do it once before, uncounted: compilations, imports, caches.
+    """
 
     name: str
     once: Callable[[], Sample | float]
+    warm: bool = True
 
 
 @dataclasses.dataclass
@@ -99,19 +106,18 @@ class Table:
         return plain({**dataclasses.asdict(self), "rows": rows, "benchmark": self.name})
 
 
-def interleaved(ways: Iterable[Way], repeats: int, warm: bool = True) -> list[Row]:
+def interleaved(ways: Iterable[Way], repeats: int) -> list[Row]:
     """A row for each way: A B A B …, so that what else the machine does falls on all of them alike.
 
     Args:
         ways: in the order of the table.
         repeats: repetitions that count.
-        warm: do each way once before, uncounted: compilations, imports, caches.
     """
     ways = list(ways)
     rows = [Row(way.name) for way in ways]
-    for turn in range(-1 if warm else 0, repeats):
+    for turn in range(-1, repeats):
         for way, row in zip(ways, rows):
-            if row.failure:
+            if row.failure or (turn < 0 and not way.warm):
                 continue
             say(f"{'warming' if turn < 0 else f'{turn + 1}/{repeats}'}: {way.name}")
             try:

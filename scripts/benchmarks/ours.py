@@ -1,6 +1,7 @@
 """What is ours: the whole sweep with warm programs, and a pack on every device through the training program alone."""
 
 import dataclasses
+import functools
 import tempfile
 import threading
 import time
@@ -10,15 +11,11 @@ from typing import Any
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.measuring import Sample
 from benchmarks.works import Work
-from lanes import Run, planning, program, runner, runs, training
+from lanes import Run, planning, runner
 from lanes.devices import Compiled, Place
-from lanes.orders import epoch_order
-from lanes.planning import Pack
 from lanes.runner import Options
 
 SEEDS = 4  # different orders of examples in a pack
@@ -63,9 +60,9 @@ class WarmSweep:
         first_seconds: of the first call, compilation included.
     """
 
-    def __init__(self, requested: list[Run], options: Options):
+    def __init__(self, requested: list[Run], options: Options, compiled: Compiled | None = None):
         self.requested, self.options = requested, dataclasses.replace(options, quiet=True)
-        self.compiled = Compiled()
+        self.compiled = compiled or Compiled()
         self.first_seconds: float | None = None
 
     def __call__(self) -> Sample:
@@ -73,7 +70,7 @@ class WarmSweep:
 
         Raises RuntimeError where the sweep does not end well.
         """
-        with tempfile.TemporaryDirectory() as out, mock.patch.object(runner, "Compiled", lambda: self.compiled):
+        with tempfile.TemporaryDirectory() as out, mock.patch.object(runner, "Compiled", return_value=self.compiled):
             began = time.perf_counter()
             plan = runner.make_plan(self.requested, self.options)
             planned = time.perf_counter() - began
@@ -87,71 +84,81 @@ class WarmSweep:
         return Sample(each * seconds, {"of which planning": f"{each * planned:.2f}"})
 
 
+class Recorder(Compiled):
+    """Compiled programs that keep the calls of the training programs, with their arguments, by place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[Place, list[tuple[Callable, tuple[Any, ...]]]] = {}
+
+    def get(self, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
+        """As `Compiled.get`; what a training program is called with is kept."""
+        ready = super().get(key, place, *args, **options)
+        if key[0] != "train":
+            return ready
+
+        def recorded(*args: Any) -> Any:
+            self.calls.setdefault(place, []).append((ready, args))
+            return ready(*args)
+
+        return recorded
+
+
 class Packs:
-    """One pack for each device, trained by the chunk program: no files, no evaluation.
+    """One pack for each device through the training program alone: the calls that a real sweep made, made again.
 
-    Every call trains the same `epochs` from the same start; a run's epochs number so many that none is its last, which
-    would be evaluated.
+    The sweep is done once, at the first call, so that what fails there is one way's failure.
 
-    Attributes:
-        lanes: in all packs.
-        temporary_bytes: what the program needs beside its arguments and results; None where XLA does not say.
+    Args:
+        work: what is trained.
+        width: lanes computed at once.
+        lanes: in each pack; the next multiple of the width is taken.
+        count: devices; None is all.
+        changes: fields of the run to change.
+        validated: time all chunks with a validation after every epoch; otherwise the first epoch, without one.
     """
 
-    def __init__(self, work: Work, width: int, lanes: int, devices: int | None, changes: dict[str, Any] | None = None):
-        self.epochs = work.epochs
-        run = dataclasses.replace(work.run, **{"epochs": 10**6, "eval_every": 10**6, **(changes or {})})
-        plan = runner.make_plan(many(run, 1), Options(devices=devices))
-        self.lanes = lanes * len(plan.places)
-        plan = runner.make_plan(many(run, self.lanes), Options(devices=devices))
-        widths = {one.signature: width for one in plan.planned}
-        with mock.patch.object(planning, "MOST_LANES", lanes):
-            packs = planning.make_packs(plan.planned, widths, len(plan.places), 1)
-        assert len(packs) == len(plan.places), f"{len(packs)} packs for {len(plan.places)} devices"
-        self.temporary_bytes: int | None = None
-        self.compiled = Compiled()
-        self.calls = [self._program(plan, pack, place) for pack, place in zip(packs, plan.places)]
+    def __init__(
+        self,
+        work: Work,
+        width: int,
+        lanes: int,
+        count: int | None,
+        changes: dict[str, Any] | None = None,
+        validated: bool = False,
+    ):
+        self.options = Options(width=width, devices=count, quiet=True)
+        self.lanes = -(-lanes // width) * width
+        self.validated = validated
+        length = {} if validated else {"epochs": 2, "eval_every": 2}  # the first of two epochs is not validated
+        self.run = dataclasses.replace(work.run, **length, **(changes or {}))
+        self.temporary_bytes: int | None = None  # beside arguments and results; None where XLA does not say
 
-    def _program(self, plan: runner.Plan, pack: Pack, place: Place) -> Callable[[], Any]:
-        """The compiled chunk program with its arguments on the place."""
-        dataset = plan.datasets.of(pack.setup.run)
-        on_host = training.numbers_of(pack)
-        data = training.on_device(dataset, place)
-        empty = np.array([lane is None for lane in pack.lanes])
-        numbers = place.split(on_host)
-        lanes = jax.jit(program.start, static_argnums=0)(
-            pack.setup, place.split(_alike(pack, on_host, dataset)), numbers, place.split(empty)
-        )
-        slots = np.array([lane.run.seed if lane else 0 for lane in pack.lanes], np.int32)
-        args = (lanes, numbers, place.split(slots), place.shared(self._orders(pack)), data, jnp.int32(0), jnp.int32(0))
-        chunk = program.Chunk(pack.setup, pack.width, self.epochs)
-        compiled = self.compiled.get(("train", pack.signature), place, chunk, 3, args)
-        analysis = compiled.memory_analysis() if hasattr(compiled, "memory_analysis") else None
-        self.temporary_bytes = getattr(analysis, "temp_size_in_bytes", None)
-        return lambda: compiled(*args[:-1], jnp.int32(self.epochs))
-
-    def _orders(self, pack: Pack) -> np.ndarray:
-        """[seeds, epochs, steps · B]."""
-        examples, batch = pack.setup.examples, pack.setup.run.batch_size
-        rows = [[epoch_order(examples, seed, at, batch) for at in range(self.epochs)] for seed in range(SEEDS)]
-        return np.array(rows, np.int32)
+    @functools.cached_property
+    def calls(self) -> list[Callable[[], None]]:
+        """For each device, its training program's calls one after the other."""
+        places = runner.make_plan([self.run], self.options).places
+        requested = many(self.run, self.lanes * len(places))
+        recorder = Recorder()
+        with mock.patch.object(planning, "MOST_LANES", self.lanes):
+            WarmSweep(requested, self.options, recorder)()
+        calls = recorder.calls.values()
+        assert len(calls) == len(places), f"{len(calls)} of {len(places)} devices had a pack"
+        chosen = [made if self.validated else made[:1] for made in calls]
+        self.temporary_bytes = _temporary_bytes(chosen[0][0][0])
+        return [functools.partial(_one_after_the_other, made) for made in chosen]
 
     def __call__(self) -> Sample:
-        """Milliseconds per run of one call of the program on every device."""
-        return Sample(1e3 * together(self.calls) / self.lanes, {"lanes at once": f"{self.lanes}"})
+        """Milliseconds per run: of all its epochs, or of one where it is not validated."""
+        lanes = self.lanes * len(self.calls)
+        return Sample(1e3 * together(self.calls) / lanes, {"lanes at once": f"{lanes}"})
 
 
-def _alike(pack: Pack, numbers: dict[str, np.ndarray], dataset: Any) -> Any:
-    """Initial variables [P, …], the first lane's for all: the time of a step does not depend on them."""
-    examples = (
-        np.asarray(dataset.train.x[: program.INIT_EXAMPLES]),
-        np.asarray(dataset.offset),
-        np.asarray(dataset.scale),
-    )
-    first = {name: value[0] for name, value in numbers.items()}
+def _one_after_the_other(calls: Sequence[tuple[Callable, tuple[Any, ...]]]) -> None:
+    for program, args in calls:
+        jax.block_until_ready(program(*args))
 
-    def one(numbers: Any, examples: Any) -> Any:
-        run = planning.initializing(pack.members[0].run)
-        return program.initial_variables(pack.setup, runs.with_numbers(run, program.initial_numbers(numbers)), examples)
 
-    return jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], pack.size, 0), jax.jit(one)(first, examples))
+def _temporary_bytes(program: Callable) -> int | None:
+    analysis = program.memory_analysis() if hasattr(program, "memory_analysis") else None
+    return getattr(analysis, "temp_size_in_bytes", None)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.measuring import Way
@@ -49,12 +48,17 @@ class Worker:
             raise RuntimeError(reply["error"])
         return reply
 
-    def close(self) -> None:
-        """End the process."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the process: its input ends."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 class Peers:
@@ -68,21 +72,21 @@ class Peers:
     def __init__(self, work: Work, python: str | None, device: str = "cpu"):
         self.work, self.device = work, device
         self.python = python or sys.executable
-        self._folder = tempfile.TemporaryDirectory()
-        self._data = Path(self._folder.name) / "data.npz"
-        self._torch = [Worker(self.python) for _ in range(2)]
-        self._sklearn = Worker(sys.executable)
-        self.versions = {f"peers' {name}": value for name, value in self._versions(self._torch[0]).items()}
-        self.missing = "" if "peers' torch" in self.versions else MISSING.format(python=Path(self.python).name)
 
     def __enter__(self) -> Self:
-        self.work.export(self._data)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            self._data = Path(folder) / "data.npz"
+            self.work.export(self._data)
+            self._torch = [stack.enter_context(Worker(self.python)) for _ in range(2)]
+            self._sklearn = stack.enter_context(Worker(sys.executable))
+            self.versions = {f"peers' {name}": value for name, value in self._versions(self._torch[0]).items()}
+            self._open = stack.pop_all()
+        self.missing = "" if "peers' torch" in self.versions else MISSING.format(python=Path(self.python).name)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for worker in (*self._torch, self._sklearn):
-            worker.close()
-        self._folder.cleanup()
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
     def torch(self, name: str, way: str, processes: int = 1, **further: Any) -> Way:
         """A way of torch, in ms per run of the whole machine."""

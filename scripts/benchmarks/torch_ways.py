@@ -4,6 +4,7 @@ Every function takes a worker's request and arrays and returns seconds, from mak
 """
 
 import copy
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,7 @@ class LSTM(nn.Module):
 def mlp(*widths: int) -> nn.Module:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:]):
+    for inputs, outputs in itertools.pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

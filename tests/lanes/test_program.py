@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import Run, checkpoints, grid, program, validation
+from lanes import Run, checkpoints, grid, initialization, measuring, validation
 from lanes.averaging import EMA
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
 from lanes.generated import Blobs
+from lanes.groups import Data
 from lanes.orders import epoch_order
 from lanes.planning import Datasets, Pack, Planned, plan_runs
-from lanes.program import Data
 from lanes.step import Trained, standardize, train_step
 from lanes.training import Trainer
 from nets import MLP
@@ -282,7 +282,7 @@ def first_bad_step(run: Run) -> int:
     (one,) = planned([run], share=False)
     setup, data = one.setup, DATASETS.of(one.run)
     parts = jnp.asarray(data.offset), jnp.asarray(data.scale)
-    first = jax.jit(lambda: program.initial_variables(setup, one.run, (data.train.x, data.offset, data.scale)))()
+    first = jax.jit(lambda: initialization.initial_variables(setup, one.run, (data.train.x, data.offset, data.scale)))()
     from lanes import lane
 
     state = lane.start(setup, one.run, first["params"], first["rest"], jnp.asarray(False)).trained
@@ -319,7 +319,7 @@ def test_a_length_in_steps_cuts_the_last_epoch(in_steps):
     x = np.asarray(
         standardize(jnp.asarray(data.train.x), jnp.asarray(data.offset), jnp.asarray(data.scale)), np.float64
     )
-    variables = program.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))["params"]
+    variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))["params"]
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     hidden, output = p["hidden_0"]["dense"], p["output"]
     for number in range(13):  # one hidden layer of rectifiers, by hand
@@ -349,12 +349,12 @@ def test_blocks_of_an_evaluation_do_not_change_it(monkeypatch):
     data = DATASETS.of(one.run)
     splits = {name: (jnp.asarray(split.x), jnp.asarray(split.y)) for name, split in data.splits().items()}
     on_device = Data(splits, jnp.asarray(data.offset), jnp.asarray(data.scale))
-    variables = program.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
+    variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
     measured = []
-    for rows in (program.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
-        monkeypatch.setattr(program, "BLOCK_NUMBERS", rows)
-        monkeypatch.setattr(program, "LEAST_ROWS", 1 if rows == 14 else 1000)
-        measured.append(jax.jit(lambda v: program.measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
+    for rows in (measuring.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
+        monkeypatch.setattr(measuring, "BLOCK_NUMBERS", rows)
+        monkeypatch.setattr(measuring, "LEAST_ROWS", 1 if rows == 14 else 1000)
+        measured.append(jax.jit(lambda v: measuring.measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
     whole, pieces = jax.device_get(measured)
     net_input = standardize(splits["test"][0], on_device.offset, on_device.scale)
     from lanes.step import apply

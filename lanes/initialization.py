@@ -1,0 +1,65 @@
+"""The small program that draws the initial variables of lanes, and the one that makes fresh lanes of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from lanes import lane as lane_
+from lanes import runs
+from lanes.groups import Numbers, Tree
+from lanes.lane import Lane
+from lanes.runs import Run
+from lanes.step import Setup, build_net, standardize, stream
+from nets.initializers import scaled
+
+INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
+INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that initial variables follow from
+Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
+
+
+def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The traced numbers that initial variables depend on."""
+    return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}
+
+
+def initialize(
+    setup: Setup, variables: Tree, numbers: Numbers, places: Array, count: Array, examples: Examples
+) -> Tree:
+    """`variables` [P, …] with those of the lanes `places[:count]` drawn by the setup's initializer from `numbers[:count]`.
+
+    One lane at a time, in a loop of traced length: a lane's draws depend on no other lane, and packs that mix
+    initializers need one program for each initializer, not for each mixture.
+    """
+
+    def put(i: Array, variables: Tree) -> Tree:
+        one = {name: value[i] for name, value in numbers.items()}
+        new = initial_variables(setup, runs.with_numbers(setup.run, one), examples)
+        return jax.tree.map(lambda all_, leaf: all_.at[places[i]].set(leaf), variables, new)
+
+    return lax.fori_loop(0, count, put, variables)
+
+
+def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
+    """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
+    x = standardize(*(jnp.asarray(part) for part in examples))
+    initializer = scaled(run.initializer, run.init_scale)
+    net = build_net(setup, run, kernel_init=initializer)
+    keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
+    variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
+    variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
+    if hasattr(initializer, "transform"):
+        variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
+    return {"params": variables.pop("params"), "rest": variables}
+
+
+def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane:
+    """Lanes [P] before their first epoch."""
+
+    def one(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
+        run = runs.with_numbers(setup.run, numbers)
+        return lane_.start(setup, run, variables["params"], variables["rest"], empty)
+
+    return jax.vmap(one)(variables, numbers, empty)

@@ -1,0 +1,83 @@
+"""Every metric of lanes on whole splits of a data set, in evaluation mode."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from lanes import runs
+from lanes.groups import Data, Numbers, Tree, apart, over_groups, over_lanes
+from lanes.runs import Run
+from lanes.step import Setup, apply, standardize, stream
+from nets import Outputs
+
+BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
+LEAST_ROWS = 64  # rows of a block, where the smallest split has fewer
+
+
+def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data) -> dict[str, dict[str, Array]]:
+    """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
+
+    One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
+    and name.
+    """
+    splits = [data.splits[name] for name in names]
+    counts = np.array([x.shape[0] for x, _ in splits])
+    most = max(1, BLOCK_NUMBERS // max(1, math.prod(setup.features)))
+    rows = int(min(most, max(LEAST_ROWS, counts.min())))
+    split_of = np.concatenate([np.full(-(-count // rows), at) for at, count in enumerate(counts)])
+    first = np.concatenate([np.arange(0, count, rows) for count in counts])
+
+    def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
+        return lambda places: (split[0][places], split[1][places])
+
+    def block(i: Array, sums: dict[str, Array]) -> dict[str, Array]:
+        at = jnp.asarray(split_of)[i]
+        places = jnp.asarray(first)[i] + jnp.arange(rows)
+        inside = places < jnp.asarray(counts)[at]
+        x, y = lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0))
+        # One corruption for all runs and epochs: comparisons are paired.
+        view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
+
+        def forward(key: Array) -> Outputs:
+            passed = (setup, run, variables["params"], variables["rest"], view.inputs)
+            return apply(*passed, train=False, keys={"sample": key})[0]
+
+        values = run.task.measure(run, forward(stream(run.seed, "sample")), view, forward)
+        return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
+
+    zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}
+    with jax.default_matmul_precision(run.matmul_precision):
+        sums = lax.fori_loop(0, len(first), block, zeros)
+    return {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
+
+
+def metric_names(run: Run) -> tuple[str, ...]:
+    """What is measured: the loss, the task's metrics, the run's further ones."""
+    return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """The evaluating program: metrics of lanes on all splits of a data set."""
+
+    setup: Setup
+    width: int
+
+    def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
+        """Metrics [P] by split and name."""
+
+        def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
+            each, common = apart(numbers)
+
+            def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
+                run = runs.with_numbers(self.setup.run, numbers | common)
+                return measure(self.setup, run, variables, tuple(data.splits), data)
+
+            return over_lanes(one, self.width)(variables, each)
+
+        return over_groups(group, self.width, variables, numbers)
