@@ -38,10 +38,9 @@ def test_a_noisy_pattern_is_restored(key):
 
 
 def test_recall_falls_near_fourteen_hundredths_of_the_units():
-    loads = (0.05, 0.1, 0.2, 0.3)
-    overlap = hopfield.capacity(jax.random.key(0), 400, loads, repeats=2, steps=10).mean(axis=0)
-    assert (overlap[:2] > 0.98).all()
-    assert (overlap[2:] < 0.8).all()
+    below, above = hopfield.capacity(jax.random.key(0), 400, (0.1, 0.2), repeats=2, steps=8).mean(axis=0)
+    assert below > 0.98
+    assert above < 0.8
 
 
 def test_a_load_without_a_pattern_is_refused():

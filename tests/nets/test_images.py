@@ -66,7 +66,7 @@ def test_auxiliary_heads_speak_in_training_only():
 def small_residual():
     x = jax.random.normal(jax.random.key(0), (2, 6, 3))
     net = ResNet(depth=14, width=4)
-    return net, net.init(jax.random.key(1), x, train=False), x
+    return net, jax.jit(lambda x: net.init(jax.random.key(1), x, train=False))(x), x
 
 
 def unstacked(tree):

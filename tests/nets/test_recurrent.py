@@ -55,8 +55,7 @@ def test_bidirectional_nets_see_everything():
     assert (slopes != 0).any(axis=2).all()
 
 
-@pytest.mark.parametrize("head", ["last", "mean", "all"])
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(("head", "bidirectional"), [("last", True), ("mean", False), ("all", True)])
 def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional):
     net = Recurrent(cell="gru", widths=(3, 2), head=head, bidirectional=bidirectional)
     x = jax.random.normal(jax.random.key(0), (2, 5, 2))
