@@ -46,7 +46,7 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
     x = standardize(*(jnp.asarray(part) for part in examples))
     initializer = scaled(run.initializer, run.init_scale)
-    net = build_net(setup, run, kernel_init=initializer)
+    net = build_net(setup, run)
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
     variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}

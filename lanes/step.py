@@ -23,6 +23,7 @@ from losses import PENALTIES
 from losses.penalties import is_kernel
 from nets import Outputs, outputs_of
 from nets.activations import PerLayer
+from nets.initializers import scaled
 
 Array = jax.Array
 Tree = Any
@@ -84,11 +85,14 @@ def stream(seed: Array | int, name: str, step: Array | int = 0) -> Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
 
 
-def build_net(setup: Setup, run: Run, kernel_init: Any = None) -> nn.Module:
-    """The run's net with the fields that the engine fills."""
-    filled = {"outputs": setup.outputs, "activation": PerLayer(run.activation), "dropout": run.dropout}
-    if kernel_init is not None:
-        filled["kernel_init"] = kernel_init
+def build_net(setup: Setup, run: Run) -> nn.Module:
+    """The run's net with the fields that the engine fills, of those that it has."""
+    filled = {
+        "outputs": setup.outputs,
+        "activation": PerLayer(run.activation),
+        "kernel_init": scaled(run.initializer, run.init_scale),
+        "dropout": run.dropout,
+    }
     there = {field.name for field in dataclasses.fields(run.net)}
     return run.net.clone(**{name: value for name, value in filled.items() if name in there})
 
