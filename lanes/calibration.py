@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import inspection, lane, memory, program, runs
+from lanes import initialization, inspection, lane, memory, runs
 from lanes.array_cache import cache_dir
 from lanes.datasets import Dataset
-from lanes.devices import Place
+from lanes.devices import Place, cores
+from lanes.groups import Data
 from lanes.planning import Pack, Planned
-from lanes.program import Chunk, Data
+from lanes.program import Chunk
 from lanes.step import Setup, build_net
 from lanes.tables import write_bytes
 from lanes.training import numbers_of
@@ -144,12 +145,16 @@ def measure(
 def _first_lane(one: Planned, data: Dataset) -> lane.Lane:
     """The lane of a run before its first epoch."""
     setup = one.setup
-    examples = (np.asarray(data.train.x[: program.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale))
+    examples = (
+        np.asarray(data.train.x[: initialization.INIT_EXAMPLES]),
+        np.asarray(data.offset),
+        np.asarray(data.scale),
+    )
 
     values = {name: value[0] for name, value in numbers_of(Pack((one,), 1, 1)).items()}
 
     def start(values: dict[str, Any]) -> lane.Lane:
-        variables = program.initial_variables(setup, one.run, examples)
+        variables = initialization.initial_variables(setup, one.run, examples)
         run = runs.with_numbers(setup.run, values)
         return lane.start(setup, run, variables["params"], variables["rest"], jnp.asarray(False))
 
@@ -240,9 +245,5 @@ def _clock(devices: Sequence[jax.Device]) -> Callable[[], float]:
     Other processes change processor time by some per cent. Time on the wall, with seven processes waiting for each core,
     had the widths 1, 8 and 24 in the reverse order.
     """
-    filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, _cores())
+    filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, cores())
     return time.process_time if filled else time.perf_counter
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from lanes import compilation_cache
+from lanes import compilation_cache, memory
 from lanes.errors import RequestError
 
 MAPPINGS = ("local", "shard_map", "pmap")
@@ -31,7 +31,12 @@ def prepare() -> None:
     compilation_cache.switch_on()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and not jax._src.xla_bridge.backends_are_initialized():
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", cores())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen(count: int | None) -> list[jax.Device]:
@@ -78,6 +83,17 @@ class Place:
     def split(self, tree: Tree) -> Tree:
         """Put lanes [P, …] on the device or devices."""
         return jax.device_put(tree, self._sharding(PartitionSpec(AXIS)))
+
+    def like(self, tree: Tree, split: bool) -> Tree:
+        """Shapes that stand for a tree as `split` or `shared` would put it: enough to compile for."""
+        sharding = self._sharding(PartitionSpec(AXIS) if split else PartitionSpec())
+        if self.mapping == "local":
+            sharding = SingleDeviceSharding(sharding)
+
+        def one(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype), sharding=sharding)
+
+        return jax.tree.map(one, tree)
 
     def _sharding(self, spec: PartitionSpec) -> Any:
         return self.devices[0] if self.mapping == "local" else NamedSharding(self._mesh(), spec)
@@ -128,12 +144,16 @@ def places(devices: list[jax.Device], mapping: str) -> list[Place]:
 class Compiled:
     """Compiled programs by key: each is traced once, compiled once for each place, whoever asks first, and counted.
 
+    Args:
+        sharers: places whose programs run at the same time; host devices share the machine's memory.
+
     Attributes:
         keys: of the programs, in the order in which they were compiled.
         seconds: spent on tracing and compiling, by key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sharers: int = 1) -> None:
+        self.sharers = sharers
         self.keys: list[tuple[Any, ...]] = []
         self.seconds: dict[tuple[Any, ...], float] = {}
         self._programs: dict[Any, Callable] = {}
@@ -148,6 +168,8 @@ class Compiled:
 
         Arguments must lie on the place's devices: they decide where it runs. One place compiles a program at a time:
         the next finds it traced, and its compilation in the persistent cache.
+
+        Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -157,8 +179,14 @@ class Compiled:
                 jitted = self._jitted.setdefault((key, place.mapping), place.jitted(function, split, len(args)))
                 # pmap compiles at its first call.
                 ready = jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+                memory.check(ready, place.devices[0], self.sharers)
                 self._programs[key, place] = ready
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:
                     self.keys.append(key)
             return self._programs[key, place]
+
+    def is_begun(self, key: tuple[Any, ...]) -> bool:
+        """Whether anybody has asked for a program."""
+        with self._guard:
+            return key in self._locks

@@ -36,6 +36,18 @@ def bound_widths(directory: Directory, known: pd.DataFrame) -> dict[str, int]:
     return bound | {key: int(value) for key, value in directory.read_sweep().get("widths", {}).items()}
 
 
+def narrowed(directory: Directory) -> dict[str, int]:
+    """Width by pack_id, where memory did not allow the pack's own."""
+    return {key: int(value) for key, value in directory.read_sweep().get("narrowed", {}).items()}
+
+
+def narrow(directory: Directory, pack_id: str, width: int) -> None:
+    """Write down that a pack is trained at a smaller width than its own."""
+    with Claims(directory.path).only_one(PLAN):
+        content = directory.read_sweep()
+        directory.write_sweep({**content, "narrowed": {**content.get("narrowed", {}), pack_id: width}})
+
+
 def record(
     planned: Sequence[Planned],
     directory: Directory,
@@ -44,6 +56,9 @@ def record(
     workers: int,
     experiment: Path | None,
     command: Sequence[str],
+    *,
+    chosen: Mapping[str, str] | None = None,
+    most: Mapping[str, int] | None = None,
 ) -> list[Pack]:
     """Write down what is planned, and return the packs that the planned runs are in.
 
@@ -55,6 +70,8 @@ def record(
         workers: places of all shards together.
         experiment: the file that the runs come from.
         command: that was given.
+        chosen: how the width came about, by signature.
+        most: lanes in a pack at most, by signature.
     """
     with Claims(directory.path).only_one(PLAN):
         directory.mend_runs()
@@ -67,7 +84,7 @@ def record(
         fresh = [one for one in missing if one.run_id not in at_rest]
         bound = {provenance.short(key): width for key, width in widths.items()} | bound_widths(directory, known)
         agreed = {key: bound[provenance.short(key)] for key in widths}
-        new = planning.make_packs(fresh, agreed, workers, places[0].shards)
+        new = planning.make_packs(fresh, agreed, workers, places[0].shards, most)
         source = directory.keep_source(experiment, _sources(known))
         if new:
             rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
@@ -78,7 +95,10 @@ def record(
         previous = directory.read_sweep()
         facts = provenance.facts(places, command)
         begun = previous.get("begun", facts["begun"])
-        directory.write_sweep({**facts, "begun": begun, "widths": bound, "experiment": source and source[0]})
+        how = {provenance.short(key): value for key, value in (chosen or {}).items()}
+        kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
+        about = {"begun": begun, "widths": bound, "experiment": source and source[0]}
+        directory.write_sweep({**facts, **kept, **about})
     return packs + new
 
 

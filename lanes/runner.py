@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import compaction, devices, planning, provenance, records, runs, sharding, validation
+from lanes import compaction, devices, memory, planning, provenance, records, runs, sharding, validation, widths
 from lanes.directory import Directory, tell
 from lanes.errors import RequestError
 from lanes.planning import Datasets, Pack, Planned
@@ -14,9 +14,8 @@ from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED, Session
 from lanes.shared_activation import MOST_CALLS
 from lanes.training import DATA_BYTES
+from lanes.widths import Choice
 from nets import MLP
-
-COPIES = 4  # of the parameters in a lane: current, best, and about two of the optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Outcome:
         steps: training steps that this call executed, summed over lanes.
         programs: training programs compiled.
         seconds: of this call.
+        compile_seconds: of tracing and compiling all programs, part of them while others trained.
         failures: one line for each pack that failed.
         waiting: the shards that have runs left, by name, where the sweep is sharded.
     """
@@ -69,6 +69,7 @@ class Outcome:
     seconds: float
     failures: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    compile_seconds: float = 0.0
 
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""
@@ -77,7 +78,7 @@ class Outcome:
         each = f", {1e3 * self.seconds / self.trained:.1f} ms per run" if self.trained else ""
         return (
             f"{self.ended} of {self.planned} runs ended in {out}: {self.trained} trained now by {self.programs} training "
-            f"programs, {self.steps} steps, {self.seconds:.1f} s{each}"
+            f"programs (compiled in {self.compile_seconds:.1f} s), {self.steps} steps, {self.seconds:.1f} s{each}"
             + (f"; not ended yet: {', '.join(self.waiting)}" if self.waiting else "")
         )
 
@@ -138,12 +139,10 @@ def _is_shallow(run: Run) -> bool:
 
 def describe(plan: Plan, options: Options) -> str:
     """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled for it."""
-    platform = plan.places[0].devices[0].platform
-    widths = {
-        one.signature: options.width or planning.default_width(plan.shapes[one.signature], platform)
-        for one in plan.planned
-    }
-    packs = planning.make_packs(plan.planned, widths, len(plan.places), plan.places[0].shards)
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
+    wanted = {signature: choice.width for signature, choice in choices.items()}
+    most = widths.most_lanes(plan.shapes, plan.places)
+    packs = planning.make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
     counts = planning.describe_plan(packs)
     places = len(plan.places) * plan.places[0].shards
     lines = [
@@ -153,11 +152,11 @@ def describe(plan: Plan, options: Options) -> str:
     for signature in plan.shapes:
         mine = [pack for pack in packs if pack.signature == signature]
         parameters = plan.parameters(signature)
-        megabytes = parameters * 4 * COPIES * mine[0].size / 2**20
+        size = memory.megabytes(parameters * 4 * memory.COPIES * mine[0].size)
         lines.append(
             f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(pack.members) for pack in mine)} runs, "
             f"{len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, "
-            f"about {megabytes:.0f} MB of state in a pack"
+            f"about {size} of state in a pack"
         )
     return "\n".join(lines)
 
@@ -185,9 +184,18 @@ def run_sweep(
     directory.create()
     wanted = {one.run_id for one in plan.planned}
     try:
-        widths = _bind_widths(plan, directory, options)
-        workers = len(plan.places) * (options.shard[1] if options.shard else 1)
-        packs = records.record(plan.planned, directory, widths, plan.places, workers, experiment, command)
+        choices = _bind_widths(plan, directory, options)
+        packs = records.record(
+            plan.planned,
+            directory,
+            {signature: choice.width for signature, choice in choices.items()},
+            plan.places,
+            len(plan.places) * (options.shard[1] if options.shard else 1),
+            experiment,
+            command,
+            chosen={signature: choice.how for signature, choice in choices.items() if choice.how != "bound"},
+            most=widths.most_lanes(plan.shapes, plan.places),
+        )
     except OSError as error:
         line = f"{out} cannot be written: {error.strerror or error}; free space or mend it, then run the same command again"
         return Outcome(FAILED, 0, len(wanted), 0, 0, 0, time.perf_counter() - began, (line,))
@@ -210,24 +218,31 @@ def run_sweep(
         steps=session.steps,
         programs=session.training_programs,
         seconds=time.perf_counter() - began,
+        compile_seconds=session.compile_seconds,
         failures=tuple(session.failures),
         waiting=() if options.shard is None else tuple(sharding.waiting(packs, after, options.shard[1])),
     )
 
 
-def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, int]:
-    """Width by signature: the directory's own where it has one, otherwise the option's, otherwise the default."""
-    bound = records.bound_widths(directory, records.known_runs(directory))
-    platform = plan.places[0].devices[0].platform
-    out: dict[str, int] = {}
-    for signature, shapes in plan.shapes.items():
-        width = bound.get(provenance.short(signature)) or options.width or planning.default_width(shapes, platform)
-        out[signature] = width
-        if options.width is not None and width != options.width:
+def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, Choice]:
+    """Width by signature: the directory's own where it has one, otherwise the option's, otherwise the best one."""
+    known = records.bound_widths(directory, records.known_runs(directory))
+    bound = {signature: known[key] for signature in plan.shapes if (key := provenance.short(signature)) in known}
+    choices = widths.choose_widths(
+        plan.planned,
+        plan.shapes,
+        plan.places,
+        given=options.width,
+        bound=bound,
+        data_of=lambda one: plan.datasets.of(one.run),
+        warn=directory.warn,
+    )
+    for width in sorted({choice.width for choice in choices.values() if choice.how == "bound"} - {options.width}):
+        if options.width is not None:
             directory.warn(
                 f"--width {options.width} is ignored: {directory.path} was begun with width {width}, which binds all who resume"
             )
-    return out
+    return choices
 
 
 __all__ = ["DONE", "FAILED", "STOPPED", "Options", "Outcome", "Plan", "describe", "make_plan", "run_sweep"]

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lanes import compaction
+from lanes import compaction, memory, records
+from lanes.ahead import Ahead
 from lanes.claims import Claims
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
@@ -38,7 +39,7 @@ class Session:
 
     def __init__(self, plan: "Plan", directory: Directory, options: "Options", todo: Sequence[Pack]):
         self.plan, self.directory, self.options, self.todo = plan, directory, options, list(todo)
-        self.compiled = Compiled()
+        self.compiled = Compiled(len(plan.places))
         self.stop = threading.Event()
         self.failures: list[str] = []
         self.steps = 0
@@ -48,11 +49,18 @@ class Session:
         self._interrupted = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
+        self._narrowed = records.narrowed(directory)  # width by pack, where memory allowed no more
+        self._fitting: dict[str, int] = {}  # the same by signature, of this call
 
     @property
     def training_programs(self) -> int:
         """Training programs that were compiled."""
         return sum(key[0] == "train" for key in self.compiled.keys)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Spent on tracing and compiling, part of it while other packs trained."""
+        return sum(self.compiled.seconds.values())
 
     def train(self) -> int:
         """Train every pack; the exit status."""
@@ -64,7 +72,8 @@ class Session:
             threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self.plan.places]
             for thread in threads:
                 thread.start()
-            self._wait(threads)
+            with Ahead([self._trainer(place) for place in self.plan.places], self._upcoming):
+                self._wait(threads)
             try:
                 self._writer.close(self._time_for_writing())
             except OSError as error:
@@ -97,15 +106,22 @@ class Session:
     def _time_for_writing(self) -> float | None:
         return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None
 
-    def _work(self, place: Place) -> None:
+    def _trainer(self, place: Place) -> Trainer:
         told = self._progress.epoch
         submit, data_bytes = self._writer.submit, self.options.data_bytes
-        trainer = Trainer(place, self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes)
+        return Trainer(place, self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes)
+
+    def _upcoming(self) -> list[Pack]:
+        with self._guard:
+            return list(self._waiting)
+
+    def _work(self, place: Place) -> None:
+        trainer = self._trainer(place)
         try:
             while (pack := self._next_pack()) is not None:
                 try:
                     if not self.directory.has_ended(pack.pack_id):
-                        trainer.train(pack)
+                        self._train(trainer, pack)
                         self.trained.update(member.run_id for member in pack.members)
                     self._writer.submit(self._after, pack)
                     self._progress.pack_done(pack)
@@ -119,6 +135,33 @@ class Session:
         finally:
             with self._guard:
                 self.steps += trainer.steps
+
+    def _train(self, trainer: Trainer, pack: Pack) -> None:
+        """Train a pack, at a smaller width where memory is too little for its own."""
+        if pack.pack_id in self._narrowed:
+            pack = pack.narrowed(self._narrowed[pack.pack_id])
+        elif pack.width > self._fitting.get(pack.signature, pack.width) and not self._is_begun(pack):
+            pack = self._narrow(pack, self._fitting[pack.signature])
+        while True:
+            try:
+                return trainer.train(pack)
+            except Exception as error:
+                if not memory.is_exhausted(error) or pack.width == 1:
+                    raise
+            pack = self._narrow(pack)  # outside of the handler, which keeps the failed program's arrays alive
+
+    def _is_begun(self, pack: Pack) -> bool:
+        return (self.directory.checkpoints / pack.pack_id).exists()
+
+    def _narrow(self, pack: Pack, width: int | None = None) -> Pack:
+        """The pack at a smaller width, which is written down: whoever resumes it uses it too."""
+        smaller = pack.narrowed(width)
+        self._fitting[pack.signature] = smaller.width
+        records.narrow(self.directory, pack.pack_id, smaller.width)
+        self.directory.warn(
+            f"pack {pack.pack_id}: too little memory for width {pack.width}: trained at {smaller.width}"
+        )
+        return smaller
 
     def _next_pack(self) -> Pack | None:
         """The next pack that no other worker holds, claimed; waits for those that others hold. None at the end."""

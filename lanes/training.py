@@ -238,7 +238,9 @@ class Trainer:
             places[: len(lanes)] = pack.places[lanes]
             initial = _stacked([initialization.initial_numbers(runs.numbers(run)) for run in same], pack.size)
             args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
-            variables = self._call(("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args)
+            variables = self._call(
+                ("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args
+            )
         sources = {int(place): m.run.init_from for place, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
