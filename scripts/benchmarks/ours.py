@@ -53,6 +53,15 @@ def together(calls: Sequence[Callable[[], Any]]) -> float:
     return seconds
 
 
+def sharing(programs: Compiled) -> Any:
+    """A context in which every sweep finds the programs that an earlier one compiled."""
+
+    def alike(self: Compiled, *_: Any, **__: Any) -> None:
+        self.__dict__.update(programs.__dict__)
+
+    return mock.patch.object(Compiled, "__init__", alike)
+
+
 class WarmSweep:
     """A sweep as users run it (validation, planning, results, curves, checkpoints), its compiled programs kept between calls.
 
@@ -60,9 +69,9 @@ class WarmSweep:
         first_seconds: of the first call, compilation included.
     """
 
-    def __init__(self, requested: list[Run], options: Options, compiled: Compiled | None = None):
+    def __init__(self, requested: list[Run], options: Options):
         self.requested, self.options = requested, dataclasses.replace(options, quiet=True)
-        self.compiled = compiled or Compiled()
+        self.programs = Compiled()
         self.first_seconds: float | None = None
 
     def __call__(self) -> Sample:
@@ -70,7 +79,7 @@ class WarmSweep:
 
         Raises RuntimeError where the sweep does not end well.
         """
-        with tempfile.TemporaryDirectory() as out, mock.patch.object(runner, "Compiled", return_value=self.compiled):
+        with tempfile.TemporaryDirectory() as out, sharing(self.programs):
             began = time.perf_counter()
             plan = runner.make_plan(self.requested, self.options)
             planned = time.perf_counter() - began
@@ -84,24 +93,23 @@ class WarmSweep:
         return Sample(each * seconds, {"of which planning": f"{each * planned:.2f}"})
 
 
-class Recorder(Compiled):
-    """Compiled programs that keep the calls of the training programs, with their arguments, by place."""
+Calls = dict[Place, list[tuple[Callable, tuple[Any, ...]]]]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: dict[Place, list[tuple[Callable, tuple[Any, ...]]]] = {}
 
-    def get(self, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
-        """As `Compiled.get`; what a training program is called with is kept."""
-        ready = super().get(key, place, *args, **options)
-        if key[0] != "train":
-            return ready
+def recording(calls: Calls) -> Any:
+    """A context in which the calls of training programs are kept, with their arguments, by place."""
+    get = Compiled.get
+
+    def kept(self: Compiled, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
+        ready = get(self, key, place, *args, **options)
 
         def recorded(*args: Any) -> Any:
-            self.calls.setdefault(place, []).append((ready, args))
+            calls.setdefault(place, []).append((ready, args))
             return ready(*args)
 
-        return recorded
+        return recorded if key[0] == "train" else ready
+
+    return mock.patch.object(Compiled, "get", kept)
 
 
 class Packs:
@@ -130,7 +138,9 @@ class Packs:
         self.options = Options(width=width, devices=count, quiet=True)
         self.lanes = -(-lanes // width) * width
         self.validated = validated
-        length = {} if validated else {"epochs": 2, "eval_every": 2}  # the first of two epochs is not validated
+        length: dict[str, Any] = (
+            {} if validated else {"epochs": 2, "eval_every": 2}
+        )  # the first of two epochs is not validated
         self.run = dataclasses.replace(work.run, **length, **(changes or {}))
         self.temporary_bytes: int | None = None  # beside arguments and results; None where XLA does not say
 
@@ -139,14 +149,14 @@ class Packs:
         """For each device, its training program's calls one after the other."""
         places = runner.make_plan([self.run], self.options).places
         requested = many(self.run, self.lanes * len(places))
-        recorder = Recorder()
-        with mock.patch.object(planning, "MOST_LANES", self.lanes):
-            WarmSweep(requested, self.options, recorder)()
-        calls = recorder.calls.values()
+        made: Calls = {}
+        with mock.patch.object(planning, "MOST_LANES", self.lanes), recording(made):
+            WarmSweep(requested, self.options)()
+        calls = made.values()
         assert len(calls) == len(places), f"{len(calls)} of {len(places)} devices had a pack"
-        chosen = [made if self.validated else made[:1] for made in calls]
+        chosen = [each if self.validated else each[:1] for each in calls]
         self.temporary_bytes = _temporary_bytes(chosen[0][0][0])
-        return [functools.partial(_one_after_the_other, made) for made in chosen]
+        return [functools.partial(_one_after_the_other, each) for each in chosen]
 
     def __call__(self) -> Sample:
         """Milliseconds per run: of all its epochs, or of one where it is not validated."""

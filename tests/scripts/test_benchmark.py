@@ -1,0 +1,171 @@
+"""The benchmark script: small sizes end to end without torch, repetitions in turn, tables that can be pasted."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from lanes import runs, validation
+from lanes.errors import RequestError
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))  # as the script itself has it
+
+import benchmark  # noqa: E402
+from benchmarks import costs, measuring, ours, works  # noqa: E402
+from benchmarks.measuring import Row, Sample, Table, Way, interleaved  # noqa: E402
+from benchmarks.peers import Peers, Worker  # noqa: E402
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.setattr(Peers, "_versions", staticmethod(lambda _: {"scikit-learn": "1"}))
+
+
+@pytest.fixture
+def without_mnist(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    works.images.cache_clear()
+    yield
+    works.images.cache_clear()
+
+
+def lines_of(capsys, **arguments) -> tuple[int, list[str]]:
+    status = benchmark.main(benchmark.Arguments(quick=True, devices=1, **arguments))
+    return status, capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.usefixtures("without_torch", "without_mnist")
+def test_without_torch_ours_still_runs_and_says_what_to_install(capsys):
+    status, lines = lines_of(capsys, name="mnist_mlp")
+    found = json.loads(lines[-1])
+    assert status == 0
+    assert [row["name"] for row in found["rows"]] == ["lanes, 8 wide"]
+    assert found["rows"][0]["median"] > 0
+    assert found["quick"]
+    assert {"jax", "cores", "load"} <= set(found["machine"])
+    assert sum("pip install" in line and "torch" in line for line in lines[:-1]) == 1
+    assert any("noise of MNIST's shape" in line for line in lines)
+    assert lines[0].startswith("| way | ms per run, median |")
+
+
+def test_a_convolution_in_a_loop(capsys):
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes dtypes
+        status, lines = lines_of(capsys, name="conv_loop")
+    found = json.loads(lines[-1])
+    assert status == 0
+    assert len(found["rows"]) == 4
+    assert all(row["median"] > 0 and not row["failure"] for row in found["rows"])
+    assert found["facts"]["ours: scan / unrolled"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"name": "swep"}, "sweep"),
+        ({"name": "sweep", "repeats": 0}, "at least 1"),
+        ({"name": "sweep", "widths": (8, 0)}, "at least 1"),
+        ({"name": "sweep", "quick": True, "write": True}, "--quick"),
+    ],
+)
+def test_wrong_requests_start_nothing(arguments, text):
+    with pytest.raises(RequestError, match=text):
+        benchmark.main(benchmark.Arguments(**arguments))
+
+
+def test_repetitions_are_taken_in_turn_after_warming():
+    told: list[str] = []
+    ways = [Way(name, lambda name=name: told.append(name) or 1.0, warm=name != "cold") for name in ("A", "B", "cold")]
+    rows = interleaved(ways, 2)
+    assert "".join(name[0] for name in told) == "AB" + "ABc" * 2
+    assert [len(row.values) for row in rows] == [2, 2, 2]
+
+
+def test_a_way_that_fails_costs_the_others_nothing():
+    def fails() -> float:
+        raise MemoryError("16384 lanes\ndo not fit")
+
+    rows = interleaved([Way("large", fails), Way("small", lambda: Sample(2.0, {"files": 3}))], 3)
+    assert rows[0].failure == "MemoryError: 16384 lanes"
+    assert rows[1].values == [2.0] * 3
+    table = Table("sweep", "ms", rows, "small")
+    assert json.loads(json.dumps(table.json()))["rows"][0]["median"] is None
+    assert "| small | 2 | 2–2 | 3 | 1 | 3 |" in table.markdown()
+
+
+def test_medians_and_ratios():
+    table = Table("sweep", "ms", [Row("ours", [3.0, 1.0, 2.0]), Row("peer", [50.0, 40.0, 60.0])], "ours")
+    assert table.ratio(table.row("peer")) == 25.0
+    assert "| peer | 50 | 40–60 | 3 | 25 |" in table.markdown()
+    assert table.json()["rows"][0]["values"] == [3.0, 1.0, 2.0]
+
+
+def test_a_table_replaces_what_stands_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- sweep -->\nold\n<!-- /sweep -->\nafter\n")
+    measuring.put_between(page, "sweep", "new")
+    assert page.read_text() == "before\n<!-- sweep -->\n\nnew\n\n<!-- /sweep -->\nafter\n"
+    with pytest.raises(RequestError, match="<!-- rnn -->"):
+        measuring.put_between(page, "rnn", "new")
+
+
+def test_every_benchmark_has_its_place_in_the_page():
+    page = (ROOT / "docs" / "performance.md").read_text()
+    for name in benchmark.BENCHMARKS:
+        assert f"<!-- {name} -->" in page
+        assert f"<!-- /{name} -->" in page
+
+
+def test_operations_of_work_a():
+    """Counted by hand for one epoch of one step of 32 without evaluation, and for evaluation alone."""
+    forward = 2 * 32 * (64 * 64 + 64 * 64 + 64 * 10)
+    to_inputs = 2 * 32 * (64 * 64 + 64 * 10)
+    assert works.work_a_products(1, 1, 0) == 2 * forward + to_inputs
+    assert works.work_a_products(3, 0, 32) == 3 * forward
+
+
+def test_many_runs_are_different_runs_of_one_signature():
+    some = [runs.resolve(run) for run in ours.many(works.work("sweep").run, 24)]
+    assert len({runs.run_id(run) for run in some}) == 24
+    assert len({runs.signature(run) for run in some}) == 1
+    assert {run.seed for run in some} == set(range(ours.SEEDS))
+
+
+@pytest.mark.usefixtures("without_mnist")
+def test_every_regularizer_is_a_valid_run():
+    base = works.work("mnist_mlp").run
+    for changes in costs.regularized(base.net).values():
+        validation.resolved(dataclasses.replace(base, **changes))
+
+
+def test_peers_get_what_the_net_sees(tmp_path):
+    work = works.work("lenet", quick=True)
+    work.export(tmp_path / "data.npz")
+    with np.load(tmp_path / "data.npz") as file:
+        assert file["x"].shape == (work.steps * work.run.batch_size, 28, 28, 1)
+        assert file["y"].dtype == np.int64
+        assert abs(float(file["x"].mean())) < 1e-2
+        assert file["x"].dtype == np.float32
+
+
+def test_a_peers_process_answers_with_seconds_or_one_line(tmp_path):
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=random.normal(size=(64, 5)), y=random.integers(0, 2, 64))
+    request = {"way": "sklearn", "work": "sweep", "data": str(tmp_path / "data.npz")}
+    with Worker(sys.executable) as worker:
+        worker.ask({**request, "batch": 32, "steps": 2, "epochs": 1})
+        assert worker.answer()["seconds"] > 0
+        worker.ask(request)
+        with pytest.raises(RuntimeError, match="KeyError: 'steps'"):
+            worker.answer()
+
+
+def test_an_interpreter_that_is_not_there_is_one_line(tmp_path):
+    peers = Peers(works.work("sweep", quick=True), str(tmp_path / "python"))
+    with pytest.raises(RequestError, match="--peer-python"), peers:
+        pass
