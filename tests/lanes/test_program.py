@@ -75,8 +75,8 @@ class Bench:
         self.count += 1
         saved: dict[str, Any] = {}
 
-        def submit(job, *args):
-            saved[job.__name__] = args
+        def submit(_job, *args):
+            saved["rows"] = next((each for each in args if isinstance(each, list)), None)
 
         place = place or Place((jax.devices()[0],), "local")
         directory = Directory(self.folder / str(self.count))
@@ -91,10 +91,16 @@ class Bench:
         )
         lengths = iter(chunks or itertools.repeat(99))
         trainer._chunk_length = lambda _, left: min(next(lengths), left)
+        finish = trainer._finish
+
+        def captured(pack, lanes, numbers, data, history, spent):
+            saved.update(lanes=lanes, history=history)
+            finish(pack, lanes, numbers, data, history, spent)
+
+        trainer._finish = captured
         trainer.train(pack)
-        _, _, lanes, history, *_ = saved["_save"]
-        leaves = checkpoints.flatten(jax.device_get(lanes))
-        rows = {row["run_id"]: row for row in saved["write_part"][2]}
+        leaves, history = checkpoints.flatten(jax.device_get(saved["lanes"])), saved["history"]
+        rows = {row["run_id"]: row for row in saved["rows"]}
         return {
             member.run_id: Result(
                 {name: leaf[place] for name, leaf in leaves.items()},
@@ -354,7 +360,9 @@ def test_blocks_of_an_evaluation_do_not_change_it(monkeypatch):
     for rows in (measuring.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
         monkeypatch.setattr(measuring, "BLOCK_NUMBERS", rows)
         monkeypatch.setattr(measuring, "LEAST_ROWS", 1 if rows == 14 else 1000)
-        measured.append(jax.jit(lambda v: measuring.measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
+        measured.append(
+            jax.jit(lambda v: measuring.measure(one.setup, one.run, v, tuple(splits), on_device))(variables)
+        )
     whole, pieces = jax.device_get(measured)
     net_input = standardize(splits["test"][0], on_device.offset, on_device.scale)
     from lanes.step import apply
