@@ -17,11 +17,27 @@ from lanes.datasets import Dataset
 from lanes.errors import RequestError, unknown
 from lanes.objectives import default_task
 from lanes.runs import FIELDS, Run, is_off
-from lanes.step import Setup, apply, objective, standardize
+from lanes.step import Setup, apply, objective, perturb, standardize
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
 AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
+# Fields that hold functions, descriptions or nets, and what the engine asks of each.
+PARTS = {
+    "data": (),
+    "net": ("init", "apply", "clone"),
+    "output": ("__call__",),
+    "activation": ("__call__",),
+    "initializer": ("__call__",),
+    "task": ("measure",),
+    "loss": ("__call__",),
+    "rule": ("needs_outputs",),
+    "optimizer": ("build",),
+    "schedule": ("adapts",),
+    "penalties": ("acts_on",),
+    "augment": ("__call__",),
+    "average": ("update",),
+}
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 
@@ -37,12 +53,12 @@ def check_types(run: Run) -> Run:
 
 
 def _plain(name: str, value: Any, annotation: Any) -> Any:
-    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    kinds = _kinds(annotation)
     if Any in kinds or (value is None and type(None) in kinds):
         return value
     if isinstance(value, (bool, np.bool_)):
-        kinds = tuple(kind for kind in kinds if kind is bool)
+        if bool in kinds:
+            return bool(value)
     elif int in kinds and isinstance(value, numbers.Integral):
         return int(value)
     elif float in kinds and isinstance(value, numbers.Real):
@@ -51,10 +67,13 @@ def _plain(name: str, value: Any, annotation: Any) -> Any:
         return tuple(value)
     elif str in kinds and isinstance(value, str):
         return value
-    wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds) or "number"
-    raise RequestError(
-        f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation) or wanted}"
-    )
+    raise RequestError(f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation)}")
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(annotation) if union else (annotation,)
+    return tuple(typing.get_origin(kind) or kind for kind in kinds)
 
 
 def _wanted(annotation: Any) -> str:
@@ -67,9 +86,42 @@ def resolved(run: Run) -> Run:
     Raises RequestError, in one line, for whatever is wrong with the run by itself, apart from its data set.
     """
     run = runs.resolve(check_types(run))
+    check_parts(run)
     check_ranges(run)
     check_kinds(run)
     return run
+
+
+def check_parts(run: Run) -> None:
+    """Raise RequestError for what cannot play its part (a schedule as optimizer), and for fields of the wrong type."""
+    for name in PARTS:
+        values = getattr(run, name) if name in runs.SEVERAL else (getattr(run, name),)
+        for value in values:
+            if value is None:
+                continue
+            if isinstance(value, type):
+                raise RequestError(f"{name} is the class {value.__name__}: give one of it, {value.__name__}(…)")
+            if not all(hasattr(value, needed) for needed in PARTS[name]):
+                shown = descriptions.display_name(value)
+                raise RequestError(
+                    f"{name} is {shown}, which has no {' or '.join(PARTS[name])}: it must be one of "
+                    f"{', '.join(sorted(runs.TABLES[name])[:4])}, … or written like them"
+                )
+            _check_fields(name, value)
+
+
+def _check_fields(path: str, value: Any) -> None:
+    """The types of a description's plain fields, those of inner descriptions included."""
+    if not descriptions.is_description(value):
+        return
+    kind: Any = type(value)
+    hints = descriptions.type_hints(kind)
+    for name in descriptions.fields_of(value):
+        item, annotation = getattr(value, name), hints.get(name, Any)
+        if set(_kinds(annotation)) <= {bool, int, float, str, tuple, type(None)}:
+            _plain(f"{path}.{name}", item, annotation)
+        for inner in item if isinstance(item, tuple) else (item,):
+            _check_fields(f"{path}.{name}", inner)
 
 
 def check_ranges(run: Run) -> None:
@@ -191,7 +243,9 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
         jax.eval_shape(functools.partial(_pass, setup, data), shape)
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(f"net {type(run.net).__name__} does not fit the task or a penalty: {line}") from error
+        raise RequestError(
+            f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation: {line}"
+        ) from error
     return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
 
 
@@ -206,7 +260,8 @@ def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
     """The training loss and every metric of a batch of two examples, the net's variables given."""
     run = setup.run
     x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
-    view = run.task.view(x, jnp.asarray(data.train.y[:2]), jax.random.key(0))
+    x, y = perturb(run, (x, jnp.asarray(data.train.y[:2])), jnp.int32(0))
+    view = run.task.view(x, y, jax.random.key(0))
     params, rest = variables["params"], variables["rest"]
 
     def forward(key: jax.Array) -> Any:
