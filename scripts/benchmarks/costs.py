@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import sys
 import time
@@ -193,8 +194,8 @@ def _no_results_but(folder_kept: str) -> Callable[..., None]:
 LEFT_OUT: dict[str, Callable[[], list[Any]]] = {
     "fsync": lambda: [mock.patch.object(os, "fsync", _nothing)],
     "checksums": lambda: [
-        mock.patch.object(tables, "checksum", return_value=FALSE_SUM),
-        mock.patch.object(checkpoints, "digest", return_value=FALSE_SUM),
+        mock.patch.object(tables, "_digest", return_value=FALSE_SUM),
+        mock.patch.object(hashlib, "file_digest", return_value=mock.Mock(**{"hexdigest.return_value": FALSE_SUM})),
     ],
     "checkpoints": lambda: [mock.patch.object(checkpoints, "save", _nothing)],
     "curves": lambda: [mock.patch.object(Directory, "write_part", _no_results_but("results"))],

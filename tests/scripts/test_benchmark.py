@@ -1,5 +1,6 @@
 """The benchmark script: small sizes end to end without torch, repetitions in turn, tables that can be pasted."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from lanes import runs, validation
+from lanes import checkpoints, runs, validation
+from lanes.directory import Directory
 from lanes.errors import RequestError
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +145,21 @@ def test_every_regularizer_is_a_valid_run():
         validation.resolved(dataclasses.replace(base, **changes))
 
 
+@pytest.mark.parametrize("name", costs.LEFT_OUT)
+def test_a_sweep_ends_well_without_a_part_of_its_records(name, tmp_path):
+    """Tables are written and found again as tables, whatever is left out: a sweep counts what has ended by them."""
+    directory = Directory(tmp_path)
+    directory.create()
+    with contextlib.ExitStack() as stack:
+        for patch in costs.LEFT_OUT[name]():
+            stack.enter_context(patch)
+        directory.write_part(directory.results, "pack", [{"run_id": "a", "status": "done"}])
+        checkpoints.save(directory.checkpoints / "pack", 1, {"x": np.ones(3)})
+        assert directory.ended() == {"a"}
+        assert (checkpoints.load(directory.checkpoints / "pack", print) is None) == ("checkpoints" in name)
+
+
+@pytest.mark.usefixtures("without_mnist")
 def test_peers_get_what_the_net_sees(tmp_path):
     work = works.work("lenet", quick=True)
     work.export(tmp_path / "data.npz")
