@@ -21,6 +21,7 @@ from lanes.errors import DamagedFileError
 from lanes.tables import write_bytes
 
 CHECKSUMS = "checksums.json"
+ASIDE = "damaged-"  # how the names of what was set aside begin
 ORBAX_MARKER = "_CHECKPOINT_METADATA"
 Tree = Any
 
@@ -158,7 +159,7 @@ def verify(path: Path) -> None:
 def set_aside(path: Path) -> Path:
     """Rename a damaged file or folder to `damaged-N-NAME` beside it, and say what it is called now."""
     number = 0
-    while (aside := path.with_name(f"damaged-{number}-{path.name}")).exists():
+    while (aside := path.with_name(f"{ASIDE}{number}-{path.name}")).exists():
         number += 1
     path.rename(aside)
     return aside

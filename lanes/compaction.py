@@ -25,7 +25,7 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
     try:
         ended = _ended(directory)
         for folder in (directory.curves, directory.results):
-            names = sorted(path.stem for path in folder.glob("*.parquet") if path.stem in ended)
+            names = sorted(path.stem for path in directory.listed(folder) if path.stem in ended)
             for at in range(0, len(names) - packs + 1, packs):
                 _join(directory, folder, names[at : at + packs])
     finally:
@@ -35,7 +35,7 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
 def _ended(directory: Directory) -> set[str]:
     """Packs whose results are there, none failed."""
     out = {name for name in directory.parts(directory.results) if not (directory.results / f"{name}.parquet").exists()}
-    for path in directory.results.glob("*.parquet"):
+    for path in directory.listed(directory.results):
         if not path.name.startswith(MERGED):
             part = directory.read_part(directory.results, path.stem)
             if part is not None and not (part["status"] == "failed").any():

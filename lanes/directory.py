@@ -143,8 +143,8 @@ class Directory:
             if own is not None:
                 return own
             try:
-                for path in folder.glob(f"{MERGED}*.parquet"):
-                    if name in self._packs_inside(path):
+                for path in self.listed(folder):
+                    if path.name.startswith(MERGED) and name in self._packs_inside(path):
                         table = read_table(path, self._name(path))
                         return table[table[PACK] == name].drop(columns=PACK).reset_index(drop=True)
             except FileNotFoundError:
@@ -157,7 +157,7 @@ class Directory:
         for _ in range(ATTEMPTS):
             try:
                 parts = [
-                    part for path in self._listed(folder) if (part := self._read(path, missing_ok=False)) is not None
+                    part for path in self.listed(folder) if (part := self._read(path, missing_ok=False)) is not None
                 ]
                 break
             except FileNotFoundError:
@@ -175,7 +175,7 @@ class Directory:
         """Names of the packs whose part is there and whole; every byte is verified."""
         for _ in range(ATTEMPTS):
             try:
-                return set().union(*(self._packs_inside(path) for path in self._listed(folder)))
+                return set().union(*(self._packs_inside(path) for path in self.listed(folder)))
             except FileNotFoundError:
                 continue
         return set()
@@ -201,9 +201,10 @@ class Directory:
             return False
         return self.read_part(self.curves, pack) is not None and not checkpoints.was_lost(self.checkpoints / pack)
 
-    def _listed(self, folder: Path) -> list[Path]:
+    def listed(self, folder: Path) -> list[Path]:
         """Parts, merged ones last."""
-        return sorted(folder.glob("*.parquet"), key=lambda path: (path.name.startswith(MERGED), path.name))
+        found = [path for path in folder.glob("*.parquet") if not path.name.startswith(checkpoints.ASIDE)]
+        return sorted(found, key=lambda path: (path.name.startswith(MERGED), path.name))
 
     def _packs_inside(self, path: Path) -> frozenset[str]:
         """The packs of a part, remembered for as long as the file stays the same; none where it is damaged."""

@@ -103,8 +103,11 @@ def _axes(paths: Axes | None, axes: Axes) -> tuple[list[str], list[Sequence[Any]
 
 
 def _set_all(base: Run, names: Sequence[str], point: Sequence[Any]) -> Run:
+    plain = {name: value for name, value in zip(names, point) if name in runs.FIELDS}
+    base = dataclasses.replace(base, **plain) if plain else base
     for name, value in zip(names, point):
-        base = runs.set_field(base, name, value)
+        if name not in plain:
+            base = runs.set_field(base, name, value)
     return base
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from lanes import compaction, devices, memory, planning, provenance, records, runs, sharding, validation, widths
 from lanes.directory import Directory, tell
 from lanes.errors import RequestError
+from lanes.families import Families
 from lanes.planning import Datasets, Pack, Planned
 from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED, Session
@@ -109,20 +110,13 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     datasets = Datasets(options.data_dir)
-    checked = []
-    for run in requested:
-        if not isinstance(run, Run):
-            raise RequestError(f"sweep() returned {type(run).__name__} {run!r:.60}: it must return Run objects")
-        resolved = validation.resolved(run)
-        try:
-            data = datasets.of(resolved)
-        except RequestError:
-            raise
-        except (ValueError, OSError) as error:
-            raise RequestError(str(error)) from error
-        checked.append(validation.check_with_data(resolved, data))
     on_cpu = places[0].devices[0].platform == "cpu"
-    planned = planning.plan_runs(checked, datasets, share=lambda run: on_cpu and _is_shallow(run))
+    families = Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
+    distinct: dict[str, Planned] = {}
+    for run in requested:
+        one = families.plan(run)
+        distinct.setdefault(one.run_id, one)
+    planned = list(distinct.values())
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for one in planned:
         if one.signature not in shapes:

@@ -1,0 +1,71 @@
+"""The small sweep in a process of its own, in packs of eight lanes and chunks of one epoch: to be injured.
+
+python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N]
+
+`slow` waits before each file that is written; `fail` makes every write from the N-th on raise the error of that number.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+EXPERIMENT = Path(__file__).with_name("small_sweep.py")
+
+
+def patch(given: dict[str, str]) -> None:
+    """Small packs, chunks of one epoch, and the injuries that are asked for."""
+    from lanes import checkpoints, planning, tables, training
+
+    planning.MOST_LANES = 8
+    training.CHUNK_SECONDS = 0.0
+    replace, written = os.replace, [0]
+    error, after = map(int, given.get("fail", "0,0").split(","))
+
+    def injured(source: str, target: str) -> None:
+        written[0] += 1
+        time.sleep(float(given.get("slow", "0")))
+        if error and written[0] > after:
+            raise OSError(error, os.strerror(error), str(target))
+        replace(source, target)
+
+    assert checkpoints.write_bytes is tables.write_bytes
+    tables.os = type(sys)("os")
+    tables.os.__dict__.update(os.__dict__, replace=injured)
+
+
+def main(out: str, **given: str) -> int:
+    """The exit status of the sweep."""
+    patch(given)
+    from lanes import devices, grids, session
+    from lanes.experiment_file import runs_of
+    from lanes.runner import Options, make_plan, run_sweep
+    from lanes.sharding import parse_shard
+
+    count = int(given.get("devices", "1"))
+    devices.prepare()
+    options = Options(
+        width=4,
+        devices=count,
+        shard=parse_shard(given["shard"]) if "shard" in given else None,
+        max_seconds=float(given["seconds"]) if "seconds" in given else None,
+        quiet=True,
+    )
+    settings = [f"epochs={given['epochs']}"] if "epochs" in given else []
+    plan = make_plan(grids.with_settings(runs_of(EXPERIMENT), settings), options)
+    train = session.Session.train
+
+    def announced(self: session.Session) -> int:
+        print("training", flush=True)
+        return train(self)
+
+    session.Session.train = announced
+    outcome = run_sweep(plan, Path(out), options, experiment=EXPERIMENT, command=sys.argv)
+    print(*outcome.failures, outcome.summary(Path(out)), sep="\n", flush=True)
+    if outcome.status == session.STOPPED:
+        os._exit(outcome.status)
+    return outcome.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], **dict(word.split("=", 1) for word in sys.argv[2:])))

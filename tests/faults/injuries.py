@@ -1,0 +1,186 @@
+"""What is done to a sweep and its directory, and what must be equal afterwards."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import driver
+import numpy as np
+import pandas as pd
+
+import lanes
+from lanes import checkpoints
+from lanes.directory import Directory
+from lanes.errors import DamagedFileError, RequestError
+
+DRIVER = Path(driver.__file__)
+NOT_COMPARED = ["seconds", "dir", "pack", "lane", "pack_shape", "device"]
+
+
+def start(out: Path, *words: str) -> subprocess.Popen:
+    """The small sweep in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), str(out), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+
+
+def wait_for_training(process: subprocess.Popen) -> None:
+    """Until the process has planned and begins to train."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "training":
+            return
+    raise AssertionError(f"ended with {process.wait()} before it trained")
+
+
+def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str]:
+    """(exit status, what it printed)."""
+    text, _ = process.communicate(timeout=timeout)
+    return process.returncode, text
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL to the process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def killed_at(out: Path, seconds: float, *words: str) -> bool:
+    """Start the small sweep and kill it so long after training began; False where it had ended before."""
+    process = start(out, *words)
+    wait_for_training(process)
+    time.sleep(seconds)
+    was_running = process.poll() is None
+    kill(process)
+    return was_running
+
+
+# ---- in this process ---------------------------------------------------------------------------------------------
+
+
+def ignore(_line: str) -> None:
+    """For lines that are not looked at."""
+
+
+def resume(out: Path, warn: Callable[[str], None] = ignore, devices: int = 1) -> int:
+    """The small sweep in this process: its exit status."""
+    from lanes.experiment_file import runs_of
+    from lanes.runner import Options, make_plan, run_sweep
+
+    options = Options(width=4, devices=devices, quiet=True)
+    plan = make_plan(runs_of(driver.EXPERIMENT), options)
+    return run_sweep(plan, out, options, experiment=driver.EXPERIMENT, warn=warn).status
+
+
+def table(out: Path) -> pd.DataFrame:
+    """Results by run, without what may differ between workers."""
+    loaded = lanes.load(out).sort_values("run_id", ignore_index=True)
+    assert loaded["run_id"].is_unique
+    return loaded.drop(columns=[name for name in NOT_COMPARED if name in loaded])
+
+
+def curves(out: Path) -> pd.DataFrame:
+    """Curves by run and epoch."""
+    loaded = lanes.load_curves(out)
+    return loaded.sort_values(["run_id", "epoch"], ignore_index=True) if len(loaded) else loaded
+
+
+def leaves(out: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Every leaf of every run's checkpoint, by run."""
+    directory = Directory(out, ignore)
+    known = directory.read_runs(["run_id", "pack", "lane"])
+    found = {pack: directory.checkpoint(pack) for pack in known["pack"].unique()}
+    return {
+        run_id: {name: leaf[lane] for name, leaf in found[pack][1].items() if leaf.ndim}
+        for run_id, pack, lane in known.itertuples(index=False)
+    }
+
+
+def assert_same(out: Path, reference: "Reference") -> None:
+    """Bit-equal results, curves and checkpoints; each run once."""
+    pd.testing.assert_frame_equal(table(out), reference.table, check_exact=True)
+    pd.testing.assert_frame_equal(curves(out), reference.curves, check_exact=True)
+    seen = leaves(out)
+    assert seen.keys() == reference.leaves.keys()
+    for run_id, expected in reference.leaves.items():
+        for name, leaf in expected.items():
+            assert leaf.tobytes() == seen[run_id][name].tobytes(), (run_id, name)
+
+
+class Reference:
+    """What the uninterrupted sweep left."""
+
+    def __init__(self, out: Path):
+        self.path, self.table, self.curves, self.leaves = out, table(out), curves(out), leaves(out)
+
+
+# ---- damage ------------------------------------------------------------------------------------------------------
+
+KINDS = ("sweep.json", "runs.parquet", "runs.copy.parquet", "experiment.py", "results", "curves", "checkpoints")
+
+
+def damage(out: Path, chance: random.Random) -> str:
+    """Flip a bit of, truncate or delete one file of a directory; says what was done."""
+    kind = chance.choice([kind for kind in KINDS if (out / kind).exists()])
+    files = [out / kind] if (out / kind).is_file() else sorted(p for p in (out / kind).rglob("*") if p.is_file())
+    if not files:
+        return damage(out, chance)
+    file, how = chance.choice(files), chance.choice(["flip", "flip", "truncate", "delete"])
+    content = bytearray(file.read_bytes())
+    if how == "delete":
+        file.unlink()
+    elif how == "truncate":
+        file.write_bytes(content[: chance.randrange(max(1, len(content)))])
+    elif content:
+        at = chance.randrange(len(content))
+        content[at] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+    return f"{how} {file.relative_to(out)}"
+
+
+def assert_no_wrong_numbers(out: Path, reference: Reference) -> None:
+    """Whatever readers accept of a damaged directory is right; the rest is missing or refused."""
+    try:
+        seen = table(out).set_index("run_id")
+    except RequestError:
+        return
+    expected = reference.table.set_index("run_id").loc[seen.index]
+    there = seen["status"].notna()
+    for name in seen.columns:
+        if name in expected and there.any():
+            left, right = seen.loc[there, name], expected.loc[there, name]
+            assert ((left == right) | (left.isna() & right.isna())).all(), name
+    found = curves(out)
+    if len(found):
+        merged = found.merge(reference.curves, on=["run_id", "epoch"], suffixes=("", " expected"))
+        assert len(merged) == len(found)
+        for name in found.columns[2:]:
+            left, right = merged[name], merged[f"{name} expected"]
+            assert ((left == right) | (left.isna() & right.isna())).all(), name
+    for run_id in list(seen.index[there])[::5]:  # of a run that goes on, the best so far is there
+        try:
+            _, variables = lanes.restore(out, run_id)
+        except (RequestError, DamagedFileError):
+            continue
+        right = reference.leaves[run_id]
+        for name, leaf in checkpoints.flatten({"params": variables["params"]}).items():
+            assert leaf.tobytes() == right[f"best.{name}"].tobytes(), (run_id, name)
+
+
+def copy(source: Path, target: Path) -> Path:
+    """A fresh copy of a directory."""
+    shutil.rmtree(target, ignore_errors=True)
+    return Path(shutil.copytree(source, target))

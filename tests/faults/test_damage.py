@@ -1,0 +1,140 @@
+"""Flipped bits, torn, deleted and foreign files: no wrong number is believed, and the same command mends what was lost."""
+
+import json
+import random
+import shutil
+
+import pandas as pd
+import pytest
+from injuries import (
+    Reference,
+    assert_no_wrong_numbers,
+    assert_same,
+    copy,
+    damage,
+    finish,
+    kill,
+    killed_at,
+    resume,
+    start,
+    wait_for_training,
+)
+
+import lanes
+from lanes.directory import Directory
+from lanes.errors import RequestError
+
+
+@pytest.mark.slow
+def test_damage_to_a_finished_sweep(reference, tmp_path, many):
+    chance = random.Random(11)
+    for _ in range(many(12, 150)):
+        out = copy(reference.path, tmp_path / "sweep")
+        done = damage(out, chance)
+        try:
+            assert_no_wrong_numbers(out, reference)
+            assert resume(out) == 0
+            assert_same(out, reference)
+        except Exception as error:
+            raise AssertionError(f"after: {done}") from error
+
+
+@pytest.mark.slow
+def test_damage_to_a_killed_sweep(reference, tmp_path, many):
+    chance = random.Random(13)
+    killed = tmp_path / "killed"
+    for number in range(many(4, 50)):
+        if number % 10 == 0:
+            shutil.rmtree(killed, ignore_errors=True)
+            killed_at(killed, chance.uniform(0.5, 2.5), "slow=0.05")
+        out = copy(killed, tmp_path / "sweep")
+        done = [damage(out, chance) for _ in range(chance.choice([1, 2]))]
+        try:
+            assert_no_wrong_numbers(out, reference)
+            assert resume(out) == 0
+            assert_same(out, reference)
+        except Exception as error:
+            raise AssertionError(f"after: {done}") from error
+
+
+def test_both_tables_of_planned_runs_lost(reference, tmp_path):
+    out = copy(reference.path, tmp_path / "sweep")
+    (out / "runs.parquet").unlink()
+    (out / "runs.copy.parquet").write_bytes(b"PAR1")
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+def test_a_lost_sweep_json_keeps_the_width(reference, tmp_path):
+    from lanes import records
+
+    out = copy(reference.path, tmp_path / "sweep")
+    before = json.loads((out / "sweep.json").read_bytes())["widths"]
+    (out / "sweep.json").write_bytes(b'{"widths": {}}')
+    lines = []
+    directory = Directory(out, lines.append)
+    assert records.bound_widths(directory, records.known_runs(directory)) == before
+    assert len(lines) == 1
+    assert "sweep.json" in lines[0]
+    assert "\n" not in lines[0]
+
+
+def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
+    out = copy(reference.path, tmp_path / "sweep")
+    mine = next((out / "results").glob("*.parquet"))
+    foreign = pd.DataFrame({"run_id": reference.table["run_id"], "status": "done", "test_accuracy": 1.0})
+    foreign.to_parquet(out / "results" / "foreign.parquet")
+    (out / "results" / "text.parquet").write_text("no table")
+    (out / "results" / "empty.parquet").touch()
+    shutil.copy(mine, out / "results" / "renamed.parquet")
+    shutil.copy(mine, out / "curves" / mine.name)
+    (out / "checkpoints" / mine.stem / "99").mkdir()
+    (out / "checkpoints" / "stray").mkdir()
+    (out / "results" / ".half.parquet.host-1-00000000.tmp").write_bytes(b"half")
+    lines = []
+    assert resume(out, lines.append) == 0
+    assert_same(out, reference)
+    for name in ("foreign.parquet", "text.parquet", "empty.parquet", "renamed.parquet", f"curves/{mine.name}"):
+        assert sum(name in line for line in lines) >= 1, name
+    assert all("\n" not in line for line in lines)
+
+
+def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_path):
+    out = copy(reference.path, tmp_path / "sweep")
+    from lanes import directory
+
+    content = json.loads((out / "sweep.json").read_bytes())
+    content.pop("sha256")
+    content["format"] = directory.FORMAT + 1
+    (out / "sweep.json").write_text(json.dumps(content | {"sha256": directory._seal(content)}))
+    before = sorted(p.name for p in out.rglob("*"))
+    for read in (lanes.load, lanes.load_curves, resume, lambda at: lanes.restore(at, reference.table["run_id"][0])):
+        with pytest.raises(RequestError, match="has format 2: this version reads 1"):
+            read(out)
+    assert sorted(p.name for p in out.rglob("*")) == before
+
+
+def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
+    out = tmp_path / "sweep"
+    process = start(out, "slow=0.02")
+    wait_for_training(process)
+    try:
+        while process.poll() is None:
+            assert_no_wrong_numbers(out, reference)
+    except BaseException:
+        kill(process)
+        raise
+    status, text = finish(process)
+    assert status == 0, text
+    assert "set aside" not in text
+    assert_same(out, reference)
+
+
+def test_other_device_counts_go_on_with_a_sweep(reference, tmp_path):
+    out = tmp_path / "sweep"
+    killed_at(out, 1.5, "slow=0.05", "devices=2")
+    eight = copy(out, tmp_path / "eight")
+    assert resume(out, devices=1) == 0
+    assert resume(eight, devices=8) == 0
+    assert_same(out, reference)
+    assert_same(eight, Reference(out))

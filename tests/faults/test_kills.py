@@ -1,0 +1,35 @@
+"""Killed at random moments, a sweep that is resumed ends as the uninterrupted one, bit for bit."""
+
+import random
+
+import pytest
+from injuries import assert_same, finish, killed_at, resume, start, wait_for_training
+
+LONGEST = 4.0  # seconds of training in which a kill falls
+
+
+def test_this_process_equals_another(reference, tmp_path):
+    assert resume(tmp_path / "here") == 0
+    assert_same(tmp_path / "here", reference)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(reference, tmp_path, many):
+    chance, kills, number = random.Random(7), 0, 0
+    while kills < many(2, 30):
+        out = tmp_path / str(number)
+        number += 1
+        for _ in range(chance.choice([1, 1, 3])):
+            kills += killed_at(out, chance.uniform(0, LONGEST), f"slow={chance.choice([0, 0.05])}")
+        assert resume(out) == 0
+        assert_same(out, reference)
+        assert not list(out.rglob("*.tmp"))
+
+
+def test_no_claim_outlives_a_kill(reference, tmp_path):
+    out = tmp_path / "sweep"
+    killed_at(out, 0.5, "slow=0.1")
+    process = start(out)
+    wait_for_training(process)
+    assert finish(process, timeout=60)[0] == 0
+    assert_same(out, reference)

@@ -1,0 +1,125 @@
+"""Asked to stop, a sweep saves and says how to go on; a full or read-only disk is one line and costs nothing finished."""
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from injuries import assert_no_wrong_numbers, assert_same, copy, finish, kill, resume, start, wait_for_training
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves(reference, tmp_path, number):
+    out = tmp_path / "sweep"
+    process = start(out, "slow=0.1")
+    wait_for_training(process)
+    time.sleep(1.0)
+    process.send_signal(number)
+    asked = time.monotonic()
+    status, text = finish(process)
+    assert status == 75, text
+    assert time.monotonic() - asked < 10
+    assert "Traceback" not in text
+    assert_no_wrong_numbers(out, reference)
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+def test_a_second_interrupt_leaves_at_once(reference, tmp_path):
+    out = tmp_path / "sweep"
+    process = start(out, "slow=3")
+    wait_for_training(process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    finish(process)
+    assert time.monotonic() - asked < 2
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+def test_a_time_limit(reference, tmp_path):
+    out = tmp_path / "sweep"
+    status, text = finish(start(out, "slow=0.2", "seconds=1.5"))
+    assert status == 75, text
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("after", [1, 5, 14])
+def test_writes_that_fail(reference, tmp_path, number, after):
+    out = tmp_path / "sweep"
+    status, text = finish(start(out, f"fail={number},{after}"))
+    assert status in (3, 75), text
+    assert "Traceback" not in text
+    assert os.strerror(number) in text
+    assert sum("cannot be written" in line for line in text.splitlines()) == 1, text
+    if (out / "runs.parquet").exists():
+        assert_no_wrong_numbers(out, reference)
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A mounted file system of 1.5 MB."""
+    at = tmp_path / "disk"
+    at.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(at)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting needs root: a full and a read-only disk are played by errors in test_writes_that_fail")
+    yield at
+    subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk(reference, tmp_path, small_disk):
+    out = small_disk / "sweep"
+    filler = small_disk / "filler"
+    process = start(out, "slow=0.1")
+    wait_for_training(process)
+    time.sleep(1.0)
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 4096)
+    status, text = finish(process)
+    assert status in (3, 75), text
+    assert "Traceback" not in text
+    assert "o space left" in text, text
+    filler.unlink()
+    assert_no_wrong_numbers(out, reference)
+    kept = copy(out, tmp_path / "kept")
+    shutil.rmtree(out)
+    assert resume(kept) == 0
+    assert_same(kept, reference)
+
+
+@pytest.mark.slow
+def test_a_disk_that_becomes_read_only(reference, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    out = small_disk / "sweep"
+    process = start(out, "slow=0.1")
+    wait_for_training(process)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        remounted = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
+        if remounted.returncode == 0:
+            break
+    else:
+        kill(process)
+        pytest.skip("the disk was never at rest")
+    status, text = finish(process)
+    assert status in (3, 75), text
+    assert "Traceback" not in text
+    assert "ead-only" in text, text
+    assert_no_wrong_numbers(out, reference)  # readers need not write
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert resume(out) == 0
+    assert_same(out, reference)

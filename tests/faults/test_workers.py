@@ -1,0 +1,77 @@
+"""Several workers on one directory: each run once, whoever trained it, and whoever was killed."""
+
+import random
+import time
+
+import pandas as pd
+import pytest
+from injuries import assert_same, curves, finish, kill, resume, start, table, wait_for_training
+
+
+@pytest.mark.slow
+def test_four_workers_of_whom_one_is_killed_again_and_again(reference, tmp_path, many):
+    out, chance = tmp_path / "sweep", random.Random(3)
+    workers = [start(out, "slow=0.05") for _ in range(many(2, 4))]
+    for _ in range(many(1, 8)):
+        time.sleep(chance.uniform(2, 5))
+        kill(workers.pop(chance.randrange(len(workers))))
+        workers.append(start(out, "slow=0.05"))
+    for worker in workers:
+        status, text = finish(worker, timeout=300)
+        assert status == 0, text
+    assert_same(out, reference)
+    assert not list((out / "claims").iterdir())
+
+
+@pytest.mark.slow
+def test_four_shards_equal_the_whole(reference, tmp_path):
+    out = tmp_path / "sweep"
+    for index in (0, 1, 3):
+        status, text = finish(start(out, f"shard={index}/4"))
+        assert status == 0, text
+    left = table(out)["status"].isna().sum()
+    assert f"not ended yet: shard 2/4 ({left} runs)" in text
+    status, text = finish(start(out, "shard=2/4"))
+    assert status == 0
+    assert "not ended" not in text
+    seen = table(out)
+    pd.testing.assert_frame_equal(seen, reference.table, check_exact=True)
+    pd.testing.assert_frame_equal(curves(out), reference.curves, check_exact=True)
+
+
+def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
+    from lanes.claims import Claims
+
+    out = tmp_path / "sweep"
+    out.mkdir()
+    packs = sorted(path.stem for path in (reference.path / "results").glob("*.parquet"))
+    claims = Claims(out)
+    assert claims.take(packs[0])
+    process = start(out)
+    wait_for_training(process)
+    results = out / "results"
+    until = time.monotonic() + 60
+    while len(list(results.glob("*.parquet"))) < len(packs) - 1 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert {path.stem for path in results.glob("*.parquet")} == set(packs[1:])
+    assert process.poll() is None  # it waits for the one that is taken
+    claims.release(packs[0])
+    assert finish(process)[0] == 0
+    assert_same(out, reference)
+
+
+def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
+    from driver import EXPERIMENT
+
+    from lanes.experiment_file import runs_of
+    from lanes.runner import Options, make_plan, run_sweep
+
+    out = tmp_path / "sweep"
+    options = Options(width=4, devices=1, quiet=True, max_seconds=1e-9)
+    assert run_sweep(make_plan(runs_of(EXPERIMENT), options), out, options, experiment=EXPERIMENT).status == 75
+    some = [run for run in runs_of(EXPERIMENT) if run.seed < 2]
+    options = Options(width=4, devices=1, quiet=True)
+    outcome = run_sweep(make_plan(some, options), out, options, experiment=EXPERIMENT)
+    assert (outcome.status, outcome.ended, outcome.planned) == (0, 8, 8)
+    assert resume(out) == 0
+    assert_same(out, reference)
