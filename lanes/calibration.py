@@ -131,6 +131,7 @@ def measure(
             seconds.update(_race(one, data, devices, [width], begin))
         return seconds[width]
 
+    at_width(default)
     ordered = sorted(candidates)
     middle = ordered.index(default)
     for direction in (1, -1):

@@ -1,0 +1,115 @@
+"""Measuring widths: what is measured, that it is remembered, and that a damaged memory is no trouble."""
+
+import json
+import math
+import os
+
+import jax
+import pytest
+
+from lanes import Run, calibration, devices, grid, memory, widths
+from lanes.generated import Blobs
+from lanes.runner import Options, make_plan
+from nets import MLP
+
+BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, tmp_path):
+    """A cache of the test's own, and a moment of timing."""
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "TIMED_SECONDS", 0.02)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(grid(BASE, seed=range(2)), Options(devices=2))
+
+
+def fake(monkeypatch, seconds):
+    """Timing that says `seconds` and notes the widths asked for."""
+    asked = []
+
+    def race(_one, _data, _devices, candidates, _begin):
+        asked.append(tuple(candidates))
+        return {width: seconds[width] for width in candidates}
+
+    monkeypatch.setattr(calibration, "_race", race)
+    return asked
+
+
+def test_the_training_program_is_timed_at_every_width(plan):
+    one = plan.planned[0]
+    seconds = calibration.measure(one, plan.datasets.of(one.run), plan.places, 2, [1, 2])
+    assert set(seconds) == {1, 2}
+    assert all(0 < value < 10 for value in seconds.values())
+
+
+def test_what_was_measured_is_remembered_and_only_what_is_missing_is_measured(plan, monkeypatch):
+    one, asked = plan.planned[0], fake(monkeypatch, {1: 2.0, 8: 1.0, 24: 3.0})
+    data = plan.datasets.of(one.run)
+    first = calibration.remembered(one, data, plan.places, 8, [1, 8])
+    assert first == calibration.remembered(one, data, plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
+    assert asked == [(1, 8)]
+    assert calibration.remembered(one, data, plan.places, 8, [1, 8, 24])[24] == 3.0
+    assert calibration.remembered(one, data, plan.places[:1], 8, [1]) == {1: 2.0}
+    assert len(asked) == 3  # the other number of devices was measured on its own
+    assert len(calibration.read_cache()) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff\x00", b'{"format": 1}', b'{"format": 99, "seconds": {}}', b'{"format": 1, "seconds": 3}',
+     b'{"format": 1, "seconds": {"a": {"wide": "x"}}}', b'{"format": 1, "seconds": {"a": null}}'],
+)  # fmt: skip
+def test_a_damaged_cache_is_repaired_without_a_word(plan, monkeypatch, capfd, content):
+    one = plan.planned[0]
+    fake(monkeypatch, {1: 2.0, 8: 1.0})
+    calibration.cache_file().parent.mkdir(parents=True)
+    calibration.cache_file().write_bytes(content)
+    assert calibration.remembered(one, plan.datasets.of(one.run), plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
+    assert json.loads(calibration.cache_file().read_bytes())["format"] == calibration.FORMAT
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(plan, monkeypatch, tmp_path):
+    one, asked = plan.planned[0], fake(monkeypatch, {1: 2.0})
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("LANES_CACHE_DIR", str(blocked / "inside"))
+    for _ in range(2):
+        assert calibration.remembered(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: 2.0}
+    assert len(asked) == 2
+
+
+def test_a_width_that_does_not_fit_is_infinitely_slow(plan, monkeypatch):
+    one = plan.planned[0]
+    monkeypatch.setattr(memory, "free", lambda _: 0)
+    assert calibration.measure(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: math.inf}
+
+
+def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
+    one = plan.planned[0]
+
+    class Accelerator:
+        platform = device_kind = "gpu"
+
+    place = devices.Place((Accelerator(),), "local")  # type: ignore[arg-type]
+    for best, tried in {1024: [256, 1024, 4096], 256: [256, 1024, 64], 16: [256, 1024, 64, 16]}.items():
+        asked = fake(monkeypatch, {width: 1 + abs(math.log(width / best)) for width in widths.GPU_WIDTHS})
+        seconds = calibration.measure(one, plan.datasets.of(one.run), [place], 256, widths.GPU_WIDTHS)
+        assert asked == [(width,) for width in tried]
+        assert min(seconds, key=seconds.__getitem__) == best
+
+
+def test_processor_time_is_the_clock_where_host_devices_fill_the_cores(monkeypatch):
+    monkeypatch.setattr(calibration, "cores", lambda: 2)
+    import time
+
+    assert calibration._clock(jax.devices()[:2]) is time.process_time
+    assert calibration._clock(jax.devices()[:1]) is time.perf_counter
+
+
+def test_cores_are_those_of_the_process():
+    assert 1 <= devices.cores() <= (os.cpu_count() or 1)

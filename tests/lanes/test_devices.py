@@ -1,0 +1,235 @@
+"""Devices, and the mappings of packs onto them; whole sweeps, through the runner."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lanes
+from lanes import Run, ahead, devices, grid, initialization, lane, memory, results
+from lanes.devices import Compiled, Place
+from lanes.directory import Directory
+from lanes.errors import RequestError
+from lanes.generated import Blobs
+from lanes.planning import Datasets
+from lanes.runner import Options, make_plan
+from lanes.step import train_step
+from lanes.training import training_key
+from nets import MLP
+
+CHECKOUT = Path(__file__).parents[2]
+HERE = Place((jax.devices()[0],), "local")
+
+
+# ---- which devices there are ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, -1, 9, 99])
+def test_a_device_that_is_not_there_is_one_line(count):
+    with pytest.raises(RequestError) as told:
+        make_plan([Run()], Options(devices=count))
+    assert str(told.value) == f"--devices is {count}: there are 8 (cpu); choose 1 to 8"
+
+
+def test_an_unknown_mapping_is_one_line():
+    with pytest.raises(RequestError, match=r"^--mapping is 'vmap': it must be one of local, shard_map, pmap$"):
+        make_plan([Run()], Options(mapping="vmap"))
+
+
+def test_local_has_a_place_for_each_device_and_the_others_one_of_all():
+    assert [place.shards for place in devices.places(jax.devices()[:3], "local")] == [1, 1, 1]
+    assert [place.shards for place in devices.places(jax.devices()[:3], "pmap")] == [3]
+
+
+SAID = "from lanes import devices; devices.prepare(); import jax; print(jax.local_device_count(), devices.cores())"
+
+
+@pytest.mark.parametrize("flags", ["", "--xla_force_host_platform_device_count=3", "--xla_cpu_enable_fast_math=false"])
+def test_as_many_host_devices_as_cores_unless_the_user_has_said_otherwise(flags):
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SAID], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
+    )
+    there, cores = map(int, done.stdout.split())
+    assert there == (3 if "=3" in flags else cores)
+
+
+def test_with_jax_running_its_devices_are_used():
+    devices.prepare()
+    assert jax.local_device_count() == 8
+
+
+# ---- programs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_program_is_compiled_once_for_each_place_whoever_asks():
+    compiled, traced = Compiled(), []
+
+    def double(x):
+        traced.append(x)
+        time.sleep(0.05)
+        return 2 * x
+
+    places = devices.places(jax.devices()[:2], "local")
+    answers = {}
+
+    def ask(at):
+        place = places[at % 2]
+        x = place.split(jnp.full(2, float(at)))
+        answers[at] = compiled.get(("double",), place, double, 1, (x,))(x)
+
+    threads = [threading.Thread(target=ask, args=(at,)) for at in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {at: float(answer[0]) for at, answer in answers.items()} == {at: 2.0 * at for at in range(6)}
+    assert len(traced) == 1
+    assert compiled.keys == [("double",)]
+    assert compiled.seconds["double",] > 0.04
+    assert compiled.is_begun(("double",))
+    assert not compiled.is_begun(("triple",))
+
+
+def test_a_program_that_does_not_fit_is_refused_before_it_runs(monkeypatch):
+    x = HERE.split(jnp.ones((64, 64)))
+    get = lambda compiled: compiled.get(("square",), HERE, lambda x: jnp.sin(x @ x) @ x, 1, (x,))  # noqa: E731
+    needed = memory.taken(get(Compiled()))
+    assert needed >= x.nbytes
+    monkeypatch.setattr(memory, "free", lambda _: needed)
+    get(Compiled())
+    with pytest.raises(memory.NotEnoughMemoryError, match=r"^0 MB are needed on cpu, 0 MB are free$"):
+        get(Compiled(sharers=2))
+    monkeypatch.setattr(memory, "free", lambda _: None)
+    get(Compiled(sharers=2))
+
+
+@pytest.mark.parametrize("mapping", ["local", "shard_map"])
+def test_a_program_compiled_from_shapes_takes_what_they_stand_for(mapping):
+    (place,) = devices.places(jax.devices()[: 1 if mapping == "local" else 2], mapping)
+    lanes_, shared = np.arange(8), np.ones(3)
+    like = place.like(lanes_, split=True), place.like(shared, split=False)
+    compiled = Compiled()
+    program = compiled.get(("sum",), place, lambda x, y: x + jnp.sum(y).astype(x.dtype), 1, like)
+    args = place.split(lanes_), place.shared(shared)
+    np.testing.assert_array_equal(program(*args), np.arange(8) + 3)
+    assert compiled.get(("sum",), place, None, 1, args) is program  # type: ignore[arg-type]
+
+
+# ---- the next program ----------------------------------------------------------------------------------------------
+
+
+class Noting:
+    """Stands for a trainer that compiles."""
+
+    def __init__(self):
+        self.compiled, self.made = Compiled(), []
+
+    def compile(self, pack):
+        self.made.append(pack.signature)
+        self.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
+
+
+class Waiting:
+    """Stands for a pack."""
+
+    def __init__(self, signature):
+        self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
+
+
+def test_one_program_is_compiled_ahead_and_not_more(monkeypatch):
+    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+    trainers, waiting = [Noting(), Noting()], [Waiting(name) for name in "aabbcc"]
+    with ahead.Ahead(trainers, lambda: waiting):
+        for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
+            time.sleep(0.15)
+            assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
+            waiting.pop(0)
+
+
+def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
+    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+
+    class Failing(Noting):
+        def compile(self, pack):
+            super().compile(pack)
+            raise ValueError("too large")
+
+    trainer, waiting = Failing(), [Waiting("a"), Waiting("b")]
+    with ahead.Ahead([trainer], lambda: waiting):
+        time.sleep(0.1)
+        waiting.pop(0)
+        time.sleep(0.1)
+    assert trainer.made == ["a", "b"]
+
+
+# ---- whole sweeps --------------------------------------------------------------------------------------------------
+
+BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
+SWEEP = grid(BASE, optimizer=["momentum", "adam"], learning_rate=[0.01, 0.05], seed=range(4))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Directory by number of devices, mapping local; packs of two optimizers, so that a program is compiled ahead."""
+    folders = {}
+    for count in (1, 2, 8):
+        folders[count] = tmp_path_factory.mktemp(f"devices{count}")
+        lanes.sweep(SWEEP, folders[count], width=2, devices=count, quiet=True)
+    return folders
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
+    """Results, curves and parameters; the packs differ."""
+    ignored = ["seconds", "pack", "lane", "pack_shape"]
+    one, many = (lanes.load(trained[n]).set_index("run_id").sort_index() for n in (1, count))
+    assert len(set(many["pack"])) > len(set(one["pack"]))
+    assert one.drop(columns=ignored).equals(many.drop(columns=ignored))
+    curves = [results.load_curves(trained[n]).sort_values(["run_id", "epoch"], ignore_index=True) for n in (1, count)]
+    assert len(curves[0]) == 2 * len(SWEEP)
+    assert curves[0].equals(curves[1])
+    for run_id in one.index[:: len(one) // 4]:
+        (_, first), (_, other) = (lanes.restore(trained[n], run_id) for n in (1, count))
+        jax.tree.map(np.testing.assert_array_equal, first, other)
+
+
+def test_the_directory_names_the_devices(trained):
+    assert len(Directory(trained[2]).read_sweep()["devices"]) == 2
+    assert set(lanes.load(trained[2])["device"]) == {"cpu"}
+
+
+def test_precision_reaches_the_products_and_parameters_stay_float32(tmp_path):
+    """bfloat16 rounds to 8 bits, so losses move by about 2⁻⁸; the matrix product's precision is part of the program."""
+    sweep = grid(BASE, precision=["float32", "bfloat16"], seed=range(2))
+    lanes.sweep(sweep, tmp_path, width=2, devices=2, quiet=True)
+    table = lanes.load(tmp_path).set_index(["seed", "precision"])
+    for seed in range(2):
+        whole, half = table.loc[(seed, "float32")], table.loc[(seed, "bfloat16")]
+        assert 0 < abs(whole["train_loss"] - half["train_loss"]) < 0.1
+    for run_id in lanes.load(tmp_path)["run_id"]:
+        _, variables = lanes.restore(tmp_path, run_id)
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(("asked", "said"), [("high", "HIGH"), ("highest", "HIGHEST")])
+def test_matmul_precision_is_that_of_every_product(asked, said):
+    """On a CPU all of them compute in float32; the program asks for what the run says, which a GPU or a TPU follows."""
+    (one,) = make_plan([dataclasses.replace(BASE, matmul_precision=asked)], Options(devices=1)).planned
+    data = Datasets().of(one.run)
+    batch = jnp.asarray(data.train.x[:16]), jnp.asarray(data.train.y[:16])
+    variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
+    begin = lane.start(one.setup, one.run, variables["params"], variables["rest"], jnp.asarray(False)).trained
+    step = lambda state: train_step(one.setup, one.run, state, batch, jnp.ones(()), jnp.int32(0))  # noqa: E731
+    operations = jax.make_jaxpr(step)(begin).jaxpr.eqns
+    asked_for = [str(each.params["precision"]) for each in operations if each.primitive.name == "dot_general"]
+    assert len(asked_for) == 4  # two layers forward, two kernels' gradients but one input's
+    assert all(said in precision for precision in asked_for)

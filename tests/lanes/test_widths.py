@@ -1,0 +1,185 @@
+"""Which width is chosen: bound, given, measured, default; and what memory allows."""
+
+import dataclasses
+
+import pytest
+
+import lanes
+from lanes import Run, calibration, grid, memory, records, widths
+from lanes.directory import Directory
+from lanes.errors import RequestError
+from lanes.generated import Blobs
+from lanes.runner import Options, describe, make_plan
+from lanes.training import Trainer
+from lanes.widths import Choice
+from nets import MLP
+
+BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
+
+
+def plan_of(sweep, **options):
+    return make_plan(sweep, Options(**options))
+
+
+def choose(plan, **options):
+    (choice,) = widths.choose_widths(plan.planned, plan.shapes, plan.places, **options).values()
+    return choice
+
+
+@pytest.fixture(scope="module")
+def forty():
+    return plan_of(grid(BASE, seed=range(40)), devices=2)
+
+
+# ---- the order of reasons ----------------------------------------------------------------------------------------
+
+
+def test_bound_before_given_before_default(forty):
+    (signature,) = forty.shapes
+    assert choose(forty) == Choice(8, "default")
+    assert choose(forty, given=3) == Choice(3, "given")
+    assert choose(forty, given=3, bound={signature: 5}) == Choice(5, "bound")
+
+
+def test_no_wider_than_there_are_runs_that_go_together():
+    assert choose(plan_of(grid(BASE, seed=range(3)), devices=2)) == Choice(3, "default")
+    shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(5))
+    assert choose(plan_of(shared, devices=2)) == Choice(5, "default")  # ten runs, five of each activation
+    assert choose(plan_of([BASE], devices=2), given=4) == Choice(4, "given")
+
+
+def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
+    asked = []
+
+    def remembered(_one, _data, _places, default, candidates):
+        asked.append((default, list(candidates)))
+        return {1: 9.0, 8: 10.0, 24: 5.0}
+
+    monkeypatch.setattr(calibration, "remembered", remembered)
+    data_of = lambda one: forty.datasets.of(one.run)  # noqa: E731
+    assert choose(forty, data_of=data_of) == Choice(8, "default")
+    assert not asked
+    long = plan_of([dataclasses.replace(run, epochs=10**6) for run in grid(BASE, seed=range(40))], devices=2)
+    assert choose(long, data_of=data_of) == Choice(24, "measured")
+    assert choose(long) == Choice(8, "default")  # a dry run measures nothing
+    assert asked == [(8, [1, 8, 24])]
+
+
+def test_another_width_than_the_default_must_be_clearly_better():
+    assert widths.best({1: 1.1, 8: 1.0, 24: 0.9}, [240], 8) == Choice(8, "measured")
+    assert widths.best({1: 1.1, 8: 1.0, 24: 0.8}, [240], 8) == Choice(24, "measured")
+    assert widths.best({1: 0.8, 8: 1.0}, [240], 8) == Choice(1, "measured")
+
+
+def test_padding_counts():
+    assert widths.best({8: 1.0, 24: 0.8}, [25], 8).width == 8  # 48 lanes for 25 runs
+    assert widths.best({8: 1.0, 24: 0.8}, [24] * 9, 8).width == 24
+
+
+def test_a_default_that_does_not_fit_is_not_chosen():
+    assert widths.best({1: 2.0, 8: float("inf")}, [8], 8) == Choice(1, "measured")
+    assert widths.best({8: float("inf")}, [8], 8) == Choice(8, "default")
+
+
+def test_on_a_gpu_wide_for_small_nets_and_narrow_for_large_ones():
+    small = plan_of([BASE], devices=1).planned[0].setup
+    large = dataclasses.replace(BASE, net=MLP(widths=(2048, 2048)))
+    assert widths.default_width(small, [(4, 4)], "gpu") == max(widths.GPU_WIDTHS)
+    planned = plan_of([large], devices=1)
+    assert widths.default_width(planned.planned[0].setup, planned.shapes[planned.planned[0].signature], "gpu") == 16
+
+
+def test_step_flops_follow_the_multiply_adds(forty):
+    setup = forty.planned[0].setup  # 2 · 4 + 4 · 3 multiply-adds
+    assert calibration.step_flops(setup, []) == 6 * 20 * 16
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+
+
+def test_a_width_of_zero_is_one_line():
+    with pytest.raises(RequestError, match=r"^--width is 0: it must be at least 1, or auto$"):
+        plan_of([BASE], width=0)
+
+
+def test_a_width_larger_than_memory_is_halved_with_one_line(forty, monkeypatch):
+    monkeypatch.setattr(memory, "most_lanes", lambda *_: 100)
+    told = []
+    assert choose(forty, given=1000, warn=told.append) == Choice(63, "given")
+    assert told == ["--width 1000 takes more memory than there is (about 100 lanes fit): 63 is used"]
+    assert choose(forty, given=100, warn=told.append) == Choice(100, "given")
+    assert len(told) == 1
+
+
+def test_packs_are_no_larger_than_memory(forty, monkeypatch):
+    monkeypatch.setattr(memory, "most_lanes", lambda *_: 16)
+    assert "packs of 16 lanes, width 8" in describe(forty, Options(devices=2))
+    assert widths.most_lanes(forty.shapes, forty.places) == dict.fromkeys(forty.shapes, 16)
+
+
+def test_lanes_that_fit_shrink_with_the_net():
+    here = plan_of([BASE], devices=1).places[0].devices[0]
+    few, many = memory.most_lanes(10**8, here), memory.most_lanes(10**6, here)
+    assert 1 <= few < many
+    assert memory.most_lanes(10**8, here, sharers=2) <= few
+    assert memory.most_lanes(10**15, here) == 1
+
+
+@pytest.mark.parametrize("exhausted", [MemoryError("4 GB"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypatch, exhausted):
+    """The row says the width that ran, whoever resumes uses it, and packs are what they were."""
+    train, tried = Trainer.train, []
+
+    def limited(self, pack):
+        tried.append(pack.width)
+        if pack.width > 2:
+            raise exhausted
+        train(self, pack)
+
+    monkeypatch.setattr(Trainer, "train", limited)
+    sweep = grid(BASE, seed=range(16))
+    lanes.sweep(sweep, tmp_path, width=8, devices=1, quiet=True)
+    table = lanes.load(tmp_path)
+    assert set(table["status"]) == {"done"}
+    assert set(table["width"]) == {2}
+    assert tried == [8, 4, 2]
+    directory = Directory(tmp_path)
+    assert set(records.narrowed(directory).values()) == {2}
+    assert set(directory.read_sweep()["widths"].values()) == {8}
+    for path in directory.results.glob("*"):
+        path.unlink()
+    tried.clear()
+    before = table.set_index("run_id")["valid_loss"]
+    lanes.sweep(sweep, tmp_path, devices=1, quiet=True)
+    assert tried == [2]
+    assert lanes.load(tmp_path).set_index("run_id")["valid_loss"].equals(before)
+
+
+def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
+    train = Trainer.train
+
+    def limited(self, pack):
+        if pack.setup.run.net.widths == (4,):
+            raise memory.NotEnoughMemoryError("9 MB are needed on cpu, 1 MB are free")
+        train(self, pack)
+
+    monkeypatch.setattr(Trainer, "train", limited)
+    sweep = grid(BASE, {"net.widths": [(4,), (5,)]}, seed=range(2))
+    lanes.sweep(sweep, tmp_path, devices=1, quiet=True)
+    assert sorted(lanes.load(tmp_path)["status"]) == ["done", "done", "failed", "failed"]
+    assert "9 MB are needed on cpu, 1 MB are free" in capsys.readouterr().err
+
+
+# ---- what is written down ----------------------------------------------------------------------------------------
+
+
+def test_the_directory_says_how_its_widths_were_chosen(tmp_path):
+    sweep = grid(BASE, seed=range(4))
+    lanes.sweep(sweep, tmp_path, width=2, devices=1, quiet=True)
+    content = Directory(tmp_path).read_sweep()
+    assert list(content["widths"].values()) == [2]
+    assert list(content["chosen"].values()) == ["given"]
+    lanes.sweep(grid(BASE, seed=range(6)), tmp_path, devices=1, quiet=True)
+    content = Directory(tmp_path).read_sweep()
+    assert (list(content["widths"].values()), list(content["chosen"].values())) == ([2], ["given"])
+    assert set(lanes.load(tmp_path)["width"]) == {2}
