@@ -1,0 +1,134 @@
+"""Starting from a trained run, its code as features, and what is drawn from trained nets."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nets
+from lanes import Encoded, RequestError, Run, identify, initial_weights, restore, sweep
+from lanes.anomaly import anomaly_auroc, anomaly_scores
+from lanes.datasets import load_dataset
+from lanes.digits import Digits
+from lanes.reconstruction import Reconstruct
+from lanes.sampling import sample_prior, sample_text
+
+UNIT = Digits(standardize="unit")
+PRETRAINING = Run(
+    data=UNIT,
+    net=nets.Autoencoder(widths=(12,), code=6, code_unit="activation"),
+    task=Reconstruct(),
+    loss="sigmoid_cross_entropy",
+    train_examples=64,
+    epochs=30,
+)
+# The rate is so small that the weights after training are those before it.
+FINE_TUNING = Run(data=UNIT, net=nets.MLP(widths=(12, 6, 6, 6, 6)), train_examples=64, epochs=1, learning_rate=1e-12)
+OPTIONS = {"devices": 1, "width": 1, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrained")
+    (run_id,) = sweep([PRETRAINING], folder, **OPTIONS)["run_id"]
+    return folder, run_id
+
+
+def test_an_identity_is_known_before_training(pretrained):
+    assert identify(PRETRAINING) == pretrained[1]
+
+
+def test_runs_start_from_the_part_that_fits(pretrained, tmp_path):
+    folder, run_id = pretrained
+    tuned = dataclasses.replace(FINE_TUNING, init_from=f"{folder}:{run_id}:encoder")
+    table = sweep([FINE_TUNING, tuned], tmp_path, **OPTIONS)
+    assert table["pack"].nunique() == 1  # where weights come from needs no program of its own
+    source = restore(folder, run_id)[1]["params"]["encoder"]
+    fresh, tuned = (restore(tmp_path, identify(run))[1]["params"] for run in (FINE_TUNING, tuned))
+    for layer in ("hidden_0", "hidden_1"):
+        for leaf in ("kernel", "bias"):
+            np.testing.assert_allclose(tuned[layer]["dense"][leaf], source[layer]["dense"][leaf], atol=1e-6)
+    np.testing.assert_allclose(tuned["output"]["kernel"], fresh["output"]["kernel"], atol=1e-6)
+    assert np.abs(tuned["hidden_0"]["dense"]["kernel"] - fresh["hidden_0"]["dense"]["kernel"]).max() > 0.01
+
+
+REFUSED = {
+    "no sweep": ("{folder}/none:{run_id}", "holds no sweep"),
+    "no run": ("{folder}:ffff0000", "unknown run 'ffff0000'"),
+    "no subtree": ("{folder}:{run_id}:head", "no parameters below head, but decoder, encoder"),
+    "nothing fits": ("{folder}:{run_id}", "none of its parameters .* name a subtree"),
+    "form": ("best", "DIR:run_id or DIR:run_id:subtree"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_started_from_is_refused_in_one_line(case, pretrained, tmp_path):
+    text, message = REFUSED[case]
+    run = dataclasses.replace(FINE_TUNING, init_from=text.format(folder=pretrained[0], run_id=pretrained[1]))
+    with pytest.raises(RequestError, match=message) as error:
+        sweep([run], tmp_path / "new", **OPTIONS)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_subtree_of_batch_statistics_counts_behind_their_kind():
+    shapes = {("batch_stats", "hidden_0", "norm", "mean"): (3,)}
+    source = {("batch_stats", "hidden_0", "norm", "mean"): np.zeros(3), ("batch_stats", "output", "mean"): np.zeros(2)}
+    assert initial_weights.fitting(source, shapes) == [("batch_stats", "hidden_0", "norm", "mean")]
+    assert initial_weights.parse("a:b/c:0123:encoder.hidden_0") == ("a:b/c", "0123", ("encoder", "hidden_0"))
+
+
+def test_codes_are_features(pretrained):
+    folder, run_id = pretrained
+    data = load_dataset(Encoded(f"{folder}:{run_id}"), train_examples=50)
+    assert data.train.x.shape == (50, 6)
+    assert data.task == "classes"
+    net, variables = restore(folder, run_id)
+    base = load_dataset(UNIT)
+    first = base.test.x[:5].astype(np.float32) / 16
+    np.testing.assert_allclose(data.test.x[:5], net.apply(variables, first, train=False).latent, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(data.test.y, base.test.y)
+
+
+def test_what_an_autoencoder_never_saw_scores_higher(pretrained):
+    net, variables = restore(*pretrained)
+    normal = load_dataset(UNIT).test.x[:40].astype(np.float32) / 16
+    abnormal = np.random.default_rng(0).random((40, 8, 8, 1)).astype(np.float32)
+    x, labels = np.concatenate([normal, abnormal]), np.repeat([0, 1], 40)
+    scores = anomaly_scores(net, variables, x, "sigmoid_cross_entropy")
+    assert scores.shape == (80,)
+    assert anomaly_auroc(net, variables, x, labels, "sigmoid_cross_entropy") > 0.9
+
+
+class Successor(nn.Module):
+    """Predicts token + 1, modulo 5, of each step."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        del train
+        return 20 * jax.nn.one_hot((x + 1) % 5, 5)
+
+
+def test_text_follows_the_model():
+    counted = sample_text(Successor(), {}, jnp.array([3]), 6, temperature=0.0)
+    np.testing.assert_array_equal(counted, [4, 0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(sample_text(Successor(), {}, [3], 6, key=jax.random.key(1)), counted)
+    wild = sample_text(Successor(), {}, [3], 200, temperature=1e3, key=jax.random.key(1))
+    assert np.bincount(wild, minlength=5).min() > 20
+    for wrong, message in (({"length": 0}, "length=0"), ({"temperature": -1.0}, "temperature"), ({}, "needs a key")):
+        with pytest.raises(ValueError, match=message):
+            sample_text(Successor(), {}, [3], **{"length": 2, **wrong})
+
+
+def test_priors_are_drawn_in_the_shape_of_examples():
+    x = jnp.zeros((2, 3, 2))
+    for net in (nets.VAE(widths=(4,), code=2), nets.GAN(latent=2, widths=(4,))):
+        variables = net.init(jax.random.key(0), x, train=False)
+        drawn = sample_prior(net, variables, (3, 2), 5, jax.random.key(1))
+        assert drawn.shape == (5, 3, 2)
+        assert float(drawn.std(axis=0).min()) > 0
+    with pytest.raises(ValueError, match="use a vae or a gan"):
+        sample_prior(nets.MLP(), {}, (3,), 5, jax.random.key(1))
