@@ -39,7 +39,7 @@ def dotted(path: tuple[Any, ...]) -> str:
 
 def unflatten(like: Tree, leaves: dict[str, np.ndarray]) -> Tree:
     """The tree of the structure of `like` with these leaves."""
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: leaves[dotted(path)], like)
+    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[dotted(path)], like)
 
 
 def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
