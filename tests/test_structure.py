@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "nets": {"nets"},
     "losses": {"losses"},
     "lanes": {"nets", "losses", "lanes"},
-    "experiments": {"nets", "losses", "lanes"},
+    "experiments": {"nets", "losses", "lanes", "experiments"},
     "scripts": {"nets", "losses", "lanes", "experiments", "scripts"},
 }
 MOST_LINES = 400
