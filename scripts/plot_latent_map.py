@@ -1,0 +1,64 @@
+"""Draws where the encoders of a sweep of VAEs put the test examples: one map for each mode of the first seed.
+
+    python scripts/plot_latent_map.py DIR --out FILE          DIR: --out of experiments/vae_latent.py
+
+A dot is an example's mean μ(x) in the plane of the code, its colour the class; the circle has the prior's radius 2.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+
+import lanes
+from lanes.datasets import load_dataset
+from lanes.directory import existing
+from lanes.step import standardize
+from lanes.trained import find_run, run_of
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def means(directory: str, run_id: str) -> tuple[np.ndarray, np.ndarray]:
+    """Means [N, 2] and classes [N] of the test examples."""
+    (opened,) = existing([directory])
+    run = run_of(opened, find_run(opened, run_id))
+    data = load_dataset(run.data)
+    split = data.test or data.valid or data.train
+    net, variables = lanes.restore(directory, run_id)
+    x = standardize(jnp.asarray(split.x), jnp.asarray(data.offset), jnp.asarray(data.scale))
+    mean, _ = net.apply(variables, x, method="encode")
+    return np.asarray(mean), np.asarray(split.y)
+
+
+def draw(directory: str, out: Path) -> None:
+    """Writes the picture and prints the terms of each bound."""
+    table = lanes.load(directory)
+    table = table[table["seed"] == table["seed"].min()]
+    figure, axes = plt.subplots(1, len(table), figsize=(4.2 * len(table), 4.2), layout="constrained", squeeze=False)
+    angle = np.linspace(0, 2 * np.pi, 100)
+    for cell, (_, row) in zip(axes[0], table.iterrows(), strict=True):
+        mean, classes = means(directory, row["run_id"])
+        cell.scatter(*mean.T, c=classes, cmap="tab10", s=10)
+        cell.plot(2 * np.cos(angle), 2 * np.sin(angle), color="grey", linewidth=0.8)
+        terms = f"reconstruction {row['test_reconstruction']:.2f}, divergence {row['test_divergence']:.2f}"
+        cell.set_title(f"{row['task.mode']}\n{terms}", fontsize=9)
+        cell.set_aspect("equal", adjustable="datalim")
+        print(f"{row['task.mode']:15} {terms}, elbo {row['test_elbo']:.2f}, spread of the means {mean.std(axis=0)}")
+    figure.savefig(out, dpi=130)
+
+
+def main() -> None:
+    """Reads the command line and draws."""
+    parser = argparse.ArgumentParser(description="Draw the latent maps of a sweep of VAEs.")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    draw(args.directory, args.out)
+
+
+if __name__ == "__main__":
+    main()
