@@ -4,8 +4,18 @@ import difflib
 from collections.abc import Iterable
 
 
+LONGEST = 600  # characters of a message
+
+
 class RequestError(ValueError):
-    """A wrong request: nothing was started or written. Scripts print it in one line and exit with status 2."""
+    """A wrong request: nothing was started or written. Scripts print it in one line and exit with status 2.
+
+    Whatever the message quotes, it is one line.
+    """
+
+    def __init__(self, message: object = ""):
+        line = " ".join(str(message).split())
+        super().__init__(line if len(line) <= LONGEST else line[: LONGEST - 2] + " …")
 
 
 class DamagedFileError(ValueError):

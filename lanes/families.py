@@ -4,10 +4,11 @@ A sweep of 100,000 runs has few combinations of net, data, optimizer and the lik
 The first run of a family goes the whole way; of the others only numbers that the family has not seen yet are checked.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lanes import planning, runs, validation
@@ -108,14 +109,16 @@ class Families:
             family.seen[name, type(fields[name]), fields[name]] = plain, json.dumps(runs.descriptions.encode(plain))
 
     def _whole_way(self, run: Run) -> Planned:
-        resolved = validation.resolved(run)
-        try:
-            data = self._datasets.of(resolved)
-        except RequestError:
-            raise
-        except (ValueError, OSError) as error:
-            raise RequestError(str(error)) from error
-        (one,) = planning.plan_runs([validation.check_with_data(resolved, data)], self._datasets, self._share)
+        with refusing("a run cannot be described"):
+            resolved = validation.resolved(run)
+        with refusing(f"data {runs.descriptions.display_name(resolved.data)} cannot be loaded"):
+            try:
+                data = self._datasets.of(resolved)
+            except (ValueError, OSError) as error:
+                raise RequestError(str(error)) from error
+        with refusing("a run cannot be planned"):
+            checked = validation.check_with_data(resolved, data)
+            (one,) = planning.plan_runs([checked], self._datasets, self._share)
         return one
 
     def _key(self, fields: dict[str, Any]) -> Any:
@@ -135,6 +138,20 @@ class Families:
                 token = object()
             known = self._tokens[id(value)] = token, value  # which keeps the object, and so its id, alive
         return known[0]
+
+
+@contextlib.contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Whatever the user's own functions, nets and descriptions raise, in one line.
+
+    Raises RequestError.
+    """
+    try:
+        yield
+    except RequestError:
+        raise
+    except Exception as error:
+        raise RequestError(f"{what}: {type(error).__name__}: {error} (--traceback shows where)") from error
 
 
 def _is_on(name: str, value: Any) -> bool:

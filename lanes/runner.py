@@ -9,7 +9,7 @@ from pathlib import Path
 from lanes import compaction, devices, memory, planning, provenance, records, runs, sharding, validation, widths
 from lanes.directory import Directory, tell
 from lanes.errors import RequestError
-from lanes.families import Families
+from lanes.families import Families, refusing
 from lanes.planning import Datasets, Pack, Planned
 from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED, Session
@@ -120,9 +120,11 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for one in planned:
         if one.signature not in shapes:
-            shapes[one.signature] = validation.check_buildable(one.setup, datasets.of(one.run))
+            with refusing(f"net {type(one.run.net).__name__} cannot be built"):
+                shapes[one.signature] = validation.check_buildable(one.setup, datasets.of(one.run))
         if one.run.init_from is not None:
-            validation.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
+            with refusing(f"init_from is {one.run.init_from!r}"):
+                validation.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
     return Plan(planned, datasets, places, shapes)
 
 

@@ -49,6 +49,7 @@ class Session:
         self._interrupted = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
+        self._unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, where memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, of this call
 
@@ -67,7 +68,6 @@ class Session:
         if not self.todo:
             return DONE
         self._writer = Writer()
-        written = True
         with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
             threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self.plan.places]
             for thread in threads:
@@ -77,13 +77,14 @@ class Session:
             try:
                 self._writer.close(self._time_for_writing())
             except OSError as error:
-                written = False
+                self._unwritable = error
+            if self._unwritable is not None:
                 self.failures.append(
-                    f"{self.directory.path} cannot be written: {error.strerror or error}; what had ended is kept: "
-                    "free space or mend it, then run the same command again"
+                    f"{self.directory.path} cannot be written: {self._unwritable.strerror or self._unwritable}; what had "
+                    "ended is kept: free space or mend it, then run the same command again"
                 )
             self._claims.release_all()
-        if self._interrupted and written:
+        if self._interrupted and self._unwritable is None:
             return STOPPED
         return FAILED if self.failures else DONE
 
@@ -132,6 +133,8 @@ class Session:
                     if self._writer.has_failed:
                         break  # which is told once, at the end
                     self._fail(pack, error)
+        except OSError as error:  # of a claim
+            self._unwritable = error
         finally:
             with self._guard:
                 self.steps += trainer.steps
