@@ -89,6 +89,11 @@ def test_on_a_gpu_wide_for_small_nets_and_narrow_for_large_ones():
     assert widths.default_width(planned.planned[0].setup, planned.shapes[planned.planned[0].signature], "gpu") == 16
 
 
+def test_on_a_cpu_recurrent_nets_go_one_by_one():
+    recurrent = Run(data="adding", net="lstm", loss="squared_error", epochs=1)
+    assert choose(plan_of(grid(recurrent, seed=range(9)), devices=2)) == Choice(1, "default")
+
+
 def test_step_flops_follow_the_multiply_adds(forty):
     setup = forty.planned[0].setup  # 2 · 4 + 4 · 3 multiply-adds
     assert calibration.step_flops(setup, []) == 6 * 20 * 16
