@@ -35,6 +35,7 @@ TABLES = [
     ("Optimizers", "lanes.optimizers", "OPTIMIZERS"),
     ("Schedules", "lanes.schedules", "SCHEDULES"),
     ("Averages of the iterates", "lanes.averaging", "AVERAGES"),
+    ("Tasks", "lanes.tasks", "TASKS"),
     ("Learning rules", "lanes.rules", "RULES"),
     ("Augmentation and noise", "lanes.augmentation", "AUGMENTATIONS"),
 ]
