@@ -22,7 +22,7 @@ class Ahead:
     def __init__(self, trainers: Sequence[Trainer], waiting: Callable[[], Sequence[Pack]]):
         self._trainers, self._waiting = trainers, waiting
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread = threading.Thread(target=self._work, name="lanes-ahead", daemon=True)
         self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs waited for it then
 
     def __enter__(self) -> "Ahead":

@@ -138,27 +138,49 @@ def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
             f"{value['symbol']} has changed since the run was described: restore the version that was trained"
         )
     if "fields" in value:
+        if not (isinstance(thing, type) and dataclasses.is_dataclass(thing)):
+            raise RequestError(f"{value['symbol']} is not a description: the directory was not written by this program")
         return thing(**{name: decode(item, experiment) for name, item in value["fields"].items()})
     return thing
 
 
 def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
+    """The function or class that a symbol names, and nothing else: no attribute of an attribute, no foreign module."""
     module_name, _, qualname = symbol.partition(":")
-    if module_name == EXPERIMENT:
-        module: types.ModuleType | None = experiment
-    else:
-        module = sys.modules.get(module_name)
-        if module is None:
-            try:
-                module = importlib.import_module(module_name)
-            except ImportError:
-                module = None
+    module = experiment if module_name == EXPERIMENT else _known_module(module_name, experiment)
     try:
-        return functools.reduce(getattr, qualname.split("."), module)
+        thing = functools.reduce(getattr, qualname.split("."), module)
+        if module_of(thing) != module_name or thing.__qualname__ != qualname:
+            raise AttributeError
     except AttributeError:
         raise RequestError(
             f"{symbol} is not to be found: it was defined where the run was started; import or define it first"
         ) from None
+    return thing
+
+
+def _known_module(name: str, experiment: types.ModuleType | None) -> types.ModuleType | None:
+    """A module that a description may name: ours, JAX's, Flax's and Optax's are imported for it; others must be there.
+
+    A file of a directory must not reach what can do harm: of the standard library and of other installed packages only
+    what the experiment itself names is believed.
+    """
+    root = name.split(".")[0]
+    if root in OURS:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            return None
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if root in sys.stdlib_module_names or file is None:
+        return None
+    installed = not {"site-packages", "dist-packages"}.isdisjoint(file.replace("\\", "/").split("/"))
+    named = {
+        getattr(value, "__module__", None) or getattr(value, "__name__", "")
+        for value in vars(experiment or types).values()
+    }
+    return module if not installed or root in {str(each).split(".")[0] for each in named} else None
 
 
 # ---- names and columns -------------------------------------------------------------------------------------------

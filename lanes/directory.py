@@ -117,6 +117,18 @@ class Directory:
                 self.warn(f"{path}: names packs that are not of this program's making: ignored")
         return pd.DataFrame()
 
+    def planned_runs(self) -> pd.DataFrame:
+        """The planned runs.
+
+        Raises RequestError where there are none, or both copies are damaged.
+        """
+        table = self.read_runs()
+        if table.empty:
+            raise RequestError(
+                f"{self.path} has no whole table of its runs: run the sweep's command again to make it again"
+            )
+        return table
+
     def write_runs(self, table: pd.DataFrame) -> None:
         """Write the table of planned runs, and its copy."""
         for path in (self.runs_copy, self.runs_file):

@@ -27,7 +27,7 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     paths: list[PathLike] = list(directories) if several else [directories]  # type: ignore[list-item, arg-type]
     tables = []
     for path, directory in zip(paths, existing(paths)):
-        runs = directory.read_runs()
+        runs = directory.planned_runs()
         results = directory.read_parts(directory.results)
         if results.empty:
             results = pd.DataFrame({"run_id": pd.Series(dtype=object), "status": pd.Series(dtype=object)})

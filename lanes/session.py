@@ -69,7 +69,10 @@ class Session:
             return DONE
         self._writer = Writer()
         with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
-            threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self.plan.places]
+            threads = [
+                threading.Thread(target=self._work, args=(place,), name=f"lanes-place-{number}", daemon=True)
+                for number, place in enumerate(self.plan.places)
+            ]
             for thread in threads:
                 thread.start()
             with Ahead([self._trainer(place) for place in self.plan.places], self._upcoming):

@@ -27,7 +27,7 @@ def find_run(directory: Directory, run_id: str) -> pd.Series:
 
     Raises RequestError where there is none, or more than one.
     """
-    table = directory.read_runs()
+    table = directory.planned_runs()
     rows = table[table["run_id"].str.startswith(run_id)]
     if len(rows) == 1:
         return rows.iloc[0]

@@ -1,0 +1,94 @@
+"""Nothing of a directory is unpickled or evaluated, and no name in it leads out of it."""
+
+import json
+import pickle
+import sys
+
+import pandas as pd
+import pytest
+from injuries import copy, ignore
+
+import lanes
+from lanes import descriptions, experiment_file
+from lanes.directory import Directory
+from lanes.errors import RequestError
+
+HARM = [
+    {"symbol": "os:system"},
+    {"symbol": "subprocess:Popen", "fields": {"args": "touch harm"}},
+    {"symbol": "builtins:exec"},
+    {"symbol": "lanes.checkpoints:shutil.rmtree"},
+    {"symbol": "lanes.directory:os.system"},
+    {"symbol": "numpy:load"},
+    {"symbol": "pandas:read_pickle"},
+    {"symbol": "antigravity:fly"},
+    {"symbol": "experiment:__builtins__.exec"},
+    {"symbol": "nets:MLP.__init__.__globals__"},
+    {"symbol": "lanes.tables:write_bytes", "fields": {"path": "harm", "content": "x"}},
+    {"partial": {"symbol": "os:system"}, "args": ["touch harm"], "keywords": {}},
+]
+
+
+@pytest.mark.parametrize("value", HARM, ids=lambda value: json.dumps(value)[:50])
+def test_a_description_reaches_nothing_but_descriptions(value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    with pytest.raises(RequestError):
+        descriptions.decode(value)
+    assert not list(tmp_path.iterdir())
+    assert "antigravity" not in set(sys.modules) - before
+
+
+def test_what_is_encoded_is_decoded():
+    import jax
+    import optax
+
+    from lanes.optimizers import OPTIMIZERS
+    from nets.activations import ACTIVATIONS
+
+    for value in (*ACTIVATIONS.values(), *OPTIMIZERS.values(), jax.nn.relu, jax.numpy.tanh, optax.safe_norm):
+        assert descriptions.decode(json.loads(json.dumps(descriptions.encode(value)))) == value
+
+
+def test_names_in_the_table_of_runs_cannot_lead_out(reference, tmp_path):
+    out = copy(reference.path, tmp_path / "sweep")
+    directory = Directory(out, ignore)
+    table = directory.read_runs()
+    directory.write_runs(table.assign(pack="../../elsewhere"))
+    with pytest.raises(RequestError):
+        lanes.restore(out, reference.table["run_id"][0])
+    directory.write_runs(table.assign(experiment="../../../elsewhere.py"))
+    (tmp_path / "elsewhere.py").write_text("raise SystemExit('harm')")
+    with pytest.raises(RequestError, match="cannot be read"):
+        lanes.restore(out, reference.table["run_id"][0])
+
+
+def test_a_pickle_is_not_opened(reference, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    out = copy(reference.path, tmp_path / "sweep")
+    (out / "results" / "00.parquet").write_bytes(pickle.dumps(Harm()))
+    pd.DataFrame({"run_id": [pickle.dumps(Harm())]}).to_parquet(out / "results" / "01.parquet")
+    lanes.load(out)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_the_copy_of_the_experiment_leaves_and_believes_no_compiled_file(reference, tmp_path):
+    out = copy(reference.path, tmp_path / "sweep")
+    run_id = reference.table["run_id"][0]
+    lanes.restore(out, run_id)
+    assert not list(out.rglob("__pycache__"))
+    for name in [name for name in sys.modules if name.startswith("experiment_")]:
+        del sys.modules[name]
+    text = (out / "experiment.py").read_text().replace("0.25", "0.26")
+    (out / "experiment.py").write_text(text)
+    with pytest.raises(RequestError, match="is not the copy that was made"):
+        lanes.restore(out, run_id)
+
+
+def test_an_experiment_that_exits_is_an_error(tmp_path):
+    (tmp_path / "leave.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(RequestError, match=r"raises SystemExit: 0 \(line 2\)"):
+        experiment_file.load_module(tmp_path / "leave.py")
