@@ -66,7 +66,7 @@ ROUND_TRIPS = [
 ]
 
 
-@pytest.mark.parametrize("value", ROUND_TRIPS, ids=repr)
+@pytest.mark.parametrize("value", ROUND_TRIPS, ids=[str(at) for at in range(len(ROUND_TRIPS))])
 def test_round_trip_through_json(value):
     back = descriptions.decode(json.loads(json.dumps(descriptions.encode(value))))
     if isinstance(value, functools.partial):
