@@ -10,7 +10,7 @@ from lanes import Encoded, Run, grid, identify
 from nets import MLP, Linear
 
 LABELS = (50, 200, 1000)
-BASE = Run(activation="relu", optimizer="adam", learning_rate=1e-3, batch_size=25, epochs=60)
+BASE = Run(activation="relu", optimizer="adam", learning_rate=1e-3, batch_size=25, steps=2000)
 
 
 def sweep() -> list[Run]:
