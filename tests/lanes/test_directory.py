@@ -1,0 +1,156 @@
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from lanes.claims import Claims
+from lanes.directory import Directory, existing
+from lanes.errors import RequestError
+from lanes.sharding import parse_shard
+
+
+@pytest.fixture
+def lines():
+    return []
+
+
+@pytest.fixture
+def directory(tmp_path, lines):
+    made = Directory(tmp_path / "sweep", lines.append)
+    made.create()
+    return made
+
+
+def rows(*ids: str, status: str = "done") -> pd.DataFrame:
+    return pd.DataFrame({"run_id": list(ids), "status": status, "loss": 0.5})
+
+
+def test_sweep_json_is_read_as_written(directory, lines):
+    assert directory.read_sweep() == {}
+    directory.write_sweep({"widths": {"a": 4}})
+    assert directory.read_sweep() == {"widths": {"a": 4}, "format": 1}
+    content = directory.sweep_file.read_text()
+    directory.sweep_file.write_text(content.replace("4", "5", 1))
+    assert directory.read_sweep() == {}
+    assert len(lines) == 1
+    assert "sweep.json" in lines[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{}", b'{"sha256": 1}', b"\xff\xfe", b"[" * 5000])
+def test_a_foreign_sweep_json_is_set_aside(directory, lines, content):
+    directory.sweep_file.write_bytes(content)
+    assert directory.read_sweep() == {}
+    assert len(lines) == 1
+
+
+def test_each_run_once_whoever_wrote_it(directory):
+    directory.write_part(directory.results, "aa", rows("1", "2", status="failed"))
+    directory.write_part(directory.results, "bb", rows("2", "3"))
+    table = directory.read_parts(directory.results).set_index("run_id")
+    assert sorted(table.index) == ["1", "2", "3"]
+    assert table.loc["2", "status"] == "done"
+    assert directory.ended() == {"2", "3"}
+
+
+def test_the_copy_of_the_runs_is_used(directory, lines):
+    directory.write_runs(rows("1").assign(pack="aa"))
+    directory.runs_file.write_bytes(b"no table")
+    assert list(directory.read_runs()["run_id"]) == ["1"]
+    assert len(lines) == 1
+    assert "its copy is used" in lines[0]
+    directory.mend_runs()
+    assert directory.runs_file.exists()
+
+
+def test_a_damaged_part_is_set_aside_once(directory, lines):
+    directory.write_part(directory.results, "aa", rows("1"))
+    (directory.results / "bb.parquet").write_text("text")
+    for _ in range(2):
+        assert list(directory.read_parts(directory.results)["run_id"]) == ["1"]
+    assert len(lines) == 1
+    assert directory.parts(directory.results) == {"aa"}
+
+
+def test_a_whole_file_that_was_put_in_place_meanwhile_is_not_set_aside(directory, lines):
+    directory.write_part(directory.results, "aa", rows("1"))
+    path = directory.results / "aa.parquet"
+    directory._set_aside(path, "was damaged when it was read", directory._is_whole_quietly)
+    assert path.exists()
+    assert not lines
+
+
+def test_a_changed_experiment_gets_a_further_copy(directory, tmp_path, lines):
+    source = tmp_path / "mine.py"
+    source.write_text("A = 1")
+    first = directory.keep_source(source)
+    assert first[0] == "experiment.py"
+    assert directory.keep_source(source, dict([first])) == first
+    source.write_text("A = 2")
+    second = directory.keep_source(source, dict([first]))
+    assert second[0] == "experiment_2.py"
+    (directory.path / "experiment.py").write_text("A = 3")
+    assert directory.keep_source(source, dict([first, second])) == second
+    assert "experiment.py" in lines[0]
+    source.write_text("A = 1")
+    assert directory.keep_source(source, dict([first, second])) == first
+
+
+def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
+    with pytest.raises(RequestError, match="holds no sweep"):
+        existing([tmp_path / "nothing"])
+    directory.write_runs(rows("1"))
+    directory.write_sweep({})
+    existing([directory.path])
+    from lanes import directory as module
+
+    content = {"format": 7}
+    directory.sweep_file.write_text(json.dumps(content | {"sha256": module._seal(content)}))
+    with pytest.raises(RequestError, match="has format 7: this version reads 1"):
+        existing([directory.path])
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RequestError, match="cannot be written"):
+        Directory(tmp_path / "file" / "sweep").create()
+
+
+def test_claims_are_for_one_and_end_with_the_process(tmp_path):
+    one, two = Claims(tmp_path), Claims(tmp_path)
+    assert one.take("a")
+    assert not one.take("a")
+    assert not two.take("a")
+    assert two.take("b")
+    one.release("a")
+    assert two.take("a")
+    two.release_all()
+    assert not list((tmp_path / "claims").iterdir())
+    code = (
+        "import os, pathlib, sys; from lanes.claims import Claims; "
+        "Claims(pathlib.Path(sys.argv[1])).take('c'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert one.take("c")
+
+
+def test_shards(monkeypatch):
+    assert parse_shard("0/4") == (0, 4)
+    for wrong in ("4/4", "5/4", "-1/4", "1/0", "a/b", "1", "", "1/4/2", "٣/4"):
+        with pytest.raises(RequestError, match="--shard is"):
+            parse_shard(wrong)
+    for name in ("SLURM_ARRAY_TASK_ID", "SLURM_PROCID", "JOB_COMPLETION_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RequestError, match="no batch system"):
+        parse_shard("auto")
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
+    monkeypatch.setenv("JOB_COMPLETIONS", "5")
+    assert parse_shard("auto") == (2, 5)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "1")
+    assert parse_shard("auto") == (2, 4)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "four")
+    with pytest.raises(RequestError, match="whole numbers"):
+        parse_shard("auto")
