@@ -1,0 +1,41 @@
+"""Which regularizer closes the generalization gap when there are 200 training examples, and at which strength?
+
+    python scripts/sweep.py experiments/regularizers.py --out runs/regularizers
+    python scripts/plot_regularizers.py runs/regularizers      writes docs/regularizers.png and prints its table
+
+About 90 s on 2 CPU cores. Every run keeps its best epoch on validation, which is early stopping already. Expected test loss
+and gap to the training loss, strength chosen on validation (n = 5): none 0.227 and 0.223; translation by up to 0.08 of a
+side 0.170 and 0.163; input noise 0.5 0.202 and 0.198; dropout 0.5 0.215 and 0.211; l1, l2, weight_decay and
+label_smoothing do not lower the test loss. Accuracy: none 0.932 ± 0.007, translation 0.944 ± 0.014.
+"""
+
+from lanes import Run, grid
+from lanes.augmentation import Translate
+from nets import MLP
+
+BASE = Run(
+    data="digits",
+    train_examples=200,
+    net=MLP(widths=(256, 256)),
+    optimizer="adam",
+    learning_rate=1e-3,
+    batch_size=20,
+    epochs=60,
+)
+
+STRENGTHS = {
+    "l1": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3],
+    "l2": [1e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+    "weight_decay": [0.01, 0.1, 0.3, 1.0, 3.0],
+    "dropout": [0.1, 0.3, 0.5, 0.7, 0.9],
+    "input_noise": [0.1, 0.2, 0.5, 1.0, 2.0],
+    "label_smoothing": [0.03, 0.1, 0.2, 0.4, 0.8],
+    "patience": [1, 2, 3, 5, 10],
+    "augment": [(Translate(amount),) for amount in (0.08, 0.1, 0.13, 0.19, 0.25)],
+}
+
+
+def sweep() -> list[Run]:
+    """None, and each regularizer alone at five strengths, times seeds."""
+    alone = [run for name, values in STRENGTHS.items() for run in grid(BASE, {name: values}, seed=range(5))]
+    return [*grid(BASE, seed=range(5)), *alone]

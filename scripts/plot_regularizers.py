@@ -1,0 +1,81 @@
+"""Draws what each regularizer does to the loss on training and on test data, by its strength.
+
+    python scripts/plot_regularizers.py runs/regularizers                writes docs/regularizers.png
+    python scripts/plot_regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
+
+It reads what the experiment `regularizers` wrote, and prints the strength of each with the lowest validation loss.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+from experiments.regularizers import STRENGTHS
+from lanes.results import load
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+TEST, TRAIN, NONE = "#d1603d", "#1f5fa8", "#777777"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "regularizers.png"
+
+
+def strengths(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns `regularizer` ("none" without one) and `strength`."""
+    numbers = table[list(STRENGTHS)].copy()
+    numbers["augment"] = [float(found.group(1)) if (found := _AMOUNT.search(str(a))) else 0.0 for a in table["augment"]]
+    numbers = numbers.astype(float).fillna(0.0)
+    on = (numbers != 0).any(axis=1)
+    names = numbers.ne(0).idxmax(axis=1).where(on, "none")
+    return table.assign(regularizer=names, strength=numbers.max(axis=1))
+
+
+_AMOUNT = re.compile(r"amount=([\d.]+)")
+
+
+def draw(table: pd.DataFrame, out: Path) -> None:
+    """Writes the picture and prints the table of the best strengths."""
+    names = ["train_loss", "valid_loss", "test_loss", "test_accuracy"]
+    groups = table.groupby(["regularizer", "strength"])
+    mean, spread = groups[names].mean(), groups[names].std()
+    none = mean.loc[("none", 0.0)]
+    figure, axes = plt.subplots(2, 4, figsize=(11, 5), sharey=True, layout="constrained")
+    for cell, name in zip(axes.flat, STRENGTHS, strict=True):
+        part, error = mean.loc[name], spread.loc[name]
+        places = range(len(part))
+        for what, color in (("test_loss", TEST), ("train_loss", TRAIN)):
+            cell.errorbar(places, part[what], error[what], color=color, marker="o", markersize=3, capsize=2)
+            cell.axhline(none[what], color=NONE, linestyle=":" if what == "train_loss" else "--", linewidth=1)
+        cell.set_xticks(places, [f"{value:g}" for value in part.index])
+        cell.set(title="augment (translate)" if name == "augment" else name, ylim=(-0.02, 0.8))
+        cell.spines[["top", "right"]].set_visible(False)
+    for cell in axes[:, 0]:
+        cell.set_ylabel("cross-entropy")
+    figure.suptitle(
+        "200 training examples: test (red) and training loss (blue) by strength; grey: without a regularizer",
+        fontsize=11,
+    )
+    figure.savefig(out, dpi=110)
+    print(f"{'regularizer':16}{'strength':>9}{'train':>8}{'test loss':>16}{'gap':>8}{'test accuracy':>18}{'n':>4}")
+    for name in ["none", *STRENGTHS]:
+        best = (name, mean.loc[name]["valid_loss"].idxmin())
+        row, error, count = mean.loc[best], spread.loc[best], groups.size()[best]
+        loss, right = (f"{row[what]:.3f} ± {error[what]:.3f}" for what in ("test_loss", "test_accuracy"))
+        gap = row["test_loss"] - row["train_loss"]
+        print(f"{name:16}{best[1]:>9g}{row['train_loss']:>8.3f}{loss:>16}{gap:>8.3f}{right:>18}{count:>4}")
+
+
+def main() -> None:
+    """Reads the command line and draws."""
+    parser = argparse.ArgumentParser(description="Draw losses by regularizer and strength.")
+    parser.add_argument("directory", type=Path, help="what the sweep wrote")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    draw(strengths(load(arguments.directory)), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
