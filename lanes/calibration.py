@@ -22,11 +22,11 @@ from lanes.array_cache import cache_dir
 from lanes.datasets import Dataset
 from lanes.devices import Place, cores
 from lanes.groups import Data
+from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
 from lanes.program import Chunk
 from lanes.step import Setup, build_net
 from lanes.tables import write_bytes
-from lanes.training import numbers_of
 
 FORMAT = 1
 MOST_SECONDS = 60.0  # no further width is tried after so long

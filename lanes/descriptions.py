@@ -149,7 +149,7 @@ def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
     module_name, _, qualname = symbol.partition(":")
     module = experiment if module_name == EXPERIMENT else _known_module(module_name, experiment)
     try:
-        thing = functools.reduce(getattr, qualname.split("."), module)
+        thing: Any = functools.reduce(getattr, qualname.split("."), module)
         if module_of(thing) != module_name or thing.__qualname__ != qualname:
             raise AttributeError
     except AttributeError:

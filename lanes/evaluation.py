@@ -18,7 +18,9 @@ from lanes.axes import swept_axes
 from lanes.datasets import Dataset, load_dataset
 from lanes.directory import Directory, existing
 from lanes.errors import RequestError, unknown
+from lanes.fresh_lanes import quickly
 from lanes.groups import Data
+from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
 from lanes.predictions import Mixture, Parts, Predict
 from lanes.results import load
@@ -26,7 +28,6 @@ from lanes.runner import Options, make_plan
 from lanes.selection import chosen
 from lanes.statistics import selection_metric, sibling
 from lanes.trained import run_of, variables_of
-from lanes.training import numbers_of
 
 Tree = Any
 SPLITS = ("train", "valid", "test")
@@ -171,9 +172,9 @@ class _Evaluator:
 
     def _call(self, name: str, group: Pack, function: Callable, *args: Any) -> Any:
         """A program of a group's signature, compiled once, and as training compiles its evaluation."""
-        quickly = {"xla_backend_optimization_level": 1} if self.place.devices[0].platform == "cpu" else {}
+        options = quickly(self.place)
         key = (name, group.signature, group.width)
-        return self._compiled.get(key, self.place, function, 2, args, **quickly)(*args)
+        return self._compiled.get(key, self.place, function, 2, args, **options)(*args)
 
     def _recomputed(self, group: Pack, variables: Tree, numbers: Tree, train: Any) -> Tree:
         if "batch_stats" not in variables["rest"]:

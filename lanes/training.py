@@ -1,7 +1,5 @@
 """One pack from its first epoch, or its checkpoint, to its results: calls the compiled programs, observes between chunks."""
 
-import dataclasses
-import functools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import checkpoints, initial_weights, initialization, lane, measuring, results, runs
+from lanes import checkpoints, lane, measuring, results
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
+from lanes.fresh_lanes import FreshLanes, quickly
 from lanes.groups import Data
 from lanes.lane import RUNNING, Lane
 from lanes.orders import epoch_order
-from lanes.planning import Pack, initializer_key, initializing
+from lanes.pack_numbers import numbers_of
+from lanes.planning import Pack
 from lanes.program import Chunk, Epoch, Partial
 from lanes.streamed import StreamedEpochs, evaluate_streamed
 
@@ -36,30 +36,6 @@ def on_device(data: Dataset, place: Place, names: Iterable[str]) -> Data:
     """Splits of the data set on the place's devices."""
     splits = {name: (np.asarray(data.splits()[name].x), np.asarray(data.splits()[name].y)) for name in names}
     return place.shared(Data(splits, np.asarray(data.offset), np.asarray(data.scale)))
-
-
-def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
-    """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
-    lanes = []
-    for at in range(0, pack.size, pack.width):
-        group = pack.lanes[at : at + pack.width]
-        filler = next((one for one in group if one is not None), pack.members[0])  # a group has some numbers in common
-        lanes += [runs.numbers((one or filler).compiled) for one in group]
-    return _stacked([{n: v for n, v in each.items() if not n.startswith("initializer.")} for each in lanes], pack.size)
-
-
-def _stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
-    """Numbers by name [size]; the lanes after the given ones repeat the first."""
-    lanes = lanes + [lanes[0]] * (size - len(lanes))
-    kinds = {int: np.int32, float: np.float32}
-    return {
-        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name)])
-        for name in lanes[0]
-    }
-
-
-def _kind(name: str) -> type:
-    return int if name in ("epochs", "seed", "patience") else float
 
 
 def longest_chunk(pack: Pack) -> int:
@@ -108,7 +84,7 @@ class Trainer:
         self._data: dict[int, Data] = {}
         self._orders: tuple[Any, Any] = (None, None)
         self._epoch_seconds: dict[str, float] = {}
-        self._shapes: dict[str, Tree] = {}
+        self._fresh = FreshLanes(place, compiled, data_of)
         self.steps = 0
 
     def train(self, pack: Pack) -> None:
@@ -205,7 +181,7 @@ class Trainer:
             epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
             curves = self.directory.read_part(self.directory.curves, pack.pack_id)
             if epoch == 0 or (curves is not None and self._complete(curves, pack, leaves)):
-                shapes = self._lane_shapes(pack, numbers)
+                shapes = self._fresh.shapes(pack, numbers)
                 lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
                 partial = None
                 if step:
@@ -216,67 +192,11 @@ class Trainer:
                 return State(lanes, epoch, partial, step), history, float(leaves["spent"])
             self.directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
             checkpoints.set_aside(folder / str(number))
-        return State(self._initialized(pack, numbers), 0), {}, 0.0
+        return State(self._fresh.make(pack, numbers), 0), {}, 0.0
 
     def _complete(self, curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
         counts = curves["run_id"].value_counts()
         return all(counts.get(m.run_id, 0) >= leaves["epochs"][at] for at, m in zip(pack.places, pack.members))
-
-    def _initialized(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        """Fresh lanes; each initializer's own small program draws the lanes that use it, on the place's first device."""
-        first = self.place.first
-        shapes = self._variable_shapes(pack, numbers)
-        variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
-        examples = first.shared(self._examples(pack))
-        by_initializer: dict[str, list[int]] = {}
-        for at, member in enumerate(pack.members):
-            by_initializer.setdefault(initializer_key(member.run), []).append(at)  # by number among the members
-        for key, lanes in by_initializer.items():
-            same = [initializing(pack.members[at].run) for at in lanes]
-            setup = dataclasses.replace(pack.setup, run=same[0])
-            places = np.zeros(pack.size, np.int32)
-            places[: len(lanes)] = pack.places[lanes]
-            initial = _stacked([initialization.initial_numbers(runs.numbers(run)) for run in same], pack.size)
-            args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
-            variables = self._call(
-                ("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args
-            )
-        sources = {int(place): m.run.init_from for place, m in zip(pack.places, pack.members) if m.run.init_from}
-        if sources:
-            variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
-        empty = np.array([lane is None for lane in pack.lanes])
-        args = (variables, *first.shared((numbers, empty)))
-        begin = ("start", pack.signature, pack.size)
-        return self.place.split(self._call(begin, functools.partial(initialization.start, pack.setup), args))
-
-    def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
-        """A small one-device program, compiled for the place's first device."""
-        first = self.place.first
-        return self.compiled.get(key, first, function, 0, args, **self._quickly())(*args)
-
-    def _quickly(self) -> dict[str, Any]:
-        """Compiler options for programs that run once in a pack: on a CPU half the compile time, no slower."""
-        return {"xla_backend_optimization_level": 1} if self.place.devices[0].platform == "cpu" else {}
-
-    def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What data-dependent initializers look at: the first training inputs, and how they are standardized."""
-        data = self.data_of(pack)
-        return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
-
-    def _variable_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
-        def one(numbers: Tree, examples: Tree) -> Tree:
-            return initialization.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
-
-        if pack.signature not in self._shapes:
-            first = {name: value[0] for name, value in numbers.items()}
-            self._shapes[pack.signature] = jax.eval_shape(one, first, self._examples(pack))
-        shapes = self._shapes[pack.signature]
-        return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), shapes)
-
-    def _lane_shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        variables = self._variable_shapes(pack, numbers)
-        empty = jax.ShapeDtypeStruct((pack.size,), bool)
-        return jax.eval_shape(functools.partial(initialization.start, pack.setup), variables, numbers, empty)
 
     # ---- chunks --------------------------------------------------------------------------------------------------
 
@@ -288,7 +208,7 @@ class Trainer:
         numbers = numbers_of(pack)
         splits = {name: (np.asarray(split.x), np.asarray(split.y)) for name, split in dataset.splits().items()}
         data = self.place.like(Data(splits, np.asarray(dataset.offset), np.asarray(dataset.scale)), split=False)
-        lanes = self.place.like(self._lane_shapes(pack, numbers), split=True)
+        lanes = self.place.like(self._fresh.shapes(pack, numbers), split=True)
         self._chunk_program(pack, lanes, self.place.like(numbers, split=True), data)
 
     def _chunk_program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
@@ -360,7 +280,7 @@ class Trainer:
         args = (best, numbers, data._replace(splits=splits))
         key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
         # pmap takes no options, and must equal shard_map bit for bit.
-        options = self._quickly() if self.place.mapping == "local" else {}
+        options = quickly(self.place) if self.place.mapping == "local" else {}
         evaluate = measuring.Evaluate(pack.setup, pack.width)
         metrics = (
             jax.device_get(self.compiled.get(key, self.place, evaluate, 2, args, **options)(*args)) if splits else {}
