@@ -248,7 +248,8 @@ class Directory:
             with contextlib.suppress(OSError):
                 if claims.take(pack):
                     try:
-                        return checkpoints.load(folder, self.warn)
+                        if (whole := checkpoints.load(folder, self.warn)) is not None:
+                            return whole
                     finally:
                         claims.release(pack)
             raise DamagedFileError(f"{error}: run the sweep's command again to make it again") from error

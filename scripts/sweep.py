@@ -87,7 +87,9 @@ def main(arguments: Arguments) -> int:
         from lanes.pages import write_report
         from lanes.results import load
 
-        page = write_report([arguments.out])
+        page = arguments.out / "report.html"
+        if not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:
+            page = write_report([arguments.out])
         if outcome.trained:
             print_leaderboard(load(arguments.out))
         print(f"report: {page}")

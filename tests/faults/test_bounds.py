@@ -81,6 +81,7 @@ def test_a_kill_while_joining_loses_and_doubles_nothing(many_parts, monkeypatch,
     assert [len(reader.read_parts(folder)) for folder in (reader.results, reader.curves)] == before
 
 
+@pytest.mark.slow
 def test_a_damaged_joined_part_is_made_again(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     compaction.join_parts(Directory(out), packs=3)

@@ -28,7 +28,7 @@ from lanes.errors import RequestError
 @pytest.mark.slow
 def test_damage_to_a_finished_sweep(reference, tmp_path, many):
     chance = random.Random(11)
-    for _ in range(many(12, 150)):
+    for _ in range(many(8, 150)):
         out = copy(reference.path, tmp_path / "sweep")
         done = damage(out, chance)
         try:
@@ -43,7 +43,7 @@ def test_damage_to_a_finished_sweep(reference, tmp_path, many):
 def test_damage_to_a_killed_sweep(reference, tmp_path, many):
     chance = random.Random(13)
     killed = tmp_path / "killed"
-    for number in range(many(4, 50)):
+    for number in range(many(3, 50)):
         if number % 10 == 0:
             shutil.rmtree(killed, ignore_errors=True)
             killed_at(killed, chance.uniform(0.5, 2.5), "slow=0.05")
@@ -130,6 +130,7 @@ def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
     assert_same(out, reference)
 
 
+@pytest.mark.slow
 def test_other_device_counts_go_on_with_a_sweep(reference, tmp_path):
     out = tmp_path / "sweep"
     killed_at(out, 1.5, "slow=0.05", "devices=2")

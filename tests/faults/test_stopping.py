@@ -12,7 +12,7 @@ import pytest
 from injuries import assert_no_wrong_numbers, assert_same, copy, finish, kill, resume, start, wait_for_training
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_saves_and_leaves(reference, tmp_path, number):
     out = tmp_path / "sweep"
     process = start(out, "slow=0.1")
@@ -44,6 +44,7 @@ def test_a_second_interrupt_leaves_at_once(reference, tmp_path):
     assert_same(out, reference)
 
 
+@pytest.mark.slow
 def test_a_time_limit(reference, tmp_path):
     out = tmp_path / "sweep"
     status, text = finish(start(out, "slow=0.2", "seconds=1.5"))
@@ -52,8 +53,15 @@ def test_a_time_limit(reference, tmp_path):
     assert_same(out, reference)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("after", [1, 5, 14])
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [
+        (errno.ENOSPC, 1),  # runs.parquet
+        (errno.EROFS, 5),  # curves or a checkpoint's checksums
+        pytest.param(errno.ENOSPC, 14, marks=pytest.mark.slow),
+        pytest.param(errno.EDQUOT, 30, marks=pytest.mark.slow),
+    ],
+)
 def test_writes_that_fail(reference, tmp_path, number, after):
     out = tmp_path / "sweep"
     status, text = finish(start(out, f"fail={number},{after}"))

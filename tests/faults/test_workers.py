@@ -10,12 +10,15 @@ from injuries import assert_same, curves, finish, kill, resume, start, table, wa
 
 @pytest.mark.slow
 def test_four_workers_of_whom_one_is_killed_again_and_again(reference, tmp_path, many):
-    out, chance = tmp_path / "sweep", random.Random(3)
-    workers = [start(out, "slow=0.05") for _ in range(many(2, 4))]
-    for _ in range(many(1, 8)):
+    out, chance, slow = tmp_path / "sweep", random.Random(3), f"slow={many(0.1, 0.4)}"
+    workers, kills = [start(out, slow) for _ in range(many(2, 4))], 0
+    while len(list((out / "results").glob("*.parquet"))) < 3 and kills < many(1, 20):
         time.sleep(chance.uniform(2, 5))
-        kill(workers.pop(chance.randrange(len(workers))))
-        workers.append(start(out, "slow=0.05"))
+        worker = workers.pop(chance.randrange(len(workers)))
+        kills += worker.poll() is None
+        kill(worker)
+        workers.append(start(out, slow))
+    print(f"{kills} workers killed")
     for worker in workers:
         status, text = finish(worker, timeout=300)
         assert status == 0, text
@@ -60,6 +63,7 @@ def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
     assert_same(out, reference)
 
 
+@pytest.mark.slow
 def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
     from driver import EXPERIMENT
 
