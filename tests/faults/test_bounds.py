@@ -127,8 +127,10 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
     monkeypatch.setattr(session.Session, "_after", watched)
     lanes.sweep(grid(base, seed=range(2 * packs)), tmp_path / "sweep", width=2, devices=1, quiet=True)
     assert len(seen) == packs
-    assert seen[-1][0] - seen[packs // 3][0] < 0.15 * packs  # MB
-    assert seen[-1][1] <= seen[packs // 3][1] + 2
+    (early, opened), (late, still) = seen[packs // 3], seen[-1]
+    print(f"packs {packs // 3} to {packs}: {early:.0f} to {late:.0f} MB, {opened} to {still} descriptors")
+    assert late - early < 0.15 * packs  # MB
+    assert still <= opened + 2
     assert (
         len(list((tmp_path / "sweep" / "results").iterdir()))
         <= 1 + packs // compaction.PACKS + packs % compaction.PACKS
