@@ -58,7 +58,8 @@ def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], dat
 
 def metric_names(run: Run) -> tuple[str, ...]:
     """What is measured: the loss, the task's metrics, the run's further ones."""
-    return ("loss", *dict.fromkeys((*run.task.metrics, *run.metrics)))
+    further = (metric if isinstance(metric, str) else metric.__name__ for metric in run.metrics)
+    return ("loss", *dict.fromkeys((*run.task.metrics, *further)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,11 +130,16 @@ class Task:
         return {"loss": self.losses(run, outputs, view, train=False), **self.table_metrics(run, outputs, view)}
 
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
-        """Metrics of METRICS, the task's and the run's, per example [B]."""
+        """Metrics of METRICS, the task's and the run's, and the user's own functions, per example [B]."""
         prediction = as_compared(run, outputs.prediction)
-        names = [name for name in dict.fromkeys((*self.metrics, *run.metrics)) if name in METRICS]
-        knobs = {name: {"threshold": _threshold(run)} if name in THRESHOLDED else {} for name in names}
-        return {name: _rows(METRICS[name](prediction, view.target, **knobs[name])) for name in names}
+        own = {metric.__name__: metric for metric in run.metrics if not isinstance(metric, str)}
+        named = {
+            name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
+        }
+        knobs = {name: {"threshold": _threshold(run)} if name in THRESHOLDED else {} for name in named}
+        values = {name: metric(prediction, view.target, **knobs[name]) for name, metric in named.items()}
+        values |= {name: metric(prediction, view.target) for name, metric in own.items()}
+        return {name: _rows(value) for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)

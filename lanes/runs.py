@@ -80,7 +80,7 @@ class Run:
         min_delta: smallest improvement that counts.
         train_examples: use the first so many of the shuffled, stratified training split; None is all.
         valid_fraction: part of the training split kept for validation; None is the data set's own.
-        metrics: further metrics, beside those of the task.
+        metrics: further metrics, beside those of the task: names, or functions (prediction [B, …], target) -> [B].
         precision: "float32"; "bfloat16" computes the net in bfloat16, parameters and losses stay float32.
         matmul_precision: of float32 products: "default", "high" or "highest" (a GPU or TPU rounds inputs by default).
         init_from: "DIR:run_id" or "DIR:run_id:subtree": start from that run's best parameters.
@@ -118,7 +118,7 @@ class Run:
     min_delta: float = traced(0.0)
     train_examples: int | None = static(None)
     valid_fraction: float | None = static(None)
-    metrics: tuple[str, ...] = static((), METRICS)
+    metrics: tuple[Any, ...] = static((), METRICS)
     precision: str = static("float32")
     matmul_precision: str = static("default")
     init_from: str | None = static(None)
@@ -141,7 +141,12 @@ def resolve(run: Run) -> Run:
     changed: dict[str, Any] = {}
     for name, table in TABLES.items():
         value = getattr(run, name)
-        if value is None or name == "metrics":
+        if name == "metrics":
+            for metric in value if isinstance(value, tuple) else ():
+                if not isinstance(metric, str):
+                    descriptions.check_identity(metric, "metric")
+            continue
+        if value is None:
             continue
         if name == "data" and isinstance(value, str):
             changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be a set of TFDS: loading it tells

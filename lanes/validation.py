@@ -154,8 +154,12 @@ def check_ranges(run: Run) -> None:
         if getattr(run, name) not in valid:
             raise unknown(name, getattr(run, name), valid)
     for name in run.metrics:
-        if name not in METRICS:
+        if isinstance(name, str) and name not in METRICS:
             raise unknown("metric", name, METRICS)
+        if not isinstance(name, str) and not hasattr(name, "__name__"):
+            raise RequestError(
+                f"metric {name!r} is no name and no function: give a name of METRICS, or a function with one"
+            )
 
 
 def check_kinds(run: Run) -> None:

@@ -36,6 +36,22 @@ def swept(tmp_path_factory):
     return out, lanes.sweep(SWEEP, out, devices=2, width=4, quiet=True)
 
 
+def margin(prediction, target):
+    """A metric of the user's own: by how much the best output leads the next."""
+    del target
+    ordered = jnp.sort(prediction, axis=-1)
+    return ordered[:, -1] - ordered[:, -2]
+
+
+def test_a_metric_of_ones_own_is_measured():
+    trained = lanes.train(dataclasses.replace(BASE, metrics=(margin,), epochs=1))
+    data = load_dataset(BASE.data)
+    x = standardize(jnp.asarray(data.test.x), jnp.asarray(data.offset), jnp.asarray(data.scale))
+    outputs = np.sort(trained.net.apply(trained.variables, x, train=False), axis=1)
+    np.testing.assert_allclose(trained.results["test_margin"], np.mean(outputs[:, -1] - outputs[:, -2]), rtol=1e-5)
+    assert np.isfinite(trained.curves["valid_margin"]).all()
+
+
 def accuracy(net, variables, data) -> float:
     x = standardize(jnp.asarray(data.test.x), jnp.asarray(data.offset), jnp.asarray(data.scale))
     return float(np.mean(np.argmax(net.apply(variables, x, train=False), axis=1) == data.test.y))
