@@ -1,7 +1,8 @@
-"""The devices a sweep trains on, and the three mappings of packs onto them.
+"""The devices a sweep trains on, and the four mappings of packs onto them.
 
 `local`: the one-device program, dispatched to each device from the host; no communication, so a lane's numbers do not
 depend on how many devices there are. `shard_map` and `pmap`: one program over all devices, the lanes split among them.
+`data`: one program over all devices, every lane's batch split among them: for a net that is large, where runs are few.
 """
 
 import contextlib
@@ -19,8 +20,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from lanes import compilation_cache, memory
 from lanes.errors import RequestError
+from lanes.groups import splitting_batches
 
-MAPPINGS = ("local", "shard_map", "pmap")
+MAPPINGS = ("local", "shard_map", "pmap", "data")
 AXIS = "lanes"
 Tree = Any
 
@@ -64,7 +66,7 @@ def chosen(count: int | None) -> list[jax.Device]:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a pack is trained: one device (`local`), or all of them (`shard_map`, `pmap`)."""
+    """Where a pack is trained: one device (`local`), or all of them (`shard_map`, `pmap`, `data`)."""
 
     devices: tuple[jax.Device, ...]
     mapping: str
@@ -77,8 +79,8 @@ class Place:
 
     @property
     def shards(self) -> int:
-        """How many parts a pack is split into."""
-        return len(self.devices)
+        """How many parts a pack's lanes are split into."""
+        return 1 if self.mapping == "data" else len(self.devices)
 
     @property
     def first(self) -> "Place":
@@ -91,11 +93,11 @@ class Place:
 
     def split(self, tree: Tree) -> Tree:
         """Put lanes [P, …] on the device or devices."""
-        return jax.device_put(tree, self._sharding(PartitionSpec(AXIS)))
+        return jax.device_put(tree, self._sharding(self._of_lanes()))
 
     def like(self, tree: Tree, split: bool) -> Tree:
         """Shapes that stand for a tree as `split` or `shared` would put it: enough to compile for."""
-        sharding = self._sharding(PartitionSpec(AXIS) if split else PartitionSpec())
+        sharding = self._sharding(self._of_lanes() if split else PartitionSpec())
         if self.mapping == "local":
             sharding = SingleDeviceSharding(sharding)
 
@@ -103,6 +105,9 @@ class Place:
             return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype), sharding=sharding)
 
         return jax.tree.map(one, tree)
+
+    def _of_lanes(self) -> PartitionSpec:
+        return PartitionSpec() if self.mapping == "data" else PartitionSpec(AXIS)
 
     def _sharding(self, spec: PartitionSpec) -> Any:
         return self.devices[0] if self.mapping == "local" else NamedSharding(self._mesh(), spec)
@@ -117,6 +122,9 @@ class Place:
         """
         if self.mapping == "local":
             return jax.jit(function)
+        if self.mapping == "data":
+            whole = NamedSharding(self._mesh(), PartitionSpec())
+            return jax.jit(splitting_batches(function, self._sharding(PartitionSpec(AXIS))), out_shardings=whole)
         if self.mapping == "pmap":
             return self._pmapped(function, split, count)
         specs = (PartitionSpec(AXIS),) * split + (PartitionSpec(),) * (count - split)

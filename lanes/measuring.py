@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array, lax
 
 from lanes import runs
-from lanes.groups import Data, Numbers, Tree, apart, over_groups, over_lanes
+from lanes.groups import Data, Numbers, Tree, apart, over_groups, over_lanes, split_batch
 from lanes.runs import Run
 from lanes.step import Setup, apply, standardize, stream
 from nets import Outputs
@@ -39,7 +39,7 @@ def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], dat
         at = jnp.asarray(split_of)[i]
         places = jnp.asarray(first)[i] + jnp.arange(rows)
         inside = places < jnp.asarray(counts)[at]
-        x, y = lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0))
+        x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0)))
         # One corruption for all runs and epochs: comparisons are paired.
         view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
 

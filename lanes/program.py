@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from lanes import lane as lane_
 from lanes import runs
-from lanes.groups import Data, Numbers, apart, over_groups, over_lanes
+from lanes.groups import Data, Numbers, apart, over_groups, over_lanes, split_batch
 from lanes.lane import RUNNING, Lane, Measured
 from lanes.measuring import measure, metric_names
 from lanes.runs import Run
@@ -59,7 +59,7 @@ class Epoch:
         run_of = self.run_of(common)
 
         def one(trained: Trained, numbers: Numbers, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
-            return train_step(self.setup, run_of(numbers), trained, batch(*part), factor, at)
+            return train_step(self.setup, run_of(numbers), trained, split_batch(batch(*part)), factor, at)
 
         trained, told = over_lanes(one, self.width)(partial.trained, each, factors, *batches)
         bad = jnp.where((partial.bad == 0) & ~told.finite, at + 1, partial.bad)

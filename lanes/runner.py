@@ -26,7 +26,7 @@ class Options:
     Attributes:
         width: lanes computed at once; None is measured or taken from the directory.
         devices: how many devices; None is all.
-        mapping: "local", "shard_map" or "pmap".
+        mapping: of packs onto the devices: "local", "shard_map", "pmap" or "data" (`lanes.devices`).
         shard: (I, N): train the packs I, I + N, I + 2N, … only.
         max_seconds: stop, saved, after so long.
         data_dir: where prepared TFDS sets are.
@@ -115,6 +115,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     distinct: dict[str, Planned] = {}
     for run in requested:
         one = families.plan(run)
+        _check_splits(one.run.batch_size, places[0])
         distinct.setdefault(one.run_id, one)
     planned = list(distinct.values())
     shapes: dict[str, list[tuple[int, ...]]] = {}
@@ -126,6 +127,14 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
             with refusing(f"init_from is {one.run.init_from!r}"):
                 validation.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
     return Plan(planned, datasets, places, shapes)
+
+
+def _check_splits(batch_size: int, place: devices.Place) -> None:
+    if place.mapping == "data" and batch_size % len(place.devices):
+        raise RequestError(
+            f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "
+            "multiple of them; change it, or say --devices"
+        )
 
 
 def _is_shallow(run: Run) -> bool:
@@ -140,10 +149,10 @@ def describe(plan: Plan, options: Options) -> str:
     most = widths.most_lanes(plan.shapes, plan.places)
     packs = planning.make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
     counts = planning.describe_plan(packs)
-    places = len(plan.places) * plan.places[0].shards
+    used = sum(len(place.devices) for place in plan.places)
     lines = [
         f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
-        f"on {places} devices ({options.mapping})"
+        f"on {used} devices ({options.mapping})"
     ]
     for signature in plan.shapes:
         mine = [pack for pack in packs if pack.signature == signature]

@@ -35,7 +35,7 @@ class Arguments:
     devices: int | None = None
     """Use the first N devices; on a CPU there are as many as cores."""
     mapping: str = "local"
-    """local, shard_map or pmap."""
+    """local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
     """I/N: train the packs I, I+N, …; auto takes both from the batch system."""
     max_seconds: float | None = None

@@ -21,7 +21,7 @@ from benchmarks.comparisons import work_a_runs
 from benchmarks.measuring import Sample, Table, Way, interleaved
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
-from benchmarks.works import source, work
+from benchmarks.works import Work, source, work
 from lanes import checkpoints, tables
 from lanes.directory import Directory
 from lanes.runner import Options
@@ -86,20 +86,26 @@ def _seconds(call: Callable[[], Any]) -> float:
 # ---- regularizers ------------------------------------------------------------------------------------------------
 
 NONE = "none"
+HEAVY = ("contractive",)
+OTHERWISE = ("l1", "l2", "code_l1", "code_kl")  # two are fields of a run, two need a code: they are the activity's, on one layer
 
 
 def regularizers(setting: Setting) -> Table:
     """Time and memory of a training step with each regularizer, against none, on the MNIST MLP."""
-    chosen = work("mnist_mlp", setting.quick)
+    chosen = _shortened(work("mnist_mlp", setting.quick), steps=2 if setting.quick else 16)
     cases = regularized(chosen.run.net)
     if setting.quick:
         cases = {name: cases[name] for name in (NONE, "l2", "dropout")}
     width = setting.widths[0] if setting.widths else 8 if setting.on_cpu else 64
     lanes = width if setting.quick else 2 * width
-    packs = {name: Packs(chosen, width, lanes, setting.count, changes) for name, changes in cases.items()}
+    packs = {
+        name: Packs(chosen, *((1, 1) if name in HEAVY else (width, lanes)), setting.count, changes)
+        for name, changes in cases.items()
+    }
     rows = interleaved([Way(name, _with_memory(one)) for name, one in packs.items()], setting.repetitions(5))
     notes = [
         f"MLP 784-128-128-10, batch 128, Adam, {chosen.steps} steps, {width} lanes at once, all devices; data: {source()}.",
+        f"{', '.join(HEAVY)}: one lane on each device, for its many backward passes.",
         "Memory: what the program needs for a pack beside parameters, data and results, as XLA states it.",
     ]
     found = Table("regularizers", "ms per run", rows, NONE, notes)
@@ -109,9 +115,14 @@ def regularizers(setting: Setting) -> Table:
     return found
 
 
+def _shortened(chosen: Work, steps: int) -> Work:
+    run = dataclasses.replace(chosen.run, train_examples=chosen.run.batch_size * steps)
+    return dataclasses.replace(chosen, run=run, steps=steps)
+
+
 def regularized(net: nn.Module) -> dict[str, dict[str, Any]]:
     """Changes to a run by the regularizer that they switch on."""
-    acting = {name: {"penalties": (_on(penalty),)} for name, penalty in PENALTIES.items() if name not in ("l1", "l2")}
+    acting = {name: {"penalties": (_on(penalty),)} for name, penalty in PENALTIES.items() if name not in OTHERWISE}
     widths = getattr(net, "widths", ())
     normalized = {norm: {"net": MLP(widths=widths, norm=norm)} for norm in ("batch_norm", "layer_norm", "group_norm")}
     return {

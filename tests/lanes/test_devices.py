@@ -19,6 +19,7 @@ from lanes.devices import Compiled, Place
 from lanes.directory import Directory
 from lanes.errors import RequestError
 from lanes.generated import Blobs
+from lanes.groups import over_lanes, split_batch
 from lanes.planning import Datasets
 from lanes.runner import Options, make_plan
 from lanes.step import train_step
@@ -40,7 +41,7 @@ def test_a_device_that_is_not_there_is_one_line(count):
 
 
 def test_an_unknown_mapping_is_one_line():
-    with pytest.raises(RequestError, match=r"^--mapping is 'vmap': it must be one of local, shard_map, pmap$"):
+    with pytest.raises(RequestError, match=r"^--mapping is 'vmap': it must be one of local, shard_map, pmap, data$"):
         make_plan([Run()], Options(mapping="vmap"))
 
 
@@ -233,3 +234,28 @@ def test_matmul_precision_is_that_of_every_product(asked, said):
     asked_for = [str(each.params["precision"]) for each in operations if each.primitive.name == "dot_general"]
     assert len(asked_for) >= 4  # two layers forward, two kernels' gradients
     assert all(said in precision for precision in asked_for)
+
+
+def test_a_batch_split_over_devices_trains_as_on_one(trained, tmp_path):
+    """Sums over examples are made in parts: losses agree to float32's rounding, with the same draws of noise and order."""
+    few = SWEEP[:4]
+    lanes.sweep(few, tmp_path, width=2, devices=4, mapping="data", quiet=True)
+    alone, split = (lanes.load(folder).set_index("run_id") for folder in (trained[1], tmp_path))
+    names = ["train_loss", "valid_loss", "test_loss"]
+    np.testing.assert_allclose(split[names], alone.loc[split.index, names], rtol=2e-5)
+    assert set(split["device"]) == {"cpu x4"}
+    assert set(split["mapping"]) == {"data"}
+
+
+def test_every_device_computes_its_part_of_a_batch():
+    place = devices.places(jax.devices()[:4], "data")[0]
+    weights, x = place.split(jnp.ones((2, 8, 3))), place.shared(jnp.ones((16, 8)))
+    product = over_lanes(lambda w: jnp.sum(split_batch(x_here := jnp.tanh(x)) @ w) + 0 * x_here[0, 0], 2)
+    text = Compiled().get(("product",), place, lambda w, x: product(w), 1, (weights, x)).as_text()
+    assert "all-reduce" in text
+    assert "f32[4,8]" in text or "f32[2,4,8]" in text
+
+
+def test_a_batch_that_cannot_be_split_is_one_line():
+    with pytest.raises(RequestError, match=r"^batch_size is 18 and --mapping data splits it over 4 devices: it must be"):
+        make_plan([dataclasses.replace(BASE, batch_size=18)], Options(mapping="data", devices=4))
