@@ -87,7 +87,12 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 NONE = "none"
 HEAVY = ("contractive",)
-OTHERWISE = ("l1", "l2", "code_l1", "code_kl")  # two are fields of a run, two need a code: they are the activity's, on one layer
+OTHERWISE = (
+    "l1",
+    "l2",
+    "code_l1",
+    "code_kl",
+)  # two are fields of a run, two need a code: they are the activity's, on one layer
 
 
 def regularizers(setting: Setting) -> Table:
