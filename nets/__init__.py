@@ -52,6 +52,7 @@ from nets.vae import VAE
 
 NETS: dict[str, nn.Module] = {
     "perceptron": Linear(threshold=True),
+    "linear": Linear(),
     "adaline": Linear(),
     "linear_regression": Linear(),
     "logistic_regression": Linear(),

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 
 # Title, module, attribute. The order is the page's.
@@ -38,6 +40,8 @@ TABLES = [
     ("Tasks", "lanes.tasks", "TASKS"),
     ("Learning rules", "lanes.rules", "RULES"),
     ("Augmentation and noise", "lanes.augmentation", "AUGMENTATIONS"),
+    ("Nets", "nets", "NETS"),
+    ("Data sets", "lanes.datasets", "DATASETS"),
 ]
 
 COSTS_START, COSTS_END = "<!-- costs -->", "<!-- /costs -->"
@@ -87,10 +91,13 @@ def labelled(doc: str, label: str) -> str:
 
 
 def defaults(entry: Any) -> str:
-    """The description with its fields, as one would write it; empty for a function."""
+    """The description with its fields (a net: those that differ from its class), as one would write it; empty for a function."""
     if not dataclasses.is_dataclass(entry) or isinstance(entry, type):
         return ""
-    values = ", ".join(f"{f.name}={getattr(entry, f.name)!r}" for f in dataclasses.fields(entry) if f.repr)
+    fields = [f for f in dataclasses.fields(entry) if f.repr]
+    if isinstance(entry, nn.Module):
+        fields = [f for f in fields if f.name not in ("parent", "name") and getattr(entry, f.name) != f.default]
+    values = ", ".join(f"{f.name}={getattr(entry, f.name)!r}" for f in fields)
     return f"`{type(entry).__name__}({values})`"
 
 
