@@ -175,7 +175,7 @@ def test_options_of_wrong_values(untouched, many):  # noqa: ARG001
     def check(devices: int, width: int, mapping: str) -> None:
         accepted(lambda: make_plan([GOOD], Options(devices=devices, width=width, mapping=mapping)))
 
-    mappings = st.sampled_from(["local", "shard_map", "pmap", "", "Local", "x"])
+    mappings = st.sampled_from(["local", "shard_map", "pmap", "data", "", "Local", "x"])
     search(many(20, 60), check, st.integers(-3, 20), st.integers(-3, 20), mappings)
 
 
@@ -244,6 +244,6 @@ def test_wrong_requests_through_the_shell(tmp_path, many):
         assert done.returncode == 2, (words, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, (words, done.stderr)
         assert not list(work.iterdir()), words
-        if "error: " in done.stderr:
-            assert len(done.stderr.strip().splitlines()) == 1, (words, done.stderr)
+        assert done.stderr.startswith("error: "), (words, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1, (words, done.stderr)
         assert sorted(path.name for path in here.iterdir()) == sorted(FILES)
