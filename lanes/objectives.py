@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
 from nets import Outputs
@@ -216,6 +217,16 @@ class NextToken(Task):
     @property
     def metrics(self) -> tuple[str, ...]:
         return ("accuracy", "bits")
+
+    def check_data(self, run: Any, data: Any) -> None:
+        """A bidirectional net would read the answers where the targets are the inputs one step later."""
+        super().check_data(run, data)
+        x, y = (np.asarray(part[:8]) for part in (data.train.x, data.train.y))
+        if getattr(run.net, "bidirectional", False) and x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
+            raise ValueError(
+                f"net.bidirectional is True and the targets of {data.name} are its inputs one step later, which a net "
+                "that reads backwards sees: set it to False"
+            )
 
     def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
         if prediction.shape[:-1] != view.target.shape:

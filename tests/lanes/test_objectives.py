@@ -10,15 +10,16 @@ import numpy as np
 import optax
 import pytest
 
+from lanes import Run
 from lanes.augmentation import Cutout, GaussianNoise, MaskingNoise
-from lanes.datasets import DATASETS, load_dataset
+from lanes.datasets import DATASETS, from_arrays, load_dataset
 from lanes.digits import Digits
 from lanes.objectives import Classify, IntegerCoded, MultiLabel, NextToken, Regress, Task, default_task
 from lanes.reconstruction import Adversarial, Elbo, Impute, Reconstruct, energy_distance, in_unit_range
 from lanes.rules import RULES, ContrastiveDivergence, Problem
 from lanes.tasks import TASKS
 from losses import LOSSES, OUTPUT_UNITS
-from nets import RBM, VAE, Linear, Outputs
+from nets import RBM, VAE, Linear, Outputs, Recurrent
 from nets.rbm import free_energy
 
 KEY = jax.random.key(0)
@@ -131,6 +132,16 @@ def test_next_token_is_the_mean_over_steps():
     np.testing.assert_allclose(values["accuracy"], (logits.argmax(-1) == y).mean(axis=1), rtol=1e-6)
     with pytest.raises(ValueError, match="head='each'"):
         measured(NextToken(), run(), logits[:, 0], y, y)
+
+
+def test_a_net_that_reads_backwards_must_not_guess_the_next_token():
+    tokens = np.arange(240, dtype=np.int32).reshape(40, 6)
+    shifted = from_arrays(tokens[:, :-1], tokens[:, 1:], task="tokens", name="text")
+    both = Run(net=Recurrent(head="each", bidirectional=True))
+    with pytest.raises(ValueError, match="inputs one step later"):
+        NextToken().check_data(both, shifted)
+    NextToken().check_data(Run(net=Recurrent(head="each")), shifted)
+    NextToken().check_data(both, load_dataset("copy"))  # its answers are not its inputs
 
 
 def test_reconstruction_is_of_the_input_in_its_shape():
