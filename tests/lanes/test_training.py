@@ -316,3 +316,39 @@ def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
     assert numbers["seed"].tolist() == [2**32 - 1] * 2
     assert numbers["epochs"].dtype == numbers["patience"].dtype == np.int32
     assert numbers["learning_rate"].dtype == np.float32
+
+
+# ---- streamed ------------------------------------------------------------------------------------------------------
+
+RATES = grid(dataclasses.replace(BASE, epochs=3), learning_rate=[0.03, 0.1, 0.3, 1.0])
+STREAMED = dataclasses.replace(ONE, data_bytes=700)  # of 1,440: one batch of 192 bytes at a time, three of them alive
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """The sweep, its batches streamed, uninterrupted."""
+    out = tmp_path_factory.mktemp("streamed") / "out"
+    return out, swept(RATES, out, STREAMED)
+
+
+def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
+    """Bit-equal but for the loss of the batches, a sum that another program adds up; with input noise to rounding only."""
+    out, outcome = streamed
+    assert (outcome.status, outcome.steps) == (DONE, 4 * 3 * STEPS)
+    swept(RATES, tmp_path / "out")
+    mine, theirs = (tables(folder)[1] for folder in (out, tmp_path / "out"))
+    np.testing.assert_allclose(mine.pop("batch_loss"), theirs.pop("batch_loss"), rtol=1e-6)
+    pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+
+
+@pytest.mark.parametrize("chunks", [2, 7])
+def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, monkeypatch, chunks):
+    """Chunks of one step: the checkpoint stands in the middle of an epoch."""
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        interrupt_after(patch, chunks)
+        first = swept(RATES, tmp_path / "out", STREAMED)
+    assert (first.status, first.steps) == (STOPPED, 4 * chunks)
+    second = swept(RATES, tmp_path / "out", STREAMED)
+    assert (second.status, second.steps) == (DONE, 4 * (3 * STEPS - chunks))
+    assert_same(tmp_path / "out", streamed[0])
