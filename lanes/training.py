@@ -118,13 +118,14 @@ class Trainer:
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
         """Add the steps of a chunk: those of the lanes that were still running, epoch by epoch."""
-        each = pack.setup.steps_per_epoch
+        each, whole = pack.setup.steps_per_epoch, pack.setup.run.steps
         running = int((np.asarray(before.lanes.status) == RUNNING).sum())
         if after.epoch == before.epoch:
             self.steps += running * (after.step - before.step)
         else:
-            kept = np.asarray(after.lanes.epochs) - before.epoch
-            self.steps += int(kept.clip(0).sum()) * each - running * before.step
+            done = np.asarray(after.lanes.epochs) * each  # an epoch may be cut short where the length is given in steps
+            done = done if whole is None else done.clip(max=whole)
+            self.steps += int((done - before.epoch * each).clip(0).sum()) - running * before.step
 
     def _resident(
         self, pack: Pack, data: Data, numbers: Tree, lanes: Lane
