@@ -18,6 +18,7 @@ from lanes.generated import (
     Spirals,
 )
 from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
+from lanes.halving import Halving
 from lanes.inspection import summary
 from lanes.interface import TrainedRun, identify, restore, sweep, train
 from lanes.optimizers import OPTIMIZERS
@@ -44,6 +45,7 @@ __all__ = [
     "Dataset",
     "Encoded",
     "Gates",
+    "Halving",
     "Moons",
     "Parity",
     "Polynomial",

@@ -7,6 +7,7 @@
     results/PACK.parquet  a row per ended run
     curves/PACK.parquet   a row per run and epoch
     checkpoints/PACK/     the pack's last chunk
+    rungs/                of a halving: what each rung decided, and the standings it did so from
 
 Every file is whole or absent, and proves itself by a checksum; damaged and foreign ones are set aside with one line.
 The parts of many ended packs are joined into `merged-….parquet` (`lanes.compaction`).
@@ -60,6 +61,7 @@ class Directory:
         self.results = self.path / "results"
         self.curves = self.path / "curves"
         self.checkpoints = self.path / "checkpoints"
+        self.rungs = self.path / "rungs"
         self._inside: dict[Path, tuple[Any, frozenset[str]]] = {}
 
     def create(self) -> None:
@@ -87,11 +89,8 @@ class Directory:
 
         Raises RequestError for a directory of another format.
         """
-        if not self.sweep_file.exists():
-            return {}
-        content = _sealed(self.sweep_file)
+        content = self.read_sealed(self.sweep_file)
         if content is None:
-            self._set_aside(self.sweep_file, "does not have the checksum that it was written with", _sealed)
             return {}
         if content.get("format") != FORMAT:
             raise RequestError(
@@ -101,8 +100,21 @@ class Directory:
 
     def write_sweep(self, content: dict[str, Any]) -> None:
         """Write sweep.json with its checksum."""
-        content = json.loads(json.dumps({**content, "format": FORMAT}, default=str))
-        write_bytes(self.sweep_file, json.dumps({**content, SEAL: _seal(content)}, indent=1).encode())
+        self.write_sealed(self.sweep_file, {**content, "format": FORMAT})
+
+    def read_sealed(self, path: Path) -> dict[str, Any] | None:
+        """What `write_sealed` wrote; None where there is none or it is damaged."""
+        if not path.exists():
+            return None
+        content = _sealed(path)
+        if content is None:
+            self._set_aside(path, "does not have the checksum that it was written with", _sealed)
+        return content
+
+    def write_sealed(self, path: Path, content: dict[str, Any]) -> None:
+        """Write a JSON file with its checksum."""
+        content = json.loads(json.dumps(content, default=str))
+        write_bytes(path, json.dumps({**content, SEAL: _seal(content)}, indent=1).encode())
 
     # ---- planned runs --------------------------------------------------------------------------------------------
 

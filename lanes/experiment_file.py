@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lanes.descriptions import EXPERIMENT
 from lanes.errors import RequestError
+from lanes.halving import Halving
 from lanes.runs import Run
 
 
@@ -78,6 +79,19 @@ def runs_of(path: Path) -> list[Run]:
     if not result:
         raise RequestError(f"sweep() of {path} returned no runs: return at least one")
     return list(result)
+
+
+def halving_of(path: Path) -> Halving | None:
+    """The file's HALVING, or None where it has none.
+
+    Raises RequestError where it is something else.
+    """
+    halving = getattr(load_module(path), "HALVING", None)
+    if halving is not None and not isinstance(halving, Halving):
+        raise RequestError(
+            f"HALVING of {path} is {type(halving).__name__} {_shown(halving)}: it must be Halving(rungs=(5, 10), keep=0.5)"
+        )
+    return halving
 
 
 def _shown(value: object) -> str:

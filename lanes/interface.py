@@ -34,7 +34,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Args:
         runs: the runs.
         out: the directory.
-        options: fields of `lanes.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet.
+        options: fields of `lanes.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
 
     Raises RequestError for a wrong request; nothing is started or written then.
     """

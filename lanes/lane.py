@@ -15,8 +15,9 @@ from lanes.step import Setup, Trained, evaluated_params, stream, transformation
 Array = jax.Array
 Tree = Any
 
-STATUSES = ("running", "done", "stopped_early", "diverged", "empty")  # by number, in the field `status`; empty: padding
-RUNNING, DONE, STOPPED, DIVERGED, EMPTY = range(len(STATUSES))
+# By number, in the field `status`; empty: padding; pruned: ended by a halving.
+STATUSES = ("running", "done", "stopped_early", "diverged", "empty", "pruned")
+RUNNING, DONE, STOPPED, DIVERGED, EMPTY, PRUNED = range(len(STATUSES))
 
 
 class Lane(NamedTuple):

@@ -187,7 +187,7 @@ def make_packs(
         parts = [groups[at : at + each] for at in range(0, len(groups), each)]
         lanes = [tuple(itertools.chain(*part, (None,) * width * (each - len(part)))) for part in parts]
         seeds = max(len({one.run.seed for one in part if one is not None}) for part in lanes)
-        packs += [Pack(part, width, _power_of_two(seeds)) for part in lanes]
+        packs += [Pack(part, width, power_of_two(seeds)) for part in lanes]
     return packs
 
 
@@ -203,7 +203,8 @@ def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None
     return sorted(groups, key=lambda group: -group[0].run.epochs if group[0] else 0)
 
 
-def _power_of_two(count: int) -> int:
+def power_of_two(count: int) -> int:
+    """The smallest power of two that is at least `count`."""
     return 1 << (count - 1).bit_length()
 
 

@@ -4,6 +4,7 @@ Packs of earlier calls stay as they are; new runs make new packs. A run has one 
 for in which order.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from lanes import planning, provenance, runs
 from lanes.claims import Claims
 from lanes.devices import Place
 from lanes.directory import Directory
+from lanes.halving import Halving
 from lanes.planning import Pack, Planned
 
 PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # the columns that a resume reads
@@ -59,6 +61,7 @@ def record(
     *,
     chosen: Mapping[str, str] | None = None,
     most: Mapping[str, int] | None = None,
+    halving: Halving | None = None,
 ) -> list[Pack]:
     """Write down what is planned, and return the packs that the planned runs are in.
 
@@ -72,6 +75,7 @@ def record(
         command: that was given.
         chosen: how the width came about, by signature.
         most: lanes in a pack at most, by signature.
+        halving: what holds in the directory.
     """
     with Claims(directory.path).only_one(PLAN):
         directory.mend_runs()
@@ -98,8 +102,30 @@ def record(
         how = {provenance.short(key): value for key, value in (chosen or {}).items()}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         about = {"begun": begun, "widths": bound, "experiment": source and source[0]}
+        about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
     return packs + new
+
+
+def placement(pack: Pack) -> dict[str, Any]:
+    """A pack as its runs' rows have it: name, shape, and the lane of each run."""
+    lanes = {member.run_id: int(lane) for lane, member in zip(pack.places, pack.members)}
+    return {"pack": pack.pack_id, "shape": _shape(pack), "lanes": lanes}
+
+
+def move(directory: Directory, packs: Sequence[Mapping[str, Any]], sources: Mapping[str, Sequence[Any]]) -> None:
+    """Give runs their places in other packs (`placement`), unless they have left `sources`. Only under the lock PLAN."""
+    table = directory.read_runs()
+    before = dict(zip(table["run_id"], table["pack"]))
+    if all(before.get(run_id) != source[0] for run_id, source in sources.items()):
+        return
+    new = {run_id: (each["pack"], lane, each["shape"]) for each in packs for run_id, lane in each["lanes"].items()}
+    order = {run_id: number for number, run_id in enumerate(new)}
+    table["order"] = [order.get(run_id, -1) for run_id in table["run_id"]]
+    table = table.sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
+    for at, name in enumerate(("pack", "lane", "pack_shape")):
+        table[name] = [new[run_id][at] if run_id in new else old for run_id, old in zip(table["run_id"], table[name])]
+    directory.write_runs(table)
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
@@ -122,7 +148,7 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
 
 
 def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
-    shape = f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
+    shape = _shape(pack)
     return [
         {
             "run_id": member.run_id,
@@ -136,6 +162,10 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
         }
         for lane, member in zip(pack.places, pack.members)
     ]
+
+
+def _shape(pack: Pack) -> str:
+    return f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
 
 
 def _sources(known: pd.DataFrame) -> dict[str, str]:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import compaction, devices, memory, planning, provenance, records, runs, sharding, validation, widths
+from lanes import compaction, devices, memory, planning, provenance, records, rungs, runs, sharding, validation, widths
 from lanes.directory import Directory, tell
 from lanes.errors import RequestError
 from lanes.families import Families, refusing
+from lanes.halving import Halving
 from lanes.planning import Datasets, Pack, Planned
 from lanes.runs import Run
-from lanes.session import DONE, FAILED, STOPPED, Session
+from lanes.session import DONE, FAILED, STOPPED
 from lanes.shared_activation import MOST_CALLS
+from lanes.stages import Stages
 from lanes.training import DATA_BYTES
 from lanes.widths import Choice
 from nets import MLP
@@ -32,6 +34,7 @@ class Options:
         data_dir: where prepared TFDS sets are.
         data_bytes: a data set up to so many bytes is held on the device; a larger one is streamed within as many.
         quiet: no progress.
+        halving: prune the worse part of the runs at some epochs; None is what the directory was begun with.
     """
 
     width: int | None = None
@@ -42,6 +45,7 @@ class Options:
     data_dir: str | None = None
     data_bytes: int = DATA_BYTES
     quiet: bool = False
+    halving: Halving | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Outcome:
         ended: runs of the request that have ended, by now.
         planned: runs of the request.
         trained: runs that this call trained.
-        steps: training steps that this call executed, summed over lanes.
+        steps: training steps that this call executed, summed over running lanes.
+        computed: the same, summed over all lanes that were computed: ended ones beside running ones included.
         programs: training programs compiled.
         seconds: of this call.
         compile_seconds: of tracing and compiling all programs, part of them while others trained.
@@ -71,6 +76,7 @@ class Outcome:
     failures: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     compile_seconds: float = 0.0
+    computed: int = 0
 
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""
@@ -118,6 +124,10 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         _check_splits(one.run.batch_size, places[0])
         distinct.setdefault(one.run_id, one)
     planned = list(distinct.values())
+    if options.halving is not None:
+        if not isinstance(options.halving, Halving):
+            raise RequestError(f"halving is {options.halving!r}: it must be Halving(rungs=(5, 10), keep=0.5)")
+        options.halving.check_runs(planned, datasets)
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for one in planned:
         if one.signature not in shapes:
@@ -163,6 +173,8 @@ def describe(plan: Plan, options: Options) -> str:
             f"{len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, "
             f"about {size} of state in a pack"
         )
+    if options.halving is not None:
+        lines.append("  " + options.halving.describe(len(plan.planned)))
     return "\n".join(lines)
 
 
@@ -186,6 +198,7 @@ def run_sweep(
     """Train what is planned and not yet done in `out`; stopped by SIGINT, SIGTERM or `max_seconds`, it saves and returns."""
     began = time.perf_counter()
     directory = Directory(out, warn)
+    halving = rungs.bind(directory, options.halving, plan.planned)
     directory.create()
     wanted = {one.run_id for one in plan.planned}
     try:
@@ -200,16 +213,13 @@ def run_sweep(
             command,
             chosen={signature: choice.how for signature, choice in choices.items() if choice.how != "bound"},
             most=widths.most_lanes(plan.shapes, plan.places),
+            halving=halving,
         )
     except OSError as error:
         line = f"{out} cannot be written: {error.strerror or error}; free space or mend it, then run the same command again"
         return Outcome(FAILED, 0, len(wanted), 0, 0, 0, time.perf_counter() - began, (line,))
-    before = directory.ended() & wanted
-    lacking = directory.lacking(pack.pack_id for pack in packs)
-    todo = [p for p in packs if p.pack_id in lacking or any(m.run_id not in before for m in p.members)]
-    mine = todo if options.shard is None else sharding.part(packs, todo, *options.shard)
-    session = Session(plan, directory, options, mine)
-    status = session.train()
+    stages = Stages(plan, directory, options, halving, packs)
+    status = stages.train()
     try:
         compaction.join_parts(directory)
     except OSError as error:
@@ -219,13 +229,14 @@ def run_sweep(
         status=status,
         ended=len(after),
         planned=len(wanted),
-        trained=len(after & session.trained),
-        steps=session.steps,
-        programs=session.training_programs,
+        trained=len(after & set().union(*(session.trained for session in stages.sessions))),
+        steps=sum(session.steps for session in stages.sessions),
+        computed=sum(session.computed for session in stages.sessions),
+        programs=sum(key[0] == "train" for key in stages.compiled.keys),
         seconds=time.perf_counter() - began,
-        compile_seconds=session.compile_seconds,
-        failures=tuple(session.failures),
-        waiting=() if options.shard is None else tuple(sharding.waiting(packs, after, options.shard[1])),
+        compile_seconds=sum(stages.compiled.seconds.values()),
+        failures=tuple(stages.failures),
+        waiting=() if options.shard is None else tuple(sharding.waiting(stages.packs, after, options.shard[1])),
     )
 
 

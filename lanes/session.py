@@ -16,7 +16,8 @@ from lanes.devices import Compiled, Place
 from lanes.directory import Directory
 from lanes.planning import Pack
 from lanes.progress import Progress
-from lanes.training import Interrupted, Trainer
+from lanes.rungs import Stage
+from lanes.training import WHOLE, Interrupted, Trainer
 from lanes.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,20 +30,30 @@ POLL_SECONDS = 0.2  # between looks at packs that other workers hold
 
 
 class Session:
-    """Trains the packs `todo` at every place of a plan.
+    """Trains the packs `todo` at every place of a plan, to their ends or to a rung.
 
     Attributes:
         failures: one line for each pack that failed, and for writing that failed.
-        steps: training steps executed, summed over lanes.
+        failed: the packs that failed.
+        steps, computed: training steps executed, as the trainer counts them.
         trained: identities of the runs that were trained to their end here.
     """
 
-    def __init__(self, plan: "Plan", directory: Directory, options: "Options", todo: Sequence[Pack]):
-        self.plan, self.directory, self.options, self.todo = plan, directory, options, list(todo)
-        self.compiled = Compiled(len(plan.places))
+    def __init__(
+        self,
+        plan: "Plan",
+        directory: Directory,
+        options: "Options",
+        todo: Sequence[Pack],
+        stage: Stage = WHOLE,
+        compiled: Compiled | None = None,
+    ):
+        self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
+        self.compiled = compiled or Compiled(len(plan.places))
         self.stop = threading.Event()
         self.failures: list[str] = []
-        self.steps = 0
+        self.failed: set[str] = set()
+        self.steps = self.computed = 0
         self.trained: set[str] = set()
         self._waiting = collections.deque(todo)
         self._guard = threading.Lock()
@@ -52,16 +63,6 @@ class Session:
         self._unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, where memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, of this call
-
-    @property
-    def training_programs(self) -> int:
-        """Training programs that were compiled."""
-        return sum(key[0] == "train" for key in self.compiled.keys)
-
-    @property
-    def compile_seconds(self) -> float:
-        """Spent on tracing and compiling, part of it while other packs trained."""
-        return sum(self.compiled.seconds.values())
 
     def train(self) -> int:
         """Train every pack; the exit status."""
@@ -113,7 +114,8 @@ class Session:
     def _trainer(self, place: Place) -> Trainer:
         told = self._progress.epoch
         submit, data_bytes = self._writer.submit, self.options.data_bytes
-        return Trainer(place, self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes)
+        made = self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes, self.stage
+        return Trainer(place, *made)
 
     def _upcoming(self) -> list[Pack]:
         with self._guard:
@@ -124,7 +126,7 @@ class Session:
         try:
             while (pack := self._next_pack()) is not None:
                 try:
-                    if not self.directory.has_ended(pack.pack_id):
+                    if not self.stage.has_reached(self.directory, pack):
                         self._train(trainer, pack)
                         self.trained.update(member.run_id for member in pack.members)
                     self._writer.submit(self._after, pack)
@@ -141,6 +143,7 @@ class Session:
         finally:
             with self._guard:
                 self.steps += trainer.steps
+                self.computed += trainer.computed
 
     def _train(self, trainer: Trainer, pack: Pack) -> None:
         """Train a pack, at a smaller width where memory is too little for its own."""
@@ -195,6 +198,7 @@ class Session:
 
     def _fail(self, pack: Pack, error: Exception) -> None:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        self.failed.add(pack.pack_id)
         self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
         rows = [{"run_id": member.run_id, "status": "failed", "error": line} for member in pack.members]
         with contextlib.suppress(OSError):

@@ -9,22 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import checkpoints, lane, measuring, results
+from lanes import checkpoints, lane, measuring, regrouping, results
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
 from lanes.fresh_lanes import FreshLanes, quickly
 from lanes.groups import Data
-from lanes.lane import RUNNING, Lane
+from lanes.lane import DIVERGED, PRUNED, RUNNING, Lane
 from lanes.orders import epoch_order
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack
 from lanes.program import Chunk, Epoch, Partial
+from lanes.regrouping import Seats
+from lanes.rungs import Stage, gathered
 from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
 CHUNK_STEPS = 4096  # most steps in a chunk of the smallest epochs: bounds the history and the table of orders
 DATA_BYTES = 2 << 30  # a data set up to this size is held on the device, a larger one is streamed within as much
+WHOLE = Stage()  # to the end
 Tree = Any
 
 
@@ -65,6 +68,7 @@ class Trainer:
 
     Attributes:
         steps: training steps executed so far, of all lanes that were running.
+        computed: the same of all lanes that were computed, ended ones beside running ones included.
     """
 
     def __init__(
@@ -77,69 +81,93 @@ class Trainer:
         stop: threading.Event,
         told: Callable[[Pack, int], None],
         data_bytes: int = DATA_BYTES,
+        stage: Stage = WHOLE,
     ):
         self.place, self.compiled, self.directory = place, compiled, directory
         self.data_of, self.submit, self.stop, self.told = data_of, submit, stop, told
-        self.data_bytes = data_bytes
+        self.data_bytes, self.stage = data_bytes, stage
         self._data: dict[int, Data] = {}
         self._orders: tuple[Any, Any] = (None, None)
         self._epoch_seconds: dict[str, float] = {}
         self._fresh = FreshLanes(place, compiled, data_of)
-        self.steps = 0
+        self.steps = self.computed = 0
 
     def train(self, pack: Pack) -> None:
-        """Train a pack to its end and hand its results to the writer.
+        """Train a pack to its end and hand its results to the writer; or to a rung, and hand over where its runs stand.
 
         Raises Interrupted when asked to stop; whatever the programs raise passes through.
         """
         began = time.perf_counter()
         dataset = self.data_of(pack)
         data = self._on_device(dataset)
-        on_host = numbers_of(pack)
-        state, history, spent = self._resume(pack, on_host)
-        numbers = self.place.split(on_host)
-        advance = self._streaming(pack, dataset, data, numbers)
-        if advance is None:
-            advance = self._resident(pack, data, numbers, state.lanes)
+        numbers, slots = numbers_of(pack), self._slots(pack)
+        state, history, spent = self._resume(pack, numbers)
+        home = now = regrouping.seats(self.place, np.arange(pack.size), numbers, slots)
+        advance = self._streaming(pack, dataset, data) or self._resident(pack, data)
         total = max(int(lane.length(pack.setup, member.run)) for member in pack.members)
-        while state.epoch < total and self._running(state.lanes):
+        last = self.stage.until or total
+        while self._running((state := self._pruned(pack, state, now)).lanes) and state.epoch < last:
             if self.stop.is_set():
                 raise Interrupted
+            if state.partial is None:
+                lanes, now = regrouping.regrouped(self.place, pack, state.lanes, now, numbers, slots)
+                state = state._replace(lanes=lanes)
             before = state
-            state, measured = advance(state, total)
+            state, measured = advance(state, now, self.stage.next_epoch(pack, state.epoch, total))
             # Waits for the chunk; what is saved is fetched by the writer.
             epochs, measured = jax.device_get((state.lanes.epochs, measured))
             self._count(pack, before, state)
-            history = _joined(history, measured, pack.places, state.epoch - before.epoch)
+            places = now.positions[pack.places]
+            history = _joined(history, measured, places, state.epoch - before.epoch)
             spent_now = spent + time.perf_counter() - began
-            self.submit(self._save, pack, state, history, epochs[pack.places], spent_now)
+            self.submit(self._save, pack, state, now, history, epochs[places], spent_now)
             self.told(pack, state.epoch)
-        self._finish(pack, state.lanes, numbers, data, history, spent + time.perf_counter() - began)
+        lanes = regrouping.moved(self.place, state.lanes, now.positions) if now is not home else state.lanes
+        if self.stage.until is not None:
+            ends = {name: np.asarray(getattr(lanes, name))[pack.places] for name in ("status", "epochs")}
+            rows = self.stage.standings(pack, ends, history)
+            self.submit(self.directory.write_part, self.directory.rungs / str(self.stage.until), pack.pack_id, rows)
+        if self.stage.until is None or not self._running(lanes):
+            self._finish(pack, lanes, home.numbers, data, history, spent + time.perf_counter() - began)
+
+    def _pruned(self, pack: Pack, state: State, now: Seats) -> State:
+        """The state with the lanes ended that a rung decided against."""
+        status = np.asarray(state.lanes.status)
+        cut = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
+        if not cut.any():
+            return state
+        pruned = self.place.split(np.where(cut, PRUNED, status).astype(np.int32))
+        return state._replace(lanes=state.lanes._replace(status=pruned))
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
-        """Add the steps of a chunk: those of the lanes that were still running, epoch by epoch."""
+        """Add the steps of a chunk: of the lanes that were still running, epoch by epoch; and of all lanes of their groups."""
         each, whole = pack.setup.steps_per_epoch, pack.setup.run.steps
-        running = int((np.asarray(before.lanes.status) == RUNNING).sum())
+        running = np.asarray(before.lanes.status) == RUNNING
+        groups = running.reshape(-1, pack.width)
         if after.epoch == before.epoch:
-            self.steps += running * (after.step - before.step)
+            self.steps += int(running.sum()) * (after.step - before.step)
+            self.computed += int(groups.any(axis=1).sum()) * pack.width * (after.step - before.step)
         else:
-            done = np.asarray(after.lanes.epochs) * each  # an epoch may be cut short where the length is given in steps
-            done = done if whole is None else done.clip(max=whole)
-            self.steps += int((done - before.epoch * each).clip(0).sum()) - running * before.step
+            kept = np.asarray(after.lanes.epochs)
+            begun = kept + (running & (np.asarray(after.lanes.status) == DIVERGED))  # a diverging epoch is not kept
+            ends = np.stack([kept, begun]) * each  # an epoch may be cut short where the length is given in steps
+            done = ((ends if whole is None else ends.clip(max=whole)) - before.epoch * each).clip(0)
+            longest = done[1].reshape(groups.shape).max(axis=1)
+            self.steps += int(done[0].sum()) - int(running.sum()) * before.step
+            self.computed += (int(longest.sum()) - int(groups.any(axis=1).sum()) * before.step) * pack.width
 
-    def _resident(
-        self, pack: Pack, data: Data, numbers: Tree, lanes: Lane
-    ) -> Callable[[State, int], tuple[State, dict[str, Any]]]:
+    def _resident(self, pack: Pack, data: Data) -> Callable[[State, Seats, int], tuple[State, dict[str, Any]]]:
         """Chunks of whole epochs by the program that has the data set on the device."""
-        chunk = self._chunk_program(pack, lanes, numbers, data)
-        slots = self.place.split(self._slots(pack))
+        chunk: Callable | None = None
 
-        def advance(state: State, total: int) -> tuple[State, dict[str, Any]]:
+        def advance(state: State, seats: Seats, total: int) -> tuple[State, dict[str, Any]]:
+            nonlocal chunk
+            chunk = chunk or self._chunk_program(pack, state.lanes, seats.numbers, data)
             count = self._chunk_length(pack, total - state.epoch)
             orders = self._orders_for(pack, state.epoch, count)
             before = time.perf_counter()
             first = jnp.int32(state.epoch), jnp.int32(count)
-            lanes, measured = chunk(state.lanes, numbers, slots, orders, data, *first)
+            lanes, measured = chunk(state.lanes, seats.numbers, seats.slots, orders, data, *first)
             jax.block_until_ready(lanes.status)
             self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
             return State(lanes, state.epoch + count), measured
@@ -147,27 +175,32 @@ class Trainer:
         return advance
 
     def _streaming(
-        self, pack: Pack, dataset: Dataset, data: Data, numbers: Tree
-    ) -> Callable[[State, int], tuple[State, dict[str, Any]]] | None:
+        self, pack: Pack, dataset: Dataset, data: Data
+    ) -> Callable[[State, Seats, int], tuple[State, dict[str, Any]]] | None:
         """Chunks of some seconds from streamed batches; None where the training split is on the device."""
         if "train" in data.splits:
             return None
         seeds = self._seeds(pack)
         epochs = StreamedEpochs(pack, dataset, seeds, self.place, self.compiled, data, self.data_bytes)
-        slots = self.place.split(self._slots(pack))
 
-        def advance(state: State, total: int) -> tuple[State, dict[str, Any]]:
+        def advance(state: State, seats: Seats, total: int) -> tuple[State, dict[str, Any]]:
             del total
             until = time.monotonic() + CHUNK_SECONDS
             partial, step = state.partial, state.step
             if partial is None:
                 partial, step = epochs.begin(state.lanes), 0
             partial, step, ended = epochs.advance(
-                partial, state.lanes, numbers, slots, state.epoch, step, lambda: time.monotonic() > until
+                partial,
+                state.lanes,
+                seats.numbers,
+                seats.slots,
+                state.epoch,
+                step,
+                lambda: time.monotonic() > until,
             )
             if not ended:
                 return State(state.lanes, state.epoch, partial, step), {}
-            lanes, measured = epochs.close(state.lanes, partial, numbers, state.epoch)
+            lanes, measured = epochs.close(state.lanes, partial, seats.numbers, state.epoch)
             return State(lanes, state.epoch + 1), measured
 
         return advance
@@ -175,25 +208,36 @@ class Trainer:
     # ---- begin ---------------------------------------------------------------------------------------------------
 
     def _resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
-        """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
+        """(state, history, seconds spent): from the pack's checkpoint and curves, from those of the packs that its lanes
+        were in before, or from the start."""
         folder = self.directory.checkpoints / pack.pack_id
         while (found := checkpoints.load(folder, self.directory.warn)) is not None:
             number, leaves = found
-            epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
             curves = self.directory.read_part(self.directory.curves, pack.pack_id)
-            if epoch == 0 or (curves is not None and self._complete(curves, pack, leaves)):
-                shapes = self._fresh.shapes(pack, numbers)
-                lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
-                partial = None
-                if step:
-                    like = {PARTIAL: jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes)}
-                    partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
-                run_ids = [member.run_id for member in pack.members]
-                history = results.history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
-                return State(lanes, epoch, partial, step), history, float(leaves["spent"])
+            if number <= pack.setup.steps_per_epoch or (curves is not None and self._complete(curves, pack, leaves)):
+                return self._restored(pack, numbers, number, leaves, curves)
             self.directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
             checkpoints.set_aside(folder / str(number))
+        moved = gathered(self.directory, pack, self.stage.sources)
+        if moved is not None and self._complete(moved[2], pack, moved[1]):
+            self.submit(self._write, pack, *moved)
+            return self._restored(pack, numbers, *moved)
         return State(self._fresh.make(pack, numbers), 0), {}, 0.0
+
+    def _restored(
+        self, pack: Pack, numbers: dict[str, np.ndarray], number: int, leaves: dict[str, np.ndarray], curves: Any
+    ) -> tuple[State, dict[str, np.ndarray], float]:
+        """The state that was saved under a number, with the history that belongs to it."""
+        epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
+        shapes = self._fresh.shapes(pack, numbers)
+        lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
+        partial = None
+        if step:
+            like = {PARTIAL: jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes)}
+            partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
+        run_ids = [member.run_id for member in pack.members]
+        history = results.history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
+        return State(lanes, epoch, partial, step), history, float(leaves["spent"])
 
     def _complete(self, curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
         counts = curves["run_id"].value_counts()
@@ -261,16 +305,23 @@ class Trainer:
 
     # ---- end -----------------------------------------------------------------------------------------------------
 
-    def _save(self, pack: Pack, state: State, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float) -> None:
-        """Curves, then the checkpoint that relies on them; runs in the writer's thread."""
+    def _save(
+        self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
+    ) -> None:
+        """What a chunk left, lanes as planned; runs in the writer's thread."""
         run_ids = [member.run_id for member in pack.members]
-        if history:
-            rows = results.curve_rows(run_ids, history, epochs)
-            self.directory.write_part(self.directory.curves, pack.pack_id, rows)
-        leaves = checkpoints.flatten(jax.device_get(state.lanes)) | {"spent": np.asarray(spent, np.float64)}
+        rows = results.curve_rows(run_ids, history, epochs) if history else None
+        leaves = checkpoints.flatten(jax.device_get(state.lanes))
         if state.partial is not None:
             leaves |= checkpoints.flatten({PARTIAL: jax.device_get(state.partial)})
-        number = state.epoch * (pack.setup.steps_per_epoch + 1) + state.step
+        positions = seats.positions
+        leaves = {name: leaf[positions] for name, leaf in leaves.items()} | {"spent": np.asarray(spent, np.float64)}
+        self._write(pack, state.epoch * (pack.setup.steps_per_epoch + 1) + state.step, leaves, rows)
+
+    def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
+        """Curves, then the checkpoint that relies on them."""
+        if curves is not None:
+            self.directory.write_part(self.directory.curves, pack.pack_id, curves)
         checkpoints.save(self.directory.checkpoints / pack.pack_id, number, leaves)
 
     def _finish(

@@ -11,7 +11,7 @@ import tyro
 from lanes import devices, grids
 from lanes.command import run_main
 from lanes.errors import RequestError
-from lanes.experiment_file import runs_of
+from lanes.experiment_file import halving_of, runs_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,12 @@ class Arguments:
     """local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
     """I/N: train the packs I, I+N, …; auto takes both from the batch system."""
+    halving: str | None = None
+    """Epochs R1,R2,… at which the worse part of the runs is pruned; in place of the file's HALVING."""
+    keep: float | None = None
+    """With --halving: the fraction of the runs that goes on at each (0.5)."""
+    halving_metric: str | None = None
+    """With --halving: what runs are ranked by (valid_loss)."""
     max_seconds: float | None = None
     """Stop, saved, after so many seconds (exit status 75)."""
     data_dir: str | None = None
@@ -52,9 +58,11 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
+    from lanes.halving import parse_halving
     from lanes.runner import STOPPED, Options, make_plan, run_sweep
     from lanes.sharding import parse_shard
 
+    halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
         width=_width(arguments.width),
         devices=arguments.devices,
@@ -63,9 +71,12 @@ def main(arguments: Arguments) -> int:
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
         data_bytes=arguments.data_bytes,
+        halving=halving,
     )
     devices.prepare()
     requested = runs_of(arguments.experiment)
+    if halving is None:
+        options = dataclasses.replace(options, halving=halving_of(arguments.experiment))
     requested = grids.with_settings(requested, [text for group in arguments.set for text in group])
     if arguments.seeds is not None:
         requested = grids.with_seeds(requested, arguments.seeds)

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from lanes import Run, grid, load, load_curves, planning, training
 from lanes.generated import Blobs
@@ -26,21 +25,8 @@ BASE = Run(
 )
 ONE = Options(devices=1, width=4, quiet=True)
 STEPS = 5  # in an epoch
+pytestmark = pytest.mark.usefixtures("cached_programs")
 SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cached_programs(tmp_path_factory):
-    """The sweeps here train by the same few programs: each is compiled once."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: jax.config.values[name] for name in names}
-    compilation_cache.reset_cache()
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -119,6 +119,12 @@ WRONG = {
     "width": (["--width", "wide"], "--width is 'wide'"),
     "shard": (["--shard", "3/2"], "3/2"),
     "data": (["--set", "data=digitz"], "digits"),
+    "rungs": (["--halving", "5,x"], "--halving is '5,x'"),
+    "rungs in no order": (["--halving", "5,2"], "increasing positive epochs"),
+    "a rung after the end": (["--halving", "1,99"], "rungs must lie below"),
+    "keep": (["--halving", "1", "--keep", "1"], "must be above 0 and below 1"),
+    "keep without rungs": (["--keep", "0.5"], "go with --halving"),
+    "halving metric": (["--halving", "1", "--halving-metric", "valid_los"], "did you mean 'valid_loss'"),
 }
 
 
@@ -145,6 +151,7 @@ def test_wrong_requests_are_one_line_and_leave_nothing(call, experiment, tmp_pat
         ("import lanes\ndef sweep():\n    return [lanes.Run(activation=lambda z: z)]\n", "lambda"),
         ("def sweep(:\n", "SyntaxError"),
         ("import no_such_module\n", "no_such_module"),
+        ("import lanes\nHALVING = 5\ndef sweep():\n    return [lanes.Run()]\n", "HALVING of"),
     ],
 )
 def test_wrong_files_are_one_line_and_leave_nothing(call, tmp_path, text, says):
@@ -164,6 +171,14 @@ def test_an_unwritable_out_is_one_line(call, experiment, tmp_path):
     assert (status, out) == (2, "")
     assert "cannot be written" in error
     assert error.count("\n") == 1
+
+
+def test_halving_is_said_in_the_file_or_on_the_command_line(call, experiment, tmp_path):
+    experiment.write_text(experiment.read_text() + "\n\nfrom lanes import Halving\nHALVING = Halving(rungs=(2, 3))\n")
+    arguments = (experiment, "--out", tmp_path / "out", "--dry-run", "--set", "epochs=7")
+    assert "halving by valid_loss: 4 runs to epoch 2, 2 to epoch 3, 1 to the end" in call(*arguments)[1]
+    _, out, _ = call(*arguments, "--halving", "5", "--keep", "0.75", "--halving-metric", "valid_loss")
+    assert "halving by valid_loss: 4 runs to epoch 5, 3 to the end" in out
 
 
 def test_a_dry_run_plans_and_writes_nothing(call, experiment, tmp_path):

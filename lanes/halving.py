@@ -1,0 +1,124 @@
+"""Successive halving: at each rung the better part of the runs goes on, the others end there.
+
+Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lanes import lane
+from lanes.datasets import Dataset
+from lanes.errors import RequestError, unknown
+from lanes.measuring import metric_names
+from lanes.planning import Planned
+from lanes.statistics import lower_is_better
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving:
+    """After each rung's epoch only the best ⌊keep · n⌋ of the n runs that came to it go on, at least one.
+
+    Runs are ranked by the best value of the metric up to the rung, equal ones by run_id. Diverged and failed runs, and those
+    without a finite value, come last; a run that stopped early keeps its rank, and has ended all the same.
+
+    Attributes:
+        rungs: epochs, increasing.
+        keep: fraction that goes on, above 0 and below 1.
+        metric: on the validation split: valid_loss, valid_accuracy, …
+    """
+
+    rungs: tuple[int, ...]
+    keep: float = 0.5
+    metric: str = "valid_loss"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rungs, list):
+            object.__setattr__(self, "rungs", tuple(self.rungs))
+
+    def check(self) -> None:
+        """Raises RequestError for values that mean nothing."""
+        rungs = self.rungs
+        whole = isinstance(rungs, tuple) and all(type(rung) is int and rung > 0 for rung in rungs)
+        if not whole or not rungs or any(a >= b for a, b in itertools.pairwise(rungs)):
+            raise RequestError(f"halving rungs are {rungs!r}: give increasing positive epochs, as 5,10")
+        if isinstance(self.keep, bool) or not isinstance(self.keep, (int, float)) or not 0 < self.keep < 1:
+            raise RequestError(f"halving keep is {self.keep!r}: it must be above 0 and below 1, as 0.5")
+        if not isinstance(self.metric, str):
+            raise RequestError(f"halving metric is {self.metric!r}: give a name, as valid_loss")
+
+    def check_runs(self, planned: Sequence[Planned], datasets: Any) -> None:
+        """Raises RequestError where the runs are too short, too seldom evaluated, or lack the metric."""
+        self.check()
+        known: dict[str, list[str]] = {}
+        for one in planned:
+            run, length = one.run, int(lane.length(one.setup, one.run))
+            if self.rungs[-1] >= length:
+                raise RequestError(
+                    f"halving has a rung at epoch {self.rungs[-1]} and a run of {length} epochs: rungs must lie below that"
+                )
+            if run.eval_every > self.rungs[0]:
+                raise RequestError(
+                    f"halving has a rung at epoch {self.rungs[0]} and eval_every is {run.eval_every}: nothing has been "
+                    "measured there; evaluate more often, or choose later rungs"
+                )
+            if one.signature not in known:
+                names = known[one.signature] = self._metrics(one, datasets.of(run))
+                if not names:
+                    raise RequestError("halving ranks by validation metrics: set valid_fraction above 0")
+                if self.metric not in names:
+                    raise unknown("halving metric", self.metric, names)
+
+    @staticmethod
+    def _metrics(one: Planned, data: Dataset) -> list[str]:
+        return [f"valid_{name}" for name in metric_names(one.run)] if "valid" in data.splits() else []
+
+    def best(self, history: np.ndarray, rung: int) -> np.ndarray:
+        """The best finite value [P] up to an epoch of curves [P, E]; NaN where there is none."""
+        seen = history[:, :rung].astype(np.float64)
+        sign = 1.0 if lower_is_better(self.metric) else -1.0
+        best = np.where(np.isfinite(seen), sign * seen, np.inf).min(axis=1, initial=np.inf)
+        return np.where(np.isfinite(best), sign * best, np.nan)
+
+    def kept(self, values: Mapping[str, float]) -> list[str]:
+        """Which of the runs go on, the best first.
+
+        Args:
+            values: by run_id; what is not finite comes last.
+        """
+        sign = 1.0 if lower_is_better(self.metric) else -1.0
+        ranked = sorted(values, key=lambda one: (sign * values[one] if math.isfinite(values[one]) else math.inf, one))
+        return ranked[: self.count(len(values))]
+
+    def count(self, runs: int) -> int:
+        """How many of so many runs go on."""
+        return max(1, math.floor(round(runs * self.keep, 6)))
+
+    def describe(self, runs: int) -> str:
+        """`halving by valid_loss: 192 runs to epoch 5, 96 to epoch 10, 48 to the end`."""
+        parts: list[str] = []
+        for rung in self.rungs:
+            parts.append(f"{runs} {'' if parts else 'runs '}to epoch {rung}")
+            runs = self.count(runs)
+        return f"halving by {self.metric}: {', '.join(parts)}, {runs} to the end"
+
+
+def parse_halving(rungs: str | None, keep: float | None, metric: str | None) -> Halving | None:
+    """From a command line: `5,10`, 0.5, valid_loss; None where no rungs are given.
+
+    Raises RequestError for anything else.
+    """
+    if rungs is None:
+        if keep is not None or metric is not None:
+            raise RequestError("--keep and --halving-metric go with --halving, as in --halving 5,10 --keep 0.5")
+        return None
+    if not all(part.strip().isdecimal() and len(part) < 10 for part in rungs.split(",")):
+        raise RequestError(f"--halving is {rungs!r}: give increasing positive epochs, as 5,10")
+    given: dict[str, Any] = {name: value for name, value in (("keep", keep), ("metric", metric)) if value is not None}
+    halving = Halving(tuple(int(part) for part in rungs.split(",")), **given)
+    halving.check()
+    return halving

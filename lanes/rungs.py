@@ -1,0 +1,272 @@
+"""The rungs of a sweep that halves: where runs stand, what was decided, and where the lanes go on.
+
+    rungs/5/PACK.parquet    where the runs of a pack stand at epoch 5: run_id, status, value
+    rungs/5.json            the decision, once for all workers: values, who goes on, who is pruned, and the packs from here on
+
+A decision follows from the standings alone, so a lost one is made again. Lanes that are moved to another pack go on from the
+checkpoints of the packs they were in; where one of those is lost, the new pack is trained from its first epoch, with the same
+numbers.
+"""
+
+import contextlib
+import dataclasses
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lanes import checkpoints, records, regrouping
+from lanes.claims import Claims
+from lanes.directory import Directory
+from lanes.errors import DamagedFileError, RequestError
+from lanes.halving import Halving
+from lanes.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
+from lanes.planning import Pack, Planned
+
+FAR = 2**31 - 1  # the epoch at which a run is pruned that is not
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """How far packs are trained, and what earlier rungs decided.
+
+    Attributes:
+        until: train to this epoch, note where the runs stand, and wait; None: to the end.
+        halving: by whose metric.
+        cuts: the epoch after which a run is pruned, by run_id.
+        sources: the pack and lane that a run was in before the last rung, by run_id.
+    """
+
+    until: int | None = None
+    halving: Halving | None = None
+    cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    sources: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+
+    def cut(self, pack: Pack, epoch: int, status: np.ndarray) -> np.ndarray:
+        """Which lanes [P] are running (`status` [P]) and pruned by an epoch."""
+        ends = [FAR if one is None else self.cuts.get(one.run_id, FAR) for one in pack.lanes]
+        return (np.array(ends) <= epoch) & (status == RUNNING)
+
+    def next_epoch(self, pack: Pack, epoch: int, total: int) -> int:
+        """The epoch up to which a pack may be trained in one go."""
+        ends = [self.until or total, total, *(cut for one in pack.members if (cut := self.cuts.get(one.run_id, 0)))]
+        return min(end for end in ends if end > epoch)
+
+    def has_reached(self, directory: Directory, pack: Pack) -> bool:
+        """Whether a pack needs no training in this stage."""
+        if self.until is None:
+            return directory.has_ended(pack.pack_id)
+        return directory.read_part(directory.rungs / str(self.until), pack.pack_id) is not None
+
+    def standings(self, pack: Pack, ends: Mapping[str, np.ndarray], history: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Where the members of a pack stand at the rung, which it may have left behind since.
+
+        Args:
+            pack: of P members.
+            ends: `status` and `epochs` [P].
+            history: curves [P, E].
+        """
+        assert self.until is not None
+        assert self.halving is not None
+        beyond = (ends["epochs"] > self.until) | (
+            (ends["epochs"] == self.until) & np.isin(ends["status"], (RUNNING, PRUNED, DIVERGED))
+        )
+        statuses = ["running" if there else STATUSES[int(one)] for there, one in zip(beyond, ends["status"])]
+        values = self.halving.best(history[self.halving.metric], self.until)
+        run_ids = [member.run_id for member in pack.members]
+        return pd.DataFrame({"run_id": run_ids, "status": statuses, "value": values})
+
+
+def bind(directory: Directory, wanted: Halving | None, planned: Sequence[Planned]) -> Halving | None:
+    """The halving that holds in a directory: that of its first worker, otherwise the one wanted.
+
+    Raises RequestError for another than the directory's, for one in a directory that was begun without, and where the runs
+    are not those that are ranked among each other.
+    """
+    content = directory.read_sweep() if directory.path.is_dir() else {}
+    if not content:
+        return wanted
+    recorded = content.get("halving")
+    if recorded is None:
+        if wanted is not None:
+            raise RequestError(f"{directory.path} was begun without halving: leave it out, or choose another --out")
+        return None
+    bound = Halving(tuple(recorded["rungs"]), recorded["keep"], recorded["metric"])
+    if wanted is not None and wanted != bound:
+        raise RequestError(
+            f"{directory.path} was begun with {_text(bound)}, not with {_text(wanted)}: give the same, or choose another --out"
+        )
+    known = set(directory.read_runs(["run_id"]).get("run_id", ()))
+    if known and known != {one.run_id for one in planned}:
+        raise RequestError(
+            f"{directory.path} ranks its {len(known)} runs among each other, and these {len(planned)} are not the same: give "
+            "the same runs, or choose another --out"
+        )
+    return bound
+
+
+def _text(halving: Halving) -> str:
+    return f"halving {','.join(map(str, halving.rungs))} keep {halving.keep:g} by {halving.metric}"
+
+
+class Rungs:
+    """The decisions of one sweep.
+
+    Args:
+        directory: the sweep's.
+        halving: what holds there.
+        planned: all runs.
+        workers: places of all shards together.
+        shards: parts that each pack is split into.
+    """
+
+    def __init__(self, directory: Directory, halving: Halving, planned: Sequence[Planned], workers: int, shards: int):
+        self.directory, self.halving, self.planned = directory, halving, planned
+        self.workers, self.shards = workers, shards
+        for rung in halving.rungs:
+            (directory.rungs / str(rung)).mkdir(parents=True, exist_ok=True)
+
+    def path(self, rung: int) -> Path:
+        """Where a decision is written."""
+        return self.directory.rungs / f"{rung}.json"
+
+    def read(self, rung: int) -> dict[str, Any] | None:
+        """The decision of a rung, if it was made."""
+        return self.directory.read_sealed(self.path(rung))
+
+    def stage(self, rung: int | None) -> Stage:
+        """How packs are trained to a rung, or to the end; all earlier rungs have been decided."""
+        cuts: dict[str, int] = {}
+        sources: dict[str, tuple[str, int]] = {}
+        for earlier in self.halving.rungs:
+            if earlier == rung or (decision := self.read(earlier)) is None:
+                break
+            cuts |= dict.fromkeys(decision["pruned"], earlier)
+            sources = {run_id: (pack, lane) for run_id, (pack, lane) in decision["sources"].items()}
+        return Stage(rung, self.halving, cuts, sources)
+
+    def awaited(self, rung: int, packs: Sequence[Pack]) -> list[Pack]:
+        """Packs with runs that are ranked at a rung and of which it is not known where they stand there."""
+        standing = self._standings(rung, set())
+        failed = self._failed()
+        ranked = set(self._ranked(rung))
+        there = set(standing) | failed
+        return [pack for pack in packs if any(m.run_id in ranked and m.run_id not in there for m in pack.members)]
+
+    def decide(self, rung: int, packs: Sequence[Pack]) -> dict[str, Any]:
+        """The decision of a rung that all packs have reached: the one that is written there, or made and written now."""
+        with Claims(self.directory.path).only_one(records.PLAN):
+            decision = self.read(rung)
+            if decision is None:
+                decision = self._made(rung, packs)
+                self.directory.write_sealed(self.path(rung), decision)
+            records.move(self.directory, decision["packs"], decision["sources"])
+        return decision
+
+    def clear(self, packs: Sequence[Pack]) -> None:
+        """Delete checkpoints and curves of packs that rungs dissolved, once all packs have their own."""
+        if not all(checkpoints.epochs_in(self.directory.checkpoints / pack.pack_id) for pack in packs):
+            return
+        decisions = [decision for rung in self.halving.rungs if (decision := self.read(rung)) is not None]
+        dissolved = {pack for decision in decisions for pack, _ in decision["sources"].values()}
+        for name in dissolved - {pack.pack_id for pack in packs}:
+            shutil.rmtree(self.directory.checkpoints / name, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                (self.directory.curves / f"{name}.parquet").unlink()
+
+    def _ranked(self, rung: int) -> list[str]:
+        """Runs that come to a rung: all of them, or those that the rung before kept."""
+        before = [each for each in self.halving.rungs if each < rung]
+        decision = self.read(before[-1]) if before else None
+        return [one.run_id for one in self.planned] if decision is None else decision["kept"]
+
+    def _standings(self, rung: int, failed: set[str]) -> dict[str, tuple[str, float]]:
+        """(status, value) of each run at a rung; of a pack that ended before it, at the last rung that it came to."""
+        out = dict.fromkeys(failed, ("failed", math.nan))
+        for each in self.halving.rungs:
+            if each <= rung:
+                table = self.directory.read_parts(self.directory.rungs / str(each))
+                if len(table):
+                    table = table[(table["status"] != "running") | (each == rung)]
+                    out |= dict(zip(table["run_id"], zip(table["status"], table["value"])))
+        return out
+
+    def _failed(self) -> set[str]:
+        results = self.directory.read_parts(self.directory.results)
+        return set() if results.empty else set(results.loc[results["status"] == "failed", "run_id"])
+
+    def _made(self, rung: int, packs: Sequence[Pack]) -> dict[str, Any]:
+        standings = self._standings(rung, self._failed())
+        ranked = self._ranked(rung)
+        values = {run_id: float(standings[run_id][1]) for run_id in ranked}
+        values = {run_id: math.nan if standings[run_id][0] == "diverged" else value for run_id, value in values.items()}
+        kept = self.halving.kept(values)
+        running = {run_id for run_id in kept if standings[run_id][0] == "running"}
+        narrowed = records.narrowed(self.directory)  # the same width for a run from its first epoch to its last
+        moving = [
+            pack
+            for pack in packs
+            if pack.pack_id not in narrowed
+            and self._stands_at(rung, pack)
+            and not self.directory.has_ended(pack.pack_id)
+        ]
+        new = regrouping.repacked(moving, self.planned, running, self.workers, self.shards)
+        places = {m.run_id: (p.pack_id, int(lane)) for p in moving for lane, m in zip(p.places, p.members)}
+        return {
+            "rung": rung,
+            "metric": self.halving.metric,
+            "keep": self.halving.keep,
+            "values": {run_id: value if math.isfinite(value) else None for run_id, value in values.items()},
+            "kept": kept,
+            "pruned": sorted(
+                run_id for run_id in set(ranked) - set(kept) if standings[run_id][0] in ("running", "failed")
+            ),
+            "sources": places,
+            "packs": [records.placement(pack) for pack in new],
+        }
+
+    def _stands_at(self, rung: int, pack: Pack) -> bool:
+        return self.directory.read_part(self.directory.rungs / str(rung), pack.pack_id) is not None
+
+
+def gathered(
+    directory: Directory, pack: Pack, sources: Mapping[str, tuple[str, int]]
+) -> tuple[int, dict[str, np.ndarray], pd.DataFrame] | None:
+    """(number, leaves, curves) of a pack whose lanes were moved to it, as it would have saved them itself; None where one of
+    the checkpoints that they come from is not there, or they are not all of one epoch.
+    """
+    if not pack.members or any(member.run_id not in sources for member in pack.members):
+        return None
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for at, member in zip(pack.places, pack.members):
+        source, lane = sources[member.run_id]
+        wanted.setdefault(source, []).append((int(at), lane))
+    numbers, out, curves, spent = set(), {}, [], 0.0
+    for source, lanes in wanted.items():
+        try:
+            found = checkpoints.read(directory.checkpoints / source)
+        except DamagedFileError:
+            return None
+        part = directory.read_part(directory.curves, source)
+        if found is None or part is None:
+            return None
+        number, leaves = found
+        numbers.add(number)
+        there, here = np.array([lane for _, lane in lanes]), np.array([at for at, _ in lanes])
+        spent += float(leaves.pop("spent")) * len(lanes) / max(1, int((leaves["status"] != EMPTY).sum()))
+        for name, leaf in leaves.items():
+            if name not in out:
+                out[name] = np.repeat(leaf[there[:1]], pack.size, axis=0)
+            out[name][here] = leaf[there]
+        curves.append(part)
+    if len(numbers) != 1:
+        return None
+    empty = np.array([lane is None for lane in pack.lanes])
+    out["status"] = np.where(empty, EMPTY, out["status"]).astype(np.int32)
+    table = pd.concat(curves, ignore_index=True)
+    table = table[table["run_id"].isin({member.run_id for member in pack.members})]
+    return numbers.pop(), out | {"spent": np.asarray(spent, np.float64)}, table.reset_index(drop=True)

@@ -1,0 +1,138 @@
+"""The stages of one call of a sweep: to each rung of its halving, where all runs wait for each other, then to the end."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lanes import records, sharding
+from lanes.claims import Claims
+from lanes.devices import Compiled
+from lanes.directory import Directory
+from lanes.halving import Halving
+from lanes.planning import Pack
+from lanes.rungs import Rungs, Stage
+from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal
+from lanes.training import WHOLE
+
+if TYPE_CHECKING:
+    from lanes.runner import Options, Plan
+
+POLL_SECONDS = 0.5  # between looks at what other shards have reached
+PATIENCE_SECONDS = 3.0  # without anybody at work on what is awaited, after which nobody is waited for
+
+
+class Stages:
+    """Trains packs stage by stage.
+
+    Attributes:
+        packs: that the runs are in, by now.
+        sessions: one for each stage that had anything to do.
+        compiled: programs of all stages.
+        failures: one line for each pack that failed, for writing that failed, and for what is waited for.
+    """
+
+    def __init__(
+        self, plan: "Plan", directory: Directory, options: "Options", halving: Halving | None, packs: Sequence[Pack]
+    ):
+        self.plan, self.directory, self.options, self.packs = plan, directory, options, list(packs)
+        self.compiled = Compiled(len(plan.places))
+        self.sessions: list[Session] = []
+        self.failures: list[str] = []
+        self._began = time.monotonic()
+        self._failed: set[str] = set()
+        workers = len(plan.places) * (options.shard[1] if options.shard else 1)
+        shards = plan.places[0].shards
+        self.rungs = None if halving is None else Rungs(directory, halving, plan.planned, workers, shards)
+
+    def train(self) -> int:
+        """The exit status."""
+        rungs = self.rungs
+        if rungs is None:
+            return self._train(self._unended(), WHOLE)
+        for rung in rungs.halving.rungs:
+            status = self._to_rung(rungs, rung)
+            if status != DONE:
+                return status
+        status = self._train(self._unended(), rungs.stage(None))
+        if status == DONE:
+            rungs.clear(self.packs)
+        return FAILED if status == DONE and self.failures else status
+
+    def _to_rung(self, rungs: Rungs, rung: int) -> int:
+        """Train to a rung that is not decided yet, wait for whoever else does, decide, and move the lanes that go on."""
+        if rungs.read(rung) is None:
+            stage = rungs.stage(rung)
+            awaited = {pack.pack_id for pack in rungs.awaited(rung, self.packs)}
+            unended = {p.pack_id for p in self._unended() if not stage.has_reached(self.directory, p)}
+            status = self._train([p for p in self.packs if p.pack_id in awaited | unended], stage)
+            if status == STOPPED:
+                return STOPPED
+            if self._still_awaited(rungs, rung):
+                return FAILED if status == FAILED else STOPPED
+            rungs.clear(self.packs)
+        decision = rungs.decide(rung, self.packs)
+        if not self.options.quiet:
+            kept, ranked = len(decision["kept"]), len(decision["values"])
+            self.directory.warn(f"epoch {rung}: {kept} of {ranked} runs go on, by {rungs.halving.metric}")
+        self.packs = records.earlier_packs(self.plan.planned, records.known_runs(self.directory))
+        return DONE
+
+    def _train(self, todo: Sequence[Pack], stage: Stage) -> int:
+        shard = self.options.shard
+        mine = list(todo) if shard is None else sharding.part(self.packs, todo, *shard)
+        session = Session(self.plan, self.directory, self._options_now(), mine, stage, self.compiled)
+        self.sessions.append(session)
+        status = session.train()
+        self.failures += session.failures
+        self._failed |= session.failed
+        return STOPPED if session.stop.is_set() and status == DONE and stage.until is not None else status
+
+    def _options_now(self) -> "Options":
+        limit = self.options.max_seconds
+        if limit is None:
+            return self.options
+        return dataclasses.replace(self.options, max_seconds=limit - (time.monotonic() - self._began))
+
+    def _unended(self) -> list[Pack]:
+        """Packs with runs that have not ended, or of which something was lost; those that failed in this call apart."""
+        ended = self.directory.ended()
+        lacking = self.directory.lacking(pack.pack_id for pack in self.packs)
+        return [
+            pack
+            for pack in self.packs
+            if pack.pack_id not in self._failed
+            and (pack.pack_id in lacking or any(member.run_id not in ended for member in pack.members))
+        ]
+
+    def _still_awaited(self, rungs: Rungs, rung: int) -> list[Pack]:
+        """What is not there yet when nobody is at work on it; a line says which shards that is."""
+        claims, stop, idle = Claims(self.directory.path), threading.Event(), time.monotonic()
+        with StopOnSignal(stop):
+            while awaited := rungs.awaited(rung, self.packs):
+                now = time.monotonic()
+                if any(_is_held(claims, pack) for pack in awaited):
+                    idle = now
+                limit = self._options_now().max_seconds
+                over = stop.is_set() or (limit is not None and limit < 0)
+                if self.options.shard is None or over or now > idle + PATIENCE_SECONDS:
+                    break
+                stop.wait(POLL_SECONDS)
+        if awaited and self.options.shard is not None:
+            left = {member.run_id for pack in awaited for member in pack.members}
+            ended = {one.run_id for one in self.plan.planned} - left
+            names = ", ".join(sharding.waiting(self.packs, ended, self.options.shard[1]))
+            self.failures.append(f"epoch {rung} is waited for: {names}; run them, then the same command again")
+        return awaited
+
+
+def _is_held(claims: Claims, pack: Pack) -> bool:
+    """Whether another worker holds a pack."""
+    if not claims.take(pack.pack_id):
+        return True
+    claims.release(pack.pack_id)
+    return False
+
+
+__all__ = ["DONE", "FAILED", "STOPPED", "Stages"]

@@ -1,0 +1,285 @@
+"""Successive halving: what a rung decides, that survivors' numbers do not know of it, kills, shards, wrong requests."""
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from lanes import Halving, RequestError, Run, grid, load, load_curves, planning, restore, training
+from lanes.checkpoints import CHECKSUMS
+from lanes.generated import Blobs
+from lanes.halving import parse_halving
+from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
+from lanes.session import Session
+from nets import MLP
+
+BASE = Run(
+    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    net=MLP(widths=()),
+    activation="prelu",
+    optimizer="sgd",
+    batch_size=16,
+    epochs=6,
+)
+SWEEP = grid(BASE, learning_rate=[1e-4, 1e-2, 0.1, 1e38], seed=range(6))  # the last rate diverges
+HALVING = Halving(rungs=(2, 4), keep=0.5)
+PLAIN = Options(devices=1, width=4, quiet=True)
+HALVED = dataclasses.replace(PLAIN, halving=HALVING)
+STEPS = 5  # in an epoch
+pytestmark = pytest.mark.usefixtures("cached_programs")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_packs():
+    """Packs of 8 lanes in two groups, so that a sweep of 24 runs has three."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "MOST_LANES", 8)
+        yield
+
+
+def swept(out, options=HALVED, sweep=SWEEP):
+    return run_sweep(make_plan(sweep, options), Path(out), options)
+
+
+def table(out) -> pd.DataFrame:
+    """Results by run_id, without what is measured by the clock and where a run was trained."""
+    dropped = ["seconds", "pack", "lane", "pack_shape"]
+    return load(out).drop(columns=dropped).set_index("run_id").sort_index()
+
+
+def curves(out) -> pd.DataFrame:
+    return load_curves(out).set_index(["run_id", "epoch"]).sort_index()
+
+
+def assert_same(one, other):
+    pd.testing.assert_frame_equal(table(one), table(other), check_exact=True)
+    pd.testing.assert_frame_equal(curves(one), curves(other), check_exact=True)
+    for run_id in table(one).index:
+        for epoch in ("best", "last"):
+            mine, theirs = restore(one, run_id, epoch)[1], restore(other, run_id, epoch)[1]
+            jax.tree.map(np.testing.assert_array_equal, mine, theirs)
+
+
+def expected(curves: pd.DataFrame, diverged: set[str]) -> dict[str, int]:
+    """The epoch that each run should reach, from the curves of the sweep without halving, in plain Python."""
+    epochs, left = dict.fromkeys(curves.index.unique("run_id"), BASE.epochs) | dict.fromkeys(diverged, 0), None
+    left = sorted(epochs)
+    for rung in HALVING.rungs:
+        values = {}
+        for run_id in left:
+            seen = [] if run_id in diverged else [curves.valid_loss[run_id, epoch] for epoch in range(1, rung + 1)]
+            values[run_id] = min([value for value in seen if math.isfinite(value)], default=math.inf)
+        ranked = sorted(left, key=lambda run_id: (values[run_id], run_id))
+        for run_id in ranked[len(left) // 2 :]:
+            epochs[run_id] = min(epochs[run_id], rung)
+        left = ranked[: len(left) // 2]
+    return epochs
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The sweep without halving."""
+    out = tmp_path_factory.mktemp("plain") / "out"
+    assert swept(out, PLAIN).status == DONE
+    return out
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory):
+    """The sweep with it, uninterrupted."""
+    out = tmp_path_factory.mktemp("halved") / "out"
+    return out, swept(out)
+
+
+def test_each_rung_keeps_the_better_half(plain, halved):
+    out, outcome = halved
+    assert (outcome.status, outcome.ended, outcome.planned, outcome.trained) == (DONE, 24, 24, 24)
+    ended, whole = table(out), table(plain)
+    diverged = set(whole.index[whole.status == "diverged"])
+    assert len(diverged) == 6
+    assert ended.epochs_done.astype(int).to_dict() == expected(curves(plain), diverged)
+    assert ended.status.value_counts().to_dict() == {"pruned": 12, "done": 6, "diverged": 6}
+    assert not diverged & set(json.loads((out / "rungs" / "2.json").read_text())["kept"])
+
+
+def test_what_is_trained_equals_the_sweep_without_halving(plain, halved):
+    out, _ = halved
+    mine, theirs = table(out), table(plain)
+    done = mine.index[mine.status == "done"]
+    pd.testing.assert_frame_equal(mine.loc[done], theirs.loc[done], check_exact=True)
+    mine = curves(out)
+    pd.testing.assert_frame_equal(mine, curves(plain).loc[mine.index], check_exact=True)
+    for run_id in done:
+        for epoch in ("best", "last"):
+            pair = restore(out, run_id, epoch)[1], restore(plain, run_id, epoch)[1]
+            jax.tree.map(np.testing.assert_array_equal, *pair)
+
+
+def test_pruned_runs_have_the_metrics_of_their_best_epoch_so_far(halved):
+    out, _ = halved
+    seen = curves(out)
+    for run_id, row in table(out).query("status == 'pruned'").iterrows():
+        best = seen.loc[run_id].valid_loss
+        assert (row.best_epoch, row.valid_loss) == (best.idxmin(), best.min())
+        assert math.isfinite(row.test_loss)
+        restore(out, run_id)
+
+
+def test_work_ends_where_runs_end_and_no_program_is_added(halved):
+    out, outcome = halved
+    assert outcome.programs == 1
+    assert outcome.steps == table(out).epochs_done.sum() * STEPS
+    # 24 lanes and what shares groups with them to epoch 2, then 12 in 3 groups, then 6 in 2; diverged ones end in epoch 1.
+    assert outcome.computed <= (24 * 2 + 12 * 2 + 8 * 2) * STEPS
+    packs = set(load(out)["pack"])
+    assert {path.name for path in (out / "checkpoints").iterdir()} == packs
+    assert {path.stem for path in (out / "curves").iterdir()} == packs
+
+
+def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
+    out = shutil.copytree(halved[0], tmp_path / "out")
+    assert swept(out).trained == 0
+    assert swept(out, PLAIN).trained == 0  # the directory's halving holds
+    assert_same(out, halved[0])
+
+
+@pytest.mark.parametrize("at", [1, 5, 7, 9])
+def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
+    """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
+    count, save = [0], training.Trainer._save
+
+    def counted(self, *given):
+        save(self, *given)
+        count[0] += 1
+        if count[0] == at:
+            self.stop.set()
+
+    monkeypatch.setattr(training.Trainer, "_save", counted)
+    out = tmp_path / "out"
+    assert swept(out).status == STOPPED
+    assert swept(out).status == DONE
+    assert_same(out, halved[0])
+
+
+@pytest.mark.parametrize("lost", ["rungs", "checkpoints", "curves", "2.json", "4.json", "sweep.json"])
+def test_what_is_lost_between_the_rungs_is_made_again(halved, tmp_path, monkeypatch, lost):
+    """A worker that dies before it trains what the last rung left, and files that are lost meanwhile."""
+    train = Session.train
+
+    def dying(self):
+        if self.stage.until is None:
+            raise KeyboardInterrupt
+        return train(self)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "train", dying)
+        with pytest.raises(KeyboardInterrupt):
+            swept(out)
+    ended = {path.stem for path in (out / "results").iterdir()}
+    for path in [*out.glob(lost), *out.glob(f"*/{lost}")]:
+        if lost == "checkpoints":
+            for pack in {each.name for each in path.iterdir()} - ended:
+                for sums in (path / pack).rglob(CHECKSUMS):
+                    sums.write_text("{}")
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.write_text("damaged")
+    assert swept(out).status == DONE
+    assert_same(out, halved[0])
+
+
+def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
+    monkeypatch.setattr("lanes.stages.PATIENCE_SECONDS", 0.0)
+    out, outcomes = tmp_path / "out", []
+    for index in (0, 1, 0, 1):
+        outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2))))
+    assert outcomes[0].status == STOPPED
+    assert outcomes[0].failures == ("epoch 2 is waited for: shard 1/2 (8 runs); run them, then the same command again",)
+    assert outcomes[-1].status == DONE
+    assert_same(out, halved[0])
+
+
+def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch):
+    train, broken = training.Trainer.train, []
+
+    def breaking(self, pack):
+        broken.append(pack.pack_id)
+        if pack.pack_id == broken[0]:
+            raise ValueError("broken")
+        train(self, pack)
+
+    monkeypatch.setattr(training.Trainer, "train", breaking)
+    outcome = swept(tmp_path / "out")
+    assert outcome.status == FAILED
+    assert outcome.failures == (f"pack {broken[0]} (8 runs): ValueError: broken",)
+    assert load(tmp_path / "out").status.value_counts()["failed"] == 8
+    monkeypatch.setattr(training.Trainer, "train", train)
+    assert swept(tmp_path / "out").status == DONE
+    assert load(tmp_path / "out").status.notna().all()
+
+
+def test_not_a_number_is_never_better_than_a_number():
+    values = {"a": math.nan, "b": 3.0, "c": math.inf, "d": 1.0, "e": math.nan, "f": 2.0, "g": 2.0}
+    assert Halving((1,), 0.5).kept(values) == ["d", "f", "g"]
+    assert Halving((1,), 0.9).kept(values) == ["d", "f", "g", "b", "a", "c"]
+    assert Halving((1,), 0.5, "valid_accuracy").kept(values) == ["b", "f", "g"]
+    assert Halving((1,), 0.01).kept(values) == ["d"]
+    assert len(Halving((1,), 1 / 3).kept(dict.fromkeys("abcdefghi", 0.0))) == 3
+
+
+def test_the_best_value_up_to_the_rung_ranks():
+    history = np.array([[3.0, 1.0, 0.5], [np.nan, 2.0, 0.1], [np.nan, np.inf, 0.0]], np.float32)
+    np.testing.assert_array_equal(Halving((2,)).best(history, 2), [1.0, 2.0, np.nan])
+    np.testing.assert_array_equal(Halving((2,), metric="valid_accuracy").best(history, 2), [3.0, 2.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("halving", "run", "words"),
+    [
+        (Halving((4, 2)), {}, "increasing positive epochs"),
+        (Halving((0,)), {}, "increasing positive epochs"),
+        (Halving(()), {}, "increasing positive epochs"),
+        (Halving((2,), 1.0), {}, "above 0 and below 1"),
+        (Halving((2,), math.nan), {}, "above 0 and below 1"),
+        (Halving((6,)), {}, "a run of 6 epochs"),
+        (Halving((2,)), {"steps": 7, "epochs": 1}, "a run of 2 epochs"),
+        (Halving((2,), metric="valid_acuracy"), {}, "did you mean 'valid_accuracy'"),
+        (Halving((2,)), {"valid_fraction": 0.0}, "set valid_fraction above 0"),
+        (Halving((2,)), {"eval_every": 3}, "evaluate more often"),
+    ],
+)
+def test_wrong_requests_are_refused(halving, run, words):
+    options = dataclasses.replace(PLAIN, halving=halving)
+    with pytest.raises(RequestError, match=words):
+        make_plan([dataclasses.replace(BASE, **run)], options)
+
+
+def test_a_directory_keeps_the_halving_and_the_runs_that_it_was_begun_with(plain, halved):
+    out, _ = halved
+    for options, sweep, words in (
+        (dataclasses.replace(PLAIN, halving=Halving((2,))), SWEEP, "was begun with halving 2,4 keep 0.5 by valid_loss"),
+        (HALVED, SWEEP[:-1], "ranks its 24 runs among each other"),
+        (HALVED, [*SWEEP, dataclasses.replace(BASE, seed=99)], "ranks its 24 runs among each other"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            swept(out, options, sweep)
+    with pytest.raises(RequestError, match="was begun without halving"):
+        swept(plain)
+
+
+def test_halving_of_a_command_line():
+    assert parse_halving(None, None, None) is None
+    assert parse_halving("5,10", None, None) == Halving((5, 10))
+    assert parse_halving("5", 0.25, "valid_accuracy") == Halving((5,), 0.25, "valid_accuracy")
+    for given in (("5,x", None, None), ("", None, None), ("5", 2.0, None), (None, 0.5, None), ("10,5", None, None)):
+        with pytest.raises(RequestError):
+            parse_halving(*given)
