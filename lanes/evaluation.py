@@ -23,6 +23,7 @@ from lanes.groups import Data
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
 from lanes.predictions import Mixture, Parts, Predict
+from lanes.pruning import pruned
 from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
@@ -48,6 +49,7 @@ class Request:
         ensemble: also the mean prediction of the runs.
         mc_dropout: number of passes with dropout on whose mean is the prediction; None is one pass with dropout off.
         batch_statistics: "running", or "recomputed" on the whole training split.
+        prune: sparsities s in [0, 1): also with the share s of the kernels' weights, the smallest, at zero.
     """
 
     epoch: str = "best"
@@ -57,6 +59,7 @@ class Request:
     ensemble: bool = False
     mc_dropout: int | None = None
     batch_statistics: str = "running"
+    prune: tuple[float, ...] = ()
 
     def check(self) -> None:
         """Raise RequestError for a value out of its range."""
@@ -68,6 +71,11 @@ class Request:
             raise unknown("--batch-statistics", self.batch_statistics, STATISTICS)
         if self.mc_dropout is not None and self.mc_dropout < 1:
             raise RequestError(f"--mc-dropout is {self.mc_dropout}: it is a number of passes and must be at least 1")
+        for sparsity in self.prune:
+            if not 0 <= sparsity < 1:
+                raise RequestError(f"--prune is {sparsity}: it is the share of weights at zero and must be in [0, 1)")
+        if self.prune and self.ensemble:
+            raise RequestError("--prune goes with single runs: leave --ensemble out")
 
 
 def evaluate(
@@ -90,11 +98,12 @@ def evaluate(
         best: the runs of so many best combinations by the metric, seeds being replicates.
         where: `FIELD=VALUE` conditions, several values joined by `|`; together with `best`, the best among these.
         metric: what ranks; validation accuracy where there is one, else validation loss.
-        request: fields of `Request`: epoch, data, split, data_dir, ensemble, mc_dropout, batch_statistics.
+        request: fields of `Request`: epoch, data, split, data_dir, ensemble, mc_dropout, batch_statistics, prune.
 
     Returns:
-        The rows of `lanes.load` with a column `evaluated_M` for each metric M, and `evaluated_on`. With `ensemble` two
-        more, whose run_id is "mean member" (the mean of the others) and "ensemble".
+        The rows of `lanes.load` with a column `evaluated_M` for each metric M, and `evaluated_on`; for each sparsity S of
+        `prune` also `evaluated_M_pruned_S`. With `ensemble` two more
+        rows, whose run_id is "mean member" (the mean of the others) and "ensemble".
 
     Raises RequestError for whatever is wrong with the request.
     """
@@ -141,7 +150,11 @@ class _Evaluator:
         told = {}
         for at, group in _groups(members, width):
             places = np.array([*at, *[at[0]] * (width - len(at))])
-            values = self._group(group, jax.tree.map(lambda leaf, places=places: leaf[places], variables))
+            mine = jax.tree.map(lambda leaf, places=places: leaf[places], variables)
+            values = self._group(group, mine)
+            for sparsity in self.asked.prune:
+                less = self._group(group, {**mine, "params": pruned(mine["params"], sparsity)})
+                values |= {f"{name}_pruned_{sparsity:g}": value for name, value in less.items()}
             for lane, place in enumerate(at):
                 row = {f"{PREFIX}{name}": float(value[lane]) for name, value in values.items()}
                 told[rows["run_id"].iloc[place]] = {"evaluated_on": self._name(members[place]), **row}

@@ -41,6 +41,8 @@ class Arguments:
     """Mean prediction of so many passes with dropout on."""
     batch_statistics: str = "running"
     """Of batch normalization: running, or recomputed on the whole training split."""
+    prune: tuple[float, ...] = ()
+    """Sparsities, such as 0.5 0.9: also with that share of the kernels' weights, the smallest, at zero."""
     out: Path | None = None
     """Also write the table, with every field: FILE.csv or FILE.parquet."""
     traceback: bool = False
@@ -59,7 +61,7 @@ def main(arguments: Arguments) -> int:
         where=[text for group in arguments.where for text in group],
         **{
             name: getattr(arguments, name)
-            for name in ("best", "metric", "epoch", "data", "split", "data_dir", "ensemble", "mc_dropout")
+            for name in ("best", "metric", "epoch", "data", "split", "data_dir", "ensemble", "mc_dropout", "prune")
         },
         batch_statistics=arguments.batch_statistics,
     )

@@ -1,0 +1,45 @@
+"""Magnitude pruning: which weights go, and what an evaluation says of it."""
+
+import numpy as np
+import pytest
+
+import lanes
+from lanes import Run, grid
+from lanes.errors import RequestError
+from lanes.evaluation import evaluate
+from lanes.generated import Blobs
+from lanes.pruning import pruned
+from nets import MLP
+
+PARAMS = {
+    "a": {
+        "kernel": np.array([[[0.1, -3.0], [2.0, 0.0]], [[5.0, 5.0], [5.0, 5.0]]]),
+        "bias": np.array([[0.01], [0.01]]),
+    },
+    "b": {"kernel": np.array([[[-0.5], [4.0]], [[1.0], [-2.0]]])},
+}
+
+
+def test_the_smallest_weights_of_each_lane_go_and_biases_stay():
+    half = pruned(PARAMS, 0.5)
+    np.testing.assert_array_equal(half["a"]["kernel"], [[[0, -3], [2, 0]], [[5, 5], [5, 5]]] * np.array([[[1]], [[0]]]))
+    np.testing.assert_array_equal(half["b"]["kernel"], [[[0], [4]], [[0], [0]]])
+    np.testing.assert_array_equal(half["a"]["bias"], PARAMS["a"]["bias"])
+    assert pruned(PARAMS, 0.0) is PARAMS
+
+
+def test_accuracy_against_sparsity(tmp_path):
+    base = Run(data=Blobs(n=200, classes=3), net=MLP(widths=(8,)), activation="prelu", epochs=2, batch_size=16)
+    lanes.sweep(grid(base, seed=range(2)), tmp_path, width=2, devices=1, quiet=True)
+    table = evaluate(tmp_path, prune=(0.0, 0.99))
+    np.testing.assert_array_equal(table["evaluated_loss_pruned_0"], table["evaluated_loss"])
+    np.testing.assert_array_equal(table["evaluated_loss"], table["test_loss"])
+    assert (table["evaluated_loss_pruned_0.99"] != table["evaluated_loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"), [({"prune": (1.0,)}, "must be in"), ({"prune": (0.5,), "ensemble": True}, "--ensemble")]
+)
+def test_wrong_requests(tmp_path, request_, said):
+    with pytest.raises(RequestError, match=said):
+        evaluate(tmp_path, **request_)
