@@ -2,7 +2,19 @@
 
     python scripts/sweep.py experiments/mnist1d.py --out runs/mnist1d --data-dir DIR
 
-TIME
+About 4.5 minutes on 2 CPU cores (500 s of processor time). The paper's protocol (Greydanus and Kobak 2024): all 4,000 training
+examples, 6,000 Adam steps of 100 and the net as it is after the last one; nothing is chosen, so nothing is kept for
+validation. Expected test accuracy (n = 5), published in brackets:
+
+                    in order                          positions shuffled
+    linear          0.331 ± 0.002 (0.32)              0.330 ± 0.003 (0.32)
+    MLP             0.666 ± 0.012 (0.68)              0.675 ± 0.013 (0.68)
+    CNN             0.918 ± 0.007, dropout 0.2:       0.560 ± 0.012 (0.56), dropout 0.2:
+                    0.956 ± 0.002 (0.94)              0.632 ± 0.013
+    GRU             0.885 ± 0.011, dropout 0.2:       0.517 ± 0.011, dropout 0.2:
+                    0.918 ± 0.010 (0.91)              0.565 ± 0.006 (0.57)
+
+Without dropout CNN and GRU know the training set by heart.
 """
 
 from lanes import Run, grid
