@@ -85,8 +85,9 @@ def repacked(
 ) -> list[Pack]:
     """The same runs in packs of the same shape, those that are running in as few groups as they need.
 
-    Running groups come first, dealt evenly to as many packs as hold them, a multiple of `workers` where there are enough;
-    whatever has ended fills the rest. The result follows from which runs there are, not from where they were.
+    Running groups come first, dealt evenly to as many packs as hold them: a multiple of `workers`, or where there are fewer
+    groups one to a pack. Whatever has ended fills the rest. The result follows from which runs there are, not from where
+    they were.
 
     Args:
         packs: of any programs; runs stay with theirs.
@@ -115,9 +116,8 @@ def _repacked(packs: list[Pack], members: list[Planned], running: set[str], work
     live = [group for group in groups if group[0].run_id in running]
     live.sort(key=lambda group: -group[0].run.epochs)
     rest = [group for group in groups if group[0].run_id not in running]
-    count = -(-len(live) // room)
-    if len(live) >= workers:
-        count = min(-(-count // workers) * workers, len(packs))
+    needed = -(-len(live) // room)
+    count = min(-(-needed // workers) * workers if len(live) >= workers else len(live), len(packs))
     share = -(-len(live) // max(count, 1))
     parts = [live[at : at + share] for at in range(0, len(live), max(share, 1))]
     for part in parts:

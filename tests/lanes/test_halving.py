@@ -153,15 +153,15 @@ def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
 def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
     """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
     monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
-    count, save = [0], training.Trainer._save
+    count, chunks = training.Trainer._count, [0]
 
     def counted(self, *given):
-        save(self, *given)
-        count[0] += 1
-        if count[0] == at:
+        count(self, *given)
+        chunks[0] += 1
+        if chunks[0] == at:
             self.stop.set()
 
-    monkeypatch.setattr(training.Trainer, "_save", counted)
+    monkeypatch.setattr(training.Trainer, "_count", counted)
     out = tmp_path / "out"
     assert swept(out).status == STOPPED
     assert swept(out).status == DONE

@@ -1,0 +1,150 @@
+"""Lanes that have ended are moved together: fewer groups are computed, and no number knows of it."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from lanes import Run, grid, load, load_curves, planning, regrouping, restore, training
+from lanes.generated import Blobs
+from lanes.regrouping import better_order, computed_groups, repacked
+from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
+from lanes.shared_activation import group_key
+from nets import MLP
+
+pytestmark = pytest.mark.usefixtures("cached_programs")
+BASE = Run(
+    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    net=MLP(widths=(3,)),
+    activation="relu",  # an index in the program: lanes of a group must share it
+    optimizer="sgd",
+    batch_size=16,
+    epochs=9,
+    patience=1,
+    min_delta=1e6,  # nothing is an improvement, so that a run ends `patience` epochs after its first
+)
+SWEEP = grid(
+    BASE, learning_rate=[0.01, 0.1], activation=["relu", "tanh"], l2=[1e-3, 1e-2], seed=range(2), patience=[1, 3, 100]
+)
+OPTIONS = Options(devices=1, width=4, quiet=True)
+
+
+def swept(out, options=OPTIONS, sweep=SWEEP):
+    return run_sweep(make_plan(sweep, options), Path(out), options)
+
+
+def assert_same(one, other):
+    tables = [load(out).drop(columns=["seconds"]).set_index("run_id").sort_index() for out in (one, other)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    curves = [load_curves(out).set_index(["run_id", "epoch"]).sort_index() for out in (one, other)]
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    for run_id, epoch in itertools.product(tables[0].index, ("best", "last")):
+        jax.tree.map(np.testing.assert_array_equal, *(restore(out, run_id, epoch)[1] for out in (one, other)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_chunks():
+    """An epoch in a chunk, 48 lanes in a pack."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "MOST_LANES", 48)
+        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        yield
+
+
+WAYS = {
+    "resident": OPTIONS,
+    "streamed": dataclasses.replace(OPTIONS, data_bytes=1300),
+    "shard_map": dataclasses.replace(OPTIONS, devices=2, mapping="shard_map"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, way):
+    regrouped = swept(tmp_path / "regrouped", WAYS[way])
+    with monkeypatch.context() as patch:
+        patch.setattr(regrouping, "better_order", lambda *_: None)
+        left = swept(tmp_path / "left", WAYS[way])
+    assert (regrouped.status, left.status) == (DONE, DONE)
+    assert_same(tmp_path / "regrouped", tmp_path / "left")
+    assert regrouped.steps == left.steps == load(tmp_path / "left").epochs_done.sum() * 5
+    assert regrouped.programs == left.programs
+    assert regrouped.computed < 0.7 * left.computed
+
+
+def test_a_regrouped_run_equals_the_run_alone(tmp_path):
+    swept(tmp_path / "all")
+    some = [SWEEP[-1], SWEEP[0]]
+    for at, run in enumerate(some):
+        swept(tmp_path / f"{at}", sweep=[run])
+        run_id = load(tmp_path / f"{at}").run_id[0]
+        curves = [load_curves(tmp_path / name).set_index("run_id").loc[run_id] for name in ("all", f"{at}")]
+        pd.testing.assert_frame_equal(*curves, check_exact=True)
+        pair = [restore(tmp_path / name, run_id)[1] for name in ("all", f"{at}")]
+        jax.tree.map(np.testing.assert_array_equal, *pair)
+
+
+def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
+    swept(tmp_path / "whole")
+    count, chunks = training.Trainer._count, [0]
+
+    def counted(self, *given):
+        count(self, *given)
+        chunks[0] += 1
+        if chunks[0] == 5:
+            self.stop.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "_count", counted)
+        assert swept(tmp_path / "out").status == STOPPED
+    assert swept(tmp_path / "out").status == DONE
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("width", "shards"), [(1, 1), (4, 1), (4, 2), (8, 3)])
+def test_an_order_has_as_few_groups_as_the_keys_allow(width, shards):
+    random = np.random.default_rng(width + shards)
+    for share in (0.0, 0.1, 0.5, 0.9, 1.0):
+        groups = 12
+        keys = np.repeat(random.integers(0, 3, groups), width)
+        running = random.random(groups * width) < share
+        order = better_order(keys, running, width, shards)
+        before = computed_groups(running, width, shards)
+        least = sum(-(-int(running[keys == key].sum()) // width) for key in set(keys))
+        if order is None:
+            assert before - -(-least // shards) <= before / regrouping.LEAST_FREED
+            continue
+        assert sorted(order) == list(range(groups * width))
+        assert all(len(set(group)) == 1 for group in keys[order].reshape(-1, width))
+        assert computed_groups(running[order], width, shards) == -(-least // shards) < before
+
+
+@pytest.mark.parametrize(("workers", "shards"), [(1, 1), (2, 1), (1, 2), (5, 1)])
+def test_repacked_runs_are_all_there_in_few_groups_spread_evenly(workers, shards):
+    sweep = grid(BASE, activation=["relu", "tanh", "elu"], learning_rate=[0.01, 0.1], seed=range(17))
+    plan = make_plan(sweep, OPTIONS)
+    packs = planning.make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards)
+    for share in (0.05, 0.4, 1.0):
+        random = np.random.default_rng(0)
+        running = {one.run_id for one in plan.planned if random.random() < share}
+        new = repacked(packs, plan.planned, running, workers, shards)
+        assert sorted(m.run_id for pack in new for m in pack.members) == sorted(one.run_id for one in plan.planned)
+        assert {(pack.width, pack.size) for pack in new} == {(packs[0].width, packs[0].size)}
+        assert len(new) <= len(packs)
+        again = repacked(new, plan.planned, running, workers, shards)
+        assert [pack.pack_id for pack in again] == [pack.pack_id for pack in new]
+        counts = []
+        for pack in new:
+            assert len({member.run.seed for member in pack.members}) <= pack.seeds
+            groups = [[one for one in pack.lanes[at : at + 4] if one] for at in range(0, pack.size, 4)]
+            assert all(len({group_key(one.compiled) for one in group}) <= 1 for group in groups)
+            mask = np.array([one is not None and one.run_id in running for one in pack.lanes])
+            counts.append(computed_groups(mask, 4, shards) * shards)
+        keys = [group_key(one.compiled) for one in plan.planned if one.run_id in running]
+        least = sum(-(-keys.count(key) // 4) for key in set(keys))
+        busy = [count for count in counts if count]
+        assert least <= sum(busy) <= least + len(busy) * shards
+        assert len(busy) >= min(workers, len(packs), least)
