@@ -1,6 +1,6 @@
 """The small sweep in a process of its own, in packs of eight lanes and chunks of one epoch: to be injured.
 
-python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N]
+python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
 
 `slow` waits before each file that is written; `fail` makes every write from the N-th on raise the error of that number.
 """
@@ -39,6 +39,7 @@ def main(out: str, **given: str) -> int:
     patch(given)
     from lanes import devices, grids, session
     from lanes.experiment_file import runs_of
+    from lanes.halving import parse_halving
     from lanes.runner import Options, make_plan, run_sweep
     from lanes.sharding import parse_shard
 
@@ -50,6 +51,7 @@ def main(out: str, **given: str) -> int:
         shard=parse_shard(given["shard"]) if "shard" in given else None,
         max_seconds=float(given["seconds"]) if "seconds" in given else None,
         quiet=True,
+        halving=parse_halving(given.get("halving"), None, None),
     )
     settings = [f"epochs={given['epochs']}"] if "epochs" in given else []
     plan = make_plan(grids.with_settings(runs_of(EXPERIMENT), settings), options)

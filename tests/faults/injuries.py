@@ -75,14 +75,16 @@ def ignore(_line: str) -> None:
     """For lines that are not looked at."""
 
 
-def resume(out: Path, warn: Callable[[str], None] = ignore, devices: int = 1) -> int:
+def resume(
+    out: Path, warn: Callable[[str], None] = ignore, devices: int = 1, halving: lanes.Halving | None = None
+) -> int:
     """The small sweep in this process: its exit status."""
     from lanes import compilation_cache
     from lanes.experiment_file import runs_of
     from lanes.runner import Options, make_plan, run_sweep
 
     compilation_cache.switch_on()
-    options = Options(width=4, devices=devices, quiet=True)
+    options = Options(width=4, devices=devices, quiet=True, halving=halving)
     plan = make_plan(runs_of(driver.EXPERIMENT), options)
     return run_sweep(plan, out, options, experiment=driver.EXPERIMENT, warn=warn).status
 

@@ -3,7 +3,9 @@
 import random
 
 import pytest
-from injuries import assert_same, finish, killed_at, resume, start, wait_for_training
+from injuries import Reference, assert_same, finish, killed_at, resume, start, wait_for_training
+
+from lanes import Halving
 
 LONGEST = 4.0  # seconds of training in which a kill falls
 
@@ -24,6 +26,19 @@ def test_killed_and_resumed(reference, tmp_path, many):
         assert resume(out) == 0
         assert_same(out, reference)
         assert not list(out.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_killed_while_halving_and_resumed(tmp_path, many):
+    chance, halving = random.Random(11), Halving(rungs=(2, 4))
+    assert resume(tmp_path / "whole", halving=halving) == 0
+    whole = Reference(tmp_path / "whole")
+    assert set(whole.table["status"]) == {"done", "pruned"}
+    for number in range(many(4, 20)):
+        out = tmp_path / str(number)
+        killed_at(out, chance.uniform(0, LONGEST), "halving=2,4", f"slow={chance.choice([0, 0.05])}")
+        assert resume(out, halving=halving) == 0
+        assert_same(out, whole)
 
 
 def test_no_claim_outlives_a_kill(reference, tmp_path):
