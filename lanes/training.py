@@ -354,6 +354,7 @@ class Trainer:
         self.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
 
     @staticmethod
+    @jax.jit
     def _best(lanes: Lane) -> Tree:
         """The variables of each lane's best epoch; the last ones where no epoch was the best."""
         has_best = lanes.best_epoch > 0

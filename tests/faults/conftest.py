@@ -4,6 +4,7 @@ python -m pytest tests/faults --full
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,13 @@ def many(full: bool):
     return lambda few, everything: everything if full else few
 
 
-@pytest.fixture(autouse=True, scope="session")
-def small_packs() -> None:
+@pytest.fixture(autouse=True, scope="module")
+def small_packs() -> Iterator[None]:
     """In this process, too: packs of eight lanes, chunks of one epoch."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(planning, "MOST_LANES", 8)
-    patch.setattr(training, "CHUNK_SECONDS", 0.0)
-    yield
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "MOST_LANES", 8)
+        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import time
 
 import pandas as pd
 import pytest
@@ -121,6 +122,7 @@ def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
     try:
         while process.poll() is None:
             assert_no_wrong_numbers(out, reference)
+            time.sleep(0.05)
     except BaseException:
         kill(process)
         raise

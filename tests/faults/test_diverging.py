@@ -10,7 +10,7 @@ from lanes.generated import Blobs
 from lanes.leaderboard import leaderboard
 from nets import MLP
 
-BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), optimizer="sgd", batch_size=8, epochs=6)
+BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), activation="prelu", optimizer="sgd", batch_size=8, epochs=6)
 OPTIONS = {"width": 4, "devices": 1, "quiet": True}
 
 

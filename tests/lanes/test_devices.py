@@ -179,16 +179,19 @@ SWEEP = grid(BASE, learning_rate=[0.01, 0.05], seed=range(8))
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Directory by number of devices, mapping local."""
-    folders = {}
-    for count in (1, 2, 8):
-        folders[count] = tmp_path_factory.mktemp(f"devices{count}")
-        lanes.sweep(SWEEP, folders[count], width=2, devices=count, quiet=True)
-    return folders
+def trained(tmp_path_factory, optimized_programs):  # noqa: ARG001
+    """Directory by number of devices, mapping local, trained when it is asked for."""
+
+    class Folders(dict):
+        def __missing__(self, count):
+            self[count] = tmp_path_factory.mktemp(f"devices{count}")
+            lanes.sweep(SWEEP, self[count], width=2, devices=count, quiet=True)
+            return self[count]
+
+    return Folders()
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
     """Results, curves and parameters; the packs differ."""
     ignored = ["seconds", "pack", "lane", "pack_shape"]

@@ -1,5 +1,6 @@
 """Evaluation from checkpoints: the numbers of the results again, and what NumPy says of means of predictions."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -36,7 +37,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Batch normalization, and an average of the parameters."""
     out = tmp_path_factory.mktemp("normalized")
-    run = Run(**{**vars(DIGITS), "net": MLP(widths=(8,), norm="batch_norm"), "average": EMA(0.5)})
+    run = dataclasses.replace(DIGITS, net=MLP(widths=(8,), norm="batch_norm"), activation="prelu", average=EMA(0.5))
     lanes.sweep(grid(run, learning_rate=[1e-2, 0.3]), out, width=2, devices=1, quiet=True)
     return out
 
@@ -45,7 +46,7 @@ def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes in the plane, and a real target, in one directory."""
     out = tmp_path_factory.mktemp("small")
-    base = Run(net=MLP(widths=(8,)), epochs=2, batch_size=16, learning_rate=1e-2, train_examples=64)
+    base = dataclasses.replace(DIGITS, epochs=2, activation="prelu")
     plane = grid(base, data=["moons"])
     real = grid(base, data=["sine"], loss=["squared_error"])
     lanes.sweep(plane + real, out, width=1, devices=1, quiet=True)

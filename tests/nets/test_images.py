@@ -58,8 +58,9 @@ def test_auxiliary_heads_speak_in_training_only():
         return jax.eval_shape(both, x)
 
     assert [head.shape for head in outputs(True).auxiliary] == [(2, 7), (2, 7)]
-    assert outputs(False).auxiliary == ()
-    assert outputs(False).prediction.shape == (2, 7)
+    evaluated = outputs(False)
+    assert evaluated.auxiliary == ()
+    assert evaluated.prediction.shape == (2, 7)
 
 
 @pytest.fixture(scope="module")

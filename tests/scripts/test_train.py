@@ -51,7 +51,7 @@ def same(first: Path, second: Path, run_id: str) -> None:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("swept")
-    base = Run(net=MLP(widths=(8,)), epochs=2, train_examples=64, batch_size=16, learning_rate=1e-2)
+    base = Run(net=MLP(widths=(8,)), activation="prelu", epochs=2, train_examples=64, batch_size=16, learning_rate=1e-2)
     lanes.sweep(grid(base, l2=[1e-4, 1e-3], seed=range(2)), out, width=2, devices=1, quiet=True)
     return out
 
