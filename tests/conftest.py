@@ -8,22 +8,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-NARROW = "--xla_cpu_max_isa=SSE4_2"  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
-os.environ.setdefault("XLA_FLAGS", f"{CHEAPEST} {NARROW}")
-
 import jax
 import pytest
 
 from lanes import compilation_cache
 from lanes.devices import Compiled
 
+CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+NARROW = "--xla_cpu_max_isa=SSE4_2"  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
+os.environ.setdefault("XLA_FLAGS", f"{CHEAPEST} {NARROW}")  # XLA reads it when it first compiles
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 CHECKOUT = Path(__file__).parents[1]
-OPTIMIZED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+OPTIMIZED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True, "xla_cpu_max_isa": ""}
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,7 +2,7 @@
 
 python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
 
-`slow` waits before each file that is written; `fail` makes every write from the N-th on raise the error of that number.
+`slow` waits before each file that is written while it trains; `fail` makes every write from the N-th on raise that error.
 """
 
 import os
@@ -15,16 +15,17 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 
 def patch(given: dict[str, str]) -> None:
     """Small packs, chunks of one epoch, and the injuries that are asked for."""
-    from lanes import checkpoints, planning, tables, training
+    from lanes import checkpoints, planning, session, tables, training
 
     planning.MOST_LANES = 8
     training.CHUNK_SECONDS = 0.0
-    replace, written = os.replace, [0]
+    replace, written, train = os.replace, [0], session.Session.train
+    slow = [0.0]
     error, after = map(int, given.get("fail", "0,0").split(","))
 
     def injured(source: str, target: str) -> None:
         written[0] += 1
-        time.sleep(float(given.get("slow", "0")))
+        time.sleep(slow[0])
         if error and written[0] > after:
             raise OSError(error, os.strerror(error), str(target))
         replace(source, target)
@@ -32,6 +33,13 @@ def patch(given: dict[str, str]) -> None:
     assert checkpoints.write_bytes is tables.write_bytes
     tables.os = type(sys)("os")
     tables.os.__dict__.update(os.__dict__, replace=injured)
+
+    def announced(self: session.Session) -> int:
+        slow[0] = float(given.get("slow", "0"))
+        print("training", flush=True)
+        return train(self)
+
+    session.Session.train = announced
 
 
 def main(out: str, **given: str) -> int:
@@ -55,13 +63,6 @@ def main(out: str, **given: str) -> int:
     )
     settings = [f"epochs={given['epochs']}"] if "epochs" in given else []
     plan = make_plan(grids.with_settings(runs_of(EXPERIMENT), settings), options)
-    train = session.Session.train
-
-    def announced(self: session.Session) -> int:
-        print("training", flush=True)
-        return train(self)
-
-    session.Session.train = announced
     outcome = run_sweep(plan, Path(out), options, experiment=EXPERIMENT, command=sys.argv)
     print(*outcome.failures, outcome.summary(Path(out)), sep="\n", flush=True)
     if outcome.status == session.STOPPED:

@@ -53,7 +53,7 @@ def test_local_has_a_place_for_each_device_and_the_others_one_of_all():
 SAID = "from lanes import devices; devices.prepare(); import jax; print(jax.local_device_count(), devices.cores())"
 
 
-@pytest.mark.parametrize("flags", ["", "--xla_force_host_platform_device_count=3", "--xla_cpu_enable_fast_math=false"])
+@pytest.mark.parametrize("flags", ["--xla_force_host_platform_device_count=3", "--xla_cpu_enable_fast_math=false"])
 def test_as_many_host_devices_as_cores_unless_the_user_has_said_otherwise(flags):
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

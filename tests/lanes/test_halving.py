@@ -32,7 +32,6 @@ HALVING = Halving(rungs=(2, 4), keep=0.5)
 PLAIN = Options(devices=1, width=4, quiet=True)
 HALVED = dataclasses.replace(PLAIN, halving=HALVING)
 STEPS = 5  # in an epoch
-pytestmark = pytest.mark.usefixtures("cached_programs")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -25,7 +25,6 @@ BASE = Run(
 )
 ONE = Options(devices=1, width=4, quiet=True)
 STEPS = 5  # in an epoch
-pytestmark = pytest.mark.usefixtures("cached_programs")
 SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
 
 

@@ -113,7 +113,7 @@ FAMILIES = {
     ),
     "gan": Family(nets.GAN(latent=4, widths=(32,)), (12,), goal=0.3, fields={"task": "adversarial"}),
 }
-QUICK = ("perceptron", "rnn", "autoencoder")
+QUICK = ("perceptron", "autoencoder")
 
 
 def cases():
