@@ -5,14 +5,16 @@ and so do the tests that ask for `optimized_programs`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
 
 from lanes import compilation_cache
-from lanes.devices import Compiled
+from lanes.devices import Compiled, Place
 
 CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 NARROW = "--xla_cpu_max_isa=SSE4_2"  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
@@ -41,10 +43,20 @@ def forgotten_programs() -> Iterator[None]:
     jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
-def optimized_programs() -> Iterator[None]:
-    """The programs of sweeps are compiled as users have them: what is bit-equal must be so there."""
-    get = Compiled.get
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Compiled, "get", lambda self, *args, **options: get(self, *args, **(OPTIMIZED | options)))
-        yield
+@pytest.fixture(scope="session")
+def optimized_programs() -> Callable[[], AbstractContextManager[None]]:
+    """`with optimized_programs():` sweeps compile as users' do: what is promised to be bit-equal must be so there."""
+
+    @contextmanager
+    def optimized() -> Iterator[None]:
+        get = Compiled.get
+
+        def as_users(self: Compiled, key: Any, place: Place, *args: Any, **options: Any) -> Callable:
+            more = OPTIMIZED if place.mapping == "local" else {}  # pmap takes none, and must equal shard_map
+            return get(self, key, place, *args, **(more | options))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Compiled, "get", as_users)
+            yield
+
+    return optimized

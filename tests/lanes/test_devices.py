@@ -179,13 +179,14 @@ SWEEP = grid(BASE, learning_rate=[0.01, 0.05], seed=range(8))
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, optimized_programs):  # noqa: ARG001
+def trained(tmp_path_factory, optimized_programs):
     """Directory by number of devices, mapping local, trained when it is asked for."""
 
     class Folders(dict):
         def __missing__(self, count):
             self[count] = tmp_path_factory.mktemp(f"devices{count}")
-            lanes.sweep(SWEEP, self[count], width=2, devices=count, quiet=True)
+            with optimized_programs():
+                lanes.sweep(SWEEP, self[count], width=2, devices=count, quiet=True)
             return self[count]
 
     return Folders()

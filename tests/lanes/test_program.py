@@ -3,9 +3,11 @@
 Everything here goes through one or two compiled programs: packs are made by hand, so that they are of one size.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -111,9 +113,11 @@ class Bench:
         }
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("bench"))
+@pytest.fixture(scope="module", params=["quick code", pytest.param("users' code", marks=pytest.mark.slow)])
+def bench(request, tmp_path_factory, optimized_programs) -> Iterator[Bench]:
+    """With programs that compile quickly; in the long tests with the ones that users have, too."""
+    with optimized_programs() if request.param == "users' code" else contextlib.nullcontext():
+        yield Bench(tmp_path_factory.mktemp("bench"))
 
 
 def assert_equal(one: Result, other: Result) -> None:
