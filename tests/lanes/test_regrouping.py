@@ -16,7 +16,6 @@ from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
 from lanes.shared_activation import group_key
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("cached_programs")
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
     net=MLP(widths=(3,)),
