@@ -5,6 +5,7 @@ is written last: a checkpoint without it is unfinished. The predecessor is delet
 JSON; nothing of them is unpickled.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -20,6 +21,7 @@ import numpy as np
 from lanes.errors import DamagedFileError
 from lanes.tables import write_bytes
 
+ROOM = 1 << 18  # bytes on the disk that a checkpoint takes beside its leaves, at least
 CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # how the names of what was set aside begin
 ORBAX_MARKER = "_CHECKPOINT_METADATA"
@@ -56,9 +58,16 @@ def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
 
 
 def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
-    """Write a checkpoint at an epoch, then delete its predecessors."""
+    """Write a checkpoint at an epoch, then delete its predecessors.
+
+    Raises OSError where the disk has no room for it, before anything is written: Orbax would fail in many words.
+    """
     import orbax.checkpoint as ocp  # slow to import, and not needed before the first chunk has ended
 
+    folder.mkdir(parents=True, exist_ok=True)
+    disk = shutil.disk_usage(folder)
+    if 0 < disk.total and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     path = folder.absolute() / str(epoch)
     if path.is_dir():
         shutil.rmtree(path)
@@ -179,12 +188,12 @@ def digest(path: Path, sync: bool = False) -> str:
 
 
 class quiet:
-    """Keep Orbax's progress and warnings off the user's terminal."""
+    """Keep what Orbax logs off the user's terminal: what goes wrong, it raises as well."""
 
     def __enter__(self) -> None:
         self.logger = logging.getLogger("absl")
         self.level = self.logger.level
-        self.logger.setLevel(logging.ERROR)
+        self.logger.setLevel(logging.CRITICAL + 1)
 
     def __exit__(self, *_: object) -> None:
         self.logger.setLevel(self.level)

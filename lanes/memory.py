@@ -70,8 +70,10 @@ def check(program: Any, device: jax.Device, sharers: int = 1) -> None:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory was too little, before or during a program."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:200]
+    """Whether an error says that memory was too little, before or during a program (of a full disk, an OSError, it is not)."""
+    return isinstance(error, MemoryError) or (
+        not isinstance(error, OSError) and "RESOURCE_EXHAUSTED" in str(error)[:200]
+    )
 
 
 def most_lanes(parameters: int, device: jax.Device, sharers: int = 1) -> int:

@@ -1,6 +1,8 @@
 """One background thread that writes files in order, so that no device waits for a disk."""
 
+import os
 import queue
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +58,10 @@ class Writer:
 
 
 def _as_os_error(error: BaseException) -> OSError:
-    """What a library raised on a full disk, in one line."""
+    """What a library raised on a full disk, in one line; TensorStore names the system's error by its number."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number is not None:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
     line = (str(error).strip().splitlines() or [""])[0]
     found = OSError(f"{type(error).__name__}: {line[:200]}")
     found.__cause__ = error

@@ -11,6 +11,9 @@ import time
 import pytest
 from injuries import assert_no_wrong_numbers, assert_same, copy, finish, kill, resume, start, wait_for_training
 
+from lanes.memory import is_exhausted
+from lanes.writer import Writer
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_saves_and_leaves(reference, tmp_path, number):
@@ -73,6 +76,24 @@ def test_writes_that_fail(reference, tmp_path, number, after):
         assert_no_wrong_numbers(out, reference)
     assert resume(out) == 0
     assert_same(out, reference)
+
+
+def test_a_full_disk_in_tensorstores_words_is_no_lack_of_memory():
+    """What it raises has the code that XLA uses for memory; taken for that, a pack would be trained again at half the width."""
+
+    def write():
+        raise ValueError(
+            'RESOURCE_EXHAUSTED: Error writing "a/0": Failed to write 660932 bytes to file 14: No space left on device '
+            "[os_error_code='28']"
+        )
+
+    writer = Writer()
+    writer.submit(write)
+    with pytest.raises(OSError, match="No space left on device") as told:
+        writer.close()
+    assert told.value.errno == errno.ENOSPC
+    assert not is_exhausted(told.value)
+    assert is_exhausted(RuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
 
 
 @pytest.fixture
