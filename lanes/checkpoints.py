@@ -66,7 +66,7 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     disk = shutil.disk_usage(folder)
-    if 0 < disk.total and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + ROOM:
+    if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + ROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     path = folder.absolute() / str(epoch)
     if path.is_dir():
