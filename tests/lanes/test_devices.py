@@ -192,7 +192,7 @@ def trained(tmp_path_factory, optimized_programs):
     return Folders()
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
     """Results, curves and parameters; the packs differ."""
     ignored = ["seconds", "pack", "lane", "pack_shape"]
