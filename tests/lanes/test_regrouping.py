@@ -64,7 +64,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["resident", pytest.param("streamed", marks=pytest.mark.slow), "shard_map"])
 def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, way):
     regrouped = swept(tmp_path / "regrouped", WAYS[way])
     with monkeypatch.context() as patch:

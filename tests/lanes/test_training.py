@@ -165,7 +165,7 @@ def test_fewer_runs_then_all_of_them_again(whole, tmp_path, monkeypatch):
     assert_same(out, whole[0])
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
     out = tmp_path / "out"
     outcome = swept(SWEEP, out, dataclasses.replace(ONE, devices=count))

@@ -95,7 +95,10 @@ def assert_steps_are_finite(net, shape):
     assert any(moved) or getattr(net, "threshold", False)
 
 
-VARIANTS = ("plain", "wide_resnet", "stochastic_depth", "conv_vae", "gru", "rnn", "tied")
+VARIANTS = (
+    *("lenet5", "nin", "plain", "wide_resnet", "stochastic_depth", "fractalnet", "neocognitron"),
+    *("conv_autoencoder", "conv_vae", "gru", "rnn", "tied"),
+)
 
 
 @pytest.mark.parametrize(
