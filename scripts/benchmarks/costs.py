@@ -109,7 +109,8 @@ def regularizers(setting: Setting) -> Table:
     }
     rows = interleaved([Way(name, _with_memory(one)) for name, one in packs.items()], setting.repetitions(5))
     notes = [
-        f"MLP 784-128-128-10, batch 128, Adam, {chosen.steps} steps, {width} lanes at once, all devices; data: {source()}.",
+        f"MLP 784-128-128-10, batch 128, Adam, {chosen.steps} steps, {width} lanes at once, devices: {len(setting.devices)}; "
+        f"data: {source()}.",
         f"{', '.join(HEAVY)}: one lane on each device, for its many backward passes.",
         "Memory: what the program needs for a pack beside parameters, data and results, as XLA states it.",
     ]
