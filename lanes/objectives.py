@@ -221,8 +221,10 @@ class NextToken(Task):
     def check_data(self, run: Any, data: Any) -> None:
         """A bidirectional net would read the answers where the targets are the inputs one step later."""
         super().check_data(run, data)
+        if not getattr(run.net, "bidirectional", False):
+            return
         x, y = (np.asarray(part[:8]) for part in (data.train.x, data.train.y))
-        if getattr(run.net, "bidirectional", False) and x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
+        if x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
             raise ValueError(
                 f"net.bidirectional is True and the targets of {data.name} are its inputs one step later, which a net "
                 "that reads backwards sees: set it to False"

@@ -18,9 +18,7 @@ from lanes.lane import RUNNING, Lane
 from lanes.planning import Pack, Planned, power_of_two
 from lanes.shared_activation import INDEX, group_key
 
-LEAST_FREED = (
-    8  # groups are freed where that is at least one in so many of those computed: a copy of the state is not free
-)
+LEAST_FREED = 8  # groups are freed where that is one in so many of those computed: a copy of the state is not free
 
 
 class Seats(NamedTuple):

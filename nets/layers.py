@@ -74,8 +74,8 @@ def flatten(x: jax.Array) -> jax.Array:
 def kept(key: jax.Array, keep: Any, shape: tuple[int, ...]) -> jax.Array:
     """Independent True with probability `keep`, to 1/65536, of this shape: two draws from each 32 random bits.
 
-    Of Threefry's two words per call both are used, where `jax.random.bits` folds them into one: on a CPU a mask takes a fifth
-    of the time of `jax.random.bernoulli`.
+    On a CPU two draws from each word took 0.4 times as long as `jax.random.bernoulli`, and using both of Threefry's words per
+    call, which `jax.random.bits` folds into one, 0.44 times as long as that.
     """
     count = math.prod(shape)
     words = -(-count // 2)
