@@ -13,6 +13,8 @@ instead of reshape-and-max 74 inside the scan.
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -98,7 +100,15 @@ def _numbers(lhs: str, rhs: str, out: str, rank: int) -> lax.ConvDimensionNumber
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _ordinary(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-    numbers = _numbers("N*C", "*IO", "N*C", lhs.ndim - 2)
+    fold = _columns_to_fold(settings, lhs, rhs)
+    if fold > 1:
+        y = _convolved(_unpadded(settings), _fold_columns(settings, lhs, rhs, fold), _fold_kernel(rhs, fold))
+        return _unfold_columns(y, fold)
+    return _convolved(settings, lhs, rhs)
+
+
+def _convolved(settings: _Settings, lhs: jax.Array, rhs: jax.Array, kernel_layout: str = "*IO") -> jax.Array:
+    numbers = _numbers("N*C", kernel_layout, "N*C", lhs.ndim - 2)
     return lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings._asdict())
 
 
@@ -110,21 +120,96 @@ def _ordinary_jvp(settings: _Settings, primals: tuple[Any, Any], tangents: tuple
     """
     lhs, rhs = primals
     lhs_dot, rhs_dot = tangents
-    rank = lhs.ndim - 2
-    space = tuple(range(rank))
     y = _ordinary(settings, lhs, rhs)
     terms = []
     if not isinstance(lhs_dot, SymbolicZero):
-        exchanged = jnp.swapaxes(rhs, -1, -2)  # [*window, out, in]
-        numbers = _numbers("N*C", "*OI", "N*C", rank)
-        terms.append(lax.conv_general_dilated(lhs_dot, exchanged, dimension_numbers=numbers, **settings._asdict()))
+        terms.append(_of_lhs(settings, lhs_dot, rhs))
     if not isinstance(rhs_dot, SymbolicZero):
+        rank = lhs.ndim - 2
+        space = tuple(range(rank))
         exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
         tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
         numbers = _numbers("C*N", "I*O", "*NC", rank)
         turned = lax.conv_general_dilated(exchanged, tangent, dimension_numbers=numbers, **settings._asdict())
         terms.append(turned.transpose(rank, *space, rank + 1))  # from [*space', B, out]
     return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
+
+
+def _of_lhs(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax.Array:
+    """x' ∗ w, for its transpose: the gradient with respect to x."""
+    fold = _columns_to_fold(settings, lhs_dot, rhs)
+    if fold == 1:
+        return _convolved(settings, lhs_dot, jnp.swapaxes(rhs, -1, -2), "*OI")
+    patches = _patches(settings, lhs_dot, rhs)
+    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(patches.shape[1:-1]):
+        # Far fewer places in y than in x: one matrix product from each of them costs less than a convolution onto all of x.
+        return jnp.tensordot(patches, rhs.reshape(-1, rhs.shape[-1]), 1, precision=settings.precision)
+    kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
+    y = _convolved(_unpadded(settings), _fold_columns(settings, lhs_dot, rhs, fold), kernel, "*OI")
+    return _unfold_columns(y, fold)
+
+
+FEW = 16  # channels up to which XLA has only a slow kernel on CPU
+
+
+def _columns_to_fold(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> int:
+    """How many neighbouring columns f of a 2-D image become channels, so that there are more than `FEW`; 1: none.
+
+    Worth it where the channels in and out are few; f divides the width of the result.
+    """
+    ones = (1, 1)
+    simple = settings.window_strides == settings.lhs_dilation == settings.rhs_dilation == ones
+    channels = rhs.shape[-2:]
+    if lhs.ndim != 4 or not simple or max(channels) > FEW or math.prod(channels) > FEW**2 / 2:
+        return 1
+    width = lhs.shape[2] + sum(settings.padding[1]) - rhs.shape[1] + 1
+    enough = (f for f in range(2, width + 1) if f * max(channels) > FEW and width % f == 0)
+    fold = next(enough, 1)
+    return fold if fold * max(channels) <= 4 * FEW else 1
+
+
+def _unpadded(settings: _Settings) -> _Settings:
+    return settings._replace(padding=((0, 0), (0, 0)))
+
+
+def _fold_columns(settings: _Settings, x: jax.Array, rhs: jax.Array, fold: int) -> jax.Array:
+    """x [B, H, W, C], padded, as [B, H', W' / f, f C]; W' has room for the folded kernel at every place."""
+    rows, (low, high) = settings.padding
+    width = x.shape[2] + low + high - rhs.shape[1] + 1
+    columns = width + (_folded_window(rhs, fold) - 1) * fold
+    x = jnp.pad(x, ((0, 0), rows, (low, columns - x.shape[2] - low), (0, 0)))
+    return x.reshape(*x.shape[:2], columns // fold, fold * x.shape[3])
+
+
+def _unfold_columns(y: jax.Array, fold: int) -> jax.Array:
+    """[B, H, W / f, f O] -> [B, H, W, O]."""
+    return y.reshape(*y.shape[:2], y.shape[2] * fold, y.shape[3] // fold)
+
+
+def _folded_window(rhs: jax.Array, fold: int) -> int:
+    return -(-(rhs.shape[1] + fold - 1) // fold)
+
+
+def _fold_kernel(w: jax.Array, fold: int) -> jax.Array:
+    """w [k, m, C, O] -> [k, q, f C, f O]: at (i, p, (a, c), (b, o)) stands w[i, p f + a - b, c, o], or zero outside of w."""
+    k, m, channels, features = w.shape
+    q = _folded_window(w, fold)
+    columns = q * fold
+    # Rows of columns + 1, laid one after the other and cut at rows of `columns`, move by one place from row to row.
+    longer = jnp.pad(w, ((0, 0), (0, columns + 1 - m), (0, 0), (0, 0)))
+    rows = jnp.broadcast_to(longer[:, None], (k, fold, columns + 1, channels, features))
+    flat = rows.reshape(k, fold * (columns + 1), channels, features)[:, : fold * columns]
+    moved = flat.reshape(k, fold, q, fold, channels, features)  # i, b, p, a, c, o
+    return moved.transpose(0, 2, 3, 4, 1, 5).reshape(k, q, fold * channels, fold * features)
+
+
+def _patches(settings: _Settings, x: jax.Array, rhs: jax.Array) -> jax.Array:
+    """x [B, H, W, C] -> what the window sees at each place, [B, H', W', k m C]."""
+    x = jnp.pad(x, ((0, 0), *settings.padding, (0, 0)))
+    k, m = rhs.shape[:2]
+    height, width = x.shape[1] - k + 1, x.shape[2] - m + 1
+    seen = [x[:, i : i + height, j : j + width] for i in range(k) for j in range(m)]
+    return jnp.concatenate(seen, axis=-1)
 
 
 _ordinary.defjvp(_ordinary_jvp, symbolic_zeros=True)
@@ -218,10 +303,47 @@ def _tiles(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], padd
 
 
 def _by_tile(reduce: Callable[..., jax.Array], x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    return reduce(_tiled(x, window), axis=_within(window))
+
+
+def _tiled(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """x [B, s k, …, C] -> [B, s, k, …, C]."""
     shape = [x.shape[0]]
     for size, k in zip(x.shape[1:-1], window, strict=True):
         shape += [size // k, k]
-    return reduce(x.reshape(*shape, x.shape[-1]), axis=tuple(range(2, 2 * len(window) + 1, 2)))
+    return x.reshape(*shape, x.shape[-1])
+
+
+def _within(window: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a tiled array that run within a tile."""
+    return tuple(range(2, 2 * len(window) + 1, 2))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _tile_max(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """The largest of each tile, from strided slices: half as long on CPU as a reduction."""
+    *outer, inner = window
+    columns = functools.reduce(jnp.maximum, _members(x, (*outer, 1)))
+    return _tiled(columns, (*(1 for _ in outer), inner)).max(_within(window))
+
+
+def _members(x: jax.Array, window: tuple[int, ...]) -> list[jax.Array]:
+    """For each place within a tile, x there in all tiles [B, *space', C]."""
+    starts = itertools.product(*(range(k) for k in window))
+    return [x[(slice(None), *(slice(at, None, k) for at, k in zip(start, window, strict=True)))] for start in starts]
+
+
+@_tile_max.defjvp
+def _tile_max_jvp(
+    window: tuple[int, ...], primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """y' = the mean of x' where x is its tile's largest value."""
+    (x,), (x_dot,) = primals, tangents
+    y = _tile_max(x, window)
+    count = functools.reduce(jnp.add, [(member == y).astype(x.dtype) for member in _members(x, window)])
+    within = _within(window)
+    largest = _tiled(x, window) == jnp.expand_dims(y, within)
+    return y, jnp.where(largest, _tiled(x_dot, window), 0).sum(within) / count
 
 
 def max_pool(
@@ -241,7 +363,7 @@ def max_pool(
     window = _repeated(window, x.ndim - 2)
     strides = window if strides is None else _repeated(strides, x.ndim - 2)
     if _tiles(x, window, strides, padding):
-        return _by_tile(jnp.max, x, window)
+        return _tile_max(x, window)
     return nn.max_pool(x, window, strides=strides, padding=padding)
 
 

@@ -18,6 +18,9 @@ CASES = {
     "2d_transposed": (2, 1, 1, 2, 1, ((2, 1), (1, 1))),
     "2d_groups": (2, 2, 1, 1, 2, "SAME"),
     "3d_strided": (3, 2, 1, 1, 1, "SAME"),
+    "2d_folded": (2, 1, 1, 1, 1, "SAME"),
+    "2d_folded_one_sided": (2, 1, 1, 1, 1, ((0, 2), (3, 1))),
+    "2d_folded_spread": (2, 1, 1, 1, 1, "VALID"),
 }
 
 
@@ -87,7 +90,7 @@ def test_reverse_over_reverse_and_vmap():
 def convolutions(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "conv_general_dilated":
-            yield equation.params
+            yield equation
         for value in equation.params.values():
             inner = getattr(value, "jaxpr", value)
             if isinstance(inner, core.Jaxpr):
@@ -110,7 +113,23 @@ def test_training_states_only_ordinary_convolutions(rank):
     ones = (1,) * (rank + 2)
     ordinary = lax.conv_dimension_numbers(ones, ones, layouts(rank))
     assert len(found) == 3  # forward, and two gradients
-    assert all(p["dimension_numbers"] == ordinary and p["batch_group_count"] == 1 for p in found)
+    assert all(e.params["dimension_numbers"] == ordinary and e.params["batch_group_count"] == 1 for e in found)
+
+
+def test_few_channels_are_folded_into_more():
+    """Below 17 channels XLA's CPU backend takes a kernel several times slower."""
+    x, w = jnp.ones((2, 14, 14, 6)), jnp.ones((5, 5, 6, 16))
+
+    def channels(function, *args):
+        return [max(e.invars[1].aval.shape[-2:]) for e in convolutions(jax.make_jaxpr(function)(*args).jaxpr)]
+
+    def slopes(padding):
+        return jax.grad(lambda x: (convolve(x, w, (1, 1), padding) ** 2).sum())
+
+    assert channels(slopes("SAME"), x) == [32, 32]  # forward, and the gradient
+    assert channels(slopes("VALID"), x) == [32]  # here the gradient is a matrix product
+    enough = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+    assert channels(lambda x, w: convolve(x, w, (1, 1), "SAME"), *enough) == [16]
 
 
 def test_other_layouts_are_refused():
@@ -160,6 +179,14 @@ def test_pools_equal_reduce_window(rank):
     np.testing.assert_allclose(global_average_pool(x), x.mean(axis=tuple(range(1, rank + 1))), rtol=1e-6)
     ours = jax.grad(lambda x: (max_pool(x, 2) ** 2).sum())(x)
     np.testing.assert_allclose(ours, jax.grad(lambda x: (nn.max_pool(x, window, window) ** 2).sum())(x), rtol=1e-6)
+
+
+def test_equal_largest_values_share_a_pools_gradient():
+    x = jnp.array([[3.0, 3.0, 1.0, 0.0], [3.0, 2.0, 0.0, 0.0]]).reshape(1, 2, 4, 1)
+    got = jax.grad(lambda x: max_pool(x, 2).sum())(x)[0, :, :, 0]
+    np.testing.assert_allclose(got, [[1 / 3, 1 / 3, 1, 0], [1 / 3, 0, 0, 0]], rtol=1e-6)
+    forward = jax.jvp(lambda x: max_pool(x, 2), (x,), (2 * x,))[1]
+    np.testing.assert_allclose(forward, 2 * max_pool(x, 2), rtol=1e-6)
 
 
 def test_overlapping_and_padded_pools():
