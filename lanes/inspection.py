@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend import core
 
+from nets.convolution import as_stated
+
 
 class Layer(NamedTuple):
     """A module that owns parameters or multiplies, in the order of evaluation."""
@@ -52,7 +54,8 @@ def layers(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
         net.check(shape)
     variables = shapes(net, shape, dtype)
     x = jax.ShapeDtypeStruct((1, *shape), dtype)
-    jaxpr = jax.make_jaxpr(lambda variables, x: net.apply(variables, x, train=False))(variables, x)
+    with as_stated():
+        jaxpr = jax.make_jaxpr(lambda variables, x: net.apply(variables, x, train=False))(variables, x)
     params = variables.get("params", {})
     products: dict[str, int] = {}
     outputs: dict[str, tuple[int, ...]] = {}

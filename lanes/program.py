@@ -18,7 +18,16 @@ from lanes.groups import Data, Numbers, apart, over_groups, over_lanes, split_ba
 from lanes.lane import RUNNING, Lane, Measured
 from lanes.measuring import measure, metric_names
 from lanes.runs import Run
-from lanes.step import Setup, StepMetrics, Trained, evaluated_params, standardize, train_step
+from lanes.step import (
+    Setup,
+    StepMetrics,
+    Trained,
+    all_finite,
+    evaluated_params,
+    standardize,
+    train_step,
+    weight_penalty,
+)
 
 
 class Partial(NamedTuple):
@@ -27,7 +36,12 @@ class Partial(NamedTuple):
     trained: Trained
     loss: Array
     penalty: Array
-    bad: Array  # the first step, counted from 1, that was not finite; 0: none
+    bad: Array  # the first step, counted from 1, that was not finite; 0: none; -1: of no interest, the lane has ended
+
+
+def _first(bad: Array, fine: Array, step: Array) -> Array:
+    """The first bad step [width]: `step`, counted from 1, where none was known and this is not fine."""
+    return jnp.where((bad == 0) & ~fine, step, bad)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,26 +58,88 @@ class Epoch:
 
     def begin(self, lanes: Lane) -> Partial:
         """Before the first step."""
-        count = lanes.status.shape[0]
-        return Partial(lanes.trained, jnp.zeros(count), jnp.zeros(count), jnp.zeros(count, jnp.int32))
+        none = jnp.zeros(lanes.status.shape[0])
+        return Partial(lanes.trained, none, none, jnp.where(lanes.status == RUNNING, 0, -1).astype(jnp.int32))
 
     def run_of(self, common: Numbers) -> Callable[[Numbers], Run]:
         """From a lane's numbers to its run, with the numbers that the group has in common."""
         return lambda numbers: runs.with_numbers(self.setup.run, numbers | common)
 
-    def step(
-        self, partial: Partial, numbers: Numbers, factors: Array, batches: tuple[Any, ...], batch: Callable, at: Array
+    def advance(
+        self,
+        before: Partial,
+        numbers: Numbers,
+        factors: Array,
+        at: Array,
+        count: Any,
+        batches: Callable[[Array], tuple[Any, ...]],
+        batch: Callable,
     ) -> Partial:
-        """Step number `at` of the run; `batch` makes a lane's standardized batch from its part of `batches` [width, …]."""
+        """After `count` steps from step `at` of the run on; steps that end badly are taken again to find the first bad one.
+
+        That a loss is finite each step tells for nothing. That all parameters are takes up to a fifth of a step: it is asked
+        once, at the end, and of each step only where the steps are taken again, which changes no other number.
+
+        Args:
+            before: the group's lanes [width].
+            numbers, factors: of the lanes.
+            at: number of the first of these steps in the run, from 0.
+            count: steps.
+            batches: the lanes' parts of the batches of step i of these.
+            batch: from a lane's part to its standardized batch.
+        """
+
+        def attempt(carry: tuple[Array, Array, Partial]) -> tuple[Array, Array, Partial]:
+            careful, _, _ = carry
+
+            def step(i: Array, partial: Partial) -> Partial:
+                return self._step(partial, numbers, factors, batches(i), batch, at + i, careful)
+
+            _, payable = self._sound(before.trained, numbers)
+            start = before._replace(bad=_first(before.bad, ~careful | payable, at + 1))
+            after = lax.fori_loop(0, count, step, start)
+            finite, payable = self._sound(after.trained, numbers)
+            bad = _first(after.bad, finite, at + count)
+            suspect = (before.bad == 0) & ((bad > 0) | ~payable)
+            return jnp.bool_(True), ~careful & jnp.any(suspect), after._replace(bad=bad)
+
+        return lax.while_loop(lambda carry: carry[1], attempt, (jnp.bool_(False), jnp.bool_(True), before))[2]
+
+    def _step(
+        self,
+        partial: Partial,
+        numbers: Numbers,
+        factors: Array,
+        batches: tuple[Any, ...],
+        batch: Callable,
+        at: Array,
+        careful: Array,
+    ) -> Partial:
+        """Step number `at` of the run; if `careful`, what it made of the parameters is looked at."""
         each, common = apart(numbers)
         run_of = self.run_of(common)
 
         def one(trained: Trained, numbers: Numbers, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
             return train_step(self.setup, run_of(numbers), trained, split_batch(batch(*part)), factor, at)
 
+        def unasked() -> tuple[Array, Array]:
+            return jnp.ones(partial.bad.shape, bool), jnp.ones(partial.bad.shape, bool)
+
         trained, told = over_lanes(one, self.width)(partial.trained, each, factors, *batches)
-        bad = jnp.where((partial.bad == 0) & ~told.finite, at + 1, partial.bad)
-        return Partial(trained, partial.loss + told.loss, partial.penalty + told.penalty, bad)
+        finite, payable = lax.cond(careful, lambda: self._sound(trained, numbers), unasked)
+        bad = _first(partial.bad, finite & jnp.isfinite(told.loss + told.batch_penalty), at + 1)
+        bad = _first(bad, payable, at + 2)
+        return Partial(trained, partial.loss + told.loss, partial.penalty + told.batch_penalty, bad)
+
+    def _sound(self, trained: Trained, numbers: Numbers) -> tuple[Array, Array]:
+        """Whether each lane's parameters are finite, and whether the penalties on them are."""
+        each, common = apart(numbers)
+        run_of = self.run_of(common)
+
+        def one(trained: Trained, numbers: Numbers) -> tuple[Array, Array]:
+            return all_finite(trained.params), jnp.isfinite(weight_penalty(run_of(numbers), trained.params))
+
+        return over_lanes(one, self.width)(trained, each)
 
     def steps(self, number: Array) -> Any:
         """Steps in epoch `number`: fewer in the last one where the run's length is given in steps."""
@@ -73,11 +149,15 @@ class Epoch:
     def close(
         self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
     ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes after epoch `number`, and what was measured, NaN where the epoch was not kept."""
+        """Lanes after epoch `number`, and what was measured, NaN where the epoch was not kept.
+
+        Loss and penalties of the batches are means over the epoch; penalties on the weights alone are those at its end.
+        """
         each, common = apart(numbers)
         run_of = self.run_of(common)
         steps = jnp.asarray(self.steps(number), jnp.float32)
-        loss, penalty = (total / jnp.asarray(steps, jnp.float32) for total in (partial.loss, partial.penalty))
+        on_weights = over_lanes(lambda one, numbers: weight_penalty(run_of(numbers), one.params), self.width)
+        loss, penalty = partial.loss / steps, partial.penalty / steps + on_weights(partial.trained, each)
 
         def is_due(numbers: Numbers) -> Array:
             run = run_of(numbers)
@@ -171,11 +251,12 @@ class Chunk:
                 at, lanes, history = carry
                 number, order = first + at, orders[:, at]
 
-                def step(i: Array, partial: Partial) -> Partial:
-                    places = lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots]
-                    return one.step(partial, numbers, lanes.plateau.factor, (places,), batch, number * whole + i)
+                def places(i: Array) -> tuple[Array]:
+                    return (lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots],)
 
-                partial = lax.fori_loop(0, one.steps(number), step, one.begin(lanes))
+                partial = one.advance(
+                    one.begin(lanes), numbers, lanes.plateau.factor, number * whole, one.steps(number), places, batch
+                )
                 lanes, measured = one.close(lanes, partial, numbers, data, number)
                 return at + 1, lanes, {name: history[name].at[:, at].set(measured[name]) for name in history}
 
@@ -223,10 +304,7 @@ class Block:
             return standardize(x, data.offset, data.scale), y
 
         def group(partial: Partial, factors: Array, numbers: Numbers, slots: Array) -> Partial:
-            def step(i: Array, partial: Partial) -> Partial:
-                return one.step(partial, numbers, factors, (x[i][slots], y[i][slots]), batch, at + i)
-
-            return lax.fori_loop(0, count, step, partial)
+            return one.advance(partial, numbers, factors, at, count, lambda i: (x[i][slots], y[i][slots]), batch)
 
         return over_groups(group, self.width, partial, factors, numbers, slots)
 

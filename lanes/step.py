@@ -20,7 +20,7 @@ from lanes.objectives import View
 from lanes.rules import Problem
 from lanes.runs import Run
 from losses import PENALTIES
-from losses.penalties import is_kernel
+from losses.penalties import is_kernel, total
 from nets import Outputs, outputs_of
 from nets.activations import PerLayer
 from nets.initializers import scaled
@@ -54,11 +54,24 @@ class Trained(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells: the data term and the penalties of its batch, and whether loss and update are finite."""
+    """What a step tells of its batch and of the parameters before it; what nobody reads is not computed.
+
+    Attributes:
+        loss: the data term.
+        batch_penalty: the penalties on activations, codes and encoder, which the batch decides.
+        weight_penalty: the penalties on the weights alone.
+        finite: whether all of it and the update are.
+    """
 
     loss: Array
-    penalty: Array
+    batch_penalty: Array
+    weight_penalty: Array
     finite: Array
+
+    @property
+    def penalty(self) -> Array:
+        """What is added to the data term."""
+        return self.batch_penalty + self.weight_penalty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +154,10 @@ def _single(leaf: Array) -> Array:
 
 def objective(
     setup: Setup, run: Run, params: Tree, rest: Tree, view: View, step: Array
-) -> tuple[Array, tuple[Array, Array, Tree, Array]]:
+) -> tuple[Array, tuple[StepMetrics, Tree, Array]]:
     """The training loss: mean data term plus the penalties that are on, of one batch as the task sees it.
 
-    Returns the sum, and (data term, penalties, the net's other variables, raw prediction).
+    Returns the sum, and (what the step tells, the net's other variables, raw prediction).
     """
     keys = {name: stream(run.seed, name, step) for name in ("dropout", "sample")}
     acting: dict[str, list[Any]] = {}
@@ -159,20 +172,27 @@ def objective(
         capture = "activations" in acting or "code" in acting
         outputs, after, hidden = forward(params, capture=capture)
         data = jnp.mean(run.task.losses(run, outputs, view, train=True))
-    total = jnp.zeros(())
-    if not runs.is_off(run, "l1"):
-        total += dataclasses.replace(PENALTIES["l1"], strength=run.l1)(params)
-    if not runs.is_off(run, "l2"):
-        total += dataclasses.replace(PENALTIES["l2"], strength=run.l2)(params)
-    for penalty in acting.get("params", ()):
-        total += penalty(params)
-    for penalty in acting.get("activations", ()):
-        total += penalty(hidden)
-    for penalty in acting.get("code", ()):
-        total += penalty([hidden[-1] if outputs.latent is None else outputs.latent])
-    for penalty in acting.get("encoder", ()):
-        total += penalty(_encoder(setup, run, params, rest), view.inputs, stream(run.seed, "penalty", step))
-    return data + total, (data, total, after, outputs.prediction)
+    penalty = jnp.zeros(())
+    for term in acting.get("activations", ()):
+        penalty += term(hidden)
+    for term in acting.get("code", ()):
+        penalty += term([hidden[-1] if outputs.latent is None else outputs.latent])
+    for term in acting.get("encoder", ()):
+        penalty += term(_encoder(setup, run, params, rest), view.inputs, stream(run.seed, "penalty", step))
+    on_weights = weight_penalty(run, params)
+    loss = data + penalty + on_weights
+    return loss, (StepMetrics(data, penalty, on_weights, jnp.isfinite(loss)), after, outputs.prediction)
+
+
+def weight_penalty(run: Run, params: Tree) -> Array:
+    """The penalties that are on and act on the weights alone: l1, l2, and those of `penalties` on parameters."""
+    on = [
+        dataclasses.replace(PENALTIES[name], strength=getattr(run, name))
+        for name in ("l1", "l2")
+        if not runs.is_off(run, name)
+    ]
+    on += [penalty for penalty in run.penalties if penalty.acts_on == "params"]
+    return sum((penalty(params) for penalty in on), jnp.zeros(()))
 
 
 def _played(run: Run, params: Tree, forward: Any) -> tuple[Array, Outputs, Tree, list[Array]]:
@@ -250,13 +270,13 @@ def train_step(
         summing = getattr(run.net, "threshold", False) and dataclasses.replace(run, net=run.net.clone(threshold=False))
 
         def outputs(params: Tree) -> Array:
-            return objective(setup, summing or run, params, state.rest, view, step)[1][3]
+            return objective(setup, summing or run, params, state.rest, view, step)[1][2]
 
         problem = Problem(loss=loss, outputs=outputs, targets=view.target, progress=step / setup.horizon(run))
-        (total, (data, penalty, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
+        (value, (told, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
         optimizer = transformation(setup, run, rate_factor, step)
         extra = (
-            {"value": total, "grad": direction, "value_fn": lambda params: loss(params)[0]}
+            {"value": value, "grad": direction, "value_fn": lambda params: loss(params)[0]}
             if run.optimizer.needs_value
             else {}
         )
@@ -271,10 +291,12 @@ def train_step(
             if run.average is None
             else run.average.update(state.average, params, step, setup.horizon(run))
         )
-    # 0 · u is 0 for finite u and NaN otherwise, so one sum tells whether every update is finite.
-    poison = sum(jnp.sum(leaf * 0) for leaf in jax.tree.leaves(updates))
-    finite = jnp.isfinite(total) & (poison == 0)
-    return Trained(params, rest, optimizer_state, average), StepMetrics(data, penalty, finite)
+    return Trained(params, rest, optimizer_state, average), told._replace(finite=told.finite & all_finite(updates))
+
+
+def all_finite(tree: Tree) -> Array:
+    """Whether all numbers are: 0 · x is 0 for finite x and NaN otherwise, so one sum tells."""
+    return jnp.asarray(sum(total(leaf * 0) for leaf in jax.tree.leaves(tree))) == 0
 
 
 def evaluated_params(run: Run, state: Trained) -> Tree:

@@ -14,7 +14,7 @@ from lanes import measuring
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
 from lanes.groups import Data
-from lanes.lane import Lane
+from lanes.lane import RUNNING, Lane
 from lanes.planning import Pack
 from lanes.program import Block, Close, Partial
 from lanes.streaming import RowReader, Stream
@@ -56,8 +56,9 @@ class StreamedEpochs:
 
     def begin(self, lanes: Lane) -> Partial:
         """An epoch before its first step."""
-        zero = self.place.split(np.zeros(self.pack.size, np.float32))
-        return Partial(lanes.trained, zero, zero, self.place.split(np.zeros(self.pack.size, np.int32)))
+        none = self.place.split(np.zeros(self.pack.size, np.float32))
+        running = np.asarray(jax.device_get(lanes.status)) == RUNNING
+        return Partial(lanes.trained, none, none, self.place.split(np.where(running, 0, -1).astype(np.int32)))
 
     def advance(
         self, partial: Partial, lanes: Lane, numbers: Tree, slots: Any, epoch: int, step: int, until: Callable[[], bool]
