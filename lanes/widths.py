@@ -18,7 +18,7 @@ from lanes.step import Setup
 from nets import Recurrent
 
 BETTER = 0.85  # of the default's time: what another width may take at most to be chosen
-CPU_WIDTHS = (1, 8, 24)
+CPU_WIDTHS = (1, 4, 16)
 GPU_WIDTHS = (16, 64, 256, 1024, 4096)
 GPU_LANES = 16384  # most in a pack on a device that is not a CPU
 STEP_FLOPS = 2e9  # of all lanes in a step, from which on a GPU is taken to be busy: an estimate, not measured

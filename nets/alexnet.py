@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from nets.convolution import HiddenConv, max_pool
+from nets.convolution import HiddenConv
 from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
+from nets.pooling import max_pool
 from nets.shapes import check_form, check_image, check_positive
 
 

@@ -1,4 +1,4 @@
-"""One convolution for all nets, fast inside compiled loops on CPU too; and pooling. 1-D to 3-D, channels last.
+"""One convolution for all nets, fast inside compiled loops on CPU too. 1-D to 3-D, channels last.
 
 On CPU, XLA brings a convolution into the form that its fast kernel takes (batch, space, channels; window, in, out)
 only outside of loop bodies, and the gradients that automatic differentiation states are not in that form: a training
@@ -18,9 +18,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -233,7 +232,8 @@ def _patches(settings: _Settings, x: jax.Array, rhs: jax.Array) -> jax.Array:
 _ordinary.defjvp(_ordinary_jvp, symbolic_zeros=True)
 
 
-def _repeated(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+def repeated(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """One number for each dimension."""
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 
@@ -266,10 +266,10 @@ def convolution(
     """
     return nn.Conv(
         features,
-        _repeated(window, rank),
-        strides=_repeated(strides, rank),
+        repeated(window, rank),
+        strides=repeated(strides, rank),
         padding=padding if isinstance(padding, (str, int)) else tuple(padding),
-        kernel_dilation=_repeated(dilation, rank),
+        kernel_dilation=repeated(dilation, rank),
         feature_group_count=groups,
         use_bias=use_bias,
         kernel_init=kernel_init,
@@ -300,7 +300,7 @@ class TransposedConvolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         rank = x.ndim - 2
-        window, strides = _repeated(self.window, rank), _repeated(self.strides, rank)
+        window, strides = repeated(self.window, rank), repeated(self.strides, rank)
         kernel = self.param("kernel", self.kernel_init, (*window, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         pads = [_transposed_pads(k, s, self.padding) for k, s in zip(window, strides, strict=True)]
@@ -313,94 +313,6 @@ def _transposed_pads(window: int, stride: int, padding: str) -> tuple[int, int]:
     total = window + stride - 2 + (max(window - stride, 0) if padding == "VALID" else 0)
     low = window - 1 if padding == "VALID" or stride > window - 1 else -(-total // 2)
     return low, total - low
-
-
-def _tiles(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], padding: str | Any) -> bool:
-    whole = all(size % k == 0 for size, k in zip(x.shape[1:-1], window, strict=True))
-    return window == strides and whole and isinstance(padding, str)
-
-
-def _by_tile(reduce: Callable[..., jax.Array], x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    return reduce(_tiled(x, window), axis=_within(window))
-
-
-def _tiled(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """x [B, s k, …, C] -> [B, s, k, …, C]."""
-    shape = [x.shape[0]]
-    for size, k in zip(x.shape[1:-1], window, strict=True):
-        shape += [size // k, k]
-    return x.reshape(*shape, x.shape[-1])
-
-
-def _within(window: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of a tiled array that run within a tile."""
-    return tuple(range(2, 2 * len(window) + 1, 2))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _tile_max(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """The largest of each tile, from strided slices: half as long on CPU as a reduction."""
-    *outer, inner = window
-    columns = functools.reduce(jnp.maximum, _members(x, (*outer, 1)))
-    return _tiled(columns, (*(1 for _ in outer), inner)).max(_within(window))
-
-
-def _members(x: jax.Array, window: tuple[int, ...]) -> list[jax.Array]:
-    """For each place within a tile, x there in all tiles [B, *space', C]."""
-    starts = itertools.product(*(range(k) for k in window))
-    return [x[(slice(None), *(slice(at, None, k) for at, k in zip(start, window, strict=True)))] for start in starts]
-
-
-@_tile_max.defjvp
-def _tile_max_jvp(
-    window: tuple[int, ...], primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """y' = the mean of x' where x is its tile's largest value."""
-    (x,), (x_dot,) = primals, tangents
-    y = _tile_max(x, window)
-    count = functools.reduce(jnp.add, [(member == y).astype(x.dtype) for member in _members(x, window)])
-    within = _within(window)
-    largest = _tiled(x, window) == jnp.expand_dims(y, within)
-    return y, jnp.where(largest, _tiled(x_dot, window), 0).sum(within) / count
-
-
-def max_pool(
-    x: jax.Array, window: int | Sequence[int], strides: int | Sequence[int] | None = None, padding: str | Any = "VALID"
-) -> jax.Array:
-    """The largest value in each window: x [B, *space, C] → [B, *space', C].
-
-    Windows that tile the input are reduced by reshape-and-max, a fifth faster on CPU than `reduce_window`; the gradient
-    of equal largest values is then shared among them, where `reduce_window` gives it to the first.
-
-    Args:
-        x: in any number of dimensions.
-        window: one number for all dimensions, or one each.
-        strides: likewise; default the window.
-        padding: "VALID", "SAME", or (low, high) each dimension.
-    """
-    window = _repeated(window, x.ndim - 2)
-    strides = window if strides is None else _repeated(strides, x.ndim - 2)
-    if _tiles(x, window, strides, padding):
-        return _tile_max(x, window)
-    return nn.max_pool(x, window, strides=strides, padding=padding)
-
-
-def average_pool(
-    x: jax.Array, window: int | Sequence[int], strides: int | Sequence[int] | None = None, padding: str | Any = "VALID"
-) -> jax.Array:
-    """The mean of each window, padding not counted: x [B, *space, C] → [B, *space', C]; arguments as in `max_pool`."""
-    window = _repeated(window, x.ndim - 2)
-    strides = window if strides is None else _repeated(strides, x.ndim - 2)
-    if _tiles(x, window, strides, padding):
-        return _by_tile(jnp.mean, x, window)
-    ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
-    total, count = (nn.pooling.pool(values, 0.0, lax.add, window, strides, padding) for values in (x, ones))
-    return total / count
-
-
-def global_average_pool(x: jax.Array) -> jax.Array:
-    """The mean over space: x [B, *space, C] → [B, C] (Lin, Chen and Yan 2013)."""
-    return x.mean(axis=tuple(range(1, x.ndim - 1)))
 
 
 class HiddenConv(nn.Module):

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.convolution import HiddenConv, global_average_pool, max_pool
+from nets.convolution import HiddenConv
 from nets.layers import Dropout, Factory, Initializer, hidden_fields, is_off, kernel_default, rectifier
 from nets.normalization import check_norm
+from nets.pooling import global_average_pool, max_pool
 from nets.shapes import check_positive
 
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.convolution import HiddenConv, average_pool, global_average_pool, max_pool
+from nets.convolution import HiddenConv
 from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.outputs import Outputs
+from nets.pooling import average_pool, global_average_pool, max_pool
 from nets.shapes import check_image
 
 # Maps of: 1×1, bottleneck and 3×3, bottleneck and 5×5, projection of the pool.

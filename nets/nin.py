@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from nets.convolution import HiddenConv, average_pool, convolution, global_average_pool, max_pool
+from nets.convolution import HiddenConv, convolution
 from nets.layers import Dropout, Factory, Initializer, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
+from nets.pooling import average_pool, global_average_pool, max_pool
 from nets.shapes import check_image, check_positive
 
 

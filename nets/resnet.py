@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.convolution import convolution, global_average_pool, max_pool
+from nets.convolution import convolution
 from nets.layers import Dropout, Factory, Initializer, is_off, kernel_default, pieces_of, rectifier
 from nets.normalization import NORMALIZATIONS, check_norm
+from nets.pooling import global_average_pool, max_pool
 from nets.shapes import check_elementwise, check_form, check_positive
 
 

@@ -24,7 +24,7 @@ def sweep(setting: Setting) -> Table:
     whole = WarmSweep(requested, options)
     lanes = 8 if setting.quick else 64
     ours = [Way(SWEEP, whole)]
-    for width in setting.chosen_widths((8,)):
+    for width in setting.chosen_widths((4,)):
         many = max(lanes, width)
         ours.append(
             Way(
@@ -77,7 +77,7 @@ def net(name: str, setting: Setting) -> Table:
     """A larger net: packs through the training program against torch eager."""
     chosen = work(name, setting.quick)
     per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
-    widths = setting.chosen_widths({"mnist_mlp": (1, 8), "lenet": (1,), "rnn": (1, 8)}[name])
+    widths = setting.chosen_widths({"mnist_mlp": (1, 4), "lenet": (1,), "rnn": (1, 8)}[name])
     ours = [
         Way(f"lanes, {width} wide", Packs(chosen, width, width if setting.quick else per_device, setting.count))
         for width in widths

@@ -101,7 +101,7 @@ def regularizers(setting: Setting) -> Table:
     cases = regularized(chosen.run.net)
     if setting.quick:
         cases = {name: cases[name] for name in (NONE, "l2", "dropout")}
-    width = setting.widths[0] if setting.widths else 8 if setting.on_cpu else 64
+    width = setting.widths[0] if setting.widths else 4 if setting.on_cpu else 64
     lanes = width if setting.quick else 2 * width
     packs = {
         name: Packs(chosen, *((1, 1) if name in HEAVY else (width, lanes)), setting.count, changes)

@@ -80,8 +80,16 @@ class Table:
         return next(row for row in self.rows if row.name == name)
 
     def ratio(self, row: Row) -> float:
-        """How many times the reference's median the row's is."""
-        return row.median / self.row(self.reference).median if self.reference else float("nan")
+        """How many times as long as the reference the row takes: the median over the turns, each by itself.
+
+        Both have then seen the same of what else the machine did. Where a turn failed, the ratio of the medians.
+        """
+        if not self.reference:
+            return float("nan")
+        reference = self.row(self.reference)
+        if not row.values or len(row.values) != len(reference.values):
+            return row.median / reference.median
+        return statistics.median(value / other for value, other in zip(row.values, reference.values))
 
     def markdown(self) -> str:
         """The table, its notes and the machine, ready to be pasted."""
@@ -94,7 +102,7 @@ class Table:
             ratio = [figure(self.ratio(row))] if self.reference else []
             cells = [figure(row.median), spread, len(row.values), *ratio, *(row.columns.get(n, "-") for n in further)]
             lines.append(_line([row.name + (f" ({row.failure})" if row.failure else ""), *cells]))
-        reference = [f"Ratios are to “{self.reference}”."] if self.reference else []
+        reference = [f"Ratios are to “{self.reference}”, turn by turn; their median."] if self.reference else []
         return "\n".join([*lines, "", *(f"- {note}" for note in (*reference, *self.notes))])
 
     def json(self) -> dict[str, Any]:

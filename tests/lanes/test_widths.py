@@ -36,15 +36,15 @@ def forty():
 
 def test_bound_before_given_before_default(forty):
     (signature,) = forty.shapes
-    assert choose(forty) == Choice(8, "default")
+    assert choose(forty) == Choice(4, "default")
     assert choose(forty, given=3) == Choice(3, "given")
     assert choose(forty, given=3, bound={signature: 5}) == Choice(5, "bound")
 
 
 def test_no_wider_than_there_are_runs_that_go_together():
     assert choose(plan_of(grid(BASE, seed=range(3)), devices=2)) == Choice(3, "default")
-    shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(5))
-    assert choose(plan_of(shared, devices=2)) == Choice(5, "default")  # ten runs, five of each activation
+    shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(3))
+    assert choose(plan_of(shared, devices=2)) == Choice(3, "default")  # six runs, three of each activation
     assert choose(plan_of([BASE], devices=2), given=4) == Choice(4, "given")
 
 
@@ -53,16 +53,16 @@ def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
 
     def remembered(_one, _data, _places, default, candidates):
         asked.append((default, list(candidates)))
-        return {1: 9.0, 8: 10.0, 24: 5.0}
+        return {1: 9.0, 4: 10.0, 16: 5.0}
 
     monkeypatch.setattr(calibration, "remembered", remembered)
     data_of = lambda one: forty.datasets.of(one.run)  # noqa: E731
-    assert choose(forty, data_of=data_of) == Choice(8, "default")
+    assert choose(forty, data_of=data_of) == Choice(4, "default")
     assert not asked
     long = plan_of([dataclasses.replace(run, epochs=10**6) for run in grid(BASE, seed=range(40))], devices=2)
-    assert choose(long, data_of=data_of) == Choice(24, "measured")
-    assert choose(long) == Choice(8, "default")  # a dry run measures nothing
-    assert asked == [(8, [1, 8, 24])]
+    assert choose(long, data_of=data_of) == Choice(16, "measured")
+    assert choose(long) == Choice(4, "default")  # a dry run measures nothing
+    assert asked == [(4, [1, 4, 16])]
 
 
 def test_another_width_than_the_default_must_be_clearly_better():
@@ -118,7 +118,7 @@ def test_a_width_larger_than_memory_is_halved_with_one_line(forty, monkeypatch):
 
 def test_packs_are_no_larger_than_memory(forty, monkeypatch):
     monkeypatch.setattr(memory, "most_lanes", lambda *_: 16)
-    assert "packs of 16 lanes, width 8" in describe(forty, Options(devices=2))
+    assert "packs of 12 lanes, width 4" in describe(forty, Options(devices=2))
     assert widths.most_lanes(forty.shapes, forty.places) == dict.fromkeys(forty.shapes, 16)
 
 

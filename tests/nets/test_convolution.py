@@ -1,15 +1,14 @@
-"""The convolution against XLA's own, in value and in every kind of derivative; pooling; the transposed form."""
+"""The convolution against XLA's own, in value and in every kind of derivative; the transposed form."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 from jax import lax
 from jax.extend import core
 
 from nets import HiddenConv, TransposedConvolution
-from nets.convolution import average_pool, convolution, convolve, global_average_pool, max_pool
+from nets.convolution import convolution, convolve
 
 CASES = {
     "1d_strided": (1, 2, 1, 1, 1, "SAME"),
@@ -166,34 +165,6 @@ def test_transposed_convolution_is_laxs(window, stride, padding):
     kernel = variables["params"]["kernel"]
     wanted = lax.conv_transpose(x, kernel, (stride, stride), padding)
     np.testing.assert_allclose(layer.apply(variables, x), wanted, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("rank", [1, 2, 3])
-def test_pools_equal_reduce_window(rank):
-    x = jax.random.normal(jax.random.key(0), (2, *(8, 6, 4)[:rank], 3))
-    window = (2,) * rank
-    wanted = nn.max_pool(x, window, window)
-    np.testing.assert_array_equal(max_pool(x, 2), wanted)
-    mean = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *window, 1), "VALID") / 2.0**rank
-    np.testing.assert_allclose(average_pool(x, 2), mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(global_average_pool(x), x.mean(axis=tuple(range(1, rank + 1))), rtol=1e-6)
-    ours = jax.grad(lambda x: (max_pool(x, 2) ** 2).sum())(x)
-    np.testing.assert_allclose(ours, jax.grad(lambda x: (nn.max_pool(x, window, window) ** 2).sum())(x), rtol=1e-6)
-
-
-def test_equal_largest_values_share_a_pools_gradient():
-    x = jnp.array([[3.0, 3.0, 1.0, 0.0], [3.0, 2.0, 0.0, 0.0]]).reshape(1, 2, 4, 1)
-    got = jax.grad(lambda x: max_pool(x, 2).sum())(x)[0, :, :, 0]
-    np.testing.assert_allclose(got, [[1 / 3, 1 / 3, 1, 0], [1 / 3, 0, 0, 0]], rtol=1e-6)
-    forward = jax.jvp(lambda x: max_pool(x, 2), (x,), (2 * x,))[1]
-    np.testing.assert_allclose(forward, 2 * max_pool(x, 2), rtol=1e-6)
-
-
-def test_overlapping_and_padded_pools():
-    x = jnp.arange(5.0).reshape(1, 5, 1)
-    np.testing.assert_array_equal(max_pool(x, 3, 2)[0, :, 0], [2, 4])
-    np.testing.assert_array_equal(max_pool(x, 2, padding="SAME")[0, :, 0], [1, 3, 4])
-    np.testing.assert_array_equal(average_pool(x, 2, padding="SAME")[0, :, 0], [0.5, 2.5, 4])  # padding not counted
 
 
 def test_layer_has_its_options():
