@@ -39,7 +39,10 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
 
 
 def load_curves(directory: PathLike) -> pd.DataFrame:
-    """One row per run and epoch: `run_id`, `epoch` from 1, `batch_loss`, `penalty`, and the validation metrics."""
+    """One row per run and epoch: `run_id`, `epoch` from 1, `batch_loss`, `penalty`, and the validation metrics.
+
+    Batch loss and penalties on activations are means over the epoch's batches; penalties on weights are those at its end.
+    """
     (opened,) = existing([directory])
     return opened.read_parts(opened.curves)
 
