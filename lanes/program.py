@@ -99,7 +99,10 @@ class Epoch:
             start = before._replace(bad=_first(before.bad, ~careful | payable, at + 1))
             after = lax.fori_loop(0, count, step, start)
             finite, payable = self._sound(after.trained, numbers)
-            bad = _first(after.bad, finite, at + count)
+            taken = jnp.where(
+                after.bad > at + count, 0, after.bad
+            )  # the penalty on the last update: of no step taken here
+            bad = _first(taken, finite, at + count)
             suspect = (before.bad == 0) & ((bad > 0) | ~payable)
             return jnp.bool_(True), ~careful & jnp.any(suspect), after._replace(bad=bad)
 

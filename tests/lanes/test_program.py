@@ -287,6 +287,18 @@ def test_a_diverged_lane_is_rolled_back_and_labelled(bench):
     assert_equal(alone[run_id(calm)], results[run_id(calm)])
 
 
+def test_a_penalty_that_no_step_has_seen_is_no_divergence(bench):
+    """One step takes the weights to 1e20: they are finite, and the squares that only a second step would add up are not."""
+    run = Run(
+        data=BASE.data, net=MLP(widths=(8,)), optimizer="sgd", learning_rate=1e22, l2=1e-6, batch_size=16, steps=1
+    )
+    row = bench.train(pack_of([run], width=1, size=1, seeds=1, share=False))[run_id(run)].row
+    assert (row["status"], row["diverged_step"]) == ("done", None)
+    two = dataclasses.replace(run, steps=2)
+    row = bench.train(pack_of([two], width=1, size=1, seeds=1, share=False))[run_id(two)].row
+    assert (row["status"], row["diverged_step"]) == ("diverged", 2)
+
+
 def first_bad_step(run: Run) -> int:
     """The first step, from 1, whose loss or update is not finite: a plain loop over one jitted step."""
     (one,) = planned([run], share=False)
