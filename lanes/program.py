@@ -77,7 +77,7 @@ class Epoch:
     ) -> Partial:
         """After `count` steps from step `at` of the run on; steps that end badly are taken again to find the first bad one.
 
-        That a loss is finite each step tells for nothing. That all parameters are takes up to a fifth of a step: it is asked
+        That a loss is finite each step tells for nothing. That all parameters are takes up to a quarter of one: it is asked
         once, at the end, and of each step only where the steps are taken again, which changes no other number.
 
         Args:
