@@ -157,9 +157,9 @@ def _of_lhs(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax.Arra
     fold = _columns_to_fold(settings, lhs_dot, rhs)
     if fold == 1:
         return _convolved(settings, lhs_dot, jnp.swapaxes(rhs, -1, -2), "*OI")
-    patches = _patches(settings, lhs_dot, rhs)
-    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(patches.shape[1:-1]):
+    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(_places(settings, lhs_dot, rhs)):
         # Far fewer places in y than in x: one matrix product from each of them costs less than a convolution onto all of x.
+        patches = _patches(settings, lhs_dot, rhs)
         return jnp.tensordot(patches, rhs.reshape(-1, rhs.shape[-1]), 1, precision=settings.precision)
     kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
     y = _convolved(_unpadded(settings), _fold_columns(settings, lhs_dot, rhs, fold), kernel, "*OI")
@@ -179,10 +179,16 @@ def _columns_to_fold(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> int
     channels = rhs.shape[-2:]
     if lhs.ndim != 4 or not simple or max(channels) > FEW or math.prod(channels) > FEW**2 / 2:
         return 1
-    width = lhs.shape[2] + sum(settings.padding[1]) - rhs.shape[1] + 1
+    width = _places(settings, lhs, rhs)[1]
     enough = (f for f in range(2, width + 1) if f * max(channels) > FEW and width % f == 0)
     fold = next(enough, 1)
     return fold if fold * max(channels) <= 4 * FEW else 1
+
+
+def _places(settings: _Settings, x: jax.Array, rhs: jax.Array) -> tuple[int, int]:
+    """Height and width of the result, at strides of 1."""
+    (top, bottom), (left, right) = settings.padding
+    return x.shape[1] + top + bottom - rhs.shape[0] + 1, x.shape[2] + left + right - rhs.shape[1] + 1
 
 
 def _unpadded(settings: _Settings) -> _Settings:
@@ -191,9 +197,8 @@ def _unpadded(settings: _Settings) -> _Settings:
 
 def _fold_columns(settings: _Settings, x: jax.Array, rhs: jax.Array, fold: int) -> jax.Array:
     """x [B, H, W, C], padded, as [B, H', W' / f, f C]; W' has room for the folded kernel at every place."""
-    rows, (low, high) = settings.padding
-    width = x.shape[2] + low + high - rhs.shape[1] + 1
-    columns = width + (_folded_window(rhs, fold) - 1) * fold
+    rows, (low, _) = settings.padding
+    columns = _places(settings, x, rhs)[1] + (_folded_window(rhs, fold) - 1) * fold
     x = jnp.pad(x, ((0, 0), rows, (low, columns - x.shape[2] - low), (0, 0)))
     return x.reshape(*x.shape[:2], columns // fold, fold * x.shape[3])
 
@@ -222,9 +227,9 @@ def _fold_kernel(w: jax.Array, fold: int) -> jax.Array:
 
 def _patches(settings: _Settings, x: jax.Array, rhs: jax.Array) -> jax.Array:
     """x [B, H, W, C] -> what the window sees at each place, [B, H', W', k m C]."""
+    height, width = _places(settings, x, rhs)
     x = jnp.pad(x, ((0, 0), *settings.padding, (0, 0)))
     k, m = rhs.shape[:2]
-    height, width = x.shape[1] - k + 1, x.shape[2] - m + 1
     seen = [x[:, i : i + height, j : j + width] for i in range(k) for j in range(m)]
     return jnp.concatenate(seen, axis=-1)
 

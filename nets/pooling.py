@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,10 +16,6 @@ from nets.convolution import repeated
 def _tiles(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], padding: str | Any) -> bool:
     whole = all(size % k == 0 for size, k in zip(x.shape[1:-1], window, strict=True))
     return window == strides and whole and isinstance(padding, str)
-
-
-def _by_tile(reduce: Callable[..., jax.Array], x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    return reduce(_tiled(x, window), axis=_within(window))
 
 
 def _tiled(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
@@ -93,7 +89,7 @@ def average_pool(
     window = repeated(window, x.ndim - 2)
     strides = window if strides is None else repeated(strides, x.ndim - 2)
     if _tiles(x, window, strides, padding):
-        return _by_tile(jnp.mean, x, window)
+        return _tiled(x, window).mean(_within(window))
     ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
     total, count = (nn.pooling.pool(values, 0.0, lax.add, window, strides, padding) for values in (x, ones))
     return total / count
