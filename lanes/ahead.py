@@ -1,4 +1,4 @@
-"""Compiling the next training program while the present one trains."""
+"""Compiling training programs before they are asked for: the present one while its lanes are made, the next while it trains."""
 
 import contextlib
 import threading
@@ -8,21 +8,26 @@ from typing import Any
 from lanes.planning import Pack
 from lanes.training import Trainer, training_key
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
 
 
 class Ahead:
-    """A thread that compiles, for every place, the program that will be wanted next: one ahead, not more.
+    """A thread that compiles, for every place, the programs of the packs that are being begun; then the one that will be
+    wanted next: one ahead, not more.
 
     Args:
         trainers: one for each place; they only compile.
+        begun: the packs that a place has taken.
         waiting: the packs that nobody has taken yet, in their order.
     """
 
-    def __init__(self, trainers: Sequence[Trainer], waiting: Callable[[], Sequence[Pack]]):
-        self._trainers, self._waiting = trainers, waiting
+    def __init__(
+        self, trainers: Sequence[Trainer], begun: Callable[[], Sequence[Pack]], waiting: Callable[[], Sequence[Pack]]
+    ):
+        self._trainers, self._begun, self._waiting = trainers, begun, waiting
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lanes-ahead", daemon=True)
+        self._tried: set[tuple[Any, ...]] = set()  # of packs begun; a streamed one has no such program
         self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs waited for it then
 
     def __enter__(self) -> "Ahead":
@@ -44,14 +49,19 @@ class Ahead:
                     trainer.compile(pack)
 
     def _next(self) -> Pack | None:
-        """A pack whose program nobody has asked for, if the one before is in use."""
+        """A pack whose program nobody has asked for: of those begun, or, if the one made before is in use, of those waiting."""
+        is_begun = self._trainers[0].compiled.is_begun
+        for wanted in self._begun():
+            key = training_key(wanted)
+            if key not in self._tried and not is_begun(key):
+                self._tried.add(key)
+                return wanted
         waiting = list(self._waiting())
         if self._made is not None:
             key, count = self._made
             if count and sum(training_key(pack) == key for pack in waiting) == count:
                 return None
-        compiled = self._trainers[0].compiled
-        pack = next((pack for pack in waiting if not compiled.is_begun(training_key(pack))), None)
+        pack = next((pack for pack in waiting if not is_begun(training_key(pack))), None)
         if pack is not None:
             key = training_key(pack)
             self._made = key, sum(training_key(other) == key for other in waiting)

@@ -64,7 +64,7 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
     return Lane(
         trained=trained,
         best={"params": params, "rest": rest},
-        best_loss=jnp.full((), jnp.inf),
+        best_loss=jnp.full((), jnp.inf, jnp.float32),  # a weak type would be another program than a checkpoint's
         best_epoch=zero,
         patience=stopping.init(),
         plateau=plateau,

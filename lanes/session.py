@@ -56,6 +56,7 @@ class Session:
         self.steps = self.computed = 0
         self.trained: set[str] = set()
         self._waiting = collections.deque(todo)
+        self._begun: dict[Place, Pack] = {}  # the last pack that each place has taken
         self._guard = threading.Lock()
         self._interrupted = False
         self._claims = Claims(directory.path)
@@ -76,7 +77,7 @@ class Session:
             ]
             for thread in threads:
                 thread.start()
-            with Ahead([self._trainer(place) for place in self.plan.places], self._upcoming):
+            with Ahead([self._trainer(place) for place in self.plan.places], self._under_way, self._upcoming):
                 self._wait(threads)
             try:
                 self._writer.close(self._time_for_writing())
@@ -117,6 +118,10 @@ class Session:
         made = self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes, self.stage
         return Trainer(place, *made)
 
+    def _under_way(self) -> list[Pack]:
+        with self._guard:
+            return list(self._begun.values())
+
     def _upcoming(self) -> list[Pack]:
         with self._guard:
             return list(self._waiting)
@@ -152,6 +157,8 @@ class Session:
         elif pack.width > self._fitting.get(pack.signature, pack.width) and not self._is_begun(pack):
             pack = self._narrow(pack, self._fitting[pack.signature])
         while True:
+            with self._guard:
+                self._begun[trainer.place] = pack
             try:
                 return trainer.train(pack)
             except Exception as error:

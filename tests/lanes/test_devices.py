@@ -18,9 +18,11 @@ from lanes import Run, ahead, devices, grid, initialization, lane, memory, resul
 from lanes.devices import Compiled, Place
 from lanes.directory import Directory
 from lanes.errors import RequestError
+from lanes.fresh_lanes import FreshLanes
 from lanes.generated import Blobs
 from lanes.groups import over_lanes, split_batch
-from lanes.planning import Datasets
+from lanes.pack_numbers import numbers_of
+from lanes.planning import Datasets, make_packs
 from lanes.runner import Options, make_plan
 from lanes.step import train_step
 from lanes.training import training_key
@@ -48,6 +50,34 @@ def test_an_unknown_mapping_is_one_line():
 def test_local_has_a_place_for_each_device_and_the_others_one_of_all():
     assert [place.shards for place in devices.places(jax.devices()[:3], "local")] == [1, 1, 1]
     assert [place.shards for place in devices.places(jax.devices()[:3], "pmap")] == [3]
+
+
+COMPILED_TWICE = """
+import os, jax, jax.numpy as jnp
+from lanes import devices
+devices.prepare()
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+for device in jax.devices():
+    x = jax.device_put(jnp.full((4, 4), 3.0), device)
+    program = jax.jit(lambda x: jnp.tanh(x @ x)).lower(x).compile()
+    assert program(x).devices() == {device}
+cached = os.listdir(os.environ["LANES_CACHE_DIR"] + "/programs")
+print(sum(name.startswith("jit__lambda") and name.endswith("-cache") for name in cached))
+"""
+
+
+def test_host_devices_share_what_is_compiled(tmp_path):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "LANES_CACHE_DIR": str(tmp_path), "XLA_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED_TWICE],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
 
 
 SAID = "from lanes import devices; devices.prepare(); import jax; print(jax.local_device_count(), devices.cores())"
@@ -149,11 +179,27 @@ class Waiting:
 def test_one_program_is_compiled_ahead_and_not_more(monkeypatch):
     monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
     trainers, waiting = [Noting(), Noting()], [Waiting(name) for name in "aabbcc"]
-    with ahead.Ahead(trainers, lambda: waiting):
+    with ahead.Ahead(trainers, list, lambda: waiting):
         for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
             time.sleep(0.15)
             assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
             waiting.pop(0)
+
+
+def test_programs_of_the_packs_begun_are_compiled_first(monkeypatch):
+    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+
+    class Streamed(Noting):
+        def compile(self, pack):
+            if pack.signature == "streamed":
+                self.made.append(pack.signature)
+            else:
+                super().compile(pack)
+
+    trainer, begun = Streamed(), [Waiting("streamed"), Waiting("b")]
+    with ahead.Ahead([trainer], lambda: begun, lambda: [Waiting("a"), Waiting("c")]):
+        time.sleep(0.2)
+    assert trainer.made == ["streamed", "b", "a"]
 
 
 def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
@@ -165,7 +211,7 @@ def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
             raise ValueError("too large")
 
     trainer, waiting = Failing(), [Waiting("a"), Waiting("b")]
-    with ahead.Ahead([trainer], lambda: waiting):
+    with ahead.Ahead([trainer], list, lambda: waiting):
         time.sleep(0.1)
         waiting.pop(0)
         time.sleep(0.1)
@@ -205,6 +251,14 @@ def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
     for run_id in one.index[:: len(one) // 4]:
         (_, first), (_, other) = (lanes.restore(trained[n], run_id) for n in (1, count))
         jax.tree.map(np.testing.assert_array_equal, first, other)
+
+
+def test_fresh_lanes_have_the_types_of_restored_ones():
+    """A weak type would have the training program traced and compiled again: ahead of time, and after a resume."""
+    plan = make_plan(SWEEP[:2], Options(devices=1))
+    (pack,) = make_packs(plan.planned, {one.signature: 2 for one in plan.planned}, 1, 1)
+    fresh = FreshLanes(HERE, Compiled(), lambda pack: plan.datasets.of(pack.setup.run)).make(pack, numbers_of(pack))
+    assert [leaf.weak_type for leaf in jax.tree.leaves(fresh)] == [False] * len(jax.tree.leaves(fresh))
 
 
 def test_the_directory_names_the_devices(trained):
