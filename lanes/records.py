@@ -5,7 +5,6 @@ for in which order.
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,19 +147,15 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
 
 
 def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
-    shape = _shape(pack)
+    further = {
+        "pack_shape": _shape(pack),
+        "experiment": source and source[0],
+        "experiment_sha256": source and source[1],
+    }
+    described = runs.rows(member.run for member in pack.members)
     return [
-        {
-            "run_id": member.run_id,
-            **runs.row(member.run),
-            "pack": pack.pack_id,
-            "lane": int(lane),
-            "pack_shape": shape,
-            "experiment": source and source[0],
-            "experiment_sha256": source and source[1],
-            "description": json.dumps(runs.describe(member.run)),
-        }
-        for lane, member in zip(pack.places, pack.members)
+        {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further, "description": text}
+        for lane, member, (row, text) in zip(pack.places, pack.members, described)
     ]
 
 

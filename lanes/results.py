@@ -49,12 +49,11 @@ def load_curves(directory: PathLike) -> pd.DataFrame:
 
 def curve_rows(run_ids: Sequence[str], history: Mapping[str, np.ndarray], epochs: np.ndarray) -> pd.DataFrame:
     """Curves of a pack as rows; history [P, E] by metric, and each lane's number of kept epochs."""
-    parts = []
-    for lane, run_id in enumerate(run_ids):
-        kept = int(epochs[lane])
-        values = {name: series[lane, :kept] for name, series in history.items()}
-        parts.append(pd.DataFrame({"run_id": run_id, "epoch": np.arange(1, kept + 1, dtype=np.int32), **values}))
-    return pd.concat(parts, ignore_index=True)
+    longest = next(iter(history.values())).shape[1]
+    kept = np.arange(longest) < np.asarray(epochs)[:, None]
+    lanes, places = np.nonzero(kept)
+    values = {name: np.asarray(series)[kept] for name, series in history.items()}
+    return pd.DataFrame({"run_id": np.array(run_ids)[lanes], "epoch": (places + 1).astype(np.int32), **values})
 
 
 def history_of(curves: pd.DataFrame, run_ids: Sequence[str], epochs: int) -> dict[str, np.ndarray]:

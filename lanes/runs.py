@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -180,14 +180,31 @@ def run_id(run: Run, without: tuple[str, ...] = ()) -> str:
 def row(run: Run) -> dict[str, Any]:
     """The run as one row of a table: a column for each field and, dotted, for each parameter of a description."""
     resolved = resolve(run)
-    out: dict[str, Any] = {}
-    for name in FIELDS:
-        value = getattr(resolved, name)
-        if name in SEVERAL:
-            out[name] = " ".join(str(descriptions.display_name(item)) for item in value)  # with their parameters
-        else:
-            out |= descriptions.columns(name, value, TABLES.get(name))
-    return out
+    return {column: value for name in FIELDS for column, value in _columns(name, getattr(resolved, name)).items()}
+
+
+def _columns(name: str, value: Any) -> dict[str, Any]:
+    if name in SEVERAL:
+        return {name: " ".join(str(descriptions.display_name(item)) for item in value)}  # with their parameters
+    return descriptions.columns(name, value, TABLES.get(name))
+
+
+def rows(resolved: Iterable[Run]) -> Iterator[tuple[dict[str, Any], str]]:
+    """`row`, and `describe` as JSON, of each of some resolved runs; a value that several of them hold is described once."""
+    known: dict[tuple[str, int], tuple[Any, dict[str, Any], str]] = {}  # the value too, so that its id stays its own
+    for run in resolved:
+        columns: dict[str, Any] = {}
+        texts = []
+        for name in FIELDS:
+            value = getattr(run, name)
+            key = name, id(value)
+            if key not in known:
+                text = f"{json.dumps(name)}: {json.dumps(descriptions.encode(value))}"
+                known[key] = value, _columns(name, value), text
+            _, some, text = known[key]
+            columns |= some
+            texts.append(text)
+        yield columns, "{" + ", ".join(texts) + "}"
 
 
 def set_field(run: Run, path: str, value: Any) -> Run:
