@@ -90,25 +90,30 @@ def scaling(setting: Setting) -> Table:
     sizes = (10, 20) if setting.quick else (100, 1000, 5040, 10000)
     counts = sorted({1, len(setting.devices)})
     chosen, lanes = work("sweep", setting.quick), 8 if setting.quick else 64
-    with tempfile.TemporaryDirectory() as folder:
-        ways = []
-        for count in counts:
-            on = f"{count} device{'s' * (count > 1)}"
-            ways.append(Way(f"bare step, {on}", _settled(BareStep(chosen, 8, lanes, setting.devices[:count]))))
-            ways.append(Way(f"{FLOOR}, {on}", _settled(Packs(chosen, 8, lanes, count, validated=True))))
-            for size in sizes:
-                once = functools.partial(_whole, size, count, Path(folder), setting.quick)
-                ways.append(Way(f"{size:,} runs, {on}", once, warm=False))
-        rows = interleaved(ways, setting.repetitions(1))
-    for row in rows:
-        floor = next(other for other in rows if other.name == f"{FLOOR}, {row.name.split(', ')[-1]}")
-        row.columns["times the training program"] = figure(row.median / floor.median)
+    width = setting.chosen_widths((4,))[0]
+    ways = []
+    for count in counts:
+        on = f"{count} device{'s' * (count > 1)}"
+        floor = _settled(Packs(chosen, width, lanes, count, validated=True))
+        ways.append(Way(f"bare step, {on}", _settled(BareStep(chosen, width, lanes, setting.devices[:count]))))
+        ways.append(Way(f"{FLOOR}, {on}", floor))
+        for size in sizes:
+            once = functools.partial(_beside, floor, functools.partial(_whole, size, count, setting.quick))
+            ways.append(Way(f"{size:,} runs, {on}", once, warm=False))
     notes = [
-        "The whole command: a new process, imports, planning, compilation (the first with an empty cache), training with "
-        "results, curves and checkpoints, the report. Memory: the largest resident set of the process.",
-        f"{FLOOR}: packs of {lanes} lanes on every device, 8 wide, validation after every epoch, nothing written.",
+        "The whole command, cold: a new process, imports, planning, compilation with an empty cache, training with results, "
+        "curves and checkpoints, the report. Memory: the largest resident set of the process.",
+        f"{FLOOR}: packs of {lanes} lanes on every device, {width} wide, validation after every epoch, nothing written; "
+        "the ratio to it is to what it took just before and just after.",
     ]
-    return Table("scaling", "ms per run", rows, notes=notes)
+    return Table("scaling", "ms per run", interleaved(ways, setting.repetitions(1)), notes=notes)
+
+
+def _beside(floor: Callable[[], Sample], once: Callable[[], Sample]) -> Sample:
+    """A long measurement and its ratio to a short one, taken before and after it."""
+    before, sample, after = floor(), once(), floor()
+    ratio = 2 * sample.value / (before.value + after.value)
+    return Sample(sample.value, {"times the training program": figure(ratio), **sample.columns})
 
 
 def _settled(call: Callable[[], Sample]) -> Callable[[], Sample]:
@@ -116,8 +121,8 @@ def _settled(call: Callable[[], Sample]) -> Callable[[], Sample]:
     return lambda: sorted((call() for _ in range(5)), key=lambda sample: sample.value)[2]
 
 
-def _whole(size: int, count: int, cache: Path, quick: bool) -> Sample:
-    """One sweep of so many runs by the real command."""
+def _whole(size: int, count: int, quick: bool) -> Sample:
+    """One sweep of so many runs by the real command, with nothing compiled before."""
     experiment = Path(__file__).with_name("work_a.py")
     shorter = ["--set", "epochs=2"] if quick else []
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +130,7 @@ def _whole(size: int, count: int, cache: Path, quick: bool) -> Sample:
         line = command(experiment, out, "--seeds", str(size // RUNS_A_SEED), "--devices", str(count), *shorter)
         began = time.perf_counter()
         with open(Path(folder) / "log", "w+", encoding="utf-8") as log:
+            cache = Path(folder) / "cache"
             process = subprocess.Popen(line, env=environment(cache), stdout=log, stderr=log, cwd=ROOT)
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - began

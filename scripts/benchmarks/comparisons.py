@@ -42,12 +42,12 @@ def sweep(setting: Setting) -> Table:
 
 
 def work_a_runs(run: Run, quick: bool = False) -> list[Run]:
-    """480 runs of one training program: 6 rates × 4 initializers × 20 seeds; quick: 16."""
+    """960 runs of one training program: 6 rates × 4 initializers × 40 seeds; quick: 16."""
     rates = [1e-3, 3e-3] if quick else [3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3]
     initializers = (
         ["xavier_normal", "he_normal"] if quick else ["lecun_normal", "xavier_normal", "he_normal", "he_uniform"]
     )
-    return grid(run, learning_rate=rates, initializer=initializers, seed=range(4 if quick else 20))
+    return grid(run, learning_rate=rates, initializer=initializers, seed=range(4 if quick else 40))
 
 
 def _with_limit(found: Table, product: Row, chosen: Work, whole: WarmSweep, peers: Peers) -> Table:
