@@ -5,8 +5,6 @@ depend on how many devices there are. `shard_map` and `pmap`: one program over a
 `data`: one program over all devices, every lane's batch split among them: for a net that is large, where runs are few.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import os
 import threading
@@ -27,18 +25,11 @@ AXIS = "lanes"
 Tree = Any
 
 
-def _share_arenas() -> None:
-    """Let threads share two heaps (glibc's M_ARENA_MAX): compiling threads keep a quarter of the peak memory otherwise."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to set
-        ctypes.CDLL(None).mallopt(-8, 2)
-
-
 def prepare() -> None:
     """Switch on the compilation cache; make as many host devices as there are cores, if JAX has not started.
 
     Other platforms ignore the number of host devices. With JAX already running (a notebook), its devices are used.
     """
-    _share_arenas()
     compilation_cache.switch_on()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and not jax._src.xla_bridge.backends_are_initialized():
