@@ -73,7 +73,9 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
         shutil.rmtree(path)
     elif path.exists():
         set_aside(path)
-    with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False)) as checkpointer:
+    # Not compressed: weights lose 7% of their bytes by it, for twice the processor time.
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False, use_compression=False)
+    with quiet(), ocp.Checkpointer(handler) as checkpointer:
         checkpointer.save(path, leaves)
     sums = {str(file.relative_to(path)): digest(file, sync=True) for file in files(path)}
     write_bytes(path / CHECKSUMS, json.dumps(sums, indent=0).encode())
