@@ -7,12 +7,11 @@ from benchmarks.measuring import Row, Table, Way, interleaved, say
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.peers import Peers
 from benchmarks.setting import Setting
-from benchmarks.works import Work, source, work, work_a_products
+from benchmarks.works import products, source, work
 from lanes import Run, grid
 from lanes.runner import Options
 
 SWEEP = "lanes: the whole sweep"
-PRODUCT = "product"
 MODELS = 24  # in a hand-batched ensemble
 
 
@@ -36,9 +35,41 @@ def sweep(setting: Setting) -> Table:
     with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
         ways = [*ours, *_ensembles(peers, setting), *_eager(peers, setting, (1,), evaluate=True)]
         ways.append(peers.sklearn("scikit-learn MLPClassifier, no evaluation"))
-        rows = interleaved([*ways, Way(PRODUCT, Product(setting.devices, 256 if setting.quick else 2048))], _n(setting))
-        found = Table("sweep", "ms per run", rows[:-1], SWEEP, facts={"peers": peers.versions})
-        return _with_limit(found, rows[-1], chosen, whole, peers)
+        rows, rate = _with_product(ways, setting)
+        valid = chosen.data.valid
+        found = Table("sweep", "ms per run", rows, SWEEP, facts={"peers": peers.versions})
+        found.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
+        found.notes += [
+            f"Work A: {chosen.epochs} epochs of {chosen.steps} steps of 32 digits, MLP 64-64-10, Adam, validation after every "
+            "epoch.",
+            f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, "
+            "trained, checkpoints, curves, results) in a process whose programs are compiled; "
+            f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
+            "Training program alone: a pack on every device with validation after every epoch; nothing planned or written.",
+            "Bare step: plain arrays, static activation, orders made before, no evaluation, nothing kept or checked.",
+            *_missing(peers),
+        ]
+        return _with_limit(found, rate, products(chosen, len(valid) if valid else 0))
+
+
+def _with_product(ways: list[Way], setting: Setting) -> tuple[list[Row], float]:
+    """The rows of some ways, and beside them the rate of a large product on all devices at once, in GFLOP/s."""
+    product = Way("product", Product(setting.devices, 256 if setting.quick else 2048))
+    *rows, rate = interleaved([*ways, product], _n(setting))
+    return rows, rate.median
+
+
+def _with_limit(found: Table, rate: float, operations: float) -> Table:
+    """The table with each way's share of the product limit, and a note on what that is."""
+    limit = 1e-6 * operations / rate
+    for row in found.rows:
+        row.columns["share of the product limit"] = f"{100 * limit / row.median:.1f}%" if row.values else "-"
+    found.facts |= {"product GFLOP/s": rate, "GFLOP per run": 1e-9 * operations, "limit ms": limit}
+    found.notes.append(
+        f"Product limit: {rate:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; "
+        f"a run's products are {1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms."
+    )
+    return found
 
 
 def work_a_runs(run: Run, quick: bool = False) -> list[Run]:
@@ -48,29 +79,6 @@ def work_a_runs(run: Run, quick: bool = False) -> list[Run]:
         ["xavier_normal", "he_normal"] if quick else ["lecun_normal", "xavier_normal", "he_normal", "he_uniform"]
     )
     return grid(run, learning_rate=rates, initializer=initializers, seed=range(4 if quick else 40))
-
-
-def _with_limit(found: Table, product: Row, chosen: Work, whole: WarmSweep, peers: Peers) -> Table:
-    """The table with the product limit, the share of it, and what was measured."""
-    valid = chosen.data.valid
-    operations = work_a_products(chosen.epochs, chosen.steps, len(valid) if valid else 0)
-    limit = 1e-6 * operations / product.median
-    for row in found.rows:
-        row.columns["share of the product limit"] = f"{100 * limit / row.median:.1f}%" if row.values else "-"
-    found.facts |= {"product GFLOP/s": product.median, "GFLOP per run": 1e-9 * operations, "limit ms": limit}
-    found.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
-    found.notes += [
-        f"Work A: {chosen.epochs} epochs of {chosen.steps} steps of 32 digits, MLP 64-64-10, Adam, validation after every epoch.",
-        f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, trained, "
-        "checkpoints, curves, results) in a process whose programs are compiled; "
-        f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
-        "Training program alone: a pack on every device with validation after every epoch; nothing planned or written.",
-        "Bare step: plain arrays, static activation, orders made before, no evaluation, nothing kept or checked.",
-        f"Product limit: {product.median:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; "
-        f"a run's products are {1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms.",
-        *_missing(peers),
-    ]
-    return found
 
 
 def net(name: str, setting: Setting) -> Table:
@@ -83,7 +91,7 @@ def net(name: str, setting: Setting) -> Table:
         for width in widths
     ]
     with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
-        rows = interleaved([*ours, *_eager(peers, setting, (1, 2))], _n(setting))
+        rows, rate = _with_product([*ours, *_eager(peers, setting, (1, 2))], setting)
         ended = [row for row in rows[: len(ours)] if row.values]
         fastest = min(ended, key=lambda row: row.median).name if ended else None
         notes = [
@@ -91,7 +99,8 @@ def net(name: str, setting: Setting) -> Table:
             "Ours: one pack on every device, through the sweep's training program.",
             *_missing(peers),
         ]
-        return Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
+        found = Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
+        return _with_limit(found, rate, products(chosen))
 
 
 def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False) -> list[Way]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lanes import Run
+from lanes import Run, inspection
 from lanes.datasets import Dataset, load_dataset
 from lanes.errors import RequestError
 from nets import MLP, LeNet5, Recurrent
@@ -60,12 +60,14 @@ class Work:
     Attributes:
         run: what ours trains; an epoch is `steps` steps.
         steps: in an epoch.
+        first: multiply-adds of an example's forward pass that have the example itself as a factor.
         epochs: of a run.
     """
 
     name: str
     run: Run
     steps: int
+    first: int
     epochs: int = 1
 
     @property
@@ -95,25 +97,25 @@ def work(name: str, quick: bool = False) -> Work:
     """A work by its name; quick ones have fewer epochs and examples."""
     if name == "sweep":
         run = Run(data="digits", net=MLP(widths=(64, 64)), batch_size=32, epochs=2 if quick else 20)
-        return Work(name, run, steps=44, epochs=run.epochs)
-    net, data, batch, steps = {
-        "mnist_mlp": (MLP(widths=(128, 128)), images, 128, 64),
-        "lenet": (LeNet5(), images, 64, 16),
-        "rnn": (Recurrent(cell="lstm", widths=(64,)), series, 64, 16),
+        return Work(name, run, steps=44, first=64 * 64, epochs=run.epochs)
+    net, data, batch, steps, first = {
+        "mnist_mlp": (MLP(widths=(128, 128)), images, 128, 64, 28 * 28 * 128),
+        "lenet": (LeNet5(), images, 64, 16, 28 * 28 * 5 * 5 * 6),
+        "rnn": (Recurrent(cell="lstm", widths=(64,)), series, 64, 16, 28 * 28 * 4 * 64),
     }[name]
     steps = 2 if quick else steps
     act = "tanh" if name == "rnn" else "relu"
     run = Run(data=data, net=net, activation=act, batch_size=batch, train_examples=batch * steps)
-    return Work(name, run, steps)
+    return Work(name, run, steps, first)
 
 
-def work_a_products(epochs: int, steps: int, evaluated: int) -> float:
-    """Floating-point operations in the matrix products of one run of Work A.
+def products(work: Work, evaluated: int = 0) -> float:
+    """Floating-point operations in the matrix products and convolutions of one run.
 
     Args:
-        epochs, steps: epochs, and steps of 32 examples in each.
-        evaluated: validation examples after each epoch.
+        work: each step goes forward, and back to every kernel and to every input but the examples.
+        evaluated: examples that are evaluated after each epoch.
     """
-    first, others = 64 * 64, 64 * 64 + 64 * 10  # multiply-adds for one example
-    training = 2 * (2 * first + 3 * others)  # forward, weights' gradient, and inputs' gradient but for the first layer
-    return epochs * (steps * 32 * training + evaluated * 2 * (first + others))
+    forward = inspection.multiply_adds(work.run.net, work.data.train.x.shape[1:])
+    step = work.run.batch_size * (3 * forward - work.first)
+    return 2.0 * work.epochs * (work.steps * step + evaluated * forward)

@@ -123,12 +123,18 @@ def test_every_benchmark_has_its_place_in_the_page():
         assert f"<!-- /{name} -->" in page
 
 
-def test_operations_of_work_a():
-    """Counted by hand for one epoch of one step of 32 without evaluation, and for evaluation alone."""
-    forward = 2 * 32 * (64 * 64 + 64 * 64 + 64 * 10)
-    to_inputs = 2 * 32 * (64 * 64 + 64 * 10)
-    assert works.work_a_products(1, 1, 0) == 2 * forward + to_inputs
-    assert works.work_a_products(3, 0, 32) == 3 * forward
+def test_operations_in_products():
+    """Counted by hand: forward, every kernel's gradient, and those of the inputs of all layers but the first."""
+    one = dataclasses.replace(works.work("sweep"), epochs=1, steps=1)
+    first, others = 64 * 64, 64 * 64 + 64 * 10
+    assert works.products(one) == 2 * 32 * (2 * first + 3 * others)
+    assert works.products(dataclasses.replace(one, epochs=3, steps=0), 32) == 3 * 2 * 32 * (first + others)
+    lenet = works.work("lenet")
+    first, others = 28 * 28 * 25 * 6, 10 * 10 * 25 * 6 * 16 + 400 * 120 + 120 * 84 + 84 * 10
+    assert works.products(lenet) == 16 * 2 * 64 * (2 * first + 3 * others)
+    lstm = works.work("rnn")
+    first, others = 28 * 28 * 256, 28 * 64 * 256 + 64 * 10
+    assert works.products(lstm) == 16 * 2 * 64 * (2 * first + 3 * others)
 
 
 def test_many_runs_are_different_runs_of_one_signature():
