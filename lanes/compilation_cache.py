@@ -8,7 +8,6 @@ import inspect
 from typing import Any
 
 import jax
-from jax._src import cache_key
 
 from lanes.array_cache import cache_dir
 
@@ -32,14 +31,14 @@ STRIP = "strip_device_assignment"
 def _share_between_devices() -> None:
     """One entry for all host devices: JAX (0.10) leaves the number of the device out of an entry's name on GPUs alone.
 
-    A program for one CPU device is loaded for another by the same call. Where JAX has no such parameter any more, nothing
-    is changed: each device then compiles its own.
+    A program for one CPU device is loaded for another by the same call. Other platforms stay as they are. Where JAX has no
+    such parameter any more, nothing is changed: each device then compiles its own.
     """
-    name = "_hash_serialized_compile_options"
+    cache_key, name = getattr(jax._src, "cache_key", None), "_hash_serialized_compile_options"
     plain = getattr(cache_key, name, None)
     if plain is not None and STRIP in inspect.signature(plain).parameters:
         setattr(cache_key, name, functools.wraps(plain)(functools.partial(_stripped, plain)))
 
 
-def _stripped(plain: Any, digest: Any, options: Any, **_: Any) -> None:
-    plain(digest, options, **{STRIP: True})
+def _stripped(plain: Any, digest: Any, options: Any, **given: bool) -> None:
+    plain(digest, options, **{STRIP: given.get(STRIP, False) or jax.default_backend() == "cpu"})
