@@ -37,7 +37,7 @@ def _share_between_devices() -> None:
     cache_key, name = getattr(jax._src, "cache_key", None), "_hash_serialized_compile_options"
     plain = getattr(cache_key, name, None)
     if plain is not None and STRIP in inspect.signature(plain).parameters:
-        setattr(cache_key, name, functools.wraps(plain)(functools.partial(_stripped, plain)))
+        setattr(cache_key, name, functools.partial(_stripped, plain))
 
 
 def _stripped(plain: Any, digest: Any, options: Any, **given: bool) -> None:

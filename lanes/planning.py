@@ -151,8 +151,8 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
 def default_width(kernel_shapes: Iterable[tuple[int, ...]], platform: str) -> int:
     """Lanes at once where nothing was measured: a vmap; on a CPU one by one for nets with convolutions (7 times as fast).
 
-    On a CPU four: of Work A, 8 take 1.05 times as long on two Intel cores, where their state leaves the cache, and as long on
-    AMD's; 1 takes 1.25 times as long.
+    On a CPU four: of Work A, 8 take 1.1 times as long on two Intel cores (0.72 against 0.65 ms per run and epoch), and as long
+    on AMD's; 1 takes 1.25 times as long.
     """
     if platform != "cpu":
         return 64
