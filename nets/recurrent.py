@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.activations import tanh
 from nets.layers import Dropout, Factory, Initializer, flatten, hyperbolic_tangent, kernel_default, pieces_of
+from nets.lstm import LSTMCell
 from nets.shapes import check_elementwise, check_form, check_positive
 
 CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {
@@ -83,9 +85,11 @@ class Recurrent(nn.Module):
     def _direction(
         self, x: jax.Array, name: str, width: int, reverse: bool, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
-        cell = CELLS[self.cell](
+        activation = self.activation()
+        usual = self.cell == "lstm" and activation in (tanh, nn.tanh)
+        cell = (LSTMCell if usual else CELLS[self.cell])(
             width,
-            activation_fn=self.activation(),
+            activation_fn=activation,
             kernel_init=self.kernel_init,
             recurrent_kernel_init=_orthogonal if self.orthogonal else self.kernel_init,
             name=name,

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from nets import IdentityRNN, PerLayer, Recurrent
-from nets.activations import relu
+from nets.activations import PReLU, relu
+from nets.lstm import LSTMCell
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,48 @@ def test_elman_net_is_its_formula():
     output = variables["params"]["output"]
     wanted = h @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
     np.testing.assert_allclose(net.apply(variables, x, train=False), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_lstm_equals_flaxs_in_values_and_all_derivatives():
+    with jax.enable_x64(True):
+        x = jax.random.normal(jax.random.key(0), (3, 5, 2), jnp.float64)
+        make = {"param_dtype": jnp.float64}
+        nets = nn.RNN(nn.OptimizedLSTMCell(4, **make)), nn.RNN(LSTMCell(4, **make))
+        variables, ours = (net.init(jax.random.key(1), x) for net in nets)
+        jax.tree.map(np.testing.assert_array_equal, variables, ours)  # the same names and the same first values
+        turned = jax.tree.map(jnp.sin, variables)
+
+        def derivatives(net):
+            def f(variables, x):
+                return jnp.sin(net.apply(variables, x)).sum()
+
+            value, slopes = jax.value_and_grad(f, argnums=(0, 1))(variables, x)
+            _, forward = jax.jvp(f, (variables, x), (turned, jnp.cos(x)))
+            _, curvature = jax.jvp(jax.grad(f), (variables, x), (turned, jnp.cos(x)))  # forward over reverse
+            again = jax.grad(lambda x: jax.grad(f, argnums=1)(variables, x)[0, 0, 0])(x)  # reverse over reverse
+            return value, slopes, forward, curvature, again
+
+        wanted, got = jax.jit(lambda: tuple(derivatives(net) for net in nets))()
+    assert wanted[0].dtype == jnp.float64
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12), wanted, got)
+
+
+def test_an_lstm_of_another_activation_bends_its_state_by_that():
+    x = jax.random.normal(jax.random.key(0), (4, 6, 2))
+
+    def states_and_slopes(activation):
+        net = Recurrent(cell="lstm", widths=(5,), activation=PerLayer(activation), head="each")
+        variables = net.init(jax.random.key(1), x, train=False)
+        _, kept = net.apply(variables, x, train=False, mutable=["intermediates"])
+        slopes = jax.grad(lambda params: net.apply({"params": params}, x, train=False).sum())(variables["params"])
+        return np.asarray(kept["intermediates"]["hidden"][0]), jax.tree_util.tree_leaves_with_path(slopes)
+
+    states, _ = states_and_slopes(relu)
+    assert (states >= 0).all()  # a sigmoid times a rectified state
+    assert (states == 0).any()
+    _, slopes = states_and_slopes(PReLU())  # a parameter of the layer's own
+    (learned,) = [leaf for path, leaf in slopes if "slope" in jax.tree_util.keystr(path)]
+    assert learned != 0
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
