@@ -45,7 +45,7 @@ class Encoded:
         source = initial_weights.parse(self.source)
         (directory,) = existing([source.directory])
         run = runs.resolve(trained.run_of(directory, trained.find_run(directory, source.run)))
-        net, variables = trained.restore(source.directory, source.run)
+        net, variables = trained.restore(source.directory, source.run, data_dir=data_dir)
         fraction = run.valid_fraction if self.valid_fraction is None else self.valid_fraction
         own = load_dataset(
             run.data, train_examples=run.train_examples, valid_fraction=run.valid_fraction, data_dir=data_dir

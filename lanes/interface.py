@@ -62,18 +62,18 @@ def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -
         if outcome.failures:
             raise RuntimeError(outcome.failures[0])
         run_id = plan.planned[0].run_id
-        net, variables = restore(where, run_id)
+        net, variables = restore(where, run_id, data_dir=chosen.data_dir)
         table = load(where).set_index("run_id")
         curves = load_curves(where)
         return TrainedRun(net, variables, table.loc[run_id], curves[curves["run_id"] == run_id].reset_index(drop=True))
 
 
-def identify(run: Run) -> str:
+def identify(run: Run, data_dir: str | None = None) -> str:
     """The run_id that a run will have, before it is trained: for the `init_from` of the runs that start from it.
 
-    Raises RequestError for a wrong run.
+    `data_dir` is where prepared TFDS sets are looked for first. Raises RequestError for a wrong run.
     """
-    return make_plan([run], Options()).planned[0].run_id
+    return make_plan([run], Options(data_dir=data_dir)).planned[0].run_id
 
 
 __all__ = ["TrainedRun", "find_run", "identify", "restore", "run_of", "sweep", "train", "variables_of"]

@@ -51,21 +51,26 @@ def run_of(directory: Directory, row: pd.Series) -> Run:
     return runs.from_description(json.loads(row["description"]), experiment)
 
 
-def restore(directory: str | os.PathLike[str], run_id: str, epoch: str = "best") -> tuple[nn.Module, Variables]:
+def restore(
+    directory: str | os.PathLike[str], run_id: str, epoch: str = "best", data_dir: str | None = None
+) -> tuple[nn.Module, Variables]:
     """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
 
     Args:
         directory: the sweep's.
         run_id: identity, or the beginning of it.
         epoch: "best" or "last".
+        data_dir: where prepared TFDS sets are, as it was given for the sweep: the data's shapes are the net's.
 
-    Raises RequestError where the run is not there, has not been trained yet, or its checkpoint is damaged.
+    Raises RequestError where the run or its data is not there, where it has not been trained yet, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
     row = find_run(opened, run_id)
     run = run_of(opened, row)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
-    data = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples)
+    data = load_dataset(
+        run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=data_dir
+    )
     features = tuple(data.train.x.shape[1:])
     setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train))
     lane = {"params": variables["params"], **variables["rest"]}

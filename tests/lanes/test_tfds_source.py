@@ -11,16 +11,19 @@ import time
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from lanes import preparation
+import lanes
+from lanes import Run, preparation
 from lanes.datasets import load_dataset
 from lanes.digits import prepare_digits
 from lanes.errors import RequestError
 from lanes.preparation import Plan, plan, prepare
 from lanes.texts import UNKNOWN, encode, next_tokens, padded_texts
 from lanes.tfds_source import TFDS
+from nets import MLP
 
 ROOT = Path(__file__).parents[2]
 SHARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), ROOT.parent / "shared" / "tfds") if folder]
@@ -123,6 +126,18 @@ def test_a_prepared_set_is_found_by_name_and_cut_stratified(waves):
     for split in data.splits().values():
         np.testing.assert_array_equal(split.y, split.x[:, 0, 0] % 3)
     assert load_dataset("waves:1.2.0", data_dir=waves).name == "waves"
+
+
+def test_runs_on_a_set_in_a_named_folder_are_identified_trained_and_restored(waves, tmp_path):
+    data = TFDS("waves", inputs="vector", target="label", valid_fraction=0.2)
+    run = Run(data=data, net=MLP(widths=(2,)), batch_size=30, epochs=1)
+    trained = lanes.train(run, tmp_path, data_dir=waves, devices=1)
+    run_id = lanes.identify(run, data_dir=waves)
+    assert trained.results.name == run_id
+    _, variables = lanes.restore(tmp_path, run_id, data_dir=waves)
+    jax.tree.map(np.testing.assert_array_equal, variables, trained.variables)
+    with pytest.raises(RequestError, match="waves"):
+        lanes.restore(tmp_path, run_id)
 
 
 def test_splits_are_in_tfds_own_syntax(waves):
