@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from lanes.tfds_source import TFDS
 from nets.activations import ACTIVATIONS
 
 MOST_LANES = 128  # in a pack, where the width asks for no more
+MANY_PARAMETERS = 2**14  # of a net; four lanes' parameters, gradients and two moments are then a MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,15 +150,18 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
     return list(out.values())
 
 
-def default_width(kernel_shapes: Iterable[tuple[int, ...]], platform: str) -> int:
+def default_width(kernel_shapes: Collection[tuple[int, ...]], platform: str) -> int:
     """Lanes at once where nothing was measured: a vmap; on a CPU one by one for nets with convolutions (7 times as fast).
 
-    On a CPU four: of Work A, 8 take 1.1 times as long on two Intel cores (0.72 against 0.65 ms per run and epoch), and as long
-    on AMD's; 1 takes 1.25 times as long.
+    On a CPU four, or two of a net with many parameters, whose states leave the cache (two Intel cores, paired): of 9,000
+    parameters two take 1.07 and one 1.25 times as long as four, eight 1.1; of 26,000 two take 0.94 to 1.00 of the time, of
+    85,000 to 670,000 0.91 to 0.97, and one 1.1 to 1.2.
     """
     if platform != "cpu":
         return 64
-    return 1 if any(len(shape) > 2 for shape in kernel_shapes) else 4
+    if any(len(shape) > 2 for shape in kernel_shapes):
+        return 1
+    return 4 if sum(math.prod(shape) for shape in kernel_shapes) <= MANY_PARAMETERS else 2
 
 
 def make_packs(

@@ -85,7 +85,7 @@ def net(name: str, setting: Setting) -> Table:
     """A larger net: packs through the training program against torch eager."""
     chosen = work(name, setting.quick)
     per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
-    widths = setting.chosen_widths({"mnist_mlp": (1, 4), "lenet": (1,), "rnn": (1, 8)}[name])
+    widths = setting.chosen_widths({"mnist_mlp": (1, 2, 4), "lenet": (1,), "rnn": (1, 8)}[name])
     ours = [
         Way(f"lanes, {width} wide", Packs(chosen, width, width if setting.quick else per_device, setting.count))
         for width in widths

@@ -125,5 +125,7 @@ def test_the_shared_form_of_an_activation_says_which_it_was(name):
 
 def test_default_width_follows_the_kernels():
     assert planning.default_width([(4, 8), (8,)], "cpu") == 4
+    assert planning.default_width([(127, 128), (128,)], "cpu") == 4
+    assert planning.default_width([(128, 128), (128,)], "cpu") == 2  # four lanes' states leave the cache
     assert planning.default_width([(3, 3, 1, 8), (8,)], "cpu") == 1
     assert planning.default_width([(3, 3, 1, 8), (8,)], "gpu") == 64
