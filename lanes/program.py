@@ -235,7 +235,8 @@ class Chunk:
             lanes: [P], before.
             numbers: the runs' traced numbers [P].
             slots: [P], each lane's row in `orders`.
-            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed.
+            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed; that of an
+                epoch stands at its number modulo `longest`.
             data: the data set.
             first: number of the first epoch, from 0.
             count: epochs to train, at most `longest`.
@@ -252,7 +253,8 @@ class Chunk:
 
             def epoch(carry: tuple[Array, Lane, Any]) -> tuple[Array, Lane, Any]:
                 at, lanes, history = carry
-                number, order = first + at, orders[:, at]
+                number = first + at
+                order = orders[:, number % self.longest]
 
                 def places(i: Array) -> tuple[Array]:
                     return (lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots],)

@@ -143,6 +143,17 @@ def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whol
     assert_same(tmp_path / "out", whole[0])
 
 
+def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_path, monkeypatch):
+    """With room for three epochs in a table, the fourth stands in the next one: also where a chunk would go beyond."""
+    monkeypatch.setattr(training, "CHUNK_STEPS", 3 * STEPS)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2, length=2)  # epochs 0 and 1, then 2 alone
+        first = swept(SWEEP, tmp_path / "out")
+    assert first.steps == 3 * 4 * STEPS
+    assert swept(SWEEP, tmp_path / "out").status == DONE
+    assert_same(tmp_path / "out", whole[0])
+
+
 def test_more_runs_in_the_file_add_only_the_new_ones(whole, tmp_path):
     out = tmp_path / "out"
     swept(SWEEP[:4], out)
