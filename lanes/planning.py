@@ -155,7 +155,7 @@ def default_width(kernel_shapes: Collection[tuple[int, ...]], platform: str) -> 
 
     On a CPU four, or two of a net with many parameters, whose states leave the cache (two Intel cores, paired): of 9,000
     parameters two take 1.07 and one 1.25 times as long as four, eight 1.1; of 26,000 two take 0.94 to 1.00 of the time, of
-    85,000 to 670,000 0.91 to 0.97, and one 1.1 to 1.2.
+    55,000 1.02, of 85,000 to 670,000 0.91 to 0.97, and one 1.1 to 1.2.
     """
     if platform != "cpu":
         return 64
