@@ -17,7 +17,7 @@ from lanes.directory import Directory
 from lanes.planning import Pack
 from lanes.progress import Progress
 from lanes.rungs import Stage
-from lanes.training import WHOLE, Interrupted, Trainer
+from lanes.training import Interrupted, Trainer
 from lanes.writer import Writer
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class Session:
         directory: Directory,
         options: "Options",
         todo: Sequence[Pack],
-        stage: Stage = WHOLE,
-        compiled: Compiled | None = None,
+        stage: Stage,
+        compiled: Compiled,
     ):
         self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
-        self.compiled = compiled or Compiled(len(plan.places))
+        self.compiled = compiled
         self.stop = threading.Event()
         self.failures: list[str] = []
         self.failed: set[str] = set()

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import pytest
 
-from lanes import compilation_cache
+from lanes import compilation_cache, stages
 from lanes.devices import Compiled, Place
 
 CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -41,6 +41,26 @@ def forgotten_programs() -> Iterator[None]:
     """Drop what a file compiled when it ends: two thousand tests would otherwise hold gigabytes of programs."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def shared_programs() -> Iterator[None]:
+    """The sweeps of a file that want the same program compile it once; each counts it as its own.
+
+    For files that change nothing of what is traced: `pytestmark = pytest.mark.usefixtures("shared_programs")`.
+    """
+    own = Compiled()
+
+    class Shared(Compiled):
+        def get(self, key: Any, place: Place, function: Callable, split: int, args: Any, **options: Any) -> Callable:
+            if key not in self.keys:
+                self.keys.append(key)
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
+            return own.get((key, shapes, tuple(options.items())), place, function, split, args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "Compiled", Shared)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ import lanes
 from lanes.directory import Directory
 from lanes.errors import RequestError
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @pytest.mark.slow
 def test_damage_to_a_finished_sweep(reference, tmp_path, many):
@@ -58,6 +60,7 @@ def test_damage_to_a_killed_sweep(reference, tmp_path, many):
             raise AssertionError(f"after: {done}") from error
 
 
+@pytest.mark.slow
 def test_both_tables_of_planned_runs_lost(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     (out / "runs.parquet").unlink()
@@ -80,6 +83,7 @@ def test_a_lost_sweep_json_keeps_the_width(reference, tmp_path):
     assert "\n" not in lines[0]
 
 
+@pytest.mark.slow
 def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     mine = next((out / "results").glob("*.parquet"))
@@ -115,6 +119,7 @@ def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_p
     assert sorted(p.name for p in out.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=0.02")

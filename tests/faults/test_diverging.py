@@ -3,12 +3,15 @@
 import dataclasses
 
 import pandas as pd
+import pytest
 
 import lanes
 from lanes import Run, grid
 from lanes.generated import Blobs
 from lanes.leaderboard import leaderboard
 from nets import MLP
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 
 BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), activation="prelu", optimizer="sgd", batch_size=8, epochs=6)
 OPTIONS = {"width": 4, "devices": 1, "quiet": True}
@@ -18,6 +21,7 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=["pack", "lane", "pack_shape", "seconds"]).sort_values("run_id", ignore_index=True)
 
 
+@pytest.mark.slow
 def test_neighbours_of_diverging_runs_are_as_without_them(tmp_path):
     good = grid(BASE, learning_rate=[0.01, 0.1], seed=range(7))
     bad = grid(BASE, learning_rate=[1e30], seed=range(6))
@@ -45,6 +49,7 @@ def test_neighbours_of_diverging_runs_are_as_without_them(tmp_path):
     assert board.table["diverged"].sum() == 6
 
 
+@pytest.mark.slow
 def test_a_pack_of_diverged_runs_ends_early(tmp_path):
     bad = grid(dataclasses.replace(BASE, epochs=400), learning_rate=[1e30], seed=range(4))
     table = lanes.sweep(bad, tmp_path / "sweep", **OPTIONS)

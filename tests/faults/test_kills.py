@@ -41,6 +41,7 @@ def test_killed_while_halving_and_resumed(tmp_path, many):
         assert_same(out, whole)
 
 
+@pytest.mark.slow
 def test_no_claim_outlives_a_kill(reference, tmp_path):
     out = tmp_path / "sweep"
     killed_at(out, 0.5, "slow=0.1")

@@ -32,6 +32,7 @@ def test_a_signal_saves_and_leaves(reference, tmp_path, number):
     assert_same(out, reference)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_leaves_at_once(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=3")
@@ -60,7 +61,7 @@ def test_a_time_limit(reference, tmp_path):
     ("number", "after"),
     [
         (errno.ENOSPC, 1),  # runs.parquet
-        (errno.EROFS, 5),  # curves or a checkpoint's checksums
+        pytest.param(errno.EROFS, 5, marks=pytest.mark.slow),  # curves or a checkpoint's checksums
         pytest.param(errno.ENOSPC, 14, marks=pytest.mark.slow),
         pytest.param(errno.EDQUOT, 30, marks=pytest.mark.slow),
     ],

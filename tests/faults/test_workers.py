@@ -42,6 +42,7 @@ def test_four_shards_equal_the_whole(reference, tmp_path):
     pd.testing.assert_frame_equal(curves(out), reference.curves, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
     from lanes.claims import Claims
 

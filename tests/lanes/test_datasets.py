@@ -64,6 +64,7 @@ def test_digits_are_the_source_each_example_once_and_stratified():
         assert np.abs(np.bincount(split.y) - expected).max() <= 1.5
 
 
+@pytest.mark.slow
 def test_digits_prepared_twice_are_the_same_and_read_without_tfds_the_second_time(tmp_path):
     first = digits.prepare_digits(tmp_path)
     assert digits.prepare_digits(tmp_path) == first

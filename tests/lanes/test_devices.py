@@ -83,7 +83,13 @@ def test_host_devices_share_what_is_compiled(tmp_path):
 SAID = "from lanes import devices; devices.prepare(); import jax; print(jax.local_device_count(), devices.cores())"
 
 
-@pytest.mark.parametrize("flags", ["--xla_force_host_platform_device_count=3", "--xla_cpu_enable_fast_math=false"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--xla_force_host_platform_device_count=3",
+        pytest.param("--xla_cpu_enable_fast_math=false", marks=pytest.mark.slow),
+    ],
+)
 def test_as_many_host_devices_as_cores_unless_the_user_has_said_otherwise(flags):
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
@@ -238,7 +244,8 @@ def trained(tmp_path_factory, optimized_programs):
     return Folders()
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
 def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
     """Results, curves and parameters; the packs differ."""
     ignored = ["seconds", "pack", "lane", "pack_shape"]
@@ -261,6 +268,7 @@ def test_fresh_lanes_have_the_types_of_restored_ones():
     assert [leaf.weak_type for leaf in jax.tree.leaves(fresh)] == [False] * len(jax.tree.leaves(fresh))
 
 
+@pytest.mark.slow
 def test_the_directory_names_the_devices(trained):
     assert len(Directory(trained[2]).read_sweep()["devices"]) == 2
     assert set(lanes.load(trained[2])["device"]) == {"cpu"}

@@ -20,6 +20,8 @@ from losses import OUTPUT_UNITS
 from nets import MLP
 from nets.normalization import recomputed_statistics
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 DIGITS = Run(data="digits", net=MLP(widths=(8,)), epochs=3, train_examples=64, batch_size=16, learning_rate=1e-2)
 
 
@@ -85,7 +87,7 @@ def test_validation_metrics_are_reproduced_to_rounding(digits: Path) -> None:
     assert equal(evaluate(digits, split="valid"), "valid", 1e-6)
 
 
-@pytest.mark.parametrize("fixture", ["digits", "normalized"])
+@pytest.mark.parametrize("fixture", ["digits", pytest.param("normalized", marks=pytest.mark.slow)])
 def test_last_epoch_is_that_of_the_curve(fixture: str, request: pytest.FixtureRequest) -> None:
     directory = request.getfixturevalue(fixture)
     table = evaluate(directory, split="valid", epoch="last").set_index("run_id")
@@ -238,11 +240,13 @@ def test_ensemble_of_one_is_that_run(digits: Path) -> None:
     np.testing.assert_allclose(table["evaluated_loss"], table["evaluated_loss"].iloc[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_ensemble_of_different_tasks_is_refused(small: Path) -> None:
     with pytest.raises(lanes.RequestError, match="no mean prediction"):
         evaluate(small, ensemble=True)
 
 
+@pytest.mark.slow
 def test_dropout_passes_differ_from_one_pass_and_repeat(digits: Path) -> None:
     one = evaluate(digits, mc_dropout=1)
     plain, one = one["test_loss"], one["evaluated_loss"]

@@ -22,6 +22,8 @@ from lanes.session import Session
 from lanes.trained import variables_of
 from nets import MLP
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
     net=MLP(widths=()),
@@ -158,7 +160,7 @@ def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
     assert_same(out, halved[0])
 
 
-@pytest.mark.parametrize("at", [1, 7, *(pytest.param(at, marks=pytest.mark.slow) for at in (5, 9))])
+@pytest.mark.parametrize("at", [7, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 9))])
 def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
     """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
     monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
@@ -195,6 +197,7 @@ def died(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["rungs", "checkpoints", "curves", "2.json", "4.json", "sweep.json"])
 def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lost):
     """Files that are lost between a worker's death and the next."""
@@ -213,6 +216,7 @@ def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lo
     assert_same(out, halved[0])
 
 
+@pytest.mark.slow
 def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
     monkeypatch.setattr("lanes.stages.PATIENCE_SECONDS", 0.0)
     out, outcomes = tmp_path / "out", []
@@ -224,6 +228,7 @@ def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
     assert_same(out, halved[0])
 
 
+@pytest.mark.slow
 def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch):
     train, broken = training.Trainer.train, []
 

@@ -16,6 +16,8 @@ from lanes.digits import Digits
 from lanes.reconstruction import Reconstruct
 from lanes.sampling import sample_prior, sample_text
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 UNIT = Digits(standardize="unit")
 PRETRAINING = Run(
     data=UNIT,

@@ -17,6 +17,8 @@ from lanes.generated import Blobs
 from lanes.step import standardize
 from nets import MLP
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),
     net=MLP(widths=(4,), norm="batch_norm"),
@@ -122,6 +124,7 @@ def test_wrong_requests_start_and_write_nothing(tmp_path):
         lanes.sweep([BASE], tmp_path / "out", widht=3)
 
 
+@pytest.mark.slow
 def test_an_interrupt_saves_and_returns(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training.Trainer, "_chunk_length", lambda *_: 1)
     long = [dataclasses.replace(run, epochs=3000) for run in SWEEP]

@@ -141,7 +141,7 @@ OTHERS = grid(BASE, learning_rate=[0.3, 0.02], dropout=[0.5], l2=[1e-2], patienc
 TANH = [dataclasses.replace(run, activation="tanh") for run in OTHERS]
 
 
-@pytest.fixture(scope="module", params=[8, 1], ids=["width 8", "width 1"])
+@pytest.fixture(scope="module", params=[8, pytest.param(1, marks=pytest.mark.slow)], ids=["width 8", "width 1"])
 def width(request) -> int:
     return request.param
 
@@ -196,6 +196,7 @@ def test_the_device_changes_nothing(bench, width, reference):
         assert_equal(result, reference[identity])
 
 
+@pytest.mark.slow
 def test_widths_agree_to_a_tolerance(bench):
     """Other arithmetic order, so not bit-equal; after one epoch the difference is still rounding."""
     short = dataclasses.replace(BASE, epochs=1)
@@ -287,6 +288,7 @@ def test_a_diverged_lane_is_rolled_back_and_labelled(bench):
     assert_equal(alone[run_id(calm)], results[run_id(calm)])
 
 
+@pytest.mark.slow
 def test_a_penalty_that_no_step_has_seen_is_no_divergence(bench):
     """One step takes the weights to 1e20: they are finite, and the squares that only a second step would add up are not."""
     run = Run(

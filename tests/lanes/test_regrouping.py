@@ -17,6 +17,8 @@ from lanes.shared_activation import group_key
 from lanes.trained import variables_of
 from nets import MLP
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
     net=MLP(widths=(3,)),
@@ -64,7 +66,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", ["resident", pytest.param("streamed", marks=pytest.mark.slow), "shard_map"])
+@pytest.mark.parametrize(
+    "way", ["resident", *(pytest.param(way, marks=pytest.mark.slow) for way in ("streamed", "shard_map"))]
+)
 def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, way):
     regrouped = swept(tmp_path / "regrouped", WAYS[way])
     with monkeypatch.context() as patch:
@@ -77,6 +81,7 @@ def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, w
     assert regrouped.computed < 0.7 * left.computed
 
 
+@pytest.mark.slow
 def test_a_regrouped_run_equals_the_run_alone(tmp_path):
     swept(tmp_path / "all")
     some = [SWEEP[-1], SWEEP[0]]
@@ -89,6 +94,7 @@ def test_a_regrouped_run_equals_the_run_alone(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, *pair)
 
 
+@pytest.mark.slow
 def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
     swept(tmp_path / "whole")
     count, chunks = training.Trainer._count, [0]

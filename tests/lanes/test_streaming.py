@@ -12,6 +12,8 @@ from lanes.orders import epoch_order
 from lanes.splits import Split
 from lanes.streaming import RowReader, Stream
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 ROOT = Path(__file__).parents[2]
 N, B = 103, 10
 
@@ -118,6 +120,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 def test_memory_is_bounded_by_the_buffer_and_not_by_the_set(tmp_path, monkeypatch):
     monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path))

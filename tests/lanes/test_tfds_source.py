@@ -128,6 +128,7 @@ def test_a_prepared_set_is_found_by_name_and_cut_stratified(waves):
     assert load_dataset("waves:1.2.0", data_dir=waves).name == "waves"
 
 
+@pytest.mark.slow
 def test_runs_on_a_set_in_a_named_folder_are_identified_trained_and_restored(waves, tmp_path):
     data = TFDS("waves", inputs="vector", target="label", valid_fraction=0.2)
     run = Run(data=data, net=MLP(widths=(2,)), batch_size=30, epochs=1)
@@ -359,6 +360,7 @@ def run_script(*arguments, data_dir):
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_the_script_prepares_digits_without_a_download(tmp_path):
     done = run_script("digits", data_dir=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Run, grid, load, load_curves, planning, training
+from lanes import Run, grid, load, load_curves, planning, stages, training
+from lanes.devices import Compiled
 from lanes.generated import Blobs
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from nets import MLP
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
@@ -34,6 +37,12 @@ def small_packs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "MOST_LANES", 4)
         yield
+
+
+@pytest.fixture
+def own_programs(monkeypatch):
+    """Not those of the file: what compiling takes and counts is the test's."""
+    monkeypatch.setattr(stages, "Compiled", Compiled)
 
 
 def swept(sweep, out, options=ONE, **more):
@@ -118,7 +127,7 @@ def interrupt_after(monkeypatch, chunks: int, length: int = 1):
     monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: min(length, left))  # noqa: ARG005
 
 
-@pytest.mark.parametrize("chunks", [1, 6])
+@pytest.mark.parametrize("chunks", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole, tmp_path, monkeypatch, chunks):
     with monkeypatch.context() as patch:
         interrupt_after(patch, chunks)
@@ -164,6 +173,7 @@ def test_more_runs_in_the_file_add_only_the_new_ones(whole, tmp_path):
     assert table["run_id"].is_unique
 
 
+@pytest.mark.slow
 def test_fewer_runs_then_all_of_them_again(whole, tmp_path, monkeypatch):
     """An interrupted sweep gone on with in part, and then as a whole: every run once in the tables."""
     out = tmp_path / "out"
@@ -184,6 +194,7 @@ def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
     assert_same(out, whole[0])
 
 
+@pytest.mark.usefixtures("own_programs")
 def test_a_time_limit_stops_and_saves(tmp_path):
     options = dataclasses.replace(ONE, max_seconds=0.0)
     first = swept(SWEEP, tmp_path / "out", options)
@@ -242,6 +253,7 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(counter)
 
 
+@pytest.mark.usefixtures("own_programs")
 def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, monkeypatch, compilations):
     monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
     base = dataclasses.replace(BASE, epochs=2)
@@ -327,6 +339,7 @@ def streamed(tmp_path_factory):
     return out, swept(RATES, out, STREAMED)
 
 
+@pytest.mark.slow
 def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
     """Bit-equal but for the loss of the batches, a sum that another program adds up; with input noise to rounding only."""
     out, outcome = streamed
@@ -337,7 +350,7 @@ def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
     pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
 
 
-@pytest.mark.parametrize("chunks", [2, 7])
+@pytest.mark.parametrize("chunks", [7, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, monkeypatch, chunks):
     """Chunks of one step: the checkpoint stands in the middle of an epoch."""
     with monkeypatch.context() as patch:

@@ -14,6 +14,8 @@ from lanes.training import Trainer
 from lanes.widths import Choice
 from nets import MLP
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
 
 
@@ -160,6 +162,7 @@ def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypa
     assert lanes.load(tmp_path).set_index("run_id")["valid_loss"].equals(before)
 
 
+@pytest.mark.slow
 def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
     train = Trainer.train
 
@@ -178,6 +181,7 @@ def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
 # ---- what is written down ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_directory_says_how_its_widths_were_chosen(tmp_path):
     sweep = grid(BASE, seed=range(4))
     lanes.sweep(sweep, tmp_path, width=2, devices=1, quiet=True)

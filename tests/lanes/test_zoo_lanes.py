@@ -2,7 +2,6 @@
 initializers, and its first three steps are those of the run alone, bit for bit."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,13 @@ import numpy as np
 import pytest
 
 import nets
-from lanes import Dataset, Run, Split, initialization, load_curves, runs, session, sweep, validation
-from lanes.devices import Compiled
+from lanes import Dataset, Run, Split, initialization, load_curves, runs, sweep, validation
 from lanes.directory import existing
 from lanes.interface import find_run, variables_of
 from lanes.reconstruction import Elbo, Reconstruct
 from lanes.step import Setup, Trained, train_step, transformation
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +112,10 @@ FAMILIES = {
     ),
     "gan": Family(nets.GAN(latent=4, widths=(32,)), (12,), goal=0.3, fields={"task": "adversarial"}),
 }
-QUICK = ("perceptron", "autoencoder")
 
 
 def cases():
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILIES]
+    return [pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
 
 
 def base(name: str) -> Run:
@@ -133,11 +132,6 @@ def base(name: str) -> Run:
     )
 
 
-def share_programs(monkeypatch):
-    """Both sweeps of a test use the same programs."""
-    monkeypatch.setattr(session, "Compiled", functools.cache(Compiled))
-
-
 def lane_of(folder, run_id):
     (directory,) = existing([folder])
     row = find_run(directory, run_id)
@@ -145,9 +139,8 @@ def lane_of(folder, run_id):
 
 
 @pytest.mark.parametrize("name", cases())
-def test_learns_in_a_pack_and_starts_as_alone(name, tmp_path, monkeypatch):
+def test_learns_in_a_pack_and_starts_as_alone(name, tmp_path):
     family, run = FAMILIES[name], base(name)
-    share_programs(monkeypatch)
     other = dataclasses.replace(run, activation=family.other, initializer="xavier_uniform", epochs=family.epochs)
     options = {"devices": 1, "width": 2, "quiet": True}
     table = sweep([run, other], tmp_path / "pack", **options)

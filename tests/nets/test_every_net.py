@@ -97,7 +97,7 @@ def assert_steps_are_finite(net, shape):
 
 VARIANTS = (
     *("lenet5", "nin", "plain", "wide_resnet", "stochastic_depth", "fractalnet", "neocognitron"),
-    *("conv_autoencoder", "conv_vae", "gru", "rnn", "tied"),
+    *("conv_autoencoder", "conv_vae", "gru", "rnn", "tied", "lstm", "resnet", "vae", "gan"),
 )
 
 

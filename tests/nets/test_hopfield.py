@@ -37,6 +37,7 @@ def test_a_noisy_pattern_is_restored(key):
     np.testing.assert_array_equal(recalled, patterns[2])
 
 
+@pytest.mark.slow
 def test_recall_falls_near_fourteen_hundredths_of_the_units():
     below, above = hopfield.capacity(jax.random.key(0), 400, (0.1, 0.2), repeats=2, steps=8).mean(axis=0)
     assert below > 0.98

@@ -46,6 +46,7 @@ def test_parameters_are_the_published_ones(name, parameter_count):
     assert parameter_count(net, shape) == count
 
 
+@pytest.mark.slow
 def test_auxiliary_heads_speak_in_training_only():
     net = GoogLeNet(auxiliary=True, outputs=7)
     x = jax.ShapeDtypeStruct((2, 65, 65, 3), jnp.float32)
@@ -84,6 +85,7 @@ def unstacked(tree):
     return new
 
 
+@pytest.mark.slow
 def test_scanned_and_unrolled_blocks_are_one_function(small_residual):
     net, variables, x = small_residual
     unrolled = net.clone(unrolled=True)
@@ -113,6 +115,7 @@ def test_drop_path_drops_examples_and_keeps_the_mean():
     np.testing.assert_allclose(y.mean(), 1, atol=0.02)
 
 
+@pytest.mark.slow
 def test_stochastic_depth_is_off_in_evaluation_and_random_in_training(small_residual):
     net, variables, x = small_residual
     dropping = net.clone(drop_path=0.9)

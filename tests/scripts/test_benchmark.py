@@ -42,6 +42,7 @@ def lines_of(capsys, **arguments) -> tuple[int, list[str]]:
     return status, capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_torch", "without_mnist")
 def test_without_torch_ours_still_runs_and_says_what_to_install(capsys):
     status, lines = lines_of(capsys, name="mnist_mlp")
@@ -56,6 +57,7 @@ def test_without_torch_ours_still_runs_and_says_what_to_install(capsys):
     assert lines[0].startswith("| way | ms per run, median |")
 
 
+@pytest.mark.slow
 def test_a_convolution_in_a_loop(capsys):
     with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes dtypes
         status, lines = lines_of(capsys, name="conv_loop")
@@ -123,6 +125,7 @@ def test_every_benchmark_has_its_place_in_the_page():
         assert f"<!-- /{name} -->" in page
 
 
+@pytest.mark.usefixtures("without_mnist")
 def test_operations_in_products():
     """Counted by hand: forward, every kernel's gradient, and those of the inputs of all layers but the first."""
     one = dataclasses.replace(works.work("sweep"), epochs=1, steps=1)

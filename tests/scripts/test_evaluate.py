@@ -14,6 +14,8 @@ import lanes
 from lanes.experiment_file import runs_of
 from lanes.runner import Options, make_plan, run_sweep
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 CHECKOUT = Path(__file__).parents[2]
 EXPERIMENT = """
 import dataclasses
@@ -112,6 +114,7 @@ def test_wrong_requests_are_one_line(swept: Path, options: tuple, message: str) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_own_function_in_a_new_process_after_its_file_is_gone(swept: Path) -> None:
     run_id = lanes.load(swept)["run_id"].iloc[1]
     command = [sys.executable, CHECKOUT / "scripts" / "evaluate.py", swept, "--run", run_id[:8], "--split", "valid"]
