@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")
 BESIDE = CHECKOUT.parent / "shared" / "tfds"
 DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(BESIDE) if BESIDE.is_dir() else None)
-PROGRAMS = 4  # of an experiment, at most
+PROGRAMS = 3  # of an experiment, at most
 OPTIONS = Options(devices=1, width=1, quiet=True, data_dir=DATA_DIR)
 
 
@@ -66,7 +66,7 @@ def test_every_run_of_it_is_valid(path):
 
 @pytest.mark.slow
 def test_runs_of_it_train_for_two_steps(path, tmp_path):
-    """One run of each training program, of at most four, spread over the experiment; the files of their parts train the rest."""
+    """One run of each training program, of at most three, spread over the experiment; the files of their parts train the rest."""
     every = list({one.signature: one.run for one in plan_of(expanded(path)).planned}.values())
     short = []
     for run in every[:: -(-len(every) // PROGRAMS)]:
