@@ -26,7 +26,7 @@ from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
 from lanes.program import Chunk
 from lanes.step import Setup, build_net
-from lanes.tables import write_bytes
+from lanes.storage.tables import write_bytes
 
 FORMAT = 1
 MOST_SECONDS = 60.0  # no further width is tried after so long

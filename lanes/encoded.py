@@ -9,9 +9,9 @@ import numpy as np
 
 from lanes import initial_weights, runs, trained
 from lanes.datasets import load_dataset
-from lanes.directory import existing
 from lanes.splits import Dataset, Split, standardization
 from lanes.step import standardize
+from lanes.storage.directory import existing
 from nets import outputs_of
 
 BATCH = 512

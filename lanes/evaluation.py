@@ -16,7 +16,6 @@ from rich.text import Text
 from lanes import devices, measuring, planning, predictions
 from lanes.axes import swept_axes
 from lanes.datasets import Dataset, load_dataset
-from lanes.directory import Directory, existing
 from lanes.errors import RequestError, unknown
 from lanes.fresh_lanes import quickly
 from lanes.groups import Data
@@ -28,6 +27,7 @@ from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
 from lanes.statistics import selection_metric, sibling
+from lanes.storage.directory import Directory, existing
 from lanes.trained import run_of, variables_of
 
 Tree = Any

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.directory import existing
 from lanes.lane import STATUSES
+from lanes.storage.directory import existing
 
 PathLike = str | os.PathLike[str]
 FIRST = ("run_id", "status")

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes import checkpoints, records, regrouping
-from lanes.claims import Claims
-from lanes.directory import Directory
+from lanes import regrouping
 from lanes.errors import DamagedFileError, RequestError
 from lanes.halving import Halving
 from lanes.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
 from lanes.planning import Pack, Planned
+from lanes.storage import checkpoints, records
+from lanes.storage.claims import Claims
+from lanes.storage.directory import Directory
 
 FAR = 2**31 - 1  # the epoch at which a run is pruned that is not
 

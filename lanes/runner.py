@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import compaction, devices, memory, planning, provenance, records, rungs, runs, sharding, validation, widths
-from lanes.directory import Directory, tell
+from lanes import devices, memory, planning, provenance, rungs, runs, sharding, validation, widths
 from lanes.errors import RequestError
 from lanes.families import Families, refusing
 from lanes.halving import Halving
@@ -16,6 +15,8 @@ from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED
 from lanes.shared_activation import MOST_CALLS
 from lanes.stages import Stages
+from lanes.storage import compaction, records
+from lanes.storage.directory import Directory, tell
 from lanes.training import DATA_BYTES
 from lanes.widths import Choice
 from nets import MLP

@@ -4,10 +4,10 @@ import pandas as pd
 
 from lanes import grids
 from lanes.axes import field_columns
-from lanes.directory import Directory
 from lanes.errors import RequestError, unknown
 from lanes.leaderboard import EXCLUDED, leaderboard
 from lanes.statistics import selection_metric
+from lanes.storage.directory import Directory
 from lanes.trained import find_run
 
 

@@ -8,17 +8,18 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lanes import compaction, memory, records
+from lanes import memory
 from lanes.ahead import Ahead
-from lanes.claims import Claims
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
-from lanes.directory import Directory
 from lanes.planning import Pack
 from lanes.progress import Progress
 from lanes.rungs import Stage
+from lanes.storage import compaction, records
+from lanes.storage.claims import Claims
+from lanes.storage.directory import Directory
+from lanes.storage.writer import Writer
 from lanes.training import Interrupted, Trainer
-from lanes.writer import Writer
 
 if TYPE_CHECKING:
     from lanes.runner import Options, Plan

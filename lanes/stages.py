@@ -6,14 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lanes import records, sharding
-from lanes.claims import Claims
+from lanes import sharding
 from lanes.devices import Compiled
-from lanes.directory import Directory
 from lanes.halving import Halving
 from lanes.planning import Pack
 from lanes.rungs import Rungs, Stage
 from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal
+from lanes.storage import records
+from lanes.storage.claims import Claims
+from lanes.storage.directory import Directory
 from lanes.training import WHOLE
 
 if TYPE_CHECKING:

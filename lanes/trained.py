@@ -11,13 +11,14 @@ import jax
 import numpy as np
 import pandas as pd
 
-from lanes import checkpoints, runs
+from lanes import runs
 from lanes.datasets import load_dataset
-from lanes.directory import Directory, existing
 from lanes.errors import DamagedFileError, RequestError
 from lanes.experiment_file import load_module
 from lanes.runs import Run
 from lanes.step import Setup, build_net
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory, existing
 
 Variables = dict[str, Any]
 

@@ -9,19 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import checkpoints, lane, measuring, regrouping, results
+from lanes import lane, measuring, orders, regrouping, results
 from lanes.datasets import Dataset
 from lanes.devices import Compiled, Place
-from lanes.directory import Directory
 from lanes.fresh_lanes import FreshLanes, quickly
 from lanes.groups import Data
 from lanes.lane import DIVERGED, PRUNED, RUNNING, Lane
-from lanes.orders import epoch_order
+from lanes.orders import Orders
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack
 from lanes.program import Chunk, Epoch, Partial
 from lanes.regrouping import Seats
 from lanes.rungs import Stage, gathered
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory
 from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
@@ -92,7 +93,7 @@ class Trainer:
         self.data_of, self.submit, self.stop, self.told = data_of, submit, stop, told
         self.data_bytes, self.stage = data_bytes, stage
         self._data: dict[int, Data] = {}
-        self._orders: tuple[Any, Any] = (None, None)
+        self._orders = Orders(place)
         self._epoch_seconds: dict[str, float] = {}
         self._fresh = FreshLanes(place, compiled, data_of)
         self.steps = self.computed = 0
@@ -105,7 +106,7 @@ class Trainer:
         began = time.perf_counter()
         dataset = self.data_of(pack)
         data = self._on_device(dataset)
-        numbers, slots = numbers_of(pack), self._slots(pack)
+        numbers, slots = numbers_of(pack), orders.slots(pack)
         state, history, spent = self._resume(pack, numbers)
         home = now = regrouping.seats(self.place, np.arange(pack.size), numbers, slots)
         advance = self._streaming(pack, dataset, data) or self._resident(pack, data)
@@ -170,10 +171,10 @@ class Trainer:
             chunk = chunk or self._chunk_program(pack, state.lanes, seats.numbers, data)
             longest = longest_chunk(pack)
             count = self._chunk_length(pack, min(total - state.epoch, longest - state.epoch % longest))
-            orders = self._orders_for(pack, state.epoch)
+            table = self._orders.table(pack, longest, state.epoch, _epochs(pack))
             before = time.perf_counter()
             first = jnp.int32(state.epoch), jnp.int32(count)
-            lanes, measured = chunk(state.lanes, seats.numbers, seats.slots, orders, data, *first)
+            lanes, measured = chunk(state.lanes, seats.numbers, seats.slots, table, data, *first)
             jax.block_until_ready(lanes.status)
             self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
             return State(lanes, state.epoch + count), measured
@@ -186,8 +187,7 @@ class Trainer:
         """Chunks of some seconds from streamed batches; None where the training split is on the device."""
         if "train" in data.splits:
             return None
-        seeds = self._seeds(pack)
-        epochs = StreamedEpochs(pack, dataset, seeds, self.place, self.compiled, data, self.data_bytes)
+        epochs = StreamedEpochs(pack, dataset, orders.seeds(pack), self.place, self.compiled, data, self.data_bytes)
 
         def advance(state: State, seats: Seats, total: int) -> tuple[State, dict[str, Any]]:
             del total
@@ -263,10 +263,11 @@ class Trainer:
         self._chunk_program(pack, lanes, self.place.like(numbers, split=True), data)
 
     def _chunk_program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
-        slots = self.place.like(self._slots(pack), split=True)
-        orders = self.place.like(jax.ShapeDtypeStruct(self._orders_shape(pack), np.int32), split=False)
-        args = (lanes, numbers, slots, orders, data, jnp.int32(0), jnp.int32(0))
-        function = Chunk(pack.setup, pack.width, longest_chunk(pack))
+        longest = longest_chunk(pack)
+        slots = self.place.like(orders.slots(pack), split=True)
+        table = self.place.like(jax.ShapeDtypeStruct(orders.shape(pack, longest), np.int32), split=False)
+        args = (lanes, numbers, slots, table, data, jnp.int32(0), jnp.int32(0))
+        function = Chunk(pack.setup, pack.width, longest)
         return self.compiled.get(training_key(pack), self.place, function, 3, args)
 
     def _chunk_length(self, pack: Pack, left: int) -> int:
@@ -277,35 +278,6 @@ class Trainer:
 
     def _running(self, lanes: Lane) -> bool:
         return bool((np.asarray(lanes.status) == RUNNING).any())
-
-    def _seeds(self, pack: Pack) -> list[int]:
-        return sorted({member.run.seed for member in pack.members})
-
-    def _slots(self, pack: Pack) -> np.ndarray:
-        rows = {seed: row for row, seed in enumerate(self._seeds(pack))}
-        return np.array([rows[lane.run.seed] if lane else 0 for lane in pack.lanes], np.int32)
-
-    def _orders_shape(self, pack: Pack) -> tuple[int, int, int]:
-        return pack.seeds, longest_chunk(pack), pack.setup.steps_per_epoch * pack.setup.run.batch_size
-
-    def _orders_for(self, pack: Pack, epoch: int) -> Any:
-        """Orders [S, longest, steps · B] on the place, of the epochs from the last multiple of `longest` on.
-
-        Made once for packs of equal seeds and lengths: for Work A the table has 33 MB, and to make it takes a tenth of a second.
-        """
-        shape = self._orders_shape(pack)
-        start = epoch - epoch % shape[1]
-        stop = min(start + shape[1], _epochs(pack))
-        key = (shape, tuple(self._seeds(pack)), start, stop, pack.setup.examples)
-        if self._orders[0] != key:
-            orders = np.zeros(shape, np.int32)
-            for row, seed in enumerate(self._seeds(pack)):
-                for number in range(start, stop):
-                    orders[row, number - start] = epoch_order(
-                        pack.setup.examples, seed, number, pack.setup.run.batch_size
-                    )
-            self._orders = key, self.place.shared(orders)
-        return self._orders[1]
 
     def _on_device(self, dataset: Dataset) -> Data:
         """The splits that fit on the device: all of them, or all but the training split, which is streamed then."""

@@ -14,8 +14,8 @@ import numpy as np
 
 import lanes
 from lanes.datasets import load_dataset
-from lanes.directory import existing
 from lanes.step import standardize
+from lanes.storage.directory import existing
 from lanes.trained import find_run, run_of
 
 matplotlib.use("Agg")

@@ -13,7 +13,7 @@ from scipy.linalg import subspace_angles
 
 import lanes
 from lanes.datasets import load_dataset
-from lanes.directory import existing
+from lanes.storage.directory import existing
 from lanes.trained import find_run, run_of
 
 

@@ -95,7 +95,7 @@ def main(arguments: Arguments) -> int:
         print(f"resume with: python {shlex.join(sys.argv)}")
     elif arguments.report and outcome.ended:
         from lanes.leaderboard import print_leaderboard
-        from lanes.pages import write_report
+        from lanes.reporting.pages import write_report
         from lanes.results import load
 
         page = arguments.out / "report.html"

@@ -113,8 +113,8 @@ def main(arguments: Any) -> int:
 
 def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
     """The run that `DIR:ID` names, the width that it was trained at, and the experiment file that it came from."""
-    from lanes.directory import existing
     from lanes.results import load
+    from lanes.storage.directory import existing
     from lanes.trained import find_run, run_of
 
     path, colon, run_id = text.rpartition(":")

@@ -17,9 +17,9 @@ from flax import linen as nn
 
 from lanes.command import run_main
 from lanes.datasets import load_dataset
-from lanes.directory import existing
 from lanes.errors import RequestError
 from lanes.results import load
+from lanes.storage.directory import existing
 from lanes.texts import encode
 from lanes.trained import find_run, restore, run_of
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_imports_run_one_way(package):
 def test_packages_resolve_inside_the_checkout(package):
     module = importlib.import_module(package)
     assert Path(module.__file__).parent == CHECKOUT / package
+
+
+def test_every_package_is_listed_for_installation():
+    listed = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    installed = set(OURS) - {"scripts"}
+    found = {".".join(path.parent.relative_to(CHECKOUT).parts) for name in installed for path in files(name)}
+    assert set(listed) == found
 
 
 @pytest.mark.parametrize("package", OURS)

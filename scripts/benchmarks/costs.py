@@ -22,9 +22,9 @@ from benchmarks.measuring import Sample, Table, Way, interleaved
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
 from benchmarks.works import Work, source, work
-from lanes import checkpoints, tables
-from lanes.directory import Directory
 from lanes.runner import Options
+from lanes.storage import checkpoints, tables
+from lanes.storage.directory import Directory
 from losses import PENALTIES
 from nets import MLP, HiddenConv, LeNet5, convolve
 

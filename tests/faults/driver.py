@@ -15,7 +15,8 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 
 def patch(given: dict[str, str]) -> None:
     """Small packs, chunks of one epoch, and the injuries that are asked for."""
-    from lanes import checkpoints, planning, session, tables, training
+    from lanes import planning, session, training
+    from lanes.storage import checkpoints, tables
 
     planning.MOST_LANES = 8
     training.CHUNK_SECONDS = 0.0

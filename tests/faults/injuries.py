@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 import lanes
-from lanes import checkpoints
-from lanes.directory import Directory
 from lanes.errors import DamagedFileError, RequestError
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory
 
 DRIVER = Path(driver.__file__)
 NOT_COMPARED = ["seconds", "dir", "pack", "lane", "pack_shape", "device"]

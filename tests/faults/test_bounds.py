@@ -9,8 +9,8 @@ import pytest
 from injuries import Reference, assert_same, copy, ignore, resume
 
 import lanes
-from lanes import compaction
-from lanes.directory import Directory
+from lanes.storage import compaction
+from lanes.storage.directory import Directory
 
 
 def results_of(pack: str, count: int) -> pd.DataFrame:
@@ -141,8 +141,8 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
 
 def finished_directory(out, runs: list, options) -> None:
     """What a sweep of these runs leaves, without the training: results and curves with made-up numbers."""
-    from lanes import records
     from lanes.runner import make_plan
+    from lanes.storage import records
 
     plan = make_plan(runs, options)
     directory = Directory(out, ignore)

@@ -22,8 +22,8 @@ from injuries import (
 )
 
 import lanes
-from lanes.directory import Directory
 from lanes.errors import RequestError
+from lanes.storage.directory import Directory
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
@@ -70,7 +70,7 @@ def test_both_tables_of_planned_runs_lost(reference, tmp_path):
 
 
 def test_a_lost_sweep_json_keeps_the_width(reference, tmp_path):
-    from lanes import records
+    from lanes.storage import records
 
     out = copy(reference.path, tmp_path / "sweep")
     before = json.loads((out / "sweep.json").read_bytes())["widths"]
@@ -106,7 +106,7 @@ def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
 
 def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
-    from lanes import directory
+    from lanes.storage import directory
 
     content = json.loads((out / "sweep.json").read_bytes())
     content.pop("sha256")

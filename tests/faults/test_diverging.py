@@ -54,7 +54,7 @@ def test_a_pack_of_diverged_runs_ends_early(tmp_path):
     bad = grid(dataclasses.replace(BASE, epochs=400), learning_rate=[1e30], seed=range(4))
     table = lanes.sweep(bad, tmp_path / "sweep", **OPTIONS)
     assert (table["status"] == "diverged").all()
-    from lanes.directory import Directory
+    from lanes.storage.directory import Directory
 
     directory = Directory(tmp_path / "sweep")
     epoch, _ = directory.checkpoint(table["pack"][0])

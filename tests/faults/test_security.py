@@ -10,21 +10,21 @@ from injuries import copy, ignore
 
 import lanes
 from lanes import descriptions, experiment_file
-from lanes.directory import Directory
 from lanes.errors import RequestError
+from lanes.storage.directory import Directory
 
 HARM = [
     {"symbol": "os:system"},
     {"symbol": "subprocess:Popen", "fields": {"args": "touch harm"}},
     {"symbol": "builtins:exec"},
-    {"symbol": "lanes.checkpoints:shutil.rmtree"},
-    {"symbol": "lanes.directory:os.system"},
+    {"symbol": "lanes.storage.checkpoints:shutil.rmtree"},
+    {"symbol": "lanes.storage.directory:os.system"},
     {"symbol": "numpy:load"},
     {"symbol": "pandas:read_pickle"},
     {"symbol": "antigravity:fly"},
     {"symbol": "experiment:__builtins__.exec"},
     {"symbol": "nets:MLP.__init__.__globals__"},
-    {"symbol": "lanes.tables:write_bytes", "fields": {"path": "harm", "content": "x"}},
+    {"symbol": "lanes.storage.tables:write_bytes", "fields": {"path": "harm", "content": "x"}},
     {"partial": {"symbol": "os:system"}, "args": ["touch harm"], "keywords": {}},
 ]
 

@@ -12,7 +12,7 @@ import pytest
 from injuries import assert_no_wrong_numbers, assert_same, copy, finish, kill, resume, start, wait_for_training
 
 from lanes.memory import is_exhausted
-from lanes.writer import Writer
+from lanes.storage.writer import Writer
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])

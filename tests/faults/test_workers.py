@@ -44,7 +44,7 @@ def test_four_shards_equal_the_whole(reference, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
-    from lanes.claims import Claims
+    from lanes.storage.claims import Claims
 
     out = tmp_path / "sweep"
     out.mkdir()

@@ -16,7 +16,6 @@ import pytest
 import lanes
 from lanes import Run, ahead, devices, grid, initialization, lane, memory, results
 from lanes.devices import Compiled, Place
-from lanes.directory import Directory
 from lanes.errors import RequestError
 from lanes.fresh_lanes import FreshLanes
 from lanes.generated import Blobs
@@ -25,6 +24,7 @@ from lanes.pack_numbers import numbers_of
 from lanes.planning import Datasets, make_packs
 from lanes.runner import Options, make_plan
 from lanes.step import train_step
+from lanes.storage.directory import Directory
 from lanes.training import training_key
 from nets import MLP
 

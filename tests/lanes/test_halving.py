@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from lanes import Halving, RequestError, Run, grid, load, load_curves, planning, restore, training
-from lanes.checkpoints import CHECKSUMS
-from lanes.directory import Directory
 from lanes.generated import Blobs
 from lanes.halving import parse_halving
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from lanes.session import Session
+from lanes.storage.checkpoints import CHECKSUMS
+from lanes.storage.directory import Directory
 from lanes.trained import variables_of
 from nets import MLP
 

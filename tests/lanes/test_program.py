@@ -15,15 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import Run, checkpoints, grid, initialization, measuring, validation
+from lanes import Run, grid, initialization, measuring, validation
 from lanes.averaging import EMA
 from lanes.devices import Compiled, Place
-from lanes.directory import Directory
 from lanes.generated import Blobs
 from lanes.groups import Data
 from lanes.orders import epoch_order
 from lanes.planning import Datasets, Pack, Planned, plan_runs
 from lanes.step import Trained, standardize, train_step
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory
 from lanes.training import Trainer
 from nets import MLP
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from lanes.axes import ABSENT, coarse, swept_axes
-from lanes.comparison import compare
 from lanes.errors import RequestError
 from lanes.leaderboard import grid_of, leaderboard, marginals, print_leaderboard, separation
+from lanes.reporting.comparison import compare
 from lanes.statistics import (
     format_interval,
     grouped_intervals,

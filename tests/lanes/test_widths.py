@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 
 import lanes
-from lanes import Run, calibration, grid, memory, records, widths
-from lanes.directory import Directory
+from lanes import Run, calibration, grid, memory, widths
 from lanes.errors import RequestError
 from lanes.generated import Blobs
 from lanes.runner import Options, describe, make_plan
+from lanes.storage import records
+from lanes.storage.directory import Directory
 from lanes.training import Trainer
 from lanes.widths import Choice
 from nets import MLP

@@ -10,10 +10,10 @@ import pytest
 
 import nets
 from lanes import Dataset, Run, Split, initialization, load_curves, runs, sweep, validation
-from lanes.directory import existing
 from lanes.interface import find_run, variables_of
 from lanes.reconstruction import Elbo, Reconstruct
 from lanes.step import Setup, Trained, train_step, transformation
+from lanes.storage.directory import existing
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from lanes import checkpoints, runs, validation
-from lanes.directory import Directory
+from lanes import runs, validation
 from lanes.errors import RequestError
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))  # as the script itself has it

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lanes import checkpoints
 from lanes.errors import DamagedFileError
+from lanes.storage import checkpoints
 
 LEAVES = {
     "trained.params.hidden_0.kernel": np.arange(12, dtype=np.float32).reshape(3, 4),

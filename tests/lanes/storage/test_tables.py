@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import tables
 from lanes.errors import DamagedFileError
-from lanes.tables import read_table, remove_leftovers, write_bytes, write_table
+from lanes.storage import tables
+from lanes.storage.tables import read_table, remove_leftovers, write_bytes, write_table
 
 FRAME = pd.DataFrame(
     {

@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from lanes import pages
 from lanes.errors import RequestError
-from lanes.markup import Markup, as_json, escape, table, together
+from lanes.reporting import pages
+from lanes.reporting.markup import Markup, as_json, escape, table, together
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "link", "input", "br", "img"}

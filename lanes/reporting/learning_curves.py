@@ -7,7 +7,7 @@ import pandas as pd
 
 from lanes.axes import short_name
 from lanes.leaderboard import Leaderboard
-from lanes.plotting import COLORS, Figure, layout, line, log_axis, safe, words
+from lanes.reporting.plotting import COLORS, Figure, layout, line, log_axis, safe, words
 from lanes.statistics import lower_is_better
 
 CURVES = 60  # thin lines in a figure of single runs

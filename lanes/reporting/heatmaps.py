@@ -7,7 +7,7 @@ import pandas as pd
 
 from lanes.axes import Axis, coarse, coarse_values
 from lanes.leaderboard import Leaderboard, grid_of
-from lanes.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
+from lanes.reporting.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
 from lanes.statistics import decimals
 
 CELLS = 40  # rows and columns

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from lanes import planning, provenance, runs
-from lanes.claims import Claims
 from lanes.devices import Place
-from lanes.directory import Directory
 from lanes.halving import Halving
 from lanes.planning import Pack, Planned
+from lanes.storage.claims import Claims
+from lanes.storage.directory import Directory
 
 PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # the columns that a resume reads
 PLAN = "plan"  # the lock under which the plan is changed

@@ -10,7 +10,7 @@
     rungs/                of a halving: what each rung decided, and the standings it did so from
 
 Every file is whole or absent, and proves itself by a checksum; damaged and foreign ones are set aside with one line.
-The parts of many ended packs are joined into `merged-….parquet` (`lanes.compaction`).
+The parts of many ended packs are joined into `merged-….parquet` (`lanes.storage.compaction`).
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from typing import Any
 
 import pandas as pd
 
-from lanes import checkpoints
-from lanes.claims import Claims
 from lanes.errors import DamagedFileError, RequestError
-from lanes.tables import read_table, remove_leftovers, verified, write_bytes, write_table
+from lanes.storage import checkpoints
+from lanes.storage.claims import Claims
+from lanes.storage.tables import read_table, remove_leftovers, verified, write_bytes, write_table
 
 FORMAT = 1
 SEAL = "sha256"

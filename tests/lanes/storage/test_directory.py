@@ -5,10 +5,10 @@ import sys
 import pandas as pd
 import pytest
 
-from lanes.claims import Claims
-from lanes.directory import Directory, existing
 from lanes.errors import RequestError
 from lanes.sharding import parse_shard
+from lanes.storage.claims import Claims
+from lanes.storage.directory import Directory, existing
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
     directory.write_runs(rows("1"))
     directory.write_sweep({})
     existing([directory.path])
-    from lanes import directory as module
+    from lanes.storage import directory as module
 
     content = {"format": 7}
     directory.sweep_file.write_text(json.dumps(content | {"sha256": module._seal(content)}))
@@ -128,7 +128,7 @@ def test_claims_are_for_one_and_end_with_the_process(tmp_path):
     two.release_all()
     assert not list((tmp_path / "claims").iterdir())
     code = (
-        "import os, pathlib, sys; from lanes.claims import Claims; "
+        "import os, pathlib, sys; from lanes.storage.claims import Claims; "
         "Claims(pathlib.Path(sys.argv[1])).take('c'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lanes.claims import Claims
-from lanes.directory import MERGED, PACK, Directory
+from lanes.storage.claims import Claims
+from lanes.storage.directory import MERGED, PACK, Directory
 
 PACKS = 50  # in a joined part
 

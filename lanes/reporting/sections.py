@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes import figures, heatmaps, learning_curves
 from lanes.axes import Axis, coarse_values
 from lanes.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
-from lanes.markup import Markup, escape, fact_list, figure, paragraph, table, together
-from lanes.plotting import words
+from lanes.reporting import figures, heatmaps, learning_curves
+from lanes.reporting.markup import Markup, escape, fact_list, figure, paragraph, table, together
+from lanes.reporting.plotting import words
 from lanes.statistics import decimals, format_interval
 
 ROWS = 200  # of a list of runs

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lanes.axes import Axis, coarse, coarse_values
 from lanes.leaderboard import Leaderboard, marginals
-from lanes.plotting import (
+from lanes.reporting.plotting import (
     COLORS,
     QUIET,
     Figure,
