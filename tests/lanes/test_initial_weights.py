@@ -125,6 +125,7 @@ def test_text_follows_the_model():
             sample_text(Successor(), {}, [3], **{"length": 2, **wrong})
 
 
+@pytest.mark.slow
 def test_priors_are_drawn_in_the_shape_of_examples():
     x = jnp.zeros((2, 3, 2))
     for net in (nets.VAE(widths=(4,), code=2), nets.GAN(latent=2, widths=(4,))):

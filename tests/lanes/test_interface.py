@@ -103,6 +103,7 @@ def test_restore_says_what_is_wrong(swept, tmp_path):
         lanes.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_alone_is_the_run_of_the_sweep(swept):
     _, table = swept
     trained = lanes.train(SWEEP[0], devices=1, width=4)

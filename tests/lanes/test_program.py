@@ -181,6 +181,7 @@ def test_chunk_lengths_change_nothing(bench, width, reference, chunks):
         assert_equal(result, reference[identity])
 
 
+@pytest.mark.slow
 def test_the_size_of_the_pack_and_the_number_of_seeds_change_nothing(bench, width, reference):
     if width == 1:
         pytest.skip("one more program shows it: at width 8")

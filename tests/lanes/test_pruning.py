@@ -28,6 +28,7 @@ def test_the_smallest_weights_of_each_lane_go_and_biases_stay():
     assert pruned(PARAMS, 0.0) is PARAMS
 
 
+@pytest.mark.slow
 def test_accuracy_against_sparsity(tmp_path):
     base = Run(data=Blobs(n=200, classes=3), net=MLP(widths=(8,)), activation="prelu", epochs=2, batch_size=16)
     lanes.sweep(grid(base, seed=range(2)), tmp_path, width=2, devices=1, quiet=True)

@@ -43,7 +43,9 @@ def test_encoder_fits_an_mlp():
     np.testing.assert_array_equal(sown["intermediates"]["hidden_1"]["hidden"][0], code)
 
 
-@pytest.mark.parametrize("shape", [(7, 1), (5, 6, 2), (4, 5, 3, 1)])
+@pytest.mark.parametrize(
+    "shape", [(5, 6, 2), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((7, 1), (4, 5, 3, 1)))]
+)
 def test_convolutional_form_restores_any_shape(shape):
     x = jax.random.normal(jax.random.key(0), (2, *shape))
     for net in (Autoencoder(widths=(2, 3), code=4, convolutional=True), VAE(widths=(2,), code=4, convolutional=True)):

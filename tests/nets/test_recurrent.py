@@ -91,7 +91,7 @@ def test_an_lstm_of_another_activation_bends_its_state_by_that():
     assert learned != 0
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("rnn", "gru"))])
 def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell):
     x = jax.random.normal(jax.random.key(0), (1, 5, 2))
     net = Recurrent(cell=cell, widths=(3, 3), head="each", outputs=1)

@@ -180,6 +180,7 @@ def test_peers_get_what_the_net_sees(tmp_path):
         assert file["x"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_peers_process_answers_with_seconds_or_one_line(tmp_path):
     random = np.random.default_rng(0)
     np.savez(tmp_path / "data.npz", x=random.normal(size=(64, 5)), y=random.integers(0, 2, 64))
