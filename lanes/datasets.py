@@ -24,8 +24,8 @@ from lanes.generated import (
     Sine,
     Spirals,
 )
+from lanes.record_files import find_prepared, prepared_names
 from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization
-from lanes.storage.record_files import find_prepared, prepared_names
 from lanes.tfds_source import TFDS, not_prepared
 
 __all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from lanes.array_cache import Allocate
 from lanes.errors import RequestError
+from lanes.record_files import PreparedSet, first_line, quiet
 from lanes.splits import share, stratified_order
-from lanes.storage.record_files import PreparedSet, first_line, quiet
 from lanes.texts import next_tokens, padded_texts
 
 POSITIONS_SEED = 0x1D  # of the one permutation of `shuffled_positions`

@@ -11,7 +11,7 @@ from lanes.array_cache import data_dirs
 from lanes.datasets import DATASETS, named
 from lanes.digits import Digits, prepared_digits
 from lanes.errors import RequestError
-from lanes.storage.record_files import find_prepared, first_line, quiet
+from lanes.record_files import find_prepared, first_line, quiet
 from lanes.tfds_source import TFDS
 
 PLAIN_FEATURES = ("Tensor", "Scalar", "ClassLabel")  # written without TensorFlow

@@ -11,8 +11,8 @@ import numpy as np
 from lanes.array_cache import Allocate, cached_arrays, data_dirs
 from lanes.decoding import Decoding
 from lanes.errors import RequestError
+from lanes.record_files import PreparedSet, find_prepared, fingerprint
 from lanes.splits import STANDARDIZATIONS, Dataset, Split, check_dataset, standardization
-from lanes.storage.record_files import PreparedSet, find_prepared, fingerprint
 
 VALID_FRACTION = 0.1  # of a set that brings no validation split
 
