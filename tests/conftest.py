@@ -53,8 +53,9 @@ def shared_programs() -> Iterator[None]:
 
     class Shared(Compiled):
         def get(self, key: Any, place: Place, function: Callable, split: int, args: Any, **options: Any) -> Callable:
-            if key not in self.keys:
-                self.keys.append(key)
+            with self._guard:
+                if key not in self.keys:
+                    self.keys.append(key)
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
             return own.get((key, shapes, tuple(options.items())), place, function, split, args, **options)
 

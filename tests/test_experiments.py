@@ -66,7 +66,7 @@ def test_every_run_of_it_is_valid(path):
 
 @pytest.mark.slow
 def test_runs_of_it_train_for_two_steps(path, tmp_path):
-    """One run of each training program, of at most three, spread over the experiment; the files of their parts train the rest."""
+    """One run of each training program, of at most three, spread over the experiment; all runs are validated above."""
     every = list({one.signature: one.run for one in plan_of(expanded(path)).planned}.values())
     short = []
     for run in every[:: -(-len(every) // PROGRAMS)]:

@@ -11,10 +11,6 @@ from nets.activations import PReLU, relu
 from nets.lstm import LSTMCell
 
 
-def variables_of(net, x):
-    return jax.jit(lambda x: net.init(jax.random.key(1), x, train=False))(x)
-
-
 @pytest.mark.parametrize(
     ("net", "shape", "dtype", "count"),
     [
@@ -30,7 +26,7 @@ def test_parameters(net, shape, dtype, count, parameter_count):
     assert parameter_count(net, shape, dtype) == count
 
 
-def test_elman_net_is_its_formula():
+def test_elman_net_is_its_formula(variables_of):
     x = jax.random.normal(jax.random.key(0), (3, 4, 2))
     net = Recurrent(cell="rnn", widths=(5,))
     variables = variables_of(net, x)
@@ -69,7 +65,7 @@ def test_lstm_equals_flaxs_in_values_and_all_derivatives():
 
 
 @pytest.mark.slow
-def test_an_lstm_of_another_activation_bends_its_state_by_that():
+def test_an_lstm_of_another_activation_bends_its_state_by_that(variables_of):
     x = jax.random.normal(jax.random.key(0), (4, 6, 2))
 
     def states_and_slopes(activation):
@@ -92,7 +88,7 @@ def test_an_lstm_of_another_activation_bends_its_state_by_that():
 
 
 @pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("rnn", "gru"))])
-def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell):
+def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell, variables_of):
     x = jax.random.normal(jax.random.key(0), (1, 5, 2))
     net = Recurrent(cell=cell, widths=(3, 3), head="each", outputs=1)
     variables = variables_of(net, x)
@@ -101,7 +97,7 @@ def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell):
     np.testing.assert_array_equal(seen, np.tril(np.ones((5, 5), bool)))
 
 
-def test_bidirectional_nets_see_everything():
+def test_bidirectional_nets_see_everything(variables_of):
     x = jax.random.normal(jax.random.key(0), (1, 4, 2))
     net = Recurrent(cell="gru", widths=(3,), head="each", outputs=1, bidirectional=True)
     variables = variables_of(net, x)
@@ -113,7 +109,7 @@ def test_bidirectional_nets_see_everything():
     ("head", "bidirectional"),
     [("mean", False), *(pytest.param(head, True, marks=pytest.mark.slow) for head in ("last", "all"))],
 )
-def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional):
+def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional, variables_of):
     net = Recurrent(cell="gru", widths=(3, 2), head=head, bidirectional=bidirectional)
     x = jax.random.normal(jax.random.key(0), (2, 5, 2))
     variables = variables_of(net, x)
@@ -128,7 +124,7 @@ def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional):
     np.testing.assert_allclose(apply(x, jnp.array([5, 5])), full, rtol=1e-5, atol=1e-6)
 
 
-def test_identity_start_keeps_the_state():
+def test_identity_start_keeps_the_state(variables_of):
     """Recurrent kernels drawn by the swept initializer, with rectifiers: h grows by the same number each step."""
     net = Recurrent(
         cell="rnn", widths=(4,), head="each", orthogonal=False, kernel_init=IdentityRNN(), activation=PerLayer(relu)
@@ -141,7 +137,7 @@ def test_identity_start_keeps_the_state():
     np.testing.assert_allclose(jnp.diff(h, axis=0), jnp.broadcast_to(h[:1], (5, 4)), rtol=1e-4, atol=1e-7)
 
 
-def test_tokens_are_embedded():
+def test_tokens_are_embedded(variables_of):
     net = Recurrent(cell="rnn", widths=(3,), vocabulary=7, embedding=2, outputs=4)
     tokens = jnp.array([[0, 6, 3]], jnp.int32)
     variables = variables_of(net, tokens)
