@@ -1,5 +1,5 @@
-"""Kinds with parameters: how a name, a function, a small frozen dataclass or a Flax module is resolved, identified,
-flattened into columns, encoded as JSON, and split into what a program is compiled for and the numbers it takes as input.
+"""Kinds with parameters: how a name, a function, a small frozen dataclass or a Flax module is resolved, flattened into
+columns, changed along dotted paths, and split into what a program is compiled for and the numbers it takes as input.
 
 A *description* is a frozen dataclass (`LeakyReLU(slope=0.1)`, `Adam(b1=0.95)`). Its float fields are traced: they become
 inputs of the compiled program. Its other fields are static. A Flax module is a description whose fields are all static.
@@ -7,12 +7,8 @@ inputs of the compiled program. Its other fields are static. A Flax module is a 
 
 import dataclasses
 import functools
-import hashlib
-import importlib
 import inspect
 import numbers
-import sys
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -23,9 +19,7 @@ import numpy as np
 
 from lanes.errors import RequestError, unknown
 
-OURS = ("nets", "losses", "lanes", "jax", "flax", "optax")
 ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "name")
-EXPERIMENT = "experiment"  # the module name that an experiment file is known by, whatever its path
 
 
 def is_description(value: Any) -> bool:
@@ -57,7 +51,10 @@ def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
 
 
 def check_identity(value: Any, kind: str) -> None:
-    """Raise RequestError for lambdas, closures and functions inside functions: they cannot be told apart or found again."""
+    """Refuse lambdas, closures and functions inside functions: they cannot be told apart or found again.
+
+    Raises RequestError.
+    """
     if isinstance(value, functools.partial):
         check_identity(value.func, kind)
         return
@@ -70,117 +67,6 @@ def check_identity(value: Any, kind: str) -> None:
         raise RequestError(
             f"{kind} is {name!r}, defined inside a function: move it to the top level of the file, its values as dataclass fields"
         )
-
-
-# ---- identity and JSON -------------------------------------------------------------------------------------------
-
-
-def module_of(thing: Any) -> str:
-    """The module name of a function or class, with every loaded experiment file called `experiment`."""
-    name = getattr(thing, "__module__", "") or ""
-    return EXPERIMENT if name.startswith(EXPERIMENT + "_") else name
-
-
-@functools.lru_cache(maxsize=4096)
-def source_hash(thing: Any) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a function's or class's source text."""
-    try:
-        text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
-    except (OSError, TypeError):
-        return ""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _symbol(thing: Any) -> dict[str, Any]:
-    module = module_of(thing)
-    symbol = {"symbol": f"{module}:{thing.__qualname__}"}
-    if module.split(".")[0] not in OURS:
-        symbol["source"] = source_hash(thing)
-    return symbol
-
-
-def encode(value: Any) -> Any:
-    """A JSON value that says everything about `value`: `decode` makes it again, and its hash is its identity."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (tuple, list)):
-        return [encode(item) for item in value]
-    if isinstance(value, functools.partial):
-        return {
-            "partial": encode(value.func),
-            "args": encode(value.args),
-            "keywords": {k: encode(v) for k, v in value.keywords.items()},
-        }
-    if is_description(value):
-        return {**_symbol(type(value)), "fields": {name: encode(getattr(value, name)) for name in fields_of(value)}}
-    if callable(value) and hasattr(value, "__qualname__"):
-        return _symbol(value)
-    raise RequestError(
-        f"{value!r} of type {type(value).__name__} cannot describe a run: use numbers, names, functions and frozen dataclasses"
-    )
-
-
-def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
-    """The value that `encode` described; what an experiment file defines is looked up in the module `experiment`.
-
-    Raises RequestError where a symbol is not there any more, or its source text has changed.
-    """
-    if isinstance(value, list):
-        return tuple(decode(item, experiment) for item in value)
-    if not isinstance(value, dict):
-        return value
-    if "partial" in value:
-        keywords = {k: decode(v, experiment) for k, v in value["keywords"].items()}
-        return functools.partial(decode(value["partial"], experiment), *decode(value["args"], experiment), **keywords)
-    thing = _find(value["symbol"], experiment)
-    if value.get("source", "") and source_hash(thing) != value["source"]:
-        raise RequestError(
-            f"{value['symbol']} has changed since the run was described: restore the version that was trained"
-        )
-    if "fields" in value:
-        if not (isinstance(thing, type) and dataclasses.is_dataclass(thing)):
-            raise RequestError(f"{value['symbol']} is not a description: the directory was not written by this program")
-        return thing(**{name: decode(item, experiment) for name, item in value["fields"].items()})
-    return thing
-
-
-def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
-    """The function or class that a symbol names, and nothing else: no attribute of an attribute, no foreign module."""
-    module_name, _, qualname = symbol.partition(":")
-    module = experiment if module_name == EXPERIMENT else _known_module(module_name, experiment)
-    try:
-        thing: Any = functools.reduce(getattr, qualname.split("."), module)
-        if module_of(thing) != module_name or thing.__qualname__ != qualname:
-            raise AttributeError
-    except AttributeError:
-        raise RequestError(
-            f"{symbol} is not to be found: it was defined where the run was started; import or define it first"
-        ) from None
-    return thing
-
-
-def _known_module(name: str, experiment: types.ModuleType | None) -> types.ModuleType | None:
-    """A module that a description may name: ours, JAX's, Flax's and Optax's are imported for it; others must be there.
-
-    A file of a directory must not reach what can do harm: of the standard library and of other installed packages only
-    what the experiment itself names is believed.
-    """
-    root = name.split(".")[0]
-    if root in OURS:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            return None
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if root in sys.stdlib_module_names or file is None:
-        return None
-    installed = not {"site-packages", "dist-packages"}.isdisjoint(file.replace("\\", "/").split("/"))
-    named = {
-        getattr(value, "__module__", None) or getattr(value, "__name__", "")
-        for value in vars(experiment or types).values()
-    }
-    return module if not installed or root in {str(each).split(".")[0] for each in named} else None
 
 
 # ---- names and columns -------------------------------------------------------------------------------------------
@@ -264,11 +150,6 @@ def plain(value: Any, annotation: Any = Any) -> Any:
 
 def _with_fields(value: Any, changed: Mapping[str, Any]) -> Any:
     return value.clone(**changed) if isinstance(value, nn.Module) else dataclasses.replace(value, **changed)
-
-
-def get_path(value: Any, path: str) -> Any:
-    """The value at a dotted path."""
-    return functools.reduce(getattr, path.split("."), value)
 
 
 @functools.lru_cache(maxsize=512)

@@ -10,7 +10,7 @@ import sys
 import types
 from pathlib import Path
 
-from lanes.descriptions import EXPERIMENT
+from lanes.encoding import EXPERIMENT
 from lanes.errors import RequestError
 from lanes.halving import Halving
 from lanes.runs import Run

@@ -6,15 +6,15 @@ The first run of a family goes the whole way; of the others only numbers that th
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lanes import planning, runs, validation
+from lanes import planning, validation
+from lanes.descriptions import display_name
 from lanes.errors import RequestError
+from lanes.identity import Descriptions
 from lanes.planning import Datasets, Planned
-from lanes.runs import FIELDS, SWITCHED, TRACED, Run
+from lanes.runs import FIELDS, SWITCHED, TRACED, Run, off
 
 NUMBERS = (*TRACED, *SWITCHED)
 STATIC = tuple(name for name in FIELDS if name not in NUMBERS)
@@ -28,13 +28,11 @@ class Family:
 
     Attributes:
         first: one of them, planned.
-        json: the description of each field of `first`.
-        seen: for each number by (name, type, value): the plain number, and its description.
+        seen: the plain number for each number by (name, type, value).
     """
 
     first: Planned
-    json: dict[str, str]
-    seen: dict[tuple[str, type, Any], tuple[Any, str]]
+    seen: dict[tuple[str, type, Any], Any]
 
 
 class Families:
@@ -50,6 +48,7 @@ class Families:
         self._families: dict[Any, Family] = {}
         self._tokens: dict[int, tuple[Any, Any]] = {}
         self._values: dict[Any, Any] = {}
+        self._descriptions = Descriptions()
 
     def plan(self, run: Run) -> Planned:
         """The run resolved, checked and identified.
@@ -65,34 +64,25 @@ class Families:
         family = self._families.get(key)
         if family is None:
             one = self._whole_way(run)
-            described = runs.describe(one.run)
-            texts = {name: json.dumps(described[name], sort_keys=True) for name in sorted(FIELDS)}
-            family = self._families[key] = Family(one, texts, {})
+            family = self._families[key] = Family(one, {})
             self._remember(family, fields, one.run)
             return one
-        entries = self._entries(family, fields)
-        if entries is None:
+        numbers = self._seen(family, fields)
+        if numbers is None:
             self._check_unseen(family, run, fields)
-            entries = self._entries(family, fields) or {}
-        numbers = {name: plain for name, (plain, _) in entries.items()}
-        texts = family.json | {name: text for name, (_, text) in entries.items()}
+            numbers = self._seen(family, fields) or {}
         first = family.first
+        plain = _with(first.run, numbers)
         return dataclasses.replace(
-            first,
-            run=_with(first.run, numbers),
-            run_id=_identity(texts),
-            compiled=_with(first.compiled, numbers),
+            first, run=plain, run_id=self._descriptions.run_id(plain), compiled=_with(first.compiled, numbers)
         )
 
-    def _entries(self, family: Family, fields: dict[str, Any]) -> dict[str, tuple[Any, str]] | None:
-        out = {}
-        for name in NUMBERS:
-            value = fields[name]
-            entry = family.seen.get((name, type(value), value))
-            if entry is None:
-                return None
-            out[name] = entry
-        return out
+    def _seen(self, family: Family, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """The plain numbers of a run, or None where the family has not seen one of them."""
+        keys = {name: (name, type(fields[name]), fields[name]) for name in NUMBERS}
+        if not all(key in family.seen for key in keys.values()):
+            return None
+        return {name: family.seen[key] for name, key in keys.items()}
 
     def _check_unseen(self, family: Family, run: Run, fields: dict[str, Any]) -> None:
         """Check the numbers that the family has not seen; those whose range depends on the kinds the whole way."""
@@ -105,13 +95,12 @@ class Families:
 
     def _remember(self, family: Family, fields: dict[str, Any], one: Run) -> None:
         for name in NUMBERS:
-            plain = getattr(one, name)
-            family.seen[name, type(fields[name]), fields[name]] = plain, json.dumps(runs.descriptions.encode(plain))
+            family.seen[name, type(fields[name]), fields[name]] = getattr(one, name)
 
     def _whole_way(self, run: Run) -> Planned:
         with refusing("a run cannot be described"):
             resolved = validation.resolved(run)
-        with refusing(f"data {runs.descriptions.display_name(resolved.data)} cannot be loaded"):
+        with refusing(f"data {display_name(resolved.data)} cannot be loaded"):
             try:
                 data = self._datasets.of(resolved)
             except (ValueError, OSError) as error:
@@ -123,7 +112,7 @@ class Families:
 
     def _key(self, fields: dict[str, Any]) -> Any:
         static = [fields[name] for name in STATIC]
-        on = [_is_on(name, fields[name]) for name in SWITCHED]
+        on = [not off(name, fields[name]) for name in SWITCHED]
         return tuple([value if type(value) in PLAIN else self._token(value) for value in static] + on), tuple(
             map(type, static)
         )
@@ -154,20 +143,9 @@ def refusing(what: str) -> Iterator[None]:
         raise RequestError(f"{what}: {type(error).__name__}: {error} (--traceback shows where)") from error
 
 
-def _is_on(name: str, value: Any) -> bool:
-    """As `runs.is_off` has it, for the value alone."""
-    return not (value is None or (FIELDS[name].default is not None and isinstance(value, (int, float)) and value == 0))
-
-
 def _with(run: Run, numbers: dict[str, Any]) -> Run:
     """`dataclasses.replace` of plain numbers, ten times as fast: nothing about them is checked when a Run is made."""
     new = object.__new__(Run)
     new.__dict__.update(run.__dict__)
     new.__dict__.update(numbers)
     return new
-
-
-def _identity(texts: dict[str, str]) -> str:
-    """`runs.run_id` from the description of each field, in the order of their names."""
-    text = "{" + ", ".join([f'"{name}": {value}' for name, value in texts.items()]) + "}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

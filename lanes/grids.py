@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes import descriptions, runs
+from lanes import descriptions, identity, runs
 from lanes.errors import RequestError, unknown
 from lanes.runs import Run
 
@@ -176,7 +176,7 @@ def distinct(sweep: Iterable[Run]) -> list[Run]:
     """The runs without repetitions, in order; runs are the same where their `run_id` is."""
     seen: dict[str, Run] = {}
     for run in sweep:
-        seen.setdefault(runs.run_id(run), run)
+        seen.setdefault(identity.run_id(run), run)
     return list(seen.values())
 
 

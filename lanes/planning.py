@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lanes import runs
+from lanes import identity, runs
 from lanes.datasets import Dataset, load_dataset, named
+from lanes.encoding import encode
 from lanes.initialization import INITIAL
 from lanes.runs import Run
-from lanes.shared_activation import group_key, shared
+from lanes.shared_activation import by_name, group_key, shared
 from lanes.step import Setup
 from lanes.tfds_source import TFDS
 from nets.activations import ACTIVATIONS
@@ -123,9 +124,7 @@ class Datasets:
     @staticmethod
     def key(run: Run) -> str:
         """Equal for runs that see the same arrays."""
-        return str(
-            [runs.descriptions.encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")]
-        )
+        return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
@@ -139,10 +138,10 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
     out: dict[str, Planned] = {}
     for run in resolved:
         data = datasets.of(run)
-        run_id = runs.run_id(run)
+        run_id = identity.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run
-            signature = runs.signature(compiled, ignore=("initializer", "init_from"))
+            signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
             features = tuple(data.train.x.shape[1:])
             out[run_id] = Planned(
                 run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)
@@ -228,7 +227,7 @@ def initializer_key(run: Run) -> str:
     """Runs with equal keys draw their initial variables by one program."""
     run = initializing(run)
     initial = (*INITIAL, "data", "train_examples", "valid_fraction")
-    return runs.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
+    return identity.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
 
 
 def describe_plan(packs: Sequence[Pack]) -> dict[str, Any]:

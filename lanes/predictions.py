@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes import descriptions, runs
+from lanes import runs
+from lanes.encoding import encode
 from lanes.groups import Numbers, apart, over_groups, over_lanes
 from lanes.measuring import BLOCK_NUMBERS
 from lanes.objectives import PREDICTING, Classify, Regress, as_compared
@@ -258,4 +259,4 @@ def _joined(statistics: Tree) -> Tree:
 def comparable(run: Run, split: str) -> str:
     """Equal for runs whose predictions may be averaged: of the same examples, task, loss and output unit."""
     names = ("data", "task", "loss", "output", *(() if split == "test" else ("valid_fraction", "train_examples")))
-    return str([descriptions.encode(getattr(run, name)) for name in names])
+    return str([encode(getattr(run, name)) for name in names])

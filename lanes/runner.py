@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lanes import devices, memory, planning, provenance, rungs, runs, sharding, validation, widths
+from lanes.descriptions import display_name
 from lanes.errors import RequestError
 from lanes.families import Families, refusing
 from lanes.halving import Halving
@@ -182,9 +183,7 @@ def describe(plan: Plan, options: Options) -> str:
 def display(packs: Sequence[Pack]) -> str:
     """The activations of some packs."""
     table = runs.TABLES["activation"]
-    return "|".join(
-        sorted({str(runs.descriptions.display_name(m.run.activation, table)) for p in packs for m in p.members})
-    )
+    return "|".join(sorted({str(display_name(m.run.activation, table)) for p in packs for m in p.members}))
 
 
 def run_sweep(

@@ -6,12 +6,8 @@ as an input). The strength of a regularizer is `switched`: whether it is on is s
 
 import dataclasses
 import functools
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import flax.linen as nn
 
 from lanes import descriptions
 from lanes.augmentation import AUGMENTATIONS
@@ -160,51 +156,17 @@ def resolve(run: Run) -> Run:
     return dataclasses.replace(run, **{name: descriptions.plain(value, hints[name]) for name, value in values.items()})
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """The resolved run as a JSON value."""
-    resolved = resolve(run)
-    return {name: descriptions.encode(getattr(resolved, name)) for name in FIELDS}
-
-
-def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
-    """The run that `describe` described."""
-    return Run(**{name: descriptions.decode(value, experiment) for name, value in description.items()})
-
-
-def run_id(run: Run, without: tuple[str, ...] = ()) -> str:
-    """16 hexadecimal digits: the hash of the resolved description (less the fields in `without`)."""
-    described = {name: value for name, value in describe(run).items() if name not in without}
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def row(run: Run) -> dict[str, Any]:
     """The run as one row of a table: a column for each field and, dotted, for each parameter of a description."""
     resolved = resolve(run)
-    return {column: value for name in FIELDS for column, value in _columns(name, getattr(resolved, name)).items()}
+    return {column: value for name in FIELDS for column, value in columns_of(name, getattr(resolved, name)).items()}
 
 
-def _columns(name: str, value: Any) -> dict[str, Any]:
+def columns_of(name: str, value: Any) -> dict[str, Any]:
+    """The columns of one field: its name, and a dotted one for each parameter."""
     if name in SEVERAL:
         return {name: " ".join(str(descriptions.display_name(item)) for item in value)}  # with their parameters
     return descriptions.columns(name, value, TABLES.get(name))
-
-
-def rows(resolved: Iterable[Run]) -> Iterator[tuple[dict[str, Any], str]]:
-    """`row`, and `describe` as JSON, of each of some resolved runs; a value that several of them hold is described once."""
-    known: dict[tuple[str, int], tuple[Any, dict[str, Any], str]] = {}  # the value too, so that its id stays its own
-    for run in resolved:
-        columns: dict[str, Any] = {}
-        texts = []
-        for name in FIELDS:
-            value = getattr(run, name)
-            key = name, id(value)
-            if key not in known:
-                text = f"{json.dumps(name)}: {json.dumps(descriptions.encode(value))}"
-                known[key] = value, _columns(name, value), text
-            _, some, text = known[key]
-            columns |= some
-            texts.append(text)
-        yield columns, "{" + ", ".join(texts) + "}"
 
 
 def set_field(run: Run, path: str, value: Any) -> Run:
@@ -244,8 +206,12 @@ def parse_field(run: Run, path: str, text: str) -> Any:
 
 def is_off(run: Run, name: str) -> bool:
     """True where a switched field has its default, 0 or None, as a plain Python value (a tracer is on)."""
-    value, default = getattr(run, name), FIELDS[name].default
-    return value is None or (default is not None and isinstance(value, (int, float)) and value == 0)
+    return off(name, getattr(run, name))
+
+
+def off(name: str, value: Any) -> bool:
+    """`is_off` of a value by itself."""
+    return value is None or (FIELDS[name].default is not None and isinstance(value, (int, float)) and value == 0)
 
 
 def numbers(run: Run) -> dict[str, float | int]:
@@ -268,24 +234,3 @@ def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
         elif name in TABLES and name != "data":
             changed[name] = descriptions.fill(name, value, values)
     return dataclasses.replace(run, **changed)
-
-
-def signature(run: Run, ignore: tuple[str, ...] = ()) -> str:
-    """What a program is compiled for: the JSON of the resolved run with its traced numbers blanked."""
-    blank: Callable[[str, Any], Any] = lambda path, number: "traced"  # noqa: ARG005, E731
-    out: dict[str, Any] = {}
-    for name in FIELDS:
-        value = getattr(run, name)
-        if name in ignore or name in TRACED:
-            continue
-        if name in SWITCHED:
-            out[name] = "off" if is_off(run, name) else "traced"
-        elif name in TABLES and name != "data":
-            out[name] = _encode_blanked(name, value, blank)
-        else:
-            out[name] = descriptions.encode(value)
-    return json.dumps(out, sort_keys=True)
-
-
-def _encode_blanked(name: str, value: Any, blank: Callable[[str, Any], Any]) -> Any:
-    return descriptions.encode(value if isinstance(value, nn.Module) else descriptions.map_traced(name, value, blank))

@@ -15,6 +15,7 @@ from lanes import runs
 from lanes.datasets import load_dataset
 from lanes.errors import DamagedFileError, RequestError
 from lanes.experiment_file import load_module
+from lanes.identity import from_description
 from lanes.runs import Run
 from lanes.step import Setup, build_net
 from lanes.storage import checkpoints
@@ -49,7 +50,7 @@ def run_of(directory: Directory, row: pd.Series) -> Run:
     name = row.get("experiment")
     if isinstance(name, str):
         experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"))
-    return runs.from_description(json.loads(row["description"]), experiment)
+    return from_description(json.loads(row["description"]), experiment)
 
 
 def restore(

@@ -1,8 +1,31 @@
 """What is minimized: losses (unreduced), penalties, output units, metrics. Pure functions of arrays."""
 
-from losses.classification import Focal, Hinge, one_hot, smooth, smooth_binary
-from losses.metrics import METRICS, SET_METRICS
-from losses.outputs import OUTPUT_UNITS
+from losses.classification import (
+    Focal,
+    Hinge,
+    binary_cross_entropy,
+    negative_log_likelihood,
+    one_hot,
+    sigmoid_cross_entropy,
+    smooth,
+    smooth_binary,
+    softmax_cross_entropy,
+    zero_one,
+)
+from losses.distribution import kl_from_logits
+from losses.metrics import (
+    METRICS,
+    SET_METRICS,
+    accuracy,
+    auroc,
+    exact_match,
+    label_accuracy,
+    perplexity,
+    predictive_entropy,
+    r_squared,
+    top_k,
+)
+from losses.outputs import OUTPUT_UNITS, clipped_linear, identity, relu, sigmoid, softmax, softplus, step, tanh
 from losses.pairs import LOSS_KINDS, LOSSES, Kind, fits, fits_smoothing, fits_targets, kind_of, name_of
 from losses.penalties import (
     L1,
@@ -10,6 +33,8 @@ from losses.penalties import (
     PENALTIES,
     ActivityKL,
     ActivityL1,
+    CodeKL,
+    CodeL1,
     Contractive,
     ContractiveHutchinson,
     ElasticNet,
@@ -17,7 +42,18 @@ from losses.penalties import (
     WeightNoise,
     kernels,
 )
-from losses.regression import Huber, Lp
+from losses.regression import (
+    Huber,
+    Lp,
+    absolute_error,
+    half_mean_squared_error,
+    half_squared_error,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+    root_mean_squared_error,
+    squared_error,
+)
 
 __all__ = [
     "L1",
@@ -30,6 +66,8 @@ __all__ = [
     "SET_METRICS",
     "ActivityKL",
     "ActivityL1",
+    "CodeKL",
+    "CodeL1",
     "Contractive",
     "ContractiveHutchinson",
     "ElasticNet",
@@ -40,13 +78,43 @@ __all__ = [
     "Lp",
     "MaxNorm",
     "WeightNoise",
+    "absolute_error",
+    "accuracy",
+    "auroc",
+    "binary_cross_entropy",
+    "clipped_linear",
+    "exact_match",
     "fits",
     "fits_smoothing",
     "fits_targets",
+    "half_mean_squared_error",
+    "half_squared_error",
+    "identity",
     "kernels",
     "kind_of",
+    "kl_from_logits",
+    "label_accuracy",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_squared_error",
     "name_of",
+    "negative_log_likelihood",
     "one_hot",
+    "perplexity",
+    "predictive_entropy",
+    "r_squared",
+    "relu",
+    "root_mean_squared_error",
+    "sigmoid",
+    "sigmoid_cross_entropy",
     "smooth",
     "smooth_binary",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "squared_error",
+    "step",
+    "tanh",
+    "top_k",
+    "zero_one",
 ]

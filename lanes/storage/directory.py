@@ -31,7 +31,7 @@ from lanes.storage import checkpoints
 from lanes.storage.claims import Claims
 from lanes.storage.tables import read_table, remove_leftovers, verified, write_bytes, write_table
 
-FORMAT = 1
+FORMAT = 2  # 1: runs known by our own module paths
 SEAL = "sha256"
 PACK = "part"  # the column of merged parts that says which part a row is from
 MERGED = "merged-"

@@ -5,7 +5,7 @@ for in which order.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from lanes import planning, provenance, runs
 from lanes.devices import Place
 from lanes.halving import Halving
+from lanes.identity import Descriptions
 from lanes.planning import Pack, Planned
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
@@ -152,11 +153,24 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
         "experiment": source and source[0],
         "experiment_sha256": source and source[1],
     }
-    described = runs.rows(member.run for member in pack.members)
     return [
         {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further, "description": text}
-        for lane, member, (row, text) in zip(pack.places, pack.members, described)
+        for lane, member, (row, text) in zip(pack.places, pack.members, _described(pack.members))
     ]
+
+
+def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Columns and description of each run; a value that several of them hold is described once."""
+    descriptions = Descriptions()
+    known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # the value too, so that its id stays its own
+    for member in members:
+        columns: dict[str, Any] = {}
+        for name in runs.FIELDS:
+            value = getattr(member.run, name)
+            if (name, id(value)) not in known:
+                known[name, id(value)] = value, runs.columns_of(name, value)
+            columns |= known[name, id(value)][1]
+        yield columns, descriptions.of(member.run)
 
 
 def _shape(pack: Pack) -> str:

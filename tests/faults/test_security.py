@@ -9,7 +9,7 @@ import pytest
 from injuries import copy, ignore
 
 import lanes
-from lanes import descriptions, experiment_file
+from lanes import encoding, experiment_file
 from lanes.errors import RequestError
 from lanes.storage.directory import Directory
 
@@ -34,7 +34,7 @@ def test_a_description_reaches_nothing_but_descriptions(value, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     with pytest.raises(RequestError):
-        descriptions.decode(value)
+        encoding.decode(value)
     assert not list(tmp_path.iterdir())
     assert "antigravity" not in set(sys.modules) - before
 
@@ -47,7 +47,7 @@ def test_what_is_encoded_is_decoded():
     from nets.activations import ACTIVATIONS
 
     for value in (*ACTIVATIONS.values(), *OPTIMIZERS.values(), jax.nn.relu, jax.numpy.tanh, optax.safe_norm):
-        assert descriptions.decode(json.loads(json.dumps(descriptions.encode(value)))) == value
+        assert encoding.decode(json.loads(json.dumps(encoding.encode(value)))) == value
 
 
 def test_names_in_the_table_of_runs_cannot_lead_out(reference, tmp_path):

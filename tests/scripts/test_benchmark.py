@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from lanes import runs, validation
+from lanes import identity, runs, validation
 from lanes.errors import RequestError
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
@@ -143,8 +143,8 @@ def test_operations_in_products():
 
 def test_many_runs_are_different_runs_of_one_signature():
     some = [runs.resolve(run) for run in ours.many(works.work("sweep").run, 24)]
-    assert len({runs.run_id(run) for run in some}) == 24
-    assert len({runs.signature(run) for run in some}) == 1
+    assert len({identity.run_id(run) for run in some}) == 24
+    assert len({identity.signature(run) for run in some}) == 1
     assert {run.seed for run in some} == set(range(ours.SEEDS))
 
 

@@ -1,0 +1,79 @@
+"""The identity of a run: hashes of its resolved description, and the signature of the program that trains it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from lanes.descriptions import map_traced
+from lanes.encoding import decode, encode
+from lanes.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
+
+NAMES = sorted(FIELDS)  # the order in which a description is hashed
+PLAIN = (bool, int, float, str, type(None))
+
+
+class Descriptions:
+    """JSON descriptions of resolved runs; a value that several of them hold is described once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[Any, tuple[Any, str]] = {}  # the value too, so that its id stays its own
+
+    def text(self, value: Any) -> str:
+        """The description of one field's value."""
+        if type(value) is float and value == 0:
+            return repr(value)  # 0.0 and -0.0 are equal
+        key = (type(value), value) if type(value) in PLAIN else id(value)
+        known = self._texts.get(key)
+        if known is None:
+            known = self._texts[key] = value, json.dumps(encode(value), sort_keys=True)
+        return known[1]
+
+    def of(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
+        """The description of a run, less the fields in `without`."""
+        fields = resolved.__dict__
+        return "{" + ", ".join([f'"{name}": {self.text(fields[name])}' for name in NAMES if name not in without]) + "}"
+
+    def run_id(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
+        """16 hexadecimal digits: the hash of the description."""
+        return hashlib.sha256(self.of(resolved, without).encode()).hexdigest()[:16]
+
+
+def run_id(run: Run, without: tuple[str, ...] = ()) -> str:
+    """16 hexadecimal digits: the hash of the resolved description (less the fields in `without`)."""
+    return Descriptions().run_id(resolve(run), without)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The resolved run as a JSON value."""
+    return json.loads(Descriptions().of(resolve(run)))
+
+
+def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
+    """The run that `describe` described.
+
+    Raises RequestError for what is not to be found, or has changed.
+    """
+    return Run(**{name: decode(value, experiment) for name, value in description.items()})
+
+
+def signature(run: Run, ignore: tuple[str, ...] = ()) -> str:
+    """What a program is compiled for: the JSON of the resolved run with its traced numbers blanked."""
+    out: dict[str, Any] = {}
+    for name in FIELDS:
+        value = getattr(run, name)
+        if name in ignore or name in TRACED:
+            continue
+        if name in SWITCHED:
+            out[name] = "off" if is_off(run, name) else "traced"
+        elif name in TABLES and name != "data" and not isinstance(value, nn.Module):
+            out[name] = encode(map_traced(name, value, _blank))
+        else:
+            out[name] = encode(value)
+    return json.dumps(out, sort_keys=True)
+
+
+def _blank(path: str, number: float) -> str:  # noqa: ARG001
+    return "traced"

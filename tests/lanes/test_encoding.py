@@ -1,0 +1,186 @@
+"""Values as JSON and back: ours and the libraries' by public name, the user's by module, name and source."""
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from lanes import TFDS, Encoded, Run, encoding, identity, runs
+from lanes.errors import RequestError
+from lanes.experiment_file import load_module
+from lanes.optimizers import Adam
+from lanes.schedules import Step
+from losses import Contractive, Huber
+from nets import MLP, Uniform
+from nets.activations import LeakyReLU, PReLULayer, relu
+
+
+def cube(z):
+    """A user's activation."""
+    return z * z * z
+
+
+def scaled_cube(scale, z):
+    """A user's activation with an argument to bind."""
+    return scale * z * z * z
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A user's description."""
+
+    amount: float = 0.5
+    count: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """A description that holds others."""
+
+    inner: Inner = Inner()
+    several: tuple[Inner, ...] = (Inner(0.1), Inner(0.2))
+    flag: bool = True
+    name: str = "a"
+
+
+ROUND_TRIPS = [
+    None,
+    3,
+    0.1,
+    "text",
+    True,
+    (1, 2.5, "x", (None,)),
+    relu,
+    cube,
+    functools.partial(scaled_cube, 2.0),
+    functools.partial(scaled_cube, scale=Inner(0.25)),
+    LeakyReLU(slope=0.3),
+    Outer(Inner(0.75, 3), (), False, "b"),
+    Adam(b1=0.95),
+    Step(at=(0.25, 0.5), factor=0.2),
+    MLP(widths=(7, 5), norm="batch_norm"),
+    (Contractive(0.01), Inner()),
+]
+
+
+@pytest.mark.parametrize("value", ROUND_TRIPS, ids=[str(at) for at in range(len(ROUND_TRIPS))])
+def test_round_trip_through_json(value):
+    back = encoding.decode(json.loads(json.dumps(encoding.encode(value))))
+    if isinstance(value, functools.partial):
+        assert (back.func, back.args, back.keywords) == (value.func, value.args, value.keywords)
+    else:
+        assert back == value
+        assert type(back) is type(value)
+
+
+def test_users_code_carries_its_source_and_ours_does_not():
+    assert set(encoding.encode(relu)) == {"symbol"}
+    encoded = encoding.encode(cube)
+    assert encoded["symbol"].endswith(":cube")
+    assert len(encoded["source"]) == 12
+    assert encoding.encode(Inner())["source"] == encoding.source_hash(Inner)
+
+
+def test_changed_source_is_refused():
+    encoded = encoding.encode(cube) | {"source": "0" * 12}
+    with pytest.raises(RequestError, match="has changed since the run was described"):
+        encoding.decode(encoded)
+
+
+def test_missing_symbol_is_refused():
+    with pytest.raises(RequestError, match="not to be found"):
+        encoding.decode({"symbol": "nets:no_such"})
+    with pytest.raises(RequestError, match="not to be found"):
+        encoding.decode({"symbol": "no.such.module:thing"})
+
+
+def test_an_experiments_symbols_are_found_in_whatever_file_it_is_loaded_from(tmp_path: Path):
+    text = "import dataclasses\n\ndef mine(z):\n    return z\n\n"
+    text += "@dataclasses.dataclass(frozen=True)\nclass Kind:\n    a: float = 1.0\n"
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(text + f"# {name}\n")  # other content, so another module
+    one, two = load_module(tmp_path / "one.py"), load_module(tmp_path / "two.py")
+    assert one is not two
+    assert encoding.encode(one.mine) == encoding.encode(two.mine)
+    assert encoding.encode(one.mine)["symbol"] == "experiment:mine"
+    assert encoding.decode(encoding.encode(one.mine), two) is two.mine
+    assert encoding.decode(encoding.encode(one.Kind(2.0)), two) == two.Kind(2.0)
+
+
+def test_what_is_no_plain_data_cannot_describe_a_run():
+    with pytest.raises(RequestError, match="cannot describe a run"):
+        encoding.encode(jnp.zeros(2))
+    with pytest.raises(RequestError, match="cannot describe a run"):
+        encoding.encode({"a": 1})
+
+
+def test_every_entry_of_a_table_has_a_public_name_of_ours():
+    entries = [entry for table in runs.TABLES.values() for entry in table.values()]
+    for entry in [*entries, TFDS("mnist"), Encoded("runs/a:0123"), Huber(), Uniform(0.1)]:
+        package, _, name = encoding.encode(entry)["symbol"].partition(":")
+        assert package in ("lanes", "nets", "losses"), name
+
+
+def test_what_is_ours_and_not_public_is_refused():
+    with pytest.raises(
+        RequestError, match=r"PReLULayer of nets\.\w+ is not public: use what lanes, nets and losses export"
+    ):
+        encoding.encode(PReLULayer)
+
+
+@pytest.mark.parametrize(
+    ("thing", "name"),
+    [
+        (jax.nn.relu, "jax.nn:relu"),
+        (jnp.tanh, "jax.nn:tanh"),
+        (jax.lax.erf, "jax.lax:erf"),
+        (optax.safe_norm, "optax:safe_norm"),
+    ],
+)
+def test_things_of_the_libraries_are_known_by_the_shortest_public_package(thing, name):
+    assert encoding.encode(thing) == {"symbol": name}
+    assert encoding.decode({"symbol": name}) is thing
+
+
+def test_what_no_public_package_exports_is_known_by_its_source():
+    encoded = encoding.encode(jax._src.nn.functions.relu6.__wrapped__)
+    assert encoded["source"]
+    with pytest.raises(RequestError, match="not to be found"):
+        encoding.decode({"symbol": "jax._src.nn.functions:relu"})
+
+
+@pytest.fixture
+def forgotten_names(monkeypatch):
+    """Public names are looked up anew within a test, and after it."""
+    with monkeypatch.context() as patch:
+        encoding.public_name.cache_clear()
+        yield patch
+    encoding.public_name.cache_clear()
+
+
+def test_a_description_in_another_file_is_the_same_run(forgotten_names):
+    before = identity.run_id(Run(optimizer=Adam(b1=0.5)))
+    spec = importlib.util.spec_from_file_location("lanes.elsewhere.optimizers", inspect.getsourcefile(Adam))
+    moved = importlib.util.module_from_spec(spec)
+    forgotten_names.setitem(sys.modules, spec.name, moved)
+    spec.loader.exec_module(moved)
+    forgotten_names.setattr("lanes.Adam", moved.Adam)
+    assert moved.Adam.__module__ == "lanes.elsewhere.optimizers"
+    assert identity.run_id(Run(optimizer=moved.Adam(b1=0.5))) == before
+
+
+def test_a_jax_whose_private_modules_are_named_otherwise_makes_the_same_runs(forgotten_names):
+    run = Run(activation=jax.nn.relu6, loss=optax.huber_loss)
+    before = identity.run_id(run)
+    encoding.public_name.cache_clear()
+    for thing in (jax.nn.relu6, optax.huber_loss):
+        forgotten_names.setattr(thing, "__module__", f"{thing.__module__.split('.')[0]}._private.elsewhere")
+    assert identity.run_id(run) == before
