@@ -7,7 +7,7 @@ below 0.01, where a GRU is after 3 of the 40 epochs and an LSTM after 8, with no
 """
 
 from lanes import Run, grid
-from lanes.datasets import Adding
+from lanes.data.loading import Adding
 from nets import Recurrent
 
 BASE = Run(

@@ -7,7 +7,7 @@ not CIFAR-10's, so no published figure stands beside it; `--set epochs=40` takes
 """
 
 from lanes import Run, grid
-from lanes.augmentation import Mirror
+from lanes.recipe.augmentations import Mirror
 from nets import ResNet
 
 BASE = Run(

@@ -11,7 +11,7 @@ fewer than 100,000 parameters.
 import dataclasses
 
 from lanes import Run, grid
-from lanes.augmentation import Mirror
+from lanes.recipe.augmentations import Mirror
 from nets import CNN, MLP
 
 CONVOLUTIONAL = Run(

@@ -18,7 +18,7 @@ Without dropout CNN and GRU know the training set by heart.
 """
 
 from lanes import Run, grid
-from lanes.datasets import TFDS
+from lanes.data.loading import TFDS
 from nets import CNN, MLP, Linear, Recurrent
 
 SERIES = [TFDS("mnist1d"), TFDS("mnist1d", shuffled_positions=True)]  # one permutation for all examples

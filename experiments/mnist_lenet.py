@@ -7,7 +7,7 @@ About 7 minutes on 2 CPU cores (805 s of processor time). Expected test error at
 """
 
 from lanes import Run, grid
-from lanes.augmentation import Translate
+from lanes.recipe.augmentations import Translate
 from nets import LeNet5
 
 BASE = Run(

@@ -6,9 +6,9 @@ python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning       
 """
 
 from lanes import Run, grid
-from lanes.digits import Digits
-from lanes.noise import MaskingNoise
-from lanes.reconstruction import Reconstruct
+from lanes.data.digits import Digits
+from lanes.recipe.augmentations_noise import MaskingNoise
+from lanes.recipe.tasks_reconstructing import Reconstruct
 from nets import Autoencoder
 
 BASE = Run(

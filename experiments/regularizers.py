@@ -12,7 +12,7 @@ label_smoothing do not lower the test loss. Accuracy: none 0.932 ± 0.007, trans
 from typing import Any
 
 from lanes import Run, grid
-from lanes.augmentation import Translate
+from lanes.recipe.augmentations import Translate
 from nets import MLP
 
 BASE = Run(

@@ -10,7 +10,7 @@ On a slower machine (Intel, two cores): 25 s of one core for an epoch; the 8-epo
 """
 
 from lanes import Run, grid
-from lanes.datasets import TFDS
+from lanes.data.loading import TFDS
 from nets import Recurrent
 
 TEXT = TFDS("tiny_shakespeare", valid="validation+test", sequence=64)

@@ -9,8 +9,8 @@ of reconstruction; divergence only: every digit lies at the origin (divergence 0
 """
 
 from lanes import Run, grid
-from lanes.digits import Digits
-from lanes.reconstruction import MODES, Elbo
+from lanes.data.digits import Digits
+from lanes.recipe.tasks_reconstructing import MODES, Elbo
 from nets import VAE
 
 BASE = Run(

@@ -6,7 +6,7 @@ python scripts/sweep.py experiments/xor.py --out runs/xor
 """
 
 from lanes import Run, grid
-from lanes.datasets import XOR
+from lanes.data.loading import XOR
 from nets import MLP
 
 BASE = Run(

@@ -1,12 +1,7 @@
 """lanes: whole sweeps of neural networks as compiled programs."""
 
-from lanes.augmentation import AUGMENTATIONS, Mixup
-from lanes.averaging import AVERAGES, EMA, SWA
-from lanes.datasets import DATASETS, Dataset, Split, from_arrays
-from lanes.digits import Digits
-from lanes.encoded import Encoded
-from lanes.errors import RequestError
-from lanes.generated import (
+from lanes.data.digits import Digits
+from lanes.data.generated_sets import (
     XOR,
     Adding,
     Blobs,
@@ -20,14 +15,27 @@ from lanes.generated import (
     Sine,
     Spirals,
 )
-from lanes.geometry import Affine, Crop, Mirror, Rotate, TimeShift, Translate
+from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
+from lanes.data.tfds import TFDS
+from lanes.encoded import Encoded
+from lanes.errors import RequestError
 from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
 from lanes.halving import Halving
 from lanes.inspection import summary
 from lanes.interface import TrainedRun, identify, restore, sweep, train
-from lanes.noise import Brightness, Contrast, Cutout, GaussianNoise, MaskingNoise, PCAJitter, SaltAndPepper
-from lanes.objectives import Classify, IntegerCoded, MultiLabel, NextToken, Regress
-from lanes.optimizers import (
+from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
+from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
+from lanes.recipe.augmentations_noise import (
+    Brightness,
+    Contrast,
+    Cutout,
+    GaussianNoise,
+    MaskingNoise,
+    PCAJitter,
+    SaltAndPepper,
+)
+from lanes.recipe.averages import AVERAGES, EMA, SWA
+from lanes.recipe.optimizers import (
     LAMB,
     LBFGS,
     OPTIMIZERS,
@@ -42,13 +50,13 @@ from lanes.optimizers import (
     Nesterov,
     RMSProp,
 )
-from lanes.reconstruction import Adversarial, Elbo, Impute, Reconstruct
+from lanes.recipe.rules import RULES, ContrastiveDivergence, DeltaRule, Evolution, Gradient, MuLambda, PerceptronRule
+from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
+from lanes.recipe.tasks import TASKS
+from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
+from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
 from lanes.results import load, load_curves
-from lanes.rules import RULES, ContrastiveDivergence, DeltaRule, Evolution, Gradient, MuLambda, PerceptronRule
 from lanes.runs import Run
-from lanes.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
-from lanes.tasks import TASKS
-from lanes.tfds_source import TFDS
 
 __all__ = [
     "AUGMENTATIONS",

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes import initialization, inspection, lane, memory, runs
-from lanes.array_cache import cache_dir
-from lanes.datasets import Dataset
+from lanes.data.array_cache import cache_dir
+from lanes.data.loading import Dataset
 from lanes.devices import Place, cores
 from lanes.groups import Data
 from lanes.pack_numbers import numbers_of

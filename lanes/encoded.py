@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes import initial_weights, runs, trained
-from lanes.datasets import load_dataset
-from lanes.splits import Dataset, Split, standardization
+from lanes.data.dataset import Dataset, Split, standardization
+from lanes.data.loading import load_dataset
 from lanes.step import standardize
 from lanes.storage.directory import existing
 from nets import outputs_of

@@ -14,15 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from lanes import devices, measuring, planning, predictions
+from lanes.analysis.magnitude_pruning import pruned
 from lanes.axes import swept_axes
-from lanes.datasets import Dataset, load_dataset
+from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError, unknown
 from lanes.fresh_lanes import quickly
 from lanes.groups import Data
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
 from lanes.predictions import Mixture, Parts, Predict
-from lanes.pruning import pruned
 from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen

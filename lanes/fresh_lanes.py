@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lanes import initial_weights, initialization, runs
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
 from lanes.devices import Compiled, Place
 from lanes.lane import Lane
 from lanes.pack_numbers import stacked

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lanes import lane
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
 from lanes.errors import RequestError, unknown
 from lanes.measuring import metric_names
 from lanes.planning import Planned

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lanes import schedules, stopping
+from lanes import stopping
+from lanes.recipe import schedules
 from lanes.runs import Run
 from lanes.step import Setup, Trained, evaluated_params, stream, transformation
 

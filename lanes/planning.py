@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from lanes import identity, runs
-from lanes.datasets import Dataset, load_dataset, named
+from lanes.data.loading import Dataset, load_dataset, named
+from lanes.data.tfds import TFDS
 from lanes.encoding import encode
 from lanes.initialization import INITIAL
 from lanes.runs import Run
 from lanes.shared_activation import by_name, group_key, shared
 from lanes.step import Setup
-from lanes.tfds_source import TFDS
 from nets.activations import ACTIVATIONS
 
 MOST_LANES = 128  # in a pack, where the width asks for no more

@@ -20,7 +20,7 @@ from lanes import runs
 from lanes.encoding import encode
 from lanes.groups import Numbers, apart, over_groups, over_lanes
 from lanes.measuring import BLOCK_NUMBERS
-from lanes.objectives import PREDICTING, Classify, Regress, as_compared
+from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress, as_compared
 from lanes.runs import Run
 from lanes.step import Setup, apply, build_net, standardize, stream
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lanes import descriptions
-from lanes.augmentation import AUGMENTATIONS
-from lanes.averaging import AVERAGES
-from lanes.datasets import DATASETS
-from lanes.optimizers import OPTIMIZERS
-from lanes.rules import RULES
-from lanes.schedules import SCHEDULES
-from lanes.tasks import TASKS
-from lanes.tfds_source import TFDS
+from lanes.data.loading import DATASETS
+from lanes.data.tfds import TFDS
+from lanes.recipe.augmentations import AUGMENTATIONS
+from lanes.recipe.averages import AVERAGES
+from lanes.recipe.optimizers import OPTIMIZERS
+from lanes.recipe.rules import RULES
+from lanes.recipe.schedules import SCHEDULES
+from lanes.recipe.tasks import TASKS
 from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
 from nets import NETS
 from nets.activations import ACTIVATIONS

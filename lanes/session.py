@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lanes import memory
 from lanes.ahead import Ahead
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
 from lanes.devices import Compiled, Place
 from lanes.planning import Pack
 from lanes.progress import Progress

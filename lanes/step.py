@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import optax
 
 from lanes import runs
-from lanes.objectives import View
-from lanes.rules import Problem
+from lanes.recipe.rules import Problem
+from lanes.recipe.tasks_predicting import View
 from lanes.runs import Run
 from losses import PENALTIES
 from losses.penalties import is_kernel, total

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes import measuring
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
+from lanes.data.streams import RowReader, Stream
 from lanes.devices import Compiled, Place
 from lanes.groups import Data
 from lanes.lane import RUNNING, Lane
 from lanes.planning import Pack
 from lanes.program import Block, Close, Partial
-from lanes.streaming import RowReader, Stream
 
 STEPS_AT_ONCE = 16  # most steps in one transfer
 BLOCK_BYTES = 32 << 20  # most bytes in one transfer of an evaluation

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lanes import runs
-from lanes.datasets import load_dataset
+from lanes.data.loading import load_dataset
 from lanes.errors import DamagedFileError, RequestError
 from lanes.experiment_file import load_module
 from lanes.identity import from_description

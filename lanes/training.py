@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import lane, measuring, orders, regrouping, results
-from lanes.datasets import Dataset
+from lanes import lane, measuring, regrouping, results
+from lanes.data import orders
+from lanes.data.loading import Dataset
+from lanes.data.orders import Orders
 from lanes.devices import Compiled, Place
 from lanes.fresh_lanes import FreshLanes, quickly
 from lanes.groups import Data
 from lanes.lane import DIVERGED, PRUNED, RUNNING, Lane
-from lanes.orders import Orders
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack
 from lanes.program import Chunk, Epoch, Partial

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes import descriptions, initial_weights, initialization, measuring, runs
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
 from lanes.errors import RequestError, unknown
-from lanes.objectives import default_task
+from lanes.recipe.tasks_predicting import default_task
 from lanes.runs import FIELDS, Run, is_off
 from lanes.step import Setup, apply, objective, perturb, standardize
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets

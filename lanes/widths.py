@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lanes import calibration, memory, planning
-from lanes.datasets import Dataset
+from lanes.data.loading import Dataset
 from lanes.devices import Place
 from lanes.planning import Planned
 from lanes.shared_activation import group_key

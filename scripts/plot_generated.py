@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
-from lanes.datasets import DATASETS, Dataset, load_dataset
-from lanes.generated import Generated
+from lanes.data.generated_sets import Generated
+from lanes.data.loading import DATASETS, Dataset, load_dataset
 
 COLOURS = ListedColormap(["#2b6cb0", "#dd6b20", "#2f855a", "#805ad5"])
 NAMES = [name for name, description in DATASETS.items() if isinstance(description, Generated)]

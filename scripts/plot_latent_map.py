@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 
 import lanes
-from lanes.datasets import load_dataset
+from lanes.data.loading import load_dataset
 from lanes.step import standardize
 from lanes.storage.directory import existing
 from lanes.trained import find_run, run_of

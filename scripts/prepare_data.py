@@ -12,8 +12,8 @@ from typing import Annotated
 
 import tyro
 
+from lanes.data.tfds_preparing import plan, prepare
 from lanes.errors import RequestError
-from lanes.preparation import plan, prepare
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import subspace_angles
 
 import lanes
-from lanes.datasets import load_dataset
+from lanes.data.loading import load_dataset
 from lanes.storage.directory import existing
 from lanes.trained import find_run, run_of
 

@@ -34,14 +34,14 @@ TABLES = [
     ("Metrics of a whole set", "losses.metrics", "SET_METRICS"),
     ("Penalties", "losses.penalties", "PENALTIES"),
     ("Normalizations", "nets.normalization", "NORMALIZATIONS"),
-    ("Optimizers", "lanes.optimizers", "OPTIMIZERS"),
-    ("Schedules", "lanes.schedules", "SCHEDULES"),
-    ("Averages of the iterates", "lanes.averaging", "AVERAGES"),
-    ("Tasks", "lanes.tasks", "TASKS"),
-    ("Learning rules", "lanes.rules", "RULES"),
-    ("Augmentation and noise", "lanes.augmentation", "AUGMENTATIONS"),
+    ("Optimizers", "lanes.recipe.optimizers", "OPTIMIZERS"),
+    ("Schedules", "lanes.recipe.schedules", "SCHEDULES"),
+    ("Averages of the iterates", "lanes.recipe.averages", "AVERAGES"),
+    ("Tasks", "lanes.recipe.tasks", "TASKS"),
+    ("Learning rules", "lanes.recipe.rules", "RULES"),
+    ("Augmentation and noise", "lanes.recipe.augmentations", "AUGMENTATIONS"),
     ("Nets", "nets", "NETS"),
-    ("Data sets", "lanes.datasets", "DATASETS"),
+    ("Data sets", "lanes.data.loading", "DATASETS"),
 ]
 
 COSTS_START, COSTS_END = "<!-- costs -->", "<!-- /costs -->"

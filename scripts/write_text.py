@@ -16,11 +16,11 @@ import tyro
 from flax import linen as nn
 
 from lanes.command import run_main
-from lanes.datasets import load_dataset
+from lanes.data.characters import encode
+from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
 from lanes.results import load
 from lanes.storage.directory import existing
-from lanes.texts import encode
 from lanes.trained import find_run, restore, run_of
 
 

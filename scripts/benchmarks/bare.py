@@ -12,7 +12,7 @@ from jax import lax
 from benchmarks.measuring import Sample
 from benchmarks.ours import together
 from benchmarks.works import Work, standardized
-from lanes.orders import epoch_order
+from lanes.data.orders import epoch_order
 
 SIDE = 2048
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lanes import Run, inspection
-from lanes.datasets import Dataset, load_dataset
+from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError
 from nets import MLP, LeNet5, Recurrent
 

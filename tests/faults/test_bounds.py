@@ -111,7 +111,7 @@ def resident() -> float:
 @pytest.mark.slow
 def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, many):
     from lanes import Run, grid, planning, session
-    from lanes.generated import Blobs
+    from lanes.data.generated_sets import Blobs
     from nets import MLP
 
     monkeypatch.setattr(planning, "MOST_LANES", 2)

@@ -7,7 +7,7 @@ import pytest
 
 import lanes
 from lanes import Run, grid
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 from lanes.leaderboard import leaderboard
 from nets import MLP
 

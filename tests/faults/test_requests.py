@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanes import Run, grids, runs
-from lanes.augmentation import AUGMENTATIONS
+from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
-from lanes.generated import Blobs
-from lanes.optimizers import OPTIMIZERS
+from lanes.recipe.augmentations import AUGMENTATIONS
+from lanes.recipe.optimizers import OPTIMIZERS
+from lanes.recipe.schedules import SCHEDULES
 from lanes.runner import Options, make_plan
-from lanes.schedules import SCHEDULES
 from lanes.sharding import parse_shard
 from losses import LOSSES, METRICS, PENALTIES
 from nets import MLP, LeNet5

@@ -43,7 +43,7 @@ def test_what_is_encoded_is_decoded():
     import jax
     import optax
 
-    from lanes.optimizers import OPTIMIZERS
+    from lanes.recipe.optimizers import OPTIMIZERS
     from nets.activations import ACTIVATIONS
 
     for value in (*ACTIVATIONS.values(), *OPTIMIZERS.values(), jax.nn.relu, jax.numpy.tanh, optax.safe_norm):

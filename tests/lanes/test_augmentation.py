@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import augmentation as a
-from lanes.augmentation import AUGMENTATIONS, apply
+from lanes.recipe import augmentations as a
+from lanes.recipe.augmentations import AUGMENTATIONS, apply
 
 KEY = jax.random.key(0)
 SHAPES = {1: (6,), 2: (8, 2), 3: (6, 5, 3), 4: (4, 5, 6, 2)}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes.averaging import AVERAGES, EMA, SWA
+from lanes.recipe.averages import AVERAGES, EMA, SWA
 
 STEPS, LANES = 12, 8
 ITERATES = np.random.default_rng(0).normal(size=(LANES, STEPS, 2, 3))

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from lanes import Run, calibration, devices, grid, memory, widths
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 from lanes.runner import Options, make_plan
 from nets import MLP
 

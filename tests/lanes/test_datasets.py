@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lanes import datasets, digits
-from lanes.array_cache import cache_dir, cached_arrays
-from lanes.datasets import DATASETS, Dataset, Split, from_arrays, load_dataset
-from lanes.splits import standardization, stratified_order
+from lanes.data import digits, loading
+from lanes.data.array_cache import cache_dir, cached_arrays
+from lanes.data.dataset import standardization, stratified_order
+from lanes.data.loading import DATASETS, Dataset, Split, from_arrays, load_dataset
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_digits_prepared_twice_are_the_same_and_read_without_tfds_the_second_tim
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
     load_dataset("digits")
     program = (
-        "import sys; from lanes.datasets import load_dataset; load_dataset('digits');"
+        "import sys; from lanes.data.loading import load_dataset; load_dataset('digits');"
         "print([name for name in ('tensorflow_datasets', 'sklearn', 'tensorflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -95,7 +95,7 @@ def test_digits_that_another_process_finished_first_are_kept(tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_digits_can_be_prepared_by_two_processes_at_once(tmp_path):
-    program = f"from lanes.digits import prepare_digits; prepare_digits({str(tmp_path)!r})"
+    program = f"from lanes.data.digits import prepare_digits; prepare_digits({str(tmp_path)!r})"
     both = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
@@ -151,7 +151,7 @@ def test_standardized_training_inputs_have_mean_0_and_deviation_1(how):
 def test_standardization_walks_large_arrays_in_pieces(monkeypatch):
     x = np.random.default_rng(0).integers(0, 255, (1000, 7, 3)).astype(np.uint8)
     whole = standardization(x, "global")
-    monkeypatch.setattr("lanes.splits.CHUNK_BYTES", 100)
+    monkeypatch.setattr("lanes.data.dataset.CHUNK_BYTES", 100)
     np.testing.assert_allclose(standardization(x, "global"), whole, rtol=1e-6)
     np.testing.assert_allclose(whole, [x.mean(), 1 / x.std()], rtol=1e-6)
 
@@ -307,9 +307,9 @@ def test_arrays_that_do_not_fit_are_refused_in_one_line(make, message):
 def test_a_label_beyond_the_outputs_is_refused():
     data = load_dataset(my_dataset)
     with pytest.raises(ValueError, match=r"label 2 found; labels must be 0 … 1"):
-        datasets.check_dataset(dataclasses.replace(data, outputs=2))
+        loading.check_dataset(dataclasses.replace(data, outputs=2))
     with pytest.raises(ValueError, match="task='clases' must be one of classes"):
-        datasets.check_dataset(dataclasses.replace(data, task="clases"))
+        loading.check_dataset(dataclasses.replace(data, task="clases"))
 
 
 def test_the_examples_of_the_documentation_run():

@@ -7,8 +7,8 @@ import pytest
 
 from lanes import descriptions
 from lanes.errors import RequestError
-from lanes.optimizers import OPTIMIZERS, Adam
-from lanes.schedules import SCHEDULES, Cosine
+from lanes.recipe.optimizers import OPTIMIZERS, Adam
+from lanes.recipe.schedules import SCHEDULES, Cosine
 from nets import MLP
 from nets.activations import ACTIVATIONS, LeakyReLU, Maxout
 

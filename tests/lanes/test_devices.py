@@ -15,10 +15,10 @@ import pytest
 
 import lanes
 from lanes import Run, ahead, devices, grid, initialization, lane, memory, results
+from lanes.data.generated_sets import Blobs
 from lanes.devices import Compiled, Place
 from lanes.errors import RequestError
 from lanes.fresh_lanes import FreshLanes
-from lanes.generated import Blobs
 from lanes.groups import over_lanes, split_batch
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Datasets, make_packs

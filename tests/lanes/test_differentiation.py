@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import differentiation as d
+from lanes.analysis import differentiation as d
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
 LABELS = np.random.default_rng(1).integers(0, 3, 6)

@@ -16,8 +16,8 @@ import pytest
 from lanes import TFDS, Encoded, Run, encoding, identity, runs
 from lanes.errors import RequestError
 from lanes.experiment_file import load_module
-from lanes.optimizers import Adam
-from lanes.schedules import Step
+from lanes.recipe.optimizers import Adam
+from lanes.recipe.schedules import Step
 from losses import Contractive, Huber
 from nets import MLP, Uniform
 from nets.activations import LeakyReLU, PReLULayer, relu

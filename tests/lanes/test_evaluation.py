@@ -11,11 +11,11 @@ import pytest
 
 import lanes
 from lanes import Run, grid
-from lanes.averaging import EMA
-from lanes.datasets import load_dataset
-from lanes.digits import Digits
+from lanes.data.digits import Digits
+from lanes.data.loading import load_dataset
 from lanes.evaluation import evaluate
 from lanes.predictions import Mixture
+from lanes.recipe.averages import EMA
 from losses import OUTPUT_UNITS
 from nets import MLP
 from nets.normalization import recomputed_statistics

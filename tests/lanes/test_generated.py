@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from lanes.datasets import DATASETS, load_dataset
-from lanes.generated import (
+from lanes.data.generated_sets import (
     XOR,
     Adding,
     Blobs,
@@ -22,6 +21,7 @@ from lanes.generated import (
     Sine,
     Spirals,
 )
+from lanes.data.loading import DATASETS, load_dataset
 
 ALL = {name: description for name, description in DATASETS.items() if isinstance(description, Generated)}
 

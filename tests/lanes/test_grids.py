@@ -6,7 +6,7 @@ import pytest
 from lanes import Run, choice, grid, log_uniform, runs, sample, uniform, zipped
 from lanes.errors import RequestError
 from lanes.grids import distinct, only, with_seeds, with_settings
-from lanes.optimizers import Adam
+from lanes.recipe.optimizers import Adam
 from nets import MLP
 
 BASE = Run(net=MLP(widths=(8,)))

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lanes import Halving, RequestError, Run, grid, load, load_curves, planning, restore, training
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 from lanes.halving import parse_halving
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from lanes.session import Session

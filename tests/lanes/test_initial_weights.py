@@ -10,11 +10,11 @@ import pytest
 
 import nets
 from lanes import Encoded, RequestError, Run, identify, initial_weights, restore, sweep
-from lanes.anomaly import anomaly_auroc, anomaly_scores
-from lanes.datasets import load_dataset
-from lanes.digits import Digits
-from lanes.reconstruction import Reconstruct
-from lanes.sampling import sample_prior, sample_text
+from lanes.analysis.anomaly import anomaly_auroc, anomaly_scores
+from lanes.analysis.sampling import sample_prior, sample_text
+from lanes.data.digits import Digits
+from lanes.data.loading import load_dataset
+from lanes.recipe.tasks_reconstructing import Reconstruct
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 

@@ -11,9 +11,9 @@ import pytest
 
 import lanes
 from lanes import Run, grid, training
-from lanes.datasets import load_dataset
+from lanes.data.generated_sets import Blobs
+from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
-from lanes.generated import Blobs
 from lanes.step import standardize
 from nets import MLP
 

@@ -11,13 +11,13 @@ import optax
 import pytest
 
 from lanes import Run
-from lanes.augmentation import Cutout, GaussianNoise, MaskingNoise
-from lanes.datasets import DATASETS, from_arrays, load_dataset
-from lanes.digits import Digits
-from lanes.objectives import Classify, IntegerCoded, MultiLabel, NextToken, Regress, Task, default_task
-from lanes.reconstruction import Adversarial, Elbo, Impute, Reconstruct, energy_distance, in_unit_range
-from lanes.rules import RULES, ContrastiveDivergence, Problem
-from lanes.tasks import TASKS
+from lanes.data.digits import Digits
+from lanes.data.loading import DATASETS, from_arrays, load_dataset
+from lanes.recipe.augmentations import Cutout, GaussianNoise, MaskingNoise
+from lanes.recipe.rules import RULES, ContrastiveDivergence, Problem
+from lanes.recipe.tasks import TASKS
+from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress, Task, default_task
+from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct, energy_distance, in_unit_range
 from losses import LOSSES, OUTPUT_UNITS
 from nets import RBM, VAE, Linear, Outputs, Recurrent
 from nets.rbm import free_energy

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from lanes.optimizers import LBFGS, OPTIMIZERS, SGD, SGLD, Adagrad, Adam, Optimizer, RMSProp
+from lanes.recipe.optimizers import LBFGS, OPTIMIZERS, SGD, SGLD, Adagrad, Adam, Optimizer, RMSProp
 
 STEPS = 20
 CURVATURE = np.array([[3.0, 1.0, 0.3], [0.5, 2.0, 0.1]])

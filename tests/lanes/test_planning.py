@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lanes import Run, grid, planning, runs, validation
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 from lanes.planning import Datasets, make_packs, plan_runs
 from lanes.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from lanes import Run, grid, initialization, measuring, validation
-from lanes.averaging import EMA
+from lanes.data.generated_sets import Blobs
+from lanes.data.orders import epoch_order
 from lanes.devices import Compiled, Place
-from lanes.generated import Blobs
 from lanes.groups import Data
-from lanes.orders import epoch_order
 from lanes.planning import Datasets, Pack, Planned, plan_runs
+from lanes.recipe.averages import EMA
 from lanes.step import Trained, standardize, train_step
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory

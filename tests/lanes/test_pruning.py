@@ -5,10 +5,10 @@ import pytest
 
 import lanes
 from lanes import Run, grid
+from lanes.analysis.magnitude_pruning import pruned
+from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
 from lanes.evaluation import evaluate
-from lanes.generated import Blobs
-from lanes.pruning import pruned
 from nets import MLP
 
 PARAMS = {

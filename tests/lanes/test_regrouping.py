@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lanes import Run, grid, load, load_curves, planning, regrouping, restore, training
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 from lanes.regrouping import better_order, computed_groups, repacked
 from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
 from lanes.shared_activation import group_key

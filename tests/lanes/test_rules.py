@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from lanes.rules import RULES, DeltaRule, Evolution, MuLambda, Problem, centred_ranks
+from lanes.recipe.rules import RULES, DeltaRule, Evolution, MuLambda, Problem, centred_ranks
 
 KEY = jax.random.key(0)
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from lanes import Run, identity, runs
-from lanes.augmentation import AUGMENTATIONS
-from lanes.averaging import EMA
+from lanes.data.generated_sets import Spirals
 from lanes.errors import RequestError
-from lanes.generated import Spirals
-from lanes.objectives import Regress
-from lanes.optimizers import Adam
-from lanes.schedules import Cosine
+from lanes.recipe.augmentations import AUGMENTATIONS
+from lanes.recipe.averages import EMA
+from lanes.recipe.optimizers import Adam
+from lanes.recipe.schedules import Cosine
+from lanes.recipe.tasks_predicting import Regress
 from losses import L1, Contractive
 from nets import MLP
 from nets.activations import LeakyReLU

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes.schedules import SCHEDULES, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
+from lanes.recipe.schedules import SCHEDULES, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
 
 NAN = math.nan
 

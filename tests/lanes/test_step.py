@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from lanes import Run, lane, validation
-from lanes.objectives import Classify
-from lanes.orders import epoch_order
+from lanes.data.orders import epoch_order
+from lanes.recipe.tasks_predicting import Classify
 from lanes.step import STREAMS, Setup, apply, perturb, stream, train_step
 from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
 from nets import MLP
@@ -128,7 +128,7 @@ def test_label_smoothing_mixes_the_target_with_the_uniform():
 
 
 def test_the_schedule_and_the_plateau_factor_multiply_the_rate():
-    from lanes.schedules import Exponential
+    from lanes.recipe.schedules import Exponential
 
     run = dataclasses.replace(LINEAR, schedule=Exponential(final=0.01))
     moved = [after["output"]["bias"] for after, _ in steps(run, PARAMS, [(X, Y)] * 2)]

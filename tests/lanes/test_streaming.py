@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lanes.array_cache import cached_arrays
-from lanes.orders import epoch_order
-from lanes.splits import Split
-from lanes.streaming import RowReader, Stream
+from lanes.data.array_cache import cached_arrays
+from lanes.data.dataset import Split
+from lanes.data.orders import epoch_order
+from lanes.data.streams import RowReader, Stream
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
@@ -108,8 +108,8 @@ def test_a_buffer_without_room_and_wrong_sizes_are_refused(split):
 MEASURE = """
 import resource, sys
 import numpy as np
-from lanes.splits import Split, standardization
-from lanes.streaming import Stream
+from lanes.data.dataset import Split, standardization
+from lanes.data.streams import Stream
 x, y = np.load(sys.argv[1], mmap_mode="r"), np.load(sys.argv[2], mmap_mode="r")
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 for _ in Stream(Split(x[:4000], y[:4000]), (0,), 50, buffer_bytes=int(sys.argv[3])).batches(): pass

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes import Run, preparation
-from lanes.datasets import load_dataset
-from lanes.digits import prepare_digits
+from lanes import Run
+from lanes.data import tfds_preparing
+from lanes.data.characters import UNKNOWN, encode, next_tokens, padded_texts
+from lanes.data.digits import prepare_digits
+from lanes.data.loading import load_dataset
+from lanes.data.tfds import TFDS
+from lanes.data.tfds_preparing import Plan, plan, prepare
 from lanes.errors import RequestError
-from lanes.preparation import Plan, plan, prepare
-from lanes.texts import UNKNOWN, encode, next_tokens, padded_texts
-from lanes.tfds_source import TFDS
 from nets import MLP
 
 ROOT = Path(__file__).parents[2]
@@ -407,11 +408,11 @@ def test_preparing_follows_a_plan_with_an_extraction_folder_of_the_sets_own(tmp_
     )
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    preparation._hide_gpus()
+    tfds_preparing._hide_gpus()
     assert (asked["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
     broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
     with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; the same"):
         prepare(dataclasses.replace(chosen, builder=broken))
-    monkeypatch.setattr(preparation, "has_tensorflow", lambda: False)
+    monkeypatch.setattr(tfds_preparing, "has_tensorflow", lambda: False)
     with pytest.raises(RequestError, match="waves: needs TensorFlow to be prepared: pip install"):
         prepare(dataclasses.replace(chosen, needs_tensorflow=True))

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from lanes import Run, grid, load, load_curves, planning, stages, training
+from lanes.data.generated_sets import Blobs
 from lanes.devices import Compiled
-from lanes.generated import Blobs
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from nets import MLP
 

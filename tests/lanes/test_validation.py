@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from lanes import Run
-from lanes.averaging import EMA
+from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
-from lanes.generated import Blobs
-from lanes.optimizers import LBFGS, SGD, Adam, AdamW
+from lanes.recipe.averages import EMA
+from lanes.recipe.optimizers import LBFGS, SGD, Adam, AdamW
+from lanes.recipe.schedules import Cosine
 from lanes.runner import Options, make_plan
-from lanes.schedules import Cosine
 from losses import L1, Contractive
 from nets import MLP, LeNet5
 from nets.activations import LeakyReLU

@@ -6,8 +6,8 @@ import pytest
 
 import lanes
 from lanes import Run, calibration, grid, memory, widths
+from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
-from lanes.generated import Blobs
 from lanes.runner import Options, describe, make_plan
 from lanes.storage import records
 from lanes.storage.directory import Directory

@@ -11,7 +11,7 @@ import pytest
 import nets
 from lanes import Dataset, Run, Split, initialization, load_curves, runs, sweep, validation
 from lanes.interface import find_run, variables_of
-from lanes.reconstruction import Elbo, Reconstruct
+from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct
 from lanes.step import Setup, Trained, train_step, transformation
 from lanes.storage.directory import existing
 

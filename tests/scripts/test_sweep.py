@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 
 from lanes import Run, grid
-from lanes.generated import Blobs
+from lanes.data.generated_sets import Blobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,8 +198,8 @@ def python(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
 
 RESTORE = """
 import json, jax.numpy as jnp, numpy as np, lanes
-from lanes.datasets import load_dataset
-from lanes.generated import Blobs
+from lanes.data.loading import load_dataset
+from lanes.data.generated_sets import Blobs
 from lanes.step import standardize
 table = lanes.load("out")
 data = load_dataset(Blobs(n=120, classes=3))

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lanes.array_cache import Allocate, cached_arrays, data_dirs
-from lanes.decoding import Decoding
+from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
+from lanes.data.dataset import STANDARDIZATIONS, Dataset, Split, check_dataset, standardization
+from lanes.data.tfds_decoding import Decoding
+from lanes.data.tfds_records import PreparedSet, find_prepared, fingerprint
 from lanes.errors import RequestError
-from lanes.record_files import PreparedSet, find_prepared, fingerprint
-from lanes.splits import STANDARDIZATIONS, Dataset, Split, check_dataset, standardization
 
 VALID_FRACTION = 0.1  # of a set that brings no validation split
 
@@ -32,7 +32,7 @@ class TFDS:
             class, of text the end; 0 for none. None: 0.1 where there is no validation split.
         split_seed: of that cut.
         inputs, target: names of features, in place of the set's supervised keys.
-        standardize: see `lanes.splits.standardization`; None: "feature" for vectors, "global" for others.
+        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" for others.
         shuffled_positions: reorder the positions of every example (series: steps; images: pixels) by one fixed
             permutation, which takes their neighbourhood away.
         sequence: characters of a text sequence, ≥ 1.

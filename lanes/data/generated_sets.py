@@ -1,9 +1,9 @@
 """Generated data sets: small problems with a known answer."""
 
-from lanes.generated_logic import XOR, Gates, Parity
-from lanes.generated_plane import Blobs, Circles, ConvexRegions, Moons, Spirals
-from lanes.generated_series import Adding, Copy, Polynomial, Sine
-from lanes.generation import Generated
+from lanes.data.generated import Generated
+from lanes.data.generated_logic import XOR, Gates, Parity
+from lanes.data.generated_plane import Blobs, Circles, ConvexRegions, Moons, Spirals
+from lanes.data.generated_series import Adding, Copy, Polynomial, Sine
 
 __all__ = [
     "XOR",

@@ -2,7 +2,7 @@
 
 A task is a frozen description over the same step; its floats are traced. `None` in a run means the one that the data
 set's own task calls for. This file holds what all tasks share and those that predict the data set's targets;
-`lanes.reconstruction` those that predict the input; `TASKS` is the table of all.
+`lanes.recipe.tasks_reconstructing` those that predict the input; `TASKS` is the table of all.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Task:
 
     Args:
         auxiliary_weight: of the losses of auxiliary heads in training, beside the main one (0.3 in GoogLeNet).
-        corruption: what is done to the inputs, as a description of `lanes.augmentation` (`MaskingNoise(0.3)`): the net
+        corruption: what is done to the inputs, as a description of `lanes.recipe.augmentations` (`MaskingNoise(0.3)`): the net
             is to succeed in spite of it, so it acts in training and in evaluation, where the draw is the same for all
             runs and epochs. None: nothing.
     """
@@ -63,7 +63,7 @@ class Task:
         if self.corruption is not None:
             if not hasattr(self.corruption, "accepts"):
                 raise ValueError(
-                    f"corruption={self.corruption!r} of a task must be a description of lanes.augmentation, "
+                    f"corruption={self.corruption!r} of a task must be a description of lanes.recipe.augmentations, "
                     "such as MaskingNoise(0.3)"
                 )
             self.corruption.check()

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lanes.generation import Arrays, Generated, around, at_least, corners
+from lanes.data.generated import Arrays, Generated, around, at_least, corners
 
 
 @dataclasses.dataclass(frozen=True)

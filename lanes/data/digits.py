@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from lanes.array_cache import Allocate, cache_dir, cached_arrays, data_dirs
-from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+from lanes.data.array_cache import Allocate, cache_dir, cached_arrays, data_dirs
+from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
 
 VERSION = "1.0.0"
 SPLITS = {"train": 1437, "validation": 180, "test": 180}
@@ -32,7 +32,7 @@ class Digits:
     """The digits: images [8, 8, 1] of 17 grey levels, 0 … 16, in ten classes; 1,437 / 180 / 180 examples.
 
     Args:
-        standardize: see `lanes.splits.standardization`; "unit" divides by 16.
+        standardize: see `lanes.data.dataset.standardization`; "unit" divides by 16.
         valid_fraction: None for the 180 validation examples as prepared; otherwise the 1,617 examples that are not for
             testing are cut anew.
         split_seed: of that cut.

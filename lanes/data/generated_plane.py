@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lanes.generation import Arrays, Generated, around, at_least, class_labels, polar
+from lanes.data.generated import Arrays, Generated, around, at_least, class_labels, polar
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lanes.array_cache import cache_dir, data_dirs
+from lanes.data.array_cache import cache_dir, data_dirs
 from lanes.errors import RequestError
 
 READ_AT_ONCE = 2048  # records, so that decoding never holds a whole file
@@ -26,7 +26,7 @@ def find_prepared(name: str, data_dir: str | None) -> Path | None:
 
     Args:
         name: `set`, `set/config`, `set:1.0.0` or `set/config:1.0.0`; without a version, the newest that is there.
-        data_dir: looked into first; see `lanes.array_cache.data_dirs`.
+        data_dir: looked into first; see `lanes.data.array_cache.data_dirs`.
 
     Raises:
         RequestError: the name is not of that form, or leaves open which configuration is meant.

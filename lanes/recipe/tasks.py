@@ -1,8 +1,8 @@
 """Every task by name."""
 
-from lanes.noise import GaussianNoise, MaskingNoise
-from lanes.objectives import PREDICTING, Classify, Task
-from lanes.reconstruction import Adversarial, Elbo, Impute, Reconstruct
+from lanes.recipe.augmentations_noise import GaussianNoise, MaskingNoise
+from lanes.recipe.tasks_predicting import PREDICTING, Classify, Task
+from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
 
 TASKS: dict[str, Task] = {
     **PREDICTING,

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from lanes.splits import Dataset, Split, check_dataset, cut, share, standardization
+from lanes.data.dataset import Dataset, Split, check_dataset, cut, share, standardization
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -20,7 +20,7 @@ class Generated:
         test_fraction: of n; for testing.
         valid_fraction: of what is left, for validation; 0 for none.
         split_seed: of the (stratified) splitting.
-        standardize: see `lanes.splits.standardization`.
+        standardize: see `lanes.data.dataset.standardization`.
         binary: two classes as one target of 0 and 1, for one output unit.
     """
 

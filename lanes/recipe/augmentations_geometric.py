@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
-from lanes.noise import Augmentation, uniform
+from lanes.recipe.augmentations_noise import Augmentation, uniform
 
 Array = jax.Array
 

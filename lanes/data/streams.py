@@ -1,6 +1,6 @@
 """Batches of a data set that is too large for the device: read from disk or host memory ahead of the training step.
 
-They are the same batches in the same order as `lanes.orders.epoch_order` gives to training on a resident data set.
+They are the same batches in the same order as `lanes.data.orders.epoch_order` gives to training on a resident data set.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lanes.orders import epoch_order
-from lanes.splits import Split
+from lanes.data.dataset import Split
+from lanes.data.orders import epoch_order
 
 BUFFER_BYTES = 256 << 20
 THREADS = 2  # reading and gathering is mostly waiting and copying; more threads take the cores from training

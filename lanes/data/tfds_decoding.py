@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lanes.array_cache import Allocate
+from lanes.data.array_cache import Allocate
+from lanes.data.characters import next_tokens, padded_texts
+from lanes.data.dataset import share, stratified_order
+from lanes.data.tfds_records import PreparedSet, first_line, quiet
 from lanes.errors import RequestError
-from lanes.record_files import PreparedSet, first_line, quiet
-from lanes.splits import share, stratified_order
-from lanes.texts import next_tokens, padded_texts
 
 POSITIONS_SEED = 0x1D  # of the one permutation of `shuffled_positions`
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from lanes.geometry import Affine, Crop, Mirror, Rotate, TimeShift, Translate
-from lanes.noise import (
+from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
+from lanes.recipe.augmentations_noise import (
     Augmentation,
     Brightness,
     Contrast,

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lanes.array_cache import data_dirs
-from lanes.datasets import DATASETS, named
-from lanes.digits import Digits, prepared_digits
+from lanes.data.array_cache import data_dirs
+from lanes.data.digits import Digits, prepared_digits
+from lanes.data.loading import DATASETS, named
+from lanes.data.tfds import TFDS
+from lanes.data.tfds_records import find_prepared, first_line, quiet
 from lanes.errors import RequestError
-from lanes.record_files import find_prepared, first_line, quiet
-from lanes.tfds_source import TFDS
 
 PLAIN_FEATURES = ("Tensor", "Scalar", "ClassLabel")  # written without TensorFlow
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lanes.digits import Digits
-from lanes.errors import RequestError
-from lanes.generated import (
+from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, standardization
+from lanes.data.digits import Digits
+from lanes.data.generated_sets import (
     XOR,
     Adding,
     Blobs,
@@ -24,9 +24,9 @@ from lanes.generated import (
     Sine,
     Spirals,
 )
-from lanes.record_files import find_prepared, prepared_names
-from lanes.splits import Dataset, Split, check_dataset, cut, joined, standardization
-from lanes.tfds_source import TFDS, not_prepared
+from lanes.data.tfds import TFDS, not_prepared
+from lanes.data.tfds_records import find_prepared, prepared_names
+from lanes.errors import RequestError
 
 __all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]
 
@@ -153,9 +153,9 @@ def from_arrays(
         test_fraction: of N; 0 for none.
         valid_fraction: of the rest; 0 for none. The defaults make 80 / 10 / 10.
         seed: of the cuts.
-        task: one of lanes.splits.TASKS; None: "classes" for integers [N], "tokens" for integers of x's
+        task: one of lanes.data.dataset.TASKS; None: "classes" for integers [N], "tokens" for integers of x's
             shape, else "real".
-        standardize: see `lanes.splits.standardization`; None: "feature" for vectors, "global" for others.
+        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" for others.
 
     Raises:
         ValueError: arrays that do not fit together, labels below 0, numbers that are not finite.

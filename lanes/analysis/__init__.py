@@ -1,0 +1,1 @@
+"""What is computed from a trained net and arrays; nothing of sweeps."""

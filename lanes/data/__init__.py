@@ -1,0 +1,1 @@
+"""From the name of a data set to its arrays."""
