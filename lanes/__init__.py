@@ -17,10 +17,11 @@ from lanes.data.generated_sets import (
 )
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
 from lanes.data.tfds import TFDS
+from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
+from lanes.describe.halving import Halving
+from lanes.describe.runs import Run
 from lanes.encoded import Encoded
 from lanes.errors import RequestError
-from lanes.grids import choice, grid, log_uniform, sample, uniform, zipped
-from lanes.halving import Halving
 from lanes.inspection import summary
 from lanes.interface import TrainedRun, identify, restore, sweep, train
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
@@ -56,7 +57,6 @@ from lanes.recipe.tasks import TASKS
 from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
 from lanes.results import load, load_curves
-from lanes.runs import Run
 
 __all__ = [
     "AUGMENTATIONS",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from lanes.runs import FIELDS
+from lanes.describe.runs import FIELDS
 
 ABSENT = "–"  # the value of a field that a run does not have, such as the slope of tanh
 FEW = 12  # a numeric axis of more values was sampled rather than listed: tables and heat maps show bins of it

@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import initialization, inspection, lane, memory, runs
+from lanes import initialization, inspection, lane, memory
 from lanes.data.array_cache import cache_dir
 from lanes.data.loading import Dataset
+from lanes.describe import runs
 from lanes.devices import Place, cores
 from lanes.groups import Data
 from lanes.pack_numbers import numbers_of

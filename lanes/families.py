@@ -9,12 +9,13 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lanes import planning, validation
-from lanes.descriptions import display_name
+from lanes import planning
+from lanes.describe import checks
+from lanes.describe.descriptions import display_name
+from lanes.describe.identity import Descriptions
+from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
-from lanes.identity import Descriptions
 from lanes.planning import Datasets, Planned
-from lanes.runs import FIELDS, SWITCHED, TRACED, Run, off
 
 NUMBERS = (*TRACED, *SWITCHED)
 STATIC = tuple(name for name in FIELDS if name not in NUMBERS)
@@ -89,8 +90,8 @@ class Families:
         if any((name, type(fields[name]), fields[name]) not in family.seen for name in BY_KIND):
             one = self._whole_way(run).run
         else:
-            one = validation.check_types(run)
-            validation.check_ranges(_with(family.first.run, {name: getattr(one, name) for name in NUMBERS}))
+            one = checks.check_types(run)
+            checks.check_ranges(_with(family.first.run, {name: getattr(one, name) for name in NUMBERS}))
         self._remember(family, fields, one)
 
     def _remember(self, family: Family, fields: dict[str, Any], one: Run) -> None:
@@ -99,14 +100,14 @@ class Families:
 
     def _whole_way(self, run: Run) -> Planned:
         with refusing("a run cannot be described"):
-            resolved = validation.resolved(run)
+            resolved = checks.resolved(run)
         with refusing(f"data {display_name(resolved.data)} cannot be loaded"):
             try:
                 data = self._datasets.of(resolved)
             except (ValueError, OSError) as error:
                 raise RequestError(str(error)) from error
         with refusing("a run cannot be planned"):
-            checked = validation.check_with_data(resolved, data)
+            checked = checks.check_with_data(resolved, data)
             (one,) = planning.plan_runs([checked], self._datasets, self._share)
         return one
 

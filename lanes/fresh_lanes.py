@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes import initial_weights, initialization, runs
+from lanes import initial_weights, initialization
 from lanes.data.loading import Dataset
+from lanes.describe import runs
 from lanes.devices import Compiled, Place
 from lanes.lane import Lane
 from lanes.pack_numbers import stacked

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from lanes import lane as lane_
-from lanes import runs
+from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.groups import Numbers, Tree
 from lanes.lane import Lane
-from lanes.runs import Run
 from lanes.step import Setup, build_net, standardize, stream
 from nets.initializers import scaled
 

@@ -11,9 +11,9 @@ import flax.linen as nn
 import pandas as pd
 
 from lanes import devices
+from lanes.describe.runs import Run
 from lanes.results import load, load_curves
 from lanes.runner import STOPPED, Options, make_plan, run_sweep
-from lanes.runs import Run
 from lanes.trained import Variables, find_run, restore, run_of, variables_of
 
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from lanes import stopping
+from lanes.describe.runs import Run
 from lanes.recipe import schedules
-from lanes.runs import Run
 from lanes.step import Setup, Trained, evaluated_params, stream, transformation
 
 Array = jax.Array

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from lanes import runs
+from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.groups import Data, Numbers, Tree, apart, over_groups, over_lanes, split_batch
-from lanes.runs import Run
 from lanes.step import Setup, apply, standardize, stream
 from nets import Outputs
 

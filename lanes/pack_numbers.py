@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes import runs
+from lanes.describe import runs
 from lanes.planning import Pack
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lanes import identity, runs
 from lanes.data.loading import Dataset, load_dataset, named
 from lanes.data.tfds import TFDS
-from lanes.encoding import encode
+from lanes.describe import identity, runs
+from lanes.describe.encoding import encode
+from lanes.describe.runs import Run
 from lanes.initialization import INITIAL
-from lanes.runs import Run
 from lanes.shared_activation import by_name, group_key, shared
 from lanes.step import Setup
 from nets.activations import ACTIVATIONS

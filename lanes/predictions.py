@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes import runs
-from lanes.encoding import encode
+from lanes.describe import runs
+from lanes.describe.encoding import encode
+from lanes.describe.runs import Run
 from lanes.groups import Numbers, apart, over_groups, over_lanes
 from lanes.measuring import BLOCK_NUMBERS
 from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress, as_compared
-from lanes.runs import Run
 from lanes.step import Setup, apply, build_net, standardize, stream
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
 from nets import Dropout, Outputs

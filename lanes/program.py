@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from lanes import lane as lane_
-from lanes import runs
+from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.groups import Data, Numbers, apart, over_groups, over_lanes, split_batch
 from lanes.lane import RUNNING, Lane, Measured
 from lanes.measuring import measure, metric_names
-from lanes.runs import Run
 from lanes.step import (
     Setup,
     StepMetrics,

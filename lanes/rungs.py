@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from lanes import regrouping
+from lanes.describe.halving import Halving
 from lanes.errors import DamagedFileError, RequestError
-from lanes.halving import Halving
 from lanes.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
 from lanes.planning import Pack, Planned
 from lanes.storage import checkpoints, records

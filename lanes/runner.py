@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import devices, memory, planning, provenance, rungs, runs, sharding, validation, widths
-from lanes.descriptions import display_name
+from lanes import devices, memory, planning, provenance, rungs, sharding, widths
+from lanes.describe import checks, runs
+from lanes.describe.descriptions import display_name
+from lanes.describe.halving import Halving
+from lanes.describe.runs import Run
 from lanes.errors import RequestError
 from lanes.families import Families, refusing
-from lanes.halving import Halving
 from lanes.planning import Datasets, Pack, Planned
-from lanes.runs import Run
 from lanes.session import DONE, FAILED, STOPPED
 from lanes.shared_activation import MOST_CALLS
 from lanes.stages import Stages
@@ -134,10 +135,10 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     for one in planned:
         if one.signature not in shapes:
             with refusing(f"net {type(one.run.net).__name__} cannot be built"):
-                shapes[one.signature] = validation.check_buildable(one.setup, datasets.of(one.run))
+                shapes[one.signature] = checks.check_buildable(one.setup, datasets.of(one.run))
         if one.run.init_from is not None:
             with refusing(f"init_from is {one.run.init_from!r}"):
-                validation.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
+                checks.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
     return Plan(planned, datasets, places, shapes)
 
 

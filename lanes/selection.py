@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from lanes import grids
 from lanes.axes import field_columns
+from lanes.describe import grids
 from lanes.errors import RequestError, unknown
 from lanes.leaderboard import EXCLUDED, leaderboard
 from lanes.statistics import selection_metric

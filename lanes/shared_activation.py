@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes.runs import Run
+from lanes.describe.runs import Run
 from nets.activations import ACTIVATIONS
 
 MOST_CALLS = 4  # a net that calls its activation more often compiles faster with the activation built in

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lanes import sharding
+from lanes.describe.halving import Halving
 from lanes.devices import Compiled
-from lanes.halving import Halving
 from lanes.planning import Pack
 from lanes.rungs import Rungs, Stage
 from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal

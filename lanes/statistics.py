@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from lanes.describe.runs import FIELDS
 from lanes.errors import RequestError
-from lanes.runs import FIELDS
 
 LOWER = (
     "loss",

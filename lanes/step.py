@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lanes import runs
+from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.recipe.rules import Problem
 from lanes.recipe.tasks_predicting import View
-from lanes.runs import Run
 from losses import PENALTIES
 from losses.penalties import is_kernel, total
 from nets import Outputs, outputs_of

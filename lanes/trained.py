@@ -11,12 +11,12 @@ import jax
 import numpy as np
 import pandas as pd
 
-from lanes import runs
 from lanes.data.loading import load_dataset
+from lanes.describe import runs
+from lanes.describe.experiment_files import load_module
+from lanes.describe.identity import from_description
+from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
-from lanes.experiment_file import load_module
-from lanes.identity import from_description
-from lanes.runs import Run
 from lanes.step import Setup, build_net
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory, existing

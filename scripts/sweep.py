@@ -8,10 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from lanes import devices, grids
+from lanes import devices
 from lanes.command import run_main
+from lanes.describe import grids
+from lanes.describe.experiment_files import halving_of, runs_of
 from lanes.errors import RequestError
-from lanes.experiment_file import halving_of, runs_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
-    from lanes.halving import parse_halving
+    from lanes.describe.halving import parse_halving
     from lanes.runner import STOPPED, Options, make_plan, run_sweep
     from lanes.sharding import parse_shard
 

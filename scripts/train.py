@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes import runs
 from lanes.command import run_main
+from lanes.describe import runs
+from lanes.describe.runs import FIELDS, TABLES, Run
 from lanes.errors import RequestError
-from lanes.runs import FIELDS, TABLES, Run
 
 LAST = 5  # epochs of the curve that are printed
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lanes.describe.experiment_files import load_module, runs_of
 from lanes.errors import RequestError
-from lanes.experiment_file import load_module, runs_of
 from lanes.runner import DONE, Options, make_plan, run_sweep
 
 CHECKOUT = Path(__file__).parents[1]

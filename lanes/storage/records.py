@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from lanes import planning, provenance, runs
+from lanes import planning, provenance
+from lanes.describe import runs
+from lanes.describe.halving import Halving
+from lanes.describe.identity import Descriptions
 from lanes.devices import Place
-from lanes.halving import Halving
-from lanes.identity import Descriptions
 from lanes.planning import Pack, Planned
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory

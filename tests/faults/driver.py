@@ -46,9 +46,10 @@ def patch(given: dict[str, str]) -> None:
 def main(out: str, **given: str) -> int:
     """The exit status of the sweep."""
     patch(given)
-    from lanes import devices, grids, session
-    from lanes.experiment_file import runs_of
-    from lanes.halving import parse_halving
+    from lanes import devices, session
+    from lanes.describe import grids
+    from lanes.describe.experiment_files import runs_of
+    from lanes.describe.halving import parse_halving
     from lanes.runner import Options, make_plan, run_sweep
     from lanes.sharding import parse_shard
 

@@ -80,7 +80,7 @@ def resume(
 ) -> int:
     """The small sweep in this process: its exit status."""
     from lanes import compilation_cache
-    from lanes.experiment_file import runs_of
+    from lanes.describe.experiment_files import runs_of
     from lanes.runner import Options, make_plan, run_sweep
 
     compilation_cache.switch_on()

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lanes import Run, grids, runs
+from lanes import Run
 from lanes.data.generated_sets import Blobs
+from lanes.describe import grids, runs
 from lanes.errors import RequestError
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.optimizers import OPTIMIZERS

@@ -9,7 +9,7 @@ import pytest
 from injuries import copy, ignore
 
 import lanes
-from lanes import encoding, experiment_file
+from lanes.describe import encoding, experiment_files
 from lanes.errors import RequestError
 from lanes.storage.directory import Directory
 
@@ -91,4 +91,4 @@ def test_the_copy_of_the_experiment_leaves_and_believes_no_compiled_file(referen
 def test_an_experiment_that_exits_is_an_error(tmp_path):
     (tmp_path / "leave.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(RequestError, match=r"raises SystemExit: 0 \(line 2\)"):
-        experiment_file.load_module(tmp_path / "leave.py")
+        experiment_files.load_module(tmp_path / "leave.py")

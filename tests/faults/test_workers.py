@@ -68,7 +68,7 @@ def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
 def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
     from driver import EXPERIMENT
 
-    from lanes.experiment_file import runs_of
+    from lanes.describe.experiment_files import runs_of
     from lanes.runner import Options, make_plan, run_sweep
 
     out = tmp_path / "sweep"

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from lanes import descriptions
+from lanes.describe import descriptions
 from lanes.errors import RequestError
 from lanes.recipe.optimizers import OPTIMIZERS, Adam
 from lanes.recipe.schedules import SCHEDULES, Cosine

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from lanes import TFDS, Encoded, Run, encoding, identity, runs
+from lanes import TFDS, Encoded, Run
+from lanes.describe import encoding, identity, runs
+from lanes.describe.experiment_files import load_module
 from lanes.errors import RequestError
-from lanes.experiment_file import load_module
 from lanes.recipe.optimizers import Adam
 from lanes.recipe.schedules import Step
 from losses import Contractive, Huber

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lanes import Run, choice, grid, log_uniform, runs, sample, uniform, zipped
+from lanes import Run, choice, grid, log_uniform, sample, uniform, zipped
+from lanes.describe import runs
+from lanes.describe.grids import distinct, only, with_seeds, with_settings
 from lanes.errors import RequestError
-from lanes.grids import distinct, only, with_seeds, with_settings
 from lanes.recipe.optimizers import Adam
 from nets import MLP
 

@@ -14,7 +14,7 @@ import pytest
 
 from lanes import Halving, RequestError, Run, grid, load, load_curves, planning, restore, training
 from lanes.data.generated_sets import Blobs
-from lanes.halving import parse_halving
+from lanes.describe.halving import parse_halving
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from lanes.session import Session
 from lanes.storage.checkpoints import CHECKSUMS

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from lanes import Run, grid, planning, runs, validation
+from lanes import Run, grid, planning
 from lanes.data.generated_sets import Blobs
+from lanes.describe import checks, runs
 from lanes.planning import Datasets, make_packs, plan_runs
 from lanes.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP
@@ -18,8 +19,8 @@ DATASETS = Datasets()
 
 
 def planned(sweep, share=True):
-    checked = [validation.resolved(run) for run in sweep]
-    return plan_runs([validation.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+    checked = [checks.resolved(run) for run in sweep]
+    return plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
 
 
 def packs_of(sweep, width=4, workers=1, shards=1, share=True):

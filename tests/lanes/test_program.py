@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import Run, grid, initialization, measuring, validation
+from lanes import Run, grid, initialization, measuring
 from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
+from lanes.describe import checks
 from lanes.devices import Compiled, Place
 from lanes.groups import Data
 from lanes.planning import Datasets, Pack, Planned, plan_runs
@@ -45,8 +46,8 @@ STEPS = 5  # in an epoch
 
 
 def planned(sweep, share=True) -> list[Planned]:
-    checked = [validation.resolved(run) for run in sweep]
-    return plan_runs([validation.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+    checked = [checks.resolved(run) for run in sweep]
+    return plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
 
 
 def pack_of(*groups, width=8, size=16, seeds=4, share=True) -> Pack:

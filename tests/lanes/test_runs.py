@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from lanes import Run, identity, runs
+from lanes import Run
 from lanes.data.generated_sets import Spirals
+from lanes.describe import identity, runs
 from lanes.errors import RequestError
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import EMA

@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from lanes import Run, lane, validation
+from lanes import Run, lane
 from lanes.data.orders import epoch_order
+from lanes.describe import checks
 from lanes.recipe.tasks_predicting import Classify
 from lanes.step import STREAMS, Setup, apply, perturb, stream, train_step
 from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
@@ -30,7 +31,7 @@ DEEP_PARAMS = {
 
 
 def prepared(run: Run) -> tuple[Setup, Run]:
-    run = validation.resolved(run)
+    run = checks.resolved(run)
     return Setup(run, K, (F,), 10 * B), run
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import nets
-from lanes import Dataset, Run, Split, initialization, load_curves, runs, sweep, validation
+from lanes import Dataset, Run, Split, initialization, load_curves, sweep
+from lanes.describe import checks, runs
 from lanes.interface import find_run, variables_of
 from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct
 from lanes.step import Setup, Trained, train_step, transformation
@@ -159,9 +160,9 @@ def test_learns_in_a_pack_and_starts_as_alone(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in LARGE])
 def test_a_step_in_bfloat16_is_finite(name):
-    run = validation.resolved(dataclasses.replace(base(name), precision="bfloat16"))
+    run = checks.resolved(dataclasses.replace(base(name), precision="bfloat16"))
     data = run.data.load()
-    run = validation.check_with_data(run, data)
+    run = checks.check_with_data(run, data)
     features = data.train.x.shape[1:]
     setup = Setup(run, run.task.outputs(data.outputs, features), features, 32)
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from lanes import identity, runs, validation
+from lanes.describe import checks, identity, runs
 from lanes.errors import RequestError
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
@@ -152,7 +152,7 @@ def test_many_runs_are_different_runs_of_one_signature():
 def test_every_regularizer_is_a_valid_run():
     base = works.work("mnist_mlp").run
     for changes in costs.regularized(base.net).values():
-        validation.resolved(dataclasses.replace(base, **changes))
+        checks.resolved(dataclasses.replace(base, **changes))
 
 
 @pytest.mark.parametrize("name", costs.LEFT_OUT)

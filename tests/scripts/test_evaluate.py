@@ -11,7 +11,7 @@ import pytest
 import tyro
 
 import lanes
-from lanes.experiment_file import runs_of
+from lanes.describe.experiment_files import runs_of
 from lanes.runner import Options, make_plan, run_sweep
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

@@ -12,7 +12,7 @@ import tyro
 
 import lanes
 from lanes import Run, grid
-from lanes.runs import FIELDS
+from lanes.describe.runs import FIELDS
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import descriptions, initial_weights, initialization, measuring, runs
+from lanes import initial_weights, initialization, measuring
 from lanes.data.loading import Dataset
+from lanes.describe import descriptions, runs
+from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.tasks_predicting import default_task
-from lanes.runs import FIELDS, Run, is_off
 from lanes.step import Setup, apply, objective, perturb, standardize
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import flax.linen as nn
 
-from lanes.descriptions import map_traced
-from lanes.encoding import decode, encode
-from lanes.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
+from lanes.describe.descriptions import map_traced
+from lanes.describe.encoding import decode, encode
+from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
 
 NAMES = sorted(FIELDS)  # the order in which a description is hashed
 PLAIN = (bool, int, float, str, type(None))

@@ -9,9 +9,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from lanes import descriptions
 from lanes.data.loading import DATASETS
 from lanes.data.tfds import TFDS
+from lanes.describe import descriptions
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lanes import descriptions, identity, runs
+from lanes.describe import descriptions, identity, runs
+from lanes.describe.runs import Run
 from lanes.errors import RequestError, unknown
-from lanes.runs import Run
 
 Axes = Mapping[str, Iterable[Any]]
 

@@ -14,7 +14,7 @@ import textwrap
 import types
 from typing import Any
 
-from lanes.descriptions import fields_of, is_description
+from lanes.describe.descriptions import fields_of, is_description
 from lanes.errors import RequestError
 
 OURS = ("lanes", "nets", "losses")

@@ -10,10 +10,10 @@ import sys
 import types
 from pathlib import Path
 
-from lanes.encoding import EXPERIMENT
+from lanes.describe.encoding import EXPERIMENT
+from lanes.describe.halving import Halving
+from lanes.describe.runs import Run
 from lanes.errors import RequestError
-from lanes.halving import Halving
-from lanes.runs import Run
 
 
 def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:

@@ -1,0 +1,1 @@
+"""A run, its identity, lists of runs, and whether they make sense."""
