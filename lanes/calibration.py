@@ -17,16 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import initialization, inspection, lane, memory
+from lanes import inspection
 from lanes.data.array_cache import cache_dir
 from lanes.data.loading import Dataset
 from lanes.describe import runs
-from lanes.devices import Place, cores
-from lanes.groups import Data
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
-from lanes.program import Chunk
-from lanes.step import Setup, build_net
+from lanes.program import initialization, lane, memory
+from lanes.program.chunks import Chunk
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place, cores
+from lanes.program.step import Setup, build_net
 from lanes.storage.tables import write_bytes
 
 FORMAT = 1

@@ -13,16 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes import devices, measuring, planning, predictions
+from lanes import planning
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.axes import swept_axes
 from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError, unknown
 from lanes.fresh_lanes import quickly
-from lanes.groups import Data
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack, Planned
-from lanes.predictions import Mixture, Parts, Predict
+from lanes.program import predictions
+from lanes.program.compiled import Compiled
+from lanes.program.metrics import Evaluate
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place, prepare_devices
+from lanes.program.predictions import Mixture, Parts, Predict
 from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
@@ -109,7 +113,7 @@ def evaluate(
     """
     asked = Request(**request)
     asked.check()
-    devices.prepare()
+    prepare_devices()
     (opened,) = existing([directory])
     table = chosen(opened, load(directory), tuple(run_ids), best, tuple(where), metric)
     described = opened.read_runs().set_index("run_id").loc[table["run_id"]]
@@ -133,10 +137,10 @@ def evaluate(
 class _Evaluator:
     """Evaluates packs, one checkpoint at a time, in groups of the width that they were trained at."""
 
-    def __init__(self, opened: Directory, asked: Request, datasets: planning.Datasets, place: devices.Place):
+    def __init__(self, opened: Directory, asked: Request, datasets: planning.Datasets, place: Place):
         self.opened, self.asked, self.datasets, self.place = opened, asked, datasets, place
         self._other = None if asked.data is None else other_data(asked)
-        self._compiled = devices.Compiled()
+        self._compiled = Compiled()
         self._on_device: tuple[Any, Any] = (None, None)
         self._total: Parts = ()
         self._members: list[Planned] = []
@@ -169,7 +173,7 @@ class _Evaluator:
             variables = self._recomputed(group, variables, numbers, splits["train"])
         told: dict[str, Any] = {}
         if asked.mc_dropout is None:
-            function = measuring.Evaluate(group.setup, group.width)
+            function = Evaluate(group.setup, group.width)
             told |= self._call("evaluate", group, function, variables, numbers, data)[asked.split]
         elif not predictions.has_dropout(group.setup, group.setup.run):
             raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs that have")

@@ -8,13 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes import initial_weights, initialization
+from lanes import initial_weights
 from lanes.data.loading import Dataset
 from lanes.describe import runs
-from lanes.devices import Compiled, Place
-from lanes.lane import Lane
 from lanes.pack_numbers import stacked
 from lanes.planning import Pack, initializer_key, initializing
+from lanes.program import initialization
+from lanes.program.compiled import Compiled
+from lanes.program.lane import Lane
+from lanes.program.places import Place
 
 Tree = Any
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import pandas as pd
 
-from lanes import devices
 from lanes.describe.runs import Run
+from lanes.program.places import prepare_devices
 from lanes.results import load, load_curves
 from lanes.runner import STOPPED, Options, make_plan, run_sweep
 from lanes.trained import Variables, find_run, restore, run_of, variables_of
@@ -39,7 +39,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Raises RequestError for a wrong request; nothing is started or written then.
     """
     chosen = Options(**options)
-    devices.prepare()
+    prepare_devices()
     outcome = run_sweep(make_plan(runs, chosen), Path(out), chosen)
     for line in outcome.failures:
         print(line, file=sys.stderr)
@@ -56,7 +56,7 @@ def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -
     with tempfile.TemporaryDirectory() as temporary:
         where = Path(temporary) if out is None else Path(out)
         chosen = Options(**{"quiet": True, **options})
-        devices.prepare()
+        prepare_devices()
         plan = make_plan([run], chosen)
         outcome = run_sweep(plan, where, chosen)
         if outcome.failures:

@@ -15,9 +15,9 @@ from lanes.data.tfds import TFDS
 from lanes.describe import identity, runs
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
-from lanes.initialization import INITIAL
-from lanes.shared_activation import by_name, group_key, shared
-from lanes.step import Setup
+from lanes.program.initialization import INITIAL
+from lanes.program.shared_activation import by_name, group_key, shared
+from lanes.program.step import Setup
 from nets.activations import ACTIVATIONS
 
 MOST_LANES = 128  # in a pack, where the width asks for no more

@@ -1,6 +1,6 @@
 """Regrouping: lanes that are still running move together, so that they fill as few groups as they can.
 
-A group of a pack none of whose lanes is running is not computed (`lanes.program`), so lanes that have ended cost nothing
+A group of a pack none of whose lanes is running is not computed (`lanes.program.epoch`), so lanes that have ended cost nothing
 once they stand apart: the program stays the same, and with it every number (a lane's numbers do not depend on where it
 stands, nor beside whom). Within a pack this happens at chunk boundaries; over all packs of a program at the rungs of a
 halving.
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lanes.devices import Place
-from lanes.lane import RUNNING, Lane
 from lanes.planning import Pack, Planned, power_of_two
-from lanes.shared_activation import INDEX, group_key
+from lanes.program.lane import RUNNING, Lane
+from lanes.program.places import Place
+from lanes.program.shared_activation import INDEX, group_key
 
 LEAST_FREED = 8  # groups are freed where that is one in so many of those computed: a copy of the state is not free
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.lane import STATUSES
+from lanes.program.lane import STATUSES
 from lanes.storage.directory import existing
 
 PathLike = str | os.PathLike[str]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import devices, memory, planning, provenance, rungs, sharding, widths
+from lanes import planning, provenance, rungs, sharding, widths
 from lanes.describe import checks, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
@@ -14,8 +14,10 @@ from lanes.describe.runs import Run
 from lanes.errors import RequestError
 from lanes.families import Families, refusing
 from lanes.planning import Datasets, Pack, Planned
+from lanes.program import memory
+from lanes.program.places import Place, make_places, select_devices
+from lanes.program.shared_activation import MOST_CALLS
 from lanes.session import DONE, FAILED, STOPPED
-from lanes.shared_activation import MOST_CALLS
 from lanes.stages import Stages
 from lanes.storage import compaction, records
 from lanes.storage.directory import Directory, tell
@@ -31,7 +33,7 @@ class Options:
     Attributes:
         width: lanes computed at once; None is measured or taken from the directory.
         devices: how many devices; None is all.
-        mapping: of packs onto the devices: "local", "shard_map", "pmap" or "data" (`lanes.devices`).
+        mapping: of packs onto the devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
         shard: (I, N): train the packs I, I + N, I + 2N, … only.
         max_seconds: stop, saved, after so long.
         data_dir: where prepared TFDS sets are.
@@ -99,7 +101,7 @@ class Plan:
 
     planned: list[Planned]
     datasets: Datasets
-    places: list[devices.Place]
+    places: list[Place]
     shapes: dict[str, list[tuple[int, ...]]]  # of the net's parameters, by signature
 
     def parameters(self, signature: str) -> int:
@@ -115,7 +117,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     requested = list(requested)
     if not requested:
         raise RequestError("the sweep has no runs: return at least one from sweep()")
-    places = devices.places(devices.chosen(options.devices), options.mapping)
+    places = make_places(select_devices(options.devices), options.mapping)
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     datasets = Datasets(options.data_dir)
@@ -142,7 +144,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     return Plan(planned, datasets, places, shapes)
 
 
-def _check_splits(batch_size: int, place: devices.Place) -> None:
+def _check_splits(batch_size: int, place: Place) -> None:
     if place.mapping == "data" and batch_size % len(place.devices):
         raise RequestError(
             f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "

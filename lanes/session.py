@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lanes import memory
 from lanes.ahead import Ahead
 from lanes.data.loading import Dataset
-from lanes.devices import Compiled, Place
 from lanes.planning import Pack
+from lanes.program import memory
+from lanes.program.compiled import Compiled
+from lanes.program.places import Place
 from lanes.progress import Progress
 from lanes.rungs import Stage
 from lanes.storage import compaction, records

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lanes import sharding
 from lanes.describe.halving import Halving
-from lanes.devices import Compiled
 from lanes.planning import Pack
+from lanes.program.compiled import Compiled
 from lanes.rungs import Rungs, Stage
 from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal
 from lanes.storage import records

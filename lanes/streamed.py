@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import measuring
 from lanes.data.loading import Dataset
 from lanes.data.streams import RowReader, Stream
-from lanes.devices import Compiled, Place
-from lanes.groups import Data
-from lanes.lane import RUNNING, Lane
 from lanes.planning import Pack
-from lanes.program import Block, Close, Partial
+from lanes.program.chunks import Block, Close
+from lanes.program.compiled import Compiled
+from lanes.program.epoch import Partial
+from lanes.program.lane import RUNNING, Lane
+from lanes.program.metrics import Evaluate
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place
 
 STEPS_AT_ONCE = 16  # most steps in one transfer
 BLOCK_BYTES = 32 << 20  # most bytes in one transfer of an evaluation
@@ -123,7 +125,7 @@ def evaluate_streamed(
         block = place.shared(tuple(reader.rows(places) for reader in readers))
         args = (best, numbers, data._replace(splits={"train": block}))
         key = ("evaluate", pack.signature, pack.width, pack.size, len(places))
-        function = measuring.Evaluate(pack.setup, pack.width)
+        function = Evaluate(pack.setup, pack.width)
         metrics = jax.device_get(compiled.get(key, place, function, 2, args)(*args)["train"])
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(places)

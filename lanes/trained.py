@@ -17,7 +17,7 @@ from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description
 from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
-from lanes.step import Setup, build_net
+from lanes.program.step import Setup, build_net
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory, existing
 

@@ -9,17 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import lane, measuring, regrouping, results
+from lanes import regrouping, results
 from lanes.data import orders
 from lanes.data.loading import Dataset
 from lanes.data.orders import Orders
-from lanes.devices import Compiled, Place
 from lanes.fresh_lanes import FreshLanes, quickly
-from lanes.groups import Data
-from lanes.lane import DIVERGED, PRUNED, RUNNING, Lane
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Pack
-from lanes.program import Chunk, Epoch, Partial
+from lanes.program import lane
+from lanes.program.chunks import Chunk
+from lanes.program.compiled import Compiled
+from lanes.program.epoch import Epoch, Partial
+from lanes.program.lane import DIVERGED, PRUNED, RUNNING, Lane
+from lanes.program.metrics import Evaluate
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place
 from lanes.regrouping import Seats
 from lanes.rungs import Stage, gathered
 from lanes.storage import checkpoints
@@ -318,7 +322,7 @@ class Trainer:
         key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
         # pmap takes no options, and must equal shard_map bit for bit.
         options = quickly(self.place) if self.place.mapping == "local" else {}
-        evaluate = measuring.Evaluate(pack.setup, pack.width)
+        evaluate = Evaluate(pack.setup, pack.width)
         metrics = (
             jax.device_get(self.compiled.get(key, self.place, evaluate, 2, args, **options)(*args)) if splits else {}
         )

@@ -9,12 +9,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from lanes import calibration, memory, planning
+from lanes import calibration, planning
 from lanes.data.loading import Dataset
-from lanes.devices import Place
 from lanes.planning import Planned
-from lanes.shared_activation import group_key
-from lanes.step import Setup
+from lanes.program import memory
+from lanes.program.places import Place
+from lanes.program.shared_activation import group_key
+from lanes.program.step import Setup
 from nets import Recurrent
 
 BETTER = 0.85  # of the default's time: what another width may take at most to be chosen

@@ -17,9 +17,10 @@ from benchmarks import commands, comparisons, costs
 from benchmarks.measuring import Table, machine, put_between
 from benchmarks.setting import Setting
 
-from lanes import compilation_cache, devices
 from lanes.command import run_main
 from lanes.errors import RequestError, unknown
+from lanes.program import compilation_cache
+from lanes.program.places import prepare_devices
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BENCHMARKS: dict[str, Callable[[Setting], Table]] = {
@@ -71,7 +72,7 @@ def main(arguments: Arguments) -> int:
         raise RequestError("--write and --quick: quick numbers mean nothing and are not written; leave one out")
     if arguments.data_dir is not None:
         os.environ["TFDS_DATA_DIR"] = arguments.data_dir
-    devices.prepare()
+    prepare_devices()
     compilation_cache.switch_on()
     setting = Setting(arguments.repeats, arguments.quick, arguments.peer_python, arguments.devices, arguments.widths)
     before = machine()

@@ -14,7 +14,7 @@ import numpy as np
 
 import lanes
 from lanes.data.loading import load_dataset
-from lanes.step import standardize
+from lanes.program.step import standardize
 from lanes.storage.directory import existing
 from lanes.trained import find_run, run_of
 

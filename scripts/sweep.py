@@ -8,11 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from lanes import devices
 from lanes.command import run_main
 from lanes.describe import grids
 from lanes.describe.experiment_files import halving_of, runs_of
 from lanes.errors import RequestError
+from lanes.program.places import prepare_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def main(arguments: Arguments) -> int:
         data_bytes=arguments.data_bytes,
         halving=halving,
     )
-    devices.prepare()
+    prepare_devices()
     requested = runs_of(arguments.experiment)
     if halving is None:
         options = dataclasses.replace(options, halving=halving_of(arguments.experiment))

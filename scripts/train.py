@@ -83,7 +83,8 @@ Arguments: Any = _arguments()
 
 def main(arguments: Any) -> int:
     """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early and saved."""
-    from lanes import devices, runner
+    from lanes import runner
+    from lanes.program.places import prepare_devices
 
     run, width, experiment = Run(), 1, None
     if arguments.run is not None:
@@ -98,7 +99,7 @@ def main(arguments: Any) -> int:
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
     )
-    devices.prepare()
+    prepare_devices()
     plan = runner.make_plan([run], options)
     outcome = runner.run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:

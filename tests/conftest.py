@@ -13,8 +13,10 @@ from typing import Any
 import jax
 import pytest
 
-from lanes import compilation_cache, stages
-from lanes.devices import Compiled, Place
+from lanes import stages
+from lanes.program import compilation_cache
+from lanes.program.compiled import Compiled
+from lanes.program.places import Place
 
 CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 NARROW = "--xla_cpu_max_isa=SSE4_2"  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lanes.devices import Place
 from lanes.planning import Pack
+from lanes.program.places import Place
 
 ORDER_STREAM = 0x0DE5  # names this stream of randomness, so that no other use of the run's seed repeats it
 

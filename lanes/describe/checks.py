@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import initial_weights, initialization, measuring
+from lanes import initial_weights
 from lanes.data.loading import Dataset
 from lanes.describe import descriptions, runs
-from lanes.describe.runs import FIELDS, Run, is_off
+from lanes.describe.runs import FIELDS, Run, is_off, metric_names
 from lanes.errors import RequestError, unknown
+from lanes.program import initialization
+from lanes.program.step import Setup, apply, objective, perturb, standardize
 from lanes.recipe.tasks_predicting import default_task
-from lanes.step import Setup, apply, objective, perturb, standardize
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
@@ -273,7 +274,7 @@ def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
         return apply(setup, run, params, rest, view.inputs, train=False, keys={"sample": key})[0]
 
     measured = run.task.measure(run, forward(jax.random.key(0)), view, forward)
-    missing = [name for name in measuring.metric_names(run) if name not in measured]
+    missing = [name for name in metric_names(run) if name not in measured]
     if missing:
         raise ValueError(
             f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"

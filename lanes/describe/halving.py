@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from lanes import lane
 from lanes.data.loading import Dataset
+from lanes.describe.runs import metric_names
 from lanes.errors import RequestError, unknown
-from lanes.measuring import metric_names
 from lanes.planning import Planned
+from lanes.program import lane
 from lanes.statistics import lower_is_better
 
 

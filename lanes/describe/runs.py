@@ -201,6 +201,12 @@ def parse_field(run: Run, path: str, text: str) -> Any:
     return descriptions.parse_text(text, descriptions.type_hints(owner.__class__).get(head, Any), path)
 
 
+def metric_names(run: Run) -> tuple[str, ...]:
+    """What is measured: the loss, the task's metrics, the run's further ones."""
+    further = (metric if isinstance(metric, str) else metric.__name__ for metric in run.metrics)
+    return ("loss", *dict.fromkeys((*run.task.metrics, *further)))
+
+
 # ---- static and traced -------------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,8 @@ from lanes import planning, provenance
 from lanes.describe import runs
 from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
-from lanes.devices import Place
 from lanes.planning import Pack, Planned
+from lanes.program.places import Place
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 

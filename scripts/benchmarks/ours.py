@@ -15,7 +15,8 @@ import jax
 from benchmarks.measuring import Sample
 from benchmarks.works import Work
 from lanes import Run, planning, runner
-from lanes.devices import Compiled, Place
+from lanes.program.compiled import Compiled
+from lanes.program.places import Place
 from lanes.runner import Options
 
 SEEDS = 4  # different orders of examples in a pack

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from lanes import devices
+from lanes.program.places import select_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Setting:
     @property
     def devices(self) -> list[jax.Device]:
         """The devices that are used."""
-        return devices.chosen(self.count)
+        return select_devices(self.count)
 
     @property
     def on_cpu(self) -> bool:

@@ -46,15 +46,16 @@ def patch(given: dict[str, str]) -> None:
 def main(out: str, **given: str) -> int:
     """The exit status of the sweep."""
     patch(given)
-    from lanes import devices, session
+    from lanes import session
     from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
+    from lanes.program.places import prepare_devices
     from lanes.runner import Options, make_plan, run_sweep
     from lanes.sharding import parse_shard
 
     count = int(given.get("devices", "1"))
-    devices.prepare()
+    prepare_devices()
     options = Options(
         width=4,
         devices=count,

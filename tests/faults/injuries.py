@@ -79,8 +79,8 @@ def resume(
     out: Path, warn: Callable[[str], None] = ignore, devices: int = 1, halving: lanes.Halving | None = None
 ) -> int:
     """The small sweep in this process: its exit status."""
-    from lanes import compilation_cache
     from lanes.describe.experiment_files import runs_of
+    from lanes.program import compilation_cache
     from lanes.runner import Options, make_plan, run_sweep
 
     compilation_cache.switch_on()

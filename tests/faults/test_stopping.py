@@ -11,7 +11,7 @@ import time
 import pytest
 from injuries import assert_no_wrong_numbers, assert_same, copy, finish, kill, resume, start, wait_for_training
 
-from lanes.memory import is_exhausted
+from lanes.program.memory import is_exhausted
 from lanes.storage.writer import Writer
 
 

@@ -7,8 +7,10 @@ import os
 import jax
 import pytest
 
-from lanes import Run, calibration, devices, grid, memory, widths
+from lanes import Run, calibration, grid, widths
 from lanes.data.generated_sets import Blobs
+from lanes.program import memory
+from lanes.program.places import Place, cores
 from lanes.runner import Options, make_plan
 from nets import MLP
 
@@ -95,7 +97,7 @@ def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
     class Accelerator:
         platform = device_kind = "gpu"
 
-    place = devices.Place((Accelerator(),), "local")  # type: ignore[arg-type]
+    place = Place((Accelerator(),), "local")  # type: ignore[arg-type]
     for best, tried in {1024: [256, 1024, 4096], 256: [256, 1024, 64], 16: [256, 1024, 64, 16]}.items():
         asked = fake(monkeypatch, {width: 1 + abs(math.log(width / best)) for width in widths.GPU_WIDTHS})
         seconds = calibration.measure(one, plan.datasets.of(one.run), [place], 256, widths.GPU_WIDTHS)
@@ -112,4 +114,4 @@ def test_processor_time_is_the_clock_where_host_devices_fill_the_cores(monkeypat
 
 
 def test_cores_are_those_of_the_process():
-    assert 1 <= devices.cores() <= (os.cpu_count() or 1)
+    assert 1 <= cores() <= (os.cpu_count() or 1)

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes import Run, ahead, devices, grid, initialization, lane, memory, results
+from lanes import Run, ahead, grid, results
 from lanes.data.generated_sets import Blobs
-from lanes.devices import Compiled, Place
 from lanes.errors import RequestError
 from lanes.fresh_lanes import FreshLanes
-from lanes.groups import over_lanes, split_batch
 from lanes.pack_numbers import numbers_of
 from lanes.planning import Datasets, make_packs
+from lanes.program import initialization, lane, memory
+from lanes.program.compiled import Compiled
+from lanes.program.over_lanes import over_lanes, split_batch
+from lanes.program.places import Place, make_places, prepare_devices
+from lanes.program.step import train_step
 from lanes.runner import Options, make_plan
-from lanes.step import train_step
 from lanes.storage.directory import Directory
 from lanes.training import training_key
 from nets import MLP
@@ -48,14 +50,14 @@ def test_an_unknown_mapping_is_one_line():
 
 
 def test_local_has_a_place_for_each_device_and_the_others_one_of_all():
-    assert [place.shards for place in devices.places(jax.devices()[:3], "local")] == [1, 1, 1]
-    assert [place.shards for place in devices.places(jax.devices()[:3], "pmap")] == [3]
+    assert [place.shards for place in make_places(jax.devices()[:3], "local")] == [1, 1, 1]
+    assert [place.shards for place in make_places(jax.devices()[:3], "pmap")] == [3]
 
 
 COMPILED_TWICE = """
 import os, jax, jax.numpy as jnp
-from lanes import devices
-devices.prepare()
+from lanes.program.places import prepare_devices
+prepare_devices()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 for device in jax.devices():
@@ -80,7 +82,12 @@ def test_host_devices_share_what_is_compiled(tmp_path):
     assert done.stdout == "1\n"
 
 
-SAID = "from lanes import devices; devices.prepare(); import jax; print(jax.local_device_count(), devices.cores())"
+SAID = """
+from lanes.program.places import cores, prepare_devices
+prepare_devices()
+import jax
+print(jax.local_device_count(), cores())
+"""
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ def test_as_many_host_devices_as_cores_unless_the_user_has_said_otherwise(flags)
 
 
 def test_with_jax_running_its_devices_are_used():
-    devices.prepare()
+    prepare_devices()
     assert jax.local_device_count() == 8
 
 
@@ -115,7 +122,7 @@ def test_a_program_is_compiled_once_for_each_place_whoever_asks():
         time.sleep(0.05)
         return 2 * x
 
-    places = devices.places(jax.devices()[:2], "local")
+    places = make_places(jax.devices()[:2], "local")
     answers = {}
 
     def ask(at):
@@ -151,7 +158,7 @@ def test_a_program_that_does_not_fit_is_refused_before_it_runs(monkeypatch):
 
 @pytest.mark.parametrize("mapping", ["local", "shard_map"])
 def test_a_program_compiled_from_shapes_takes_what_they_stand_for(mapping):
-    (place,) = devices.places(jax.devices()[: 1 if mapping == "local" else 2], mapping)
+    (place,) = make_places(jax.devices()[: 1 if mapping == "local" else 2], mapping)
     lanes_, shared = np.arange(8), np.ones(3)
     like = place.like(lanes_, split=True), place.like(shared, split=False)
     compiled = Compiled()
@@ -314,7 +321,7 @@ def test_a_batch_split_over_devices_trains_as_on_one(trained, tmp_path):
 
 
 def test_every_device_computes_its_part_of_a_batch():
-    place = devices.places(jax.devices()[:4], "data")[0]
+    place = make_places(jax.devices()[:4], "data")[0]
     lanes_, shared = place.split(jnp.ones((2, 8, 3))), place.shared(jnp.ones((16, 8)))
     function = lambda lanes_, x: over_lanes(lambda weights: jnp.sum(jnp.tanh(split_batch(x) @ weights)), 2)(lanes_)  # noqa: E731
     text = Compiled().get(("product",), place, function, 1, (lanes_, shared)).as_text()

@@ -14,7 +14,7 @@ from lanes import Run, grid
 from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
 from lanes.evaluation import evaluate
-from lanes.predictions import Mixture
+from lanes.program.predictions import Mixture
 from lanes.recipe.averages import EMA
 from losses import OUTPUT_UNITS
 from nets import MLP

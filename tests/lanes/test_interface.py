@@ -14,7 +14,7 @@ from lanes import Run, grid, training
 from lanes.data.generated_sets import Blobs
 from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
-from lanes.step import standardize
+from lanes.program.step import standardize
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

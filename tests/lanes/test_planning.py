@@ -10,7 +10,7 @@ from lanes import Run, grid, planning
 from lanes.data.generated_sets import Blobs
 from lanes.describe import checks, runs
 from lanes.planning import Datasets, make_packs, plan_runs
-from lanes.shared_activation import BRANCHES, AnyActivation, shared
+from lanes.program.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP
 from nets.activations import ACTIVATIONS, ELU, LeakyReLU, PReLU
 

@@ -15,15 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes import Run, grid, initialization, measuring
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
-from lanes.devices import Compiled, Place
-from lanes.groups import Data
 from lanes.planning import Datasets, Pack, Planned, plan_runs
+from lanes.program import initialization, metrics
+from lanes.program.compiled import Compiled
+from lanes.program.metrics import measure
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place
+from lanes.program.step import Trained, standardize, train_step
 from lanes.recipe.averages import EMA
-from lanes.step import Trained, standardize, train_step
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
 from lanes.training import Trainer
@@ -310,7 +313,7 @@ def first_bad_step(run: Run) -> int:
     setup, data = one.setup, DATASETS.of(one.run)
     parts = jnp.asarray(data.offset), jnp.asarray(data.scale)
     first = jax.jit(lambda: initialization.initial_variables(setup, one.run, (data.train.x, data.offset, data.scale)))()
-    from lanes import lane
+    from lanes.program import lane
 
     state = lane.start(setup, one.run, first["params"], first["rest"], jnp.asarray(False)).trained
 
@@ -378,15 +381,13 @@ def test_blocks_of_an_evaluation_do_not_change_it(monkeypatch):
     on_device = Data(splits, jnp.asarray(data.offset), jnp.asarray(data.scale))
     variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
     measured = []
-    for rows in (measuring.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
-        monkeypatch.setattr(measuring, "BLOCK_NUMBERS", rows)
-        monkeypatch.setattr(measuring, "LEAST_ROWS", 1 if rows == 14 else 1000)
-        measured.append(
-            jax.jit(lambda v: measuring.measure(one.setup, one.run, v, tuple(splits), on_device))(variables)
-        )
+    for rows in (metrics.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
+        monkeypatch.setattr(metrics, "BLOCK_NUMBERS", rows)
+        monkeypatch.setattr(metrics, "LEAST_ROWS", 1 if rows == 14 else 1000)
+        measured.append(jax.jit(lambda v: measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
     whole, pieces = jax.device_get(measured)
     net_input = standardize(splits["test"][0], on_device.offset, on_device.scale)
-    from lanes.step import apply
+    from lanes.program.step import apply
 
     logits = apply(one.setup, one.run, variables["params"], variables["rest"], net_input, train=False, keys={})[0]
     accuracy = np.mean(np.argmax(np.asarray(logits.prediction), 1) == data.test.y)

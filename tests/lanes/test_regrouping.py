@@ -10,9 +10,9 @@ import pytest
 
 from lanes import Run, grid, load, load_curves, planning, regrouping, restore, training
 from lanes.data.generated_sets import Blobs
+from lanes.program.shared_activation import group_key
 from lanes.regrouping import better_order, computed_groups, repacked
 from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
-from lanes.shared_activation import group_key
 from lanes.storage.directory import Directory
 from lanes.trained import variables_of
 from nets import MLP

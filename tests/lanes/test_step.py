@@ -8,11 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from lanes import Run, lane
+from lanes import Run
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
+from lanes.program import lane
+from lanes.program.step import STREAMS, Setup, apply, perturb, stream, train_step
 from lanes.recipe.tasks_predicting import Classify
-from lanes.step import STREAMS, Setup, apply, perturb, stream, train_step
 from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
 from nets import MLP
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import stopping
+from lanes.program import early_stopping
 
 NAN, INF = math.nan, math.inf
 
@@ -43,11 +43,11 @@ def plain_loop(curve, patience, min_delta):
 def pack(curves, patience, min_delta):
     def run(curve, patience, min_delta):
         def epoch(state, item):
-            state = stopping.update(state, *item, patience, min_delta)
+            state = early_stopping.update(state, *item, patience, min_delta)
             return state, state.stopped
 
         numbers = jnp.arange(1, curve.shape[0] + 1, dtype=jnp.int32)
-        return jax.lax.scan(epoch, stopping.init(), (curve, numbers))
+        return jax.lax.scan(epoch, early_stopping.init(), (curve, numbers))
 
     return jax.vmap(run)(curves, patience, min_delta)
 
@@ -69,20 +69,20 @@ def test_known_decisions():
 
 def test_huge_patience_never_stops():
     flat = np.ones((8, 10), np.float32)
-    state, _ = pack(flat, jnp.full(8, stopping.NEVER), jnp.zeros(8))
+    state, _ = pack(flat, jnp.full(8, early_stopping.NEVER), jnp.zeros(8))
     assert not np.any(state.stopped)
 
 
 def test_patience_is_counted_in_epochs_when_evaluations_are_rarer():
-    state = stopping.init()
+    state = early_stopping.init()
     for epoch in (3, 6, 9):
-        state = stopping.update(state, 1.0, epoch, patience=6)
+        state = early_stopping.update(state, 1.0, epoch, patience=6)
         assert bool(state.stopped) == (epoch == 9)
 
 
 def test_a_stopped_run_stays_as_it_was():
-    state = stopping.update(stopping.init(), NAN, 1, patience=1)
+    state = early_stopping.update(early_stopping.init(), NAN, 1, patience=1)
     assert bool(state.stopped)
-    later = stopping.update(state, -1.0, 2, patience=1)
+    later = early_stopping.update(state, -1.0, 2, patience=1)
     assert bool(later.stopped)
     assert later.marked_epoch == 0

@@ -12,7 +12,7 @@ import pytest
 
 from lanes import Run, grid, load, load_curves, planning, stages, training
 from lanes.data.generated_sets import Blobs
-from lanes.devices import Compiled
+from lanes.program.compiled import Compiled
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from nets import MLP
 

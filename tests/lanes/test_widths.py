@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 import lanes
-from lanes import Run, calibration, grid, memory, widths
+from lanes import Run, calibration, grid, widths
 from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
+from lanes.program import memory
 from lanes.runner import Options, describe, make_plan
 from lanes.storage import records
 from lanes.storage.directory import Directory

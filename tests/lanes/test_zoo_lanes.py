@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import nets
-from lanes import Dataset, Run, Split, initialization, load_curves, sweep
+from lanes import Dataset, Run, Split, load_curves, sweep
 from lanes.describe import checks, runs
 from lanes.interface import find_run, variables_of
+from lanes.program import initialization
+from lanes.program.step import Setup, Trained, train_step, transformation
 from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct
-from lanes.step import Setup, Trained, train_step, transformation
 from lanes.storage.directory import existing
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

@@ -200,7 +200,7 @@ RESTORE = """
 import json, jax.numpy as jnp, numpy as np, lanes
 from lanes.data.loading import load_dataset
 from lanes.data.generated_sets import Blobs
-from lanes.step import standardize
+from lanes.program.step import standardize
 table = lanes.load("out")
 data = load_dataset(Blobs(n=120, classes=3))
 x = standardize(*(jnp.asarray(part) for part in (data.test.x, data.offset, data.scale)))

@@ -8,7 +8,7 @@ import jax
 from jax import lax
 from jax.sharding import NamedSharding
 
-from lanes.shared_activation import INDEX
+from lanes.program.shared_activation import INDEX
 
 Tree = Any
 Numbers = dict[str, jax.Array]

@@ -19,10 +19,10 @@ from jax import lax
 from lanes.describe import runs
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
-from lanes.groups import Numbers, apart, over_groups, over_lanes
-from lanes.measuring import BLOCK_NUMBERS
+from lanes.program.metrics import BLOCK_NUMBERS
+from lanes.program.over_lanes import Numbers, apart, over_groups, over_lanes
+from lanes.program.step import Setup, apply, build_net, standardize, stream
 from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress, as_compared
-from lanes.step import Setup, apply, build_net, standardize, stream
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
 from nets import Dropout, Outputs
 from nets.normalization import recomputed_statistics

@@ -10,9 +10,9 @@ import numpy as np
 from jax import Array, lax
 
 from lanes.describe import runs
-from lanes.describe.runs import Run
-from lanes.groups import Data, Numbers, Tree, apart, over_groups, over_lanes, split_batch
-from lanes.step import Setup, apply, standardize, stream
+from lanes.describe.runs import Run, metric_names
+from lanes.program.over_lanes import Data, Numbers, Tree, apart, over_groups, over_lanes, split_batch
+from lanes.program.step import Setup, apply, standardize, stream
 from nets import Outputs
 
 BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
@@ -54,12 +54,6 @@ def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], dat
     with jax.default_matmul_precision(run.matmul_precision):
         sums = lax.fori_loop(0, len(first), block, zeros)
     return {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
-
-
-def metric_names(run: Run) -> tuple[str, ...]:
-    """What is measured: the loss, the task's metrics, the run's further ones."""
-    further = (metric if isinstance(metric, str) else metric.__name__ for metric in run.metrics)
-    return ("loss", *dict.fromkeys((*run.task.metrics, *further)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from lanes import lane as lane_
 from lanes.describe import runs
 from lanes.describe.runs import Run
-from lanes.groups import Numbers, Tree
-from lanes.lane import Lane
-from lanes.step import Setup, build_net, standardize, stream
+from lanes.program import lane as lane_
+from lanes.program.lane import Lane
+from lanes.program.over_lanes import Numbers, Tree
+from lanes.program.step import Setup, build_net, standardize, stream
 from nets.initializers import scaled
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see

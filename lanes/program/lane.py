@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lanes import stopping
 from lanes.describe.runs import Run
+from lanes.program import early_stopping
+from lanes.program.step import Setup, Trained, evaluated_params, stream, transformation
 from lanes.recipe import schedules
-from lanes.step import Setup, Trained, evaluated_params, stream, transformation
 
 Array = jax.Array
 Tree = Any
@@ -39,7 +39,7 @@ class Lane(NamedTuple):
     best: Tree
     best_loss: Array
     best_epoch: Array
-    patience: stopping.Patience
+    patience: early_stopping.Patience
     plateau: schedules.Plateau
     status: Array
     epochs: Array
@@ -67,7 +67,7 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
         best={"params": params, "rest": rest},
         best_loss=jnp.full((), jnp.inf, jnp.float32),  # a weak type would be another program than a checkpoint's
         best_epoch=zero,
-        patience=stopping.init(),
+        patience=early_stopping.init(),
         plateau=plateau,
         status=jnp.where(empty, EMPTY, RUNNING).astype(jnp.int32),
         epochs=zero,
@@ -97,8 +97,8 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     epoch = before.epochs + 1
     valid_loss = seen.valid["loss"] if validated else seen.batch_loss
     judged = kept & seen.due
-    limit = stopping.NEVER if run.patience is None else run.patience
-    patience = stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
+    limit = early_stopping.NEVER if run.patience is None else run.patience
+    patience = early_stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
     improved = judged & (valid_loss < before.best_loss) if validated else judged
     # Plateau and patience see only epochs that were evaluated.
     plateau = run.schedule.update(before.plateau, valid_loss) if run.schedule.adapts else before.plateau

@@ -1,0 +1,1 @@
+"""What is compiled, and the devices it runs on."""

@@ -1,0 +1,141 @@
+"""The training programs of one static signature: chunks of epochs on the device, or blocks of streamed steps.
+
+A pack of P lanes goes through as G groups of `width` lanes: `lax.map` over the groups, `vmap` over a group's lanes
+(width 1: neither, the plain step). Loops stand outside the `vmap`, so their conditions are not batched: a group whose
+lanes have all ended costs nothing, and neither does padding.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from lanes.program.epoch import Epoch, Partial
+from lanes.program.lane import RUNNING, Lane
+from lanes.program.over_lanes import Data, Numbers, over_groups
+from lanes.program.step import (
+    Setup,
+    standardize,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """The training program where the data set is on the device: `count` epochs from epoch `first` on, for a pack of lanes.
+
+    Attributes:
+        setup, width: as in `Epoch`.
+        longest: most epochs in one call; the history has room for so many.
+    """
+
+    setup: Setup
+    width: int
+    longest: int
+
+    def __call__(
+        self, lanes: Lane, numbers: Numbers, slots: Array, orders: Array, data: Data, first: Array, count: Array
+    ) -> tuple[Lane, dict[str, Array]]:
+        """Lanes [P] after the chunk, and the history: each metric [P, longest], NaN where nothing was measured.
+
+        Args:
+            lanes: [P], before.
+            numbers: the runs' traced numbers [P].
+            slots: [P], each lane's row in `orders`.
+            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed; that of an
+                epoch stands at its number modulo `longest`.
+            data: the data set.
+            first: number of the first epoch, from 0.
+            count: epochs to train, at most `longest`.
+        """
+        one, size, whole = Epoch(self.setup, self.width), self.setup.run.batch_size, self.setup.steps_per_epoch
+        x, y = data.splits["train"]
+
+        def batch(places: Array) -> tuple[Array, Array]:
+            return standardize(x[places], data.offset, data.scale), y[places]
+
+        def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
+            def going(carry: tuple[Array, Lane, Any]) -> Array:
+                return (carry[0] < count) & jnp.any(carry[1].status == RUNNING)
+
+            def epoch(carry: tuple[Array, Lane, Any]) -> tuple[Array, Lane, Any]:
+                at, lanes, history = carry
+                number = first + at
+                order = orders[:, number % self.longest]
+
+                def places(i: Array) -> tuple[Array]:
+                    return (lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots],)
+
+                partial = one.advance(
+                    one.begin(lanes), numbers, lanes.plateau.factor, number * whole, one.steps(number), places, batch
+                )
+                lanes, measured = one.close(lanes, partial, numbers, data, number)
+                return at + 1, lanes, {name: history[name].at[:, at].set(measured[name]) for name in history}
+
+            history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in one.metrics(data)}
+            _, lanes, history = lax.while_loop(going, epoch, (jnp.int32(0), lanes, history))
+            return lanes, history
+
+        return over_groups(group, self.width, lanes, numbers, slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The training program where batches are streamed: some steps of one epoch, for a pack of lanes."""
+
+    setup: Setup
+    width: int
+
+    def __call__(
+        self,
+        partial: Partial,
+        factors: Array,
+        numbers: Numbers,
+        slots: Array,
+        x: Array,
+        y: Array,
+        data: Data,
+        at: Array,
+        count: Array,
+    ) -> Partial:
+        """The epoch under way [P] after `count` more steps, the first of which is step `at` of the run.
+
+        Args:
+            partial: [P], before.
+            factors: [P], of the plateau schedule.
+            numbers: [P].
+            slots: [P], each lane's row in the batches.
+            x, y: [k, S, B, …] raw batches of k steps for S distinct seeds, of which `count` are trained on.
+            data: how inputs are standardized; no splits.
+            at: number of the step, from 0.
+            count: at most k.
+        """
+        one = Epoch(self.setup, self.width)
+
+        def batch(x: Array, y: Array) -> tuple[Array, Array]:
+            return standardize(x, data.offset, data.scale), y
+
+        def group(partial: Partial, factors: Array, numbers: Numbers, slots: Array) -> Partial:
+            return one.advance(partial, numbers, factors, at, count, lambda i: (x[i][slots], y[i][slots]), batch)
+
+        return over_groups(group, self.width, partial, factors, numbers, slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Close:
+    """The program that ends an epoch whose batches were streamed."""
+
+    setup: Setup
+    width: int
+
+    def __call__(
+        self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
+    ) -> tuple[Lane, dict[str, Array]]:
+        """Lanes [P] after epoch `number`, and what was measured, each metric [P, 1]; `data` holds the validation split."""
+        one = Epoch(self.setup, self.width)
+
+        def group(lanes: Lane, partial: Partial, numbers: Numbers) -> tuple[Lane, dict[str, Array]]:
+            return one.close(lanes, partial, numbers, data, number)
+
+        lanes, measured = over_groups(group, self.width, lanes, partial, numbers)
+        return lanes, {name: value[:, None] for name, value in measured.items()}
