@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 from lanes.training import Trainer, training_key
 
 POLL_SECONDS = 0.05

@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes import planning
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.axes import swept_axes
 from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError, unknown
 from lanes.fresh_lanes import quickly
-from lanes.pack_numbers import numbers_of
-from lanes.planning import Pack, Planned
+from lanes.plan.packs import Pack, numbers_of
+from lanes.plan.planned import Datasets, Planned
 from lanes.program import predictions
 from lanes.program.compiled import Compiled
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place, prepare_devices
 from lanes.program.predictions import Mixture, Parts, Predict
+from lanes.program.shared_activation import group_key
 from lanes.results import load
 from lanes.runner import Options, make_plan
 from lanes.selection import chosen
@@ -137,7 +137,7 @@ def evaluate(
 class _Evaluator:
     """Evaluates packs, one checkpoint at a time, in groups of the width that they were trained at."""
 
-    def __init__(self, opened: Directory, asked: Request, datasets: planning.Datasets, place: Place):
+    def __init__(self, opened: Directory, asked: Request, datasets: Datasets, place: Place):
         self.opened, self.asked, self.datasets, self.place = opened, asked, datasets, place
         self._other = None if asked.data is None else other_data(asked)
         self._compiled = Compiled()
@@ -268,7 +268,7 @@ def _groups(members: Sequence[Planned], width: int) -> Iterator[tuple[list[int],
     """Lanes that can be computed at once, as places among the members and as a pack of one group."""
     by_key: dict[float, list[int]] = {}
     for at, member in enumerate(members):
-        by_key.setdefault(planning.group_key(member.compiled), []).append(at)
+        by_key.setdefault(group_key(member.compiled), []).append(at)
     for places in by_key.values():
         for first in range(0, len(places), width):
             part = places[first : first + width]

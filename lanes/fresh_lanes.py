@@ -11,8 +11,8 @@ import numpy as np
 from lanes import initial_weights
 from lanes.data.loading import Dataset
 from lanes.describe import runs
-from lanes.pack_numbers import stacked
-from lanes.planning import Pack, initializer_key, initializing
+from lanes.plan.packs import Pack, stacked
+from lanes.plan.planned import initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.compiled import Compiled
 from lanes.program.lane import Lane

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 
 PLAIN_SECONDS = 10.0  # between plain lines
 

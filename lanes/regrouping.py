@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lanes.planning import Pack, Planned, power_of_two
+from lanes.plan.packs import Pack, power_of_two
+from lanes.plan.planned import Planned
 from lanes.program.lane import RUNNING, Lane
 from lanes.program.places import Place
 from lanes.program.shared_activation import INDEX, group_key

@@ -22,7 +22,8 @@ import pandas as pd
 from lanes import regrouping
 from lanes.describe.halving import Halving
 from lanes.errors import DamagedFileError, RequestError
-from lanes.planning import Pack, Planned
+from lanes.plan.packs import Pack
+from lanes.plan.planned import Planned
 from lanes.program.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
 from lanes.storage import checkpoints, records
 from lanes.storage.claims import Claims

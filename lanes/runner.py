@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import planning, provenance, rungs, sharding, widths
+from lanes import provenance, rungs
 from lanes.describe import checks, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
-from lanes.families import Families, refusing
-from lanes.planning import Datasets, Pack, Planned
+from lanes.plan import shards, widths
+from lanes.plan.families import Families, refusing
+from lanes.plan.packs import Pack, describe_plan, make_packs
+from lanes.plan.planned import Datasets, Planned
+from lanes.plan.widths import Choice
 from lanes.program import memory
 from lanes.program.places import Place, make_places, select_devices
 from lanes.program.shared_activation import MOST_CALLS
@@ -22,7 +25,6 @@ from lanes.stages import Stages
 from lanes.storage import compaction, records
 from lanes.storage.directory import Directory, tell
 from lanes.training import DATA_BYTES
-from lanes.widths import Choice
 from nets import MLP
 
 
@@ -162,8 +164,8 @@ def describe(plan: Plan, options: Options) -> str:
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
     wanted = {signature: choice.width for signature, choice in choices.items()}
     most = widths.most_lanes(plan.shapes, plan.places)
-    packs = planning.make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
-    counts = planning.describe_plan(packs)
+    packs = make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
+    counts = describe_plan(packs)
     used = sum(len(place.devices) for place in plan.places)
     lines = [
         f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
@@ -239,7 +241,7 @@ def run_sweep(
         seconds=time.perf_counter() - began,
         compile_seconds=sum(stages.compiled.seconds.values()),
         failures=tuple(stages.failures),
-        waiting=() if options.shard is None else tuple(sharding.waiting(stages.packs, after, options.shard[1])),
+        waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, after, options.shard[1])),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lanes.ahead import Ahead
 from lanes.data.loading import Dataset
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 from lanes.program import memory
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lanes import sharding
 from lanes.describe.halving import Halving
-from lanes.planning import Pack
+from lanes.plan import shards
+from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from lanes.rungs import Rungs, Stage
 from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal
@@ -82,7 +82,7 @@ class Stages:
 
     def _train(self, todo: Sequence[Pack], stage: Stage) -> int:
         shard = self.options.shard
-        mine = list(todo) if shard is None else sharding.part(self.packs, todo, *shard)
+        mine = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
         session = Session(self.plan, self.directory, self._options_now(), mine, stage, self.compiled)
         self.sessions.append(session)
         status = session.train()
@@ -123,7 +123,7 @@ class Stages:
         if awaited and self.options.shard is not None:
             left = {member.run_id for pack in awaited for member in pack.members}
             ended = {one.run_id for one in self.plan.planned} - left
-            names = ", ".join(sharding.waiting(self.packs, ended, self.options.shard[1]))
+            names = ", ".join(shards.waiting(self.packs, ended, self.options.shard[1]))
             self.failures.append(f"epoch {rung} is waited for: {names}; run them, then the same command again")
         return awaited
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lanes.data.loading import Dataset
 from lanes.data.streams import RowReader, Stream
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 from lanes.program.chunks import Block, Close
 from lanes.program.compiled import Compiled
 from lanes.program.epoch import Partial

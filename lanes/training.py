@@ -14,8 +14,7 @@ from lanes.data import orders
 from lanes.data.loading import Dataset
 from lanes.data.orders import Orders
 from lanes.fresh_lanes import FreshLanes, quickly
-from lanes.pack_numbers import numbers_of
-from lanes.planning import Pack
+from lanes.plan.packs import Pack, numbers_of
 from lanes.program import lane
 from lanes.program.chunks import Chunk
 from lanes.program.compiled import Compiled

@@ -60,8 +60,8 @@ class Arguments:
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
     from lanes.describe.halving import parse_halving
+    from lanes.plan.shards import parse_shard
     from lanes.runner import STOPPED, Options, make_plan, run_sweep
-    from lanes.sharding import parse_shard
 
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(

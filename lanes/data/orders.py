@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 from lanes.program.places import Place
 
 ORDER_STREAM = 0x0DE5  # names this stream of randomness, so that no other use of the run's seed repeats it

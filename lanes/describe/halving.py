@@ -14,7 +14,7 @@ import numpy as np
 from lanes.data.loading import Dataset
 from lanes.describe.runs import metric_names
 from lanes.errors import RequestError, unknown
-from lanes.planning import Planned
+from lanes.plan.planned import Planned
 from lanes.program import lane
 from lanes.statistics import lower_is_better
 

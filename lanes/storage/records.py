@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from lanes import planning, provenance
+from lanes import provenance
 from lanes.describe import runs
 from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
-from lanes.planning import Pack, Planned
+from lanes.plan.packs import Pack, make_packs
+from lanes.plan.planned import Planned
 from lanes.program.places import Place
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
@@ -89,7 +90,7 @@ def record(
         fresh = [one for one in missing if one.run_id not in at_rest]
         bound = {provenance.short(key): width for key, width in widths.items()} | bound_widths(directory, known)
         agreed = {key: bound[provenance.short(key)] for key in widths}
-        new = planning.make_packs(fresh, agreed, workers, places[0].shards, most)
+        new = make_packs(fresh, agreed, workers, places[0].shards, most)
         source = directory.keep_source(experiment, _sources(known))
         if new:
             rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])

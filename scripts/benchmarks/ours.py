@@ -14,7 +14,7 @@ import jax
 
 from benchmarks.measuring import Sample
 from benchmarks.works import Work
-from lanes import Run, planning, runner
+from lanes import Run, runner
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
 from lanes.runner import Options
@@ -151,7 +151,7 @@ class Packs:
         places = runner.make_plan([self.run], self.options).places
         requested = many(self.run, self.lanes * len(places))
         made: Calls = {}
-        with mock.patch.object(planning, "MOST_LANES", self.lanes), recording(made):
+        with mock.patch("lanes.plan.packs.MOST_LANES", self.lanes), recording(made):
             WarmSweep(requested, self.options)()
         calls = made.values()
         assert len(calls) == len(places), f"{len(calls)} of {len(places)} devices had a pack"

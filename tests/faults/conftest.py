@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import injuries
 
-from lanes import planning, training
+from lanes import training
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +36,7 @@ def many(full: bool):
 def small_packs() -> Iterator[None]:
     """In this process, too: packs of eight lanes, chunks of one epoch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "MOST_LANES", 8)
+        patch.setattr("lanes.plan.packs.MOST_LANES", 8)
         patch.setattr(training, "CHUNK_SECONDS", 0.0)
         yield
 

@@ -15,10 +15,11 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 
 def patch(given: dict[str, str]) -> None:
     """Small packs, chunks of one epoch, and the injuries that are asked for."""
-    from lanes import planning, session, training
+    from lanes import session, training
+    from lanes.plan import packs
     from lanes.storage import checkpoints, tables
 
-    planning.MOST_LANES = 8
+    packs.MOST_LANES = 8
     training.CHUNK_SECONDS = 0.0
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
@@ -50,9 +51,9 @@ def main(out: str, **given: str) -> int:
     from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
+    from lanes.plan.shards import parse_shard
     from lanes.program.places import prepare_devices
     from lanes.runner import Options, make_plan, run_sweep
-    from lanes.sharding import parse_shard
 
     count = int(given.get("devices", "1"))
     prepare_devices()

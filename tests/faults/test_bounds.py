@@ -110,11 +110,11 @@ def resident() -> float:
 
 @pytest.mark.slow
 def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, many):
-    from lanes import Run, grid, planning, session
+    from lanes import Run, grid, session
     from lanes.data.generated_sets import Blobs
     from nets import MLP
 
-    monkeypatch.setattr(planning, "MOST_LANES", 2)
+    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 2)
     packs = many(60, 220)
     base = Run(data=Blobs(n=60), net=MLP(widths=(2,)), batch_size=8, epochs=1)
     seen = []
@@ -161,11 +161,11 @@ def finished_directory(out, runs: list, options) -> None:
 
 @pytest.mark.slow
 def test_a_finished_directory_is_resumed_quickly(tmp_path, monkeypatch, many):
-    from lanes import Run, grid, planning
+    from lanes import Run, grid
     from lanes.runner import Options, make_plan, run_sweep
     from nets import MLP
 
-    monkeypatch.setattr(planning, "MOST_LANES", 128)
+    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)
     count = many(5_000, 100_000)
     base = Run(data="digits", net=MLP(widths=(16,)), epochs=20)
     axes = {

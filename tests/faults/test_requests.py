@@ -19,11 +19,11 @@ from lanes import Run
 from lanes.data.generated_sets import Blobs
 from lanes.describe import grids, runs
 from lanes.errors import RequestError
+from lanes.plan.shards import parse_shard
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.optimizers import OPTIMIZERS
 from lanes.recipe.schedules import SCHEDULES
 from lanes.runner import Options, make_plan
-from lanes.sharding import parse_shard
 from losses import LOSSES, METRICS, PENALTIES
 from nets import MLP, LeNet5
 from nets.activations import ACTIVATIONS, LeakyReLU

@@ -7,8 +7,9 @@ import os
 import jax
 import pytest
 
-from lanes import Run, calibration, grid, widths
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
+from lanes.plan import width_timing, widths
 from lanes.program import memory
 from lanes.program.places import Place, cores
 from lanes.runner import Options, make_plan
@@ -21,7 +22,7 @@ BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu
 def quick(monkeypatch, tmp_path):
     """A cache of the test's own, and a moment of timing."""
     monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(calibration, "TIMED_SECONDS", 0.02)
+    monkeypatch.setattr("lanes.plan.width_timing.TIMED_SECONDS", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +38,13 @@ def fake(monkeypatch, seconds):
         asked.append(tuple(candidates))
         return {width: seconds[width] for width in candidates}
 
-    monkeypatch.setattr(calibration, "_race", race)
+    monkeypatch.setattr("lanes.plan.width_timing._race", race)
     return asked
 
 
 def test_the_training_program_is_timed_at_every_width(plan):
     one = plan.planned[0]
-    seconds = calibration.measure(one, plan.datasets.of(one.run), plan.places, 2, [1, 2])
+    seconds = width_timing.measure(one, plan.datasets.of(one.run), plan.places, 2, [1, 2])
     assert set(seconds) == {1, 2}
     assert all(0 < value < 10 for value in seconds.values())
 
@@ -51,13 +52,13 @@ def test_the_training_program_is_timed_at_every_width(plan):
 def test_what_was_measured_is_remembered_and_only_what_is_missing_is_measured(plan, monkeypatch):
     one, asked = plan.planned[0], fake(monkeypatch, {1: 2.0, 8: 1.0, 24: 3.0})
     data = plan.datasets.of(one.run)
-    first = calibration.remembered(one, data, plan.places, 8, [1, 8])
-    assert first == calibration.remembered(one, data, plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
+    first = width_timing.remembered(one, data, plan.places, 8, [1, 8])
+    assert first == width_timing.remembered(one, data, plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
     assert asked == [(1, 8)]
-    assert calibration.remembered(one, data, plan.places, 8, [1, 8, 24])[24] == 3.0
-    assert calibration.remembered(one, data, plan.places[:1], 8, [1]) == {1: 2.0}
+    assert width_timing.remembered(one, data, plan.places, 8, [1, 8, 24])[24] == 3.0
+    assert width_timing.remembered(one, data, plan.places[:1], 8, [1]) == {1: 2.0}
     assert len(asked) == 3  # the other number of devices was measured on its own
-    assert len(calibration.read_cache()) == 2
+    assert len(width_timing.read_cache()) == 2
 
 
 @pytest.mark.parametrize(
@@ -68,10 +69,10 @@ def test_what_was_measured_is_remembered_and_only_what_is_missing_is_measured(pl
 def test_a_damaged_cache_is_repaired_without_a_word(plan, monkeypatch, capfd, content):
     one = plan.planned[0]
     fake(monkeypatch, {1: 2.0, 8: 1.0})
-    calibration.cache_file().parent.mkdir(parents=True)
-    calibration.cache_file().write_bytes(content)
-    assert calibration.remembered(one, plan.datasets.of(one.run), plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
-    assert json.loads(calibration.cache_file().read_bytes())["format"] == calibration.FORMAT
+    width_timing.cache_file().parent.mkdir(parents=True)
+    width_timing.cache_file().write_bytes(content)
+    assert width_timing.remembered(one, plan.datasets.of(one.run), plan.places, 8, [1, 8]) == {1: 2.0, 8: 1.0}
+    assert json.loads(width_timing.cache_file().read_bytes())["format"] == width_timing.FORMAT
     assert capfd.readouterr() == ("", "")
 
 
@@ -81,14 +82,14 @@ def test_a_cache_that_cannot_be_written_is_done_without(plan, monkeypatch, tmp_p
     blocked.write_text("")
     monkeypatch.setenv("LANES_CACHE_DIR", str(blocked / "inside"))
     for _ in range(2):
-        assert calibration.remembered(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: 2.0}
+        assert width_timing.remembered(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: 2.0}
     assert len(asked) == 2
 
 
 def test_a_width_that_does_not_fit_is_infinitely_slow(plan, monkeypatch):
     one = plan.planned[0]
     monkeypatch.setattr(memory, "free", lambda _: 0)
-    assert calibration.measure(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: math.inf}
+    assert width_timing.measure(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: math.inf}
 
 
 def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
@@ -100,17 +101,17 @@ def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
     place = Place((Accelerator(),), "local")  # type: ignore[arg-type]
     for best, tried in {1024: [256, 1024, 4096], 256: [256, 1024, 64], 16: [256, 1024, 64, 16]}.items():
         asked = fake(monkeypatch, {width: 1 + abs(math.log(width / best)) for width in widths.GPU_WIDTHS})
-        seconds = calibration.measure(one, plan.datasets.of(one.run), [place], 256, widths.GPU_WIDTHS)
+        seconds = width_timing.measure(one, plan.datasets.of(one.run), [place], 256, widths.GPU_WIDTHS)
         assert asked == [(width,) for width in tried]
         assert min(seconds, key=seconds.__getitem__) == best
 
 
 def test_processor_time_is_the_clock_where_host_devices_fill_the_cores(monkeypatch):
-    monkeypatch.setattr(calibration, "cores", lambda: 2)
+    monkeypatch.setattr("lanes.plan.width_timing.cores", lambda: 2)
     import time
 
-    assert calibration._clock(jax.devices()[:2]) is time.process_time
-    assert calibration._clock(jax.devices()[:1]) is time.perf_counter
+    assert width_timing._clock(jax.devices()[:2]) is time.process_time
+    assert width_timing._clock(jax.devices()[:1]) is time.perf_counter
 
 
 def test_cores_are_those_of_the_process():

@@ -18,8 +18,8 @@ from lanes import Run, ahead, grid, results
 from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
 from lanes.fresh_lanes import FreshLanes
-from lanes.pack_numbers import numbers_of
-from lanes.planning import Datasets, make_packs
+from lanes.plan.packs import make_packs, numbers_of
+from lanes.plan.planned import Datasets
 from lanes.program import initialization, lane, memory
 from lanes.program.compiled import Compiled
 from lanes.program.over_lanes import over_lanes, split_batch

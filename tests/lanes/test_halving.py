@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Halving, RequestError, Run, grid, load, load_curves, planning, restore, training
+from lanes import Halving, RequestError, Run, grid, load, load_curves, restore, training
 from lanes.data.generated_sets import Blobs
 from lanes.describe.halving import parse_halving
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
@@ -43,7 +43,7 @@ STEPS = 5  # in an epoch
 def small_packs():
     """Packs of 8 lanes in two groups, so that a sweep of 24 runs has three."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "MOST_LANES", 8)
+        patch.setattr("lanes.plan.packs.MOST_LANES", 8)
         yield
 
 

@@ -6,10 +6,12 @@ import random
 
 import pytest
 
-from lanes import Run, grid, planning
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.describe import checks, runs
-from lanes.planning import Datasets, make_packs, plan_runs
+from lanes.plan.packs import MOST_LANES, make_packs
+from lanes.plan.planned import Datasets, plan_runs
+from lanes.plan.widths import cpu_width
 from lanes.program.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP
 from nets.activations import ACTIVATIONS, ELU, LeakyReLU, PReLU
@@ -42,7 +44,7 @@ def test_packs_hold_each_run_once_and_are_of_one_size(width, workers, shards):
     sizes = {}
     for pack in packs:
         assert pack.size % (width * shards) == 0
-        assert pack.size <= max(planning.MOST_LANES, width * shards)
+        assert pack.size <= max(MOST_LANES, width * shards)
         assert len({member.signature for member in pack.members}) == 1
         assert len({member.run.seed for member in pack.members}) <= pack.seeds
         assert [pack.lanes[at] for at in pack.places] == list(pack.members)
@@ -124,9 +126,8 @@ def test_the_shared_form_of_an_activation_says_which_it_was(name):
         assert name in ("prelu", "maxout", "softmax")
 
 
-def test_default_width_follows_the_kernels():
-    assert planning.default_width([(4, 8), (8,)], "cpu") == 4
-    assert planning.default_width([(127, 128), (128,)], "cpu") == 4
-    assert planning.default_width([(128, 128), (128,)], "cpu") == 2  # four lanes' states leave the cache
-    assert planning.default_width([(3, 3, 1, 8), (8,)], "cpu") == 1
-    assert planning.default_width([(3, 3, 1, 8), (8,)], "gpu") == 64
+def test_default_width_on_a_cpu_follows_the_kernels():
+    assert cpu_width([(4, 8), (8,)]) == 4
+    assert cpu_width([(127, 128), (128,)]) == 4
+    assert cpu_width([(128, 128), (128,)]) == 2  # four lanes' states leave the cache
+    assert cpu_width([(3, 3, 1, 8), (8,)]) == 1

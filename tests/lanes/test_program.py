@@ -19,7 +19,8 @@ from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
-from lanes.planning import Datasets, Pack, Planned, plan_runs
+from lanes.plan.packs import Pack
+from lanes.plan.planned import Datasets, Planned, plan_runs
 from lanes.program import initialization, metrics
 from lanes.program.compiled import Compiled
 from lanes.program.metrics import measure

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Run, grid, load, load_curves, planning, regrouping, restore, training
+from lanes import Run, grid, load, load_curves, regrouping, restore, training
 from lanes.data.generated_sets import Blobs
+from lanes.plan.packs import make_packs
 from lanes.program.shared_activation import group_key
 from lanes.regrouping import better_order, computed_groups, repacked
 from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
@@ -54,7 +55,7 @@ def assert_same(one, other):
 def short_chunks():
     """An epoch in a chunk, 48 lanes in a pack."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "MOST_LANES", 48)
+        patch.setattr("lanes.plan.packs.MOST_LANES", 48)
         patch.setattr(training, "CHUNK_SECONDS", 0.0)
         yield
 
@@ -134,7 +135,7 @@ def test_an_order_has_as_few_groups_as_the_keys_allow(width, shards):
 def test_repacked_runs_are_all_there_in_few_groups_spread_evenly(workers, shards):
     sweep = grid(BASE, activation=["relu", "tanh", "elu"], learning_rate=[0.01, 0.1], seed=range(17))
     plan = make_plan(sweep, OPTIONS)
-    packs = planning.make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards)
+    packs = make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards)
     for share in (0.05, 0.4, 1.0):
         random = np.random.default_rng(0)
         running = {one.run_id for one in plan.planned if random.random() < share}

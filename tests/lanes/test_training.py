@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Run, grid, load, load_curves, planning, stages, training
+from lanes import Run, grid, load, load_curves, stages, training
 from lanes.data.generated_sets import Blobs
+from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from nets import MLP
@@ -35,7 +36,7 @@ SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed
 def small_packs():
     """Packs of 4 lanes, so that a sweep of eight runs has two."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "MOST_LANES", 4)
+        patch.setattr("lanes.plan.packs.MOST_LANES", 4)
         yield
 
 
@@ -267,7 +268,7 @@ def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program(tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "MOST_LANES", 128)
+    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)
     base = dataclasses.replace(BASE, net=MLP(widths=(4,)), epochs=1)
     names = ["relu", "tanh", "sigmoid", "softplus", "elu", "selu", "leaky_relu", "softsign", "swish", "mish"]
     initializers = ["zeros", "uniform_0.01", "xavier_normal", "lecun_normal", "he_normal", "orthogonal"]
@@ -318,7 +319,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
 
 def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
     (one, *_) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
-    pack = planning.Pack((one, None), 2, 1)
+    pack = Pack((one, None), 2, 1)
     numbers = training.numbers_of(pack)
     assert numbers["seed"].dtype == np.uint32
     assert numbers["seed"].tolist() == [2**32 - 1] * 2

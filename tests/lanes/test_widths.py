@@ -5,15 +5,16 @@ import dataclasses
 import pytest
 
 import lanes
-from lanes import Run, calibration, grid, widths
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
+from lanes.plan import width_timing, widths
+from lanes.plan.widths import Choice
 from lanes.program import memory
 from lanes.runner import Options, describe, make_plan
 from lanes.storage import records
 from lanes.storage.directory import Directory
 from lanes.training import Trainer
-from lanes.widths import Choice
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -59,7 +60,7 @@ def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
         asked.append((default, list(candidates)))
         return {1: 9.0, 4: 10.0, 16: 5.0}
 
-    monkeypatch.setattr(calibration, "remembered", remembered)
+    monkeypatch.setattr("lanes.plan.width_timing.remembered", remembered)
     data_of = lambda one: forty.datasets.of(one.run)  # noqa: E731
     assert choose(forty, data_of=data_of) == Choice(4, "default")
     assert not asked
@@ -100,7 +101,7 @@ def test_on_a_cpu_recurrent_nets_go_one_by_one():
 
 def test_step_flops_follow_the_multiply_adds(forty):
     setup = forty.planned[0].setup  # 2 · 4 + 4 · 3 multiply-adds
-    assert calibration.step_flops(setup, []) == 6 * 20 * 16
+    assert width_timing.step_flops(setup, []) == 6 * 20 * 16
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------

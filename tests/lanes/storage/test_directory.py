@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lanes.errors import RequestError
-from lanes.sharding import parse_shard
+from lanes.plan.shards import parse_shard
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory, existing
 

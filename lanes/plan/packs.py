@@ -1,52 +1,20 @@
-"""From a list of runs to packs: runs of one static signature share a program and are cut into packs of equal size."""
+"""Packs: lanes that go through a program together, and the traced numbers of their runs as its inputs."""
 
 import dataclasses
 import functools
 import hashlib
 import itertools
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lanes.data.loading import Dataset, load_dataset, named
-from lanes.data.tfds import TFDS
-from lanes.describe import identity, runs
-from lanes.describe.encoding import encode
-from lanes.describe.runs import Run
-from lanes.program.initialization import INITIAL
-from lanes.program.shared_activation import by_name, group_key, shared
+from lanes.describe import runs
+from lanes.plan.planned import Planned
+from lanes.program.shared_activation import group_key
 from lanes.program.step import Setup
-from nets.activations import ACTIVATIONS
 
 MOST_LANES = 128  # in a pack, where the width asks for no more
-MANY_PARAMETERS = 2**14  # of a net; four lanes' parameters, gradients and two moments are then a MiB
-
-
-@dataclasses.dataclass(frozen=True)
-class Planned:
-    """A run that is to be trained.
-
-    Attributes:
-        run: resolved.
-        run_id: its identity.
-        compiled: the run as the training program sees it: the activation may be an index there.
-        signature: what the training program is compiled for.
-    """
-
-    run: Run
-    run_id: str
-    compiled: Run
-    signature: str
-    outputs: int
-    features: tuple[int, ...]
-    examples: int
-
-    @property
-    def setup(self) -> Setup:
-        """What is static about the run."""
-        return Setup(self.compiled, self.outputs, self.features, self.examples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,66 +71,6 @@ class Pack:
         return self.members[0].signature
 
 
-class Datasets:
-    """Data sets loaded once each, by what a run says of them."""
-
-    def __init__(self, data_dir: str | None = None):
-        self.data_dir = data_dir
-        self._loaded: dict[str, Dataset] = {}
-
-    def of(self, run: Run) -> Dataset:
-        """The run's data set. Raises ValueError as `load_dataset` does."""
-        key = self.key(run)
-        if key not in self._loaded:
-            if isinstance(run.data, TFDS):
-                named(run.data.name, self.data_dir)  # a name that is unknown or not prepared is an error that helps
-            self._loaded[key] = load_dataset(
-                run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
-            )
-        return self._loaded[key]
-
-    @staticmethod
-    def key(run: Run) -> str:
-        """Equal for runs that see the same arrays."""
-        return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
-
-
-def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
-    """Each run with its identity and signature; equal runs once.
-
-    Args:
-        resolved: the runs.
-        datasets: where their data come from.
-        share: whether a run's program takes the activation as an index.
-    """
-    out: dict[str, Planned] = {}
-    for run in resolved:
-        data = datasets.of(run)
-        run_id = identity.run_id(run)
-        if run_id not in out:
-            compiled = shared(run) if share(run) else run
-            signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
-            features = tuple(data.train.x.shape[1:])
-            out[run_id] = Planned(
-                run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)
-            )
-    return list(out.values())
-
-
-def default_width(kernel_shapes: Collection[tuple[int, ...]], platform: str) -> int:
-    """Lanes at once where nothing was measured: a vmap; on a CPU one by one for nets with convolutions (7 times as fast).
-
-    On a CPU four, or two of a net with many parameters, whose states leave the cache (two Intel cores, paired): of 9,000
-    parameters two take 1.07 and one 1.25 times as long as four, eight 1.1; of 26,000 two take 0.94 to 1.00 of the time, of
-    55,000 1.02, of 85,000 to 670,000 0.91 to 0.97, and one 1.1 to 1.2.
-    """
-    if platform != "cpu":
-        return 64
-    if any(len(shape) > 2 for shape in kernel_shapes):
-        return 1
-    return 4 if sum(math.prod(shape) for shape in kernel_shapes) <= MANY_PARAMETERS else 2
-
-
 def make_packs(
     planned: Sequence[Planned],
     widths: Mapping[str, int],
@@ -216,21 +124,31 @@ def power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
 
 
-def initializing(run: Run) -> Run:
-    """The run as its initializing program sees it: without its activation, where that has no part in it."""
-    act = run.activation
-    plays = hasattr(act, "module") or hasattr(act, "pieces") or hasattr(run.initializer, "transform")
-    return run if plays else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
-
-
-def initializer_key(run: Run) -> str:
-    """Runs with equal keys draw their initial variables by one program."""
-    run = initializing(run)
-    initial = (*INITIAL, "data", "train_examples", "valid_fraction")
-    return identity.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
-
-
 def describe_plan(packs: Sequence[Pack]) -> dict[str, Any]:
     """What a plan amounts to: runs, packs and training programs."""
     programs = {(pack.signature, pack.width, pack.size, pack.seeds) for pack in packs}
     return {"runs": sum(len(pack.members) for pack in packs), "packs": len(packs), "programs": len(programs)}
+
+
+def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
+    """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
+    lanes = []
+    for at in range(0, pack.size, pack.width):
+        group = pack.lanes[at : at + pack.width]
+        filler = next((one for one in group if one is not None), pack.members[0])  # a group has some numbers in common
+        lanes += [runs.numbers((one or filler).compiled) for one in group]
+    return stacked([{n: v for n, v in each.items() if not n.startswith("initializer.")} for each in lanes], pack.size)
+
+
+def stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
+    """Numbers by name [size]; the lanes after the given ones repeat the first."""
+    lanes = lanes + [lanes[0]] * (size - len(lanes))
+    kinds = {int: np.int32, float: np.float32}
+    return {
+        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name)])
+        for name in lanes[0]
+    }
+
+
+def _kind(name: str) -> type:
+    return int if name in ("epochs", "seed", "patience") else float

@@ -9,13 +9,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lanes import planning
 from lanes.describe import checks
 from lanes.describe.descriptions import display_name
 from lanes.describe.identity import Descriptions
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
-from lanes.planning import Datasets, Planned
+from lanes.plan.planned import Datasets, Planned, plan_runs
 
 NUMBERS = (*TRACED, *SWITCHED)
 STATIC = tuple(name for name in FIELDS if name not in NUMBERS)
@@ -108,7 +107,7 @@ class Families:
                 raise RequestError(str(error)) from error
         with refusing("a run cannot be planned"):
             checked = checks.check_with_data(resolved, data)
-            (one,) = planning.plan_runs([checked], self._datasets, self._share)
+            (one,) = plan_runs([checked], self._datasets, self._share)
         return one
 
     def _key(self, fields: dict[str, Any]) -> Any:

@@ -21,8 +21,8 @@ from lanes import inspection
 from lanes.data.array_cache import cache_dir
 from lanes.data.loading import Dataset
 from lanes.describe import runs
-from lanes.pack_numbers import numbers_of
-from lanes.planning import Pack, Planned
+from lanes.plan.packs import Pack, numbers_of
+from lanes.plan.planned import Planned
 from lanes.program import initialization, lane, memory
 from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data

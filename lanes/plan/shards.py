@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from lanes.errors import RequestError
-from lanes.planning import Pack
+from lanes.plan.packs import Pack
 
 # (index, count, first index) as batch systems say them.
 VARIABLES = (

@@ -1,0 +1,1 @@
+"""Runs into packs: which share a program, how wide, in what order."""

@@ -1,0 +1,99 @@
+"""Runs that are to be trained: each with its identity, its data set, and the signature of its program."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from lanes.data.loading import Dataset, load_dataset, named
+from lanes.data.tfds import TFDS
+from lanes.describe import identity, runs
+from lanes.describe.encoding import encode
+from lanes.describe.runs import Run
+from lanes.program.initialization import INITIAL
+from lanes.program.shared_activation import by_name, shared
+from lanes.program.step import Setup
+from nets.activations import ACTIVATIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run that is to be trained.
+
+    Attributes:
+        run: resolved.
+        run_id: its identity.
+        compiled: the run as the training program sees it: the activation may be an index there.
+        signature: what the training program is compiled for.
+    """
+
+    run: Run
+    run_id: str
+    compiled: Run
+    signature: str
+    outputs: int
+    features: tuple[int, ...]
+    examples: int
+
+    @property
+    def setup(self) -> Setup:
+        """What is static about the run."""
+        return Setup(self.compiled, self.outputs, self.features, self.examples)
+
+
+class Datasets:
+    """Data sets loaded once each, by what a run says of them."""
+
+    def __init__(self, data_dir: str | None = None):
+        self.data_dir = data_dir
+        self._loaded: dict[str, Dataset] = {}
+
+    def of(self, run: Run) -> Dataset:
+        """The run's data set. Raises ValueError as `load_dataset` does."""
+        key = self.key(run)
+        if key not in self._loaded:
+            if isinstance(run.data, TFDS):
+                named(run.data.name, self.data_dir)  # a name that is unknown or not prepared is an error that helps
+            self._loaded[key] = load_dataset(
+                run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
+            )
+        return self._loaded[key]
+
+    @staticmethod
+    def key(run: Run) -> str:
+        """Equal for runs that see the same arrays."""
+        return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
+
+
+def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
+    """Each run with its identity and signature; equal runs once.
+
+    Args:
+        resolved: the runs.
+        datasets: where their data come from.
+        share: whether a run's program takes the activation as an index.
+    """
+    out: dict[str, Planned] = {}
+    for run in resolved:
+        data = datasets.of(run)
+        run_id = identity.run_id(run)
+        if run_id not in out:
+            compiled = shared(run) if share(run) else run
+            signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
+            features = tuple(data.train.x.shape[1:])
+            out[run_id] = Planned(
+                run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)
+            )
+    return list(out.values())
+
+
+def initializing(run: Run) -> Run:
+    """The run as its initializing program sees it: without its activation, where that has no part in it."""
+    act = run.activation
+    plays = hasattr(act, "module") or hasattr(act, "pieces") or hasattr(run.initializer, "transform")
+    return run if plays else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
+
+
+def initializer_key(run: Run) -> str:
+    """Runs with equal keys draw their initial variables by one program."""
+    run = initializing(run)
+    initial = (*INITIAL, "data", "train_examples", "valid_fraction")
+    return identity.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
