@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import initial_weights, trained
 from lanes.data.dataset import Dataset, Split, standardization
 from lanes.data.loading import load_dataset
 from lanes.describe import runs
 from lanes.program.step import standardize
+from lanes.storage import initial_weights, trained
 from lanes.storage.directory import existing
 from nets import outputs_of
 

@@ -32,7 +32,7 @@ from lanes.runner import Options, make_plan
 from lanes.selection import chosen
 from lanes.statistics import selection_metric, sibling
 from lanes.storage.directory import Directory, existing
-from lanes.trained import run_of, variables_of
+from lanes.storage.trained import run_of, variables_of
 
 Tree = Any
 SPLITS = ("train", "valid", "test")

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes import initial_weights
 from lanes.data.loading import Dataset
 from lanes.describe import runs
 from lanes.plan.packs import Pack, stacked
@@ -17,6 +16,7 @@ from lanes.program import initialization
 from lanes.program.compiled import Compiled
 from lanes.program.lane import Lane
 from lanes.program.places import Place
+from lanes.storage import initial_weights
 
 Tree = Any
 

@@ -14,7 +14,7 @@ from lanes.describe.runs import Run
 from lanes.program.places import prepare_devices
 from lanes.results import load, load_curves
 from lanes.runner import STOPPED, Options, make_plan, run_sweep
-from lanes.trained import Variables, find_run, restore, run_of, variables_of
+from lanes.storage.trained import Variables, find_run, restore, run_of, variables_of
 
 
 class TrainedRun(NamedTuple):

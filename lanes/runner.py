@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import provenance, rungs
+from lanes import rungs
 from lanes.describe import checks, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
@@ -22,7 +22,7 @@ from lanes.program.places import Place, make_places, select_devices
 from lanes.program.shared_activation import MOST_CALLS
 from lanes.session import DONE, FAILED, STOPPED
 from lanes.stages import Stages
-from lanes.storage import compaction, records
+from lanes.storage import compaction, provenance, records
 from lanes.storage.directory import Directory, tell
 from lanes.training import DATA_BYTES
 from nets import MLP

@@ -8,7 +8,7 @@ from lanes.errors import RequestError, unknown
 from lanes.leaderboard import EXCLUDED, leaderboard
 from lanes.statistics import selection_metric
 from lanes.storage.directory import Directory
-from lanes.trained import find_run
+from lanes.storage.trained import find_run
 
 
 def chosen(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import regrouping, results
+from lanes import regrouping
 from lanes.data import orders
 from lanes.data.loading import Dataset
 from lanes.data.orders import Orders
@@ -27,6 +27,7 @@ from lanes.regrouping import Seats
 from lanes.rungs import Stage, gathered
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
+from lanes.storage.rows import curve_rows, history_of, result_rows
 from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
@@ -246,7 +247,7 @@ class Trainer:
             like = {PARTIAL: jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes)}
             partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
         run_ids = [member.run_id for member in pack.members]
-        history = results.history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
+        history = history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
         return State(lanes, epoch, partial, step), history, float(leaves["spent"])
 
     def _complete(self, curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
@@ -298,7 +299,7 @@ class Trainer:
     ) -> None:
         """What a chunk left, lanes as planned; runs in the writer's thread."""
         run_ids = [member.run_id for member in pack.members]
-        rows = results.curve_rows(run_ids, history, epochs) if history else None
+        rows = curve_rows(run_ids, history, epochs) if history else None
         leaves = checkpoints.flatten(jax.device_get(state.lanes))
         if state.partial is not None:
             leaves |= checkpoints.flatten({PARTIAL: jax.device_get(state.partial)})
@@ -338,7 +339,7 @@ class Trainer:
             "mapping": self.place.mapping,
             "device": self.place.kind,
         }
-        rows = results.result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
+        rows = result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
         self.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
 
     @staticmethod

@@ -16,7 +16,7 @@ import lanes
 from lanes.data.loading import load_dataset
 from lanes.program.step import standardize
 from lanes.storage.directory import existing
-from lanes.trained import find_run, run_of
+from lanes.storage.trained import find_run, run_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

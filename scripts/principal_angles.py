@@ -14,7 +14,7 @@ from scipy.linalg import subspace_angles
 import lanes
 from lanes.data.loading import load_dataset
 from lanes.storage.directory import existing
-from lanes.trained import find_run, run_of
+from lanes.storage.trained import find_run, run_of
 
 
 def largest_angle(directory: str, run_id: str) -> float:

@@ -116,7 +116,7 @@ def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
     """The run that `DIR:ID` names, the width that it was trained at, and the experiment file that it came from."""
     from lanes.results import load
     from lanes.storage.directory import existing
-    from lanes.trained import find_run, run_of
+    from lanes.storage.trained import find_run, run_of
 
     path, colon, run_id = text.rpartition(":")
     if not colon or not path or not run_id:

@@ -21,7 +21,7 @@ from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
 from lanes.results import load
 from lanes.storage.directory import existing
-from lanes.trained import find_run, restore, run_of
+from lanes.storage.trained import find_run, restore, run_of
 
 
 @dataclasses.dataclass(frozen=True)

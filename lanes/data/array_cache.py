@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from lanes.files import cache_dir, checksum, sync
+
 FORMAT = 1  # part of every key: another layout or another way of decoding makes entries anew
 MANIFEST = "manifest.json"
 
@@ -30,17 +32,6 @@ Allocate = Callable[[str, tuple[int, ...], Any], np.ndarray]
 
 class _NoSpaceError(Exception):
     """The disk is full."""
-
-
-def cache_dir() -> Path:
-    """$LANES_CACHE_DIR, else `lanes` in the platform's cache folder ($XDG_CACHE_HOME or ~/.cache; ~/Library/Caches)."""
-    if path := os.environ.get("LANES_CACHE_DIR"):
-        return Path(path).expanduser()
-    if path := os.environ.get("XDG_CACHE_HOME"):
-        return Path(path).expanduser() / "lanes"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lanes"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lanes"
 
 
 def data_dirs(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -181,23 +172,6 @@ def _set_aside(folder: Path, reason: str) -> None:
         os.rename(folder, aside / folder.name)
     except FileNotFoundError:  # another process has set it aside
         aside.rmdir()
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, read in pieces (not mapped: mapping would count as this process's memory)."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    if path.is_dir() and sys.platform == "win32":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _say(line: str) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from lanes.data.array_cache import Allocate, cache_dir, cached_arrays, data_dirs
+from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
 from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+from lanes.files import cache_dir
 
 VERSION = "1.0.0"
 SPLITS = {"train": 1437, "validation": 180, "test": 180}

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lanes.data.array_cache import cache_dir, data_dirs
+from lanes.data.array_cache import data_dirs
 from lanes.errors import RequestError
+from lanes.files import cache_dir
 
 READ_AT_ONCE = 2048  # records, so that decoding never holds a whole file
 NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[^:/]+))?(:(?P<version>[\w.]+))?")

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import initial_weights
 from lanes.data.loading import Dataset
 from lanes.describe import descriptions, runs
 from lanes.describe.runs import FIELDS, Run, is_off, metric_names
@@ -20,6 +19,7 @@ from lanes.errors import RequestError, unknown
 from lanes.program import initialization
 from lanes.program.step import Setup, apply, objective, perturb, standardize
 from lanes.recipe.tasks_predicting import default_task
+from lanes.storage import initial_weights
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes import inspection
-from lanes.data.array_cache import cache_dir
 from lanes.data.loading import Dataset
 from lanes.describe import runs
+from lanes.files import cache_dir, write_bytes
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Planned
 from lanes.program import initialization, lane, memory
@@ -28,7 +28,6 @@ from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place, cores
 from lanes.program.step import Setup, build_net
-from lanes.storage.tables import write_bytes
 
 FORMAT = 1
 MOST_SECONDS = 60.0  # no further width is tried after so long

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from lanes.data.array_cache import cache_dir
+from lanes.files import cache_dir
 
 MOST_BYTES = 2 * 2**30
 

@@ -8,12 +8,12 @@ import pandas as pd
 
 from lanes.axes import field_columns, label
 from lanes.errors import RequestError
+from lanes.files import write_bytes
 from lanes.leaderboard import STATUSES, Leaderboard, leaderboard
 from lanes.reporting import figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.statistics import decimals, format_interval
-from lanes.storage.tables import write_bytes
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from lanes.errors import DamagedFileError
-from lanes.storage.tables import write_bytes
+from lanes.files import write_bytes
 
 ROOM = 1 << 18  # bytes on the disk that a checkpoint takes beside its leaves, at least
 CHECKSUMS = "checksums.json"

@@ -27,9 +27,10 @@ from typing import Any
 import pandas as pd
 
 from lanes.errors import DamagedFileError, RequestError
+from lanes.files import remove_leftovers, write_bytes
 from lanes.storage import checkpoints
 from lanes.storage.claims import Claims
-from lanes.storage.tables import read_table, remove_leftovers, verified, write_bytes, write_table
+from lanes.storage.tables import read_table, verified, write_table
 
 FORMAT = 2  # 1: runs known by our own module paths
 SEAL = "sha256"

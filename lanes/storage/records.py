@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from lanes import provenance
 from lanes.describe import runs
 from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.program.places import Place
+from lanes.storage import provenance
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 

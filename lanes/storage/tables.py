@@ -1,17 +1,10 @@
 """Parquet tables that prove themselves: every byte of a file, and the name it was written under, are under its checksum.
 
 The checksum stands in the file's own footer: SHA-256 of the name and of the file with 64 zeros in the checksum's place.
-Files are written whole: under a temporary name, synced to disk, then renamed; a reader sees the old file or the new one.
 """
 
-import contextlib
-import errno
 import hashlib
-import os
-import platform
 import re
-import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,61 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lanes.errors import DamagedFileError
+from lanes.files import write_bytes
 
 CHECKSUM = b"lanes.sha256"
 BLANK = b"0" * 64
-TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
-STALE_SECONDS = 24 * 3600.0  # after which a temporary file of another machine is taken to be left over
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file, or nothing: temporary name in the same folder, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of writers that were killed; those of living ones are left alone."""
-    for path in folder.glob(".*.tmp"):
-        match = TEMPORARY.fullmatch(path.name)
-        if match is None:
-            continue
-        with contextlib.suppress(OSError):
-            here = match["host"] == _host()
-            if not _alive(int(match["pid"])) if here else time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", platform.node())[:40]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH
-    return True
 
 
 def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:

@@ -15,7 +15,7 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 
 def patch(given: dict[str, str]) -> None:
     """Small packs, chunks of one epoch, and the injuries that are asked for."""
-    from lanes import session, training
+    from lanes import files, session, training
     from lanes.plan import packs
     from lanes.storage import checkpoints, tables
 
@@ -32,9 +32,9 @@ def patch(given: dict[str, str]) -> None:
             raise OSError(error, os.strerror(error), str(target))
         replace(source, target)
 
-    assert checkpoints.write_bytes is tables.write_bytes
-    tables.os = type(sys)("os")
-    tables.os.__dict__.update(os.__dict__, replace=injured)
+    assert checkpoints.write_bytes is tables.write_bytes is files.write_bytes
+    files.os = type(sys)("os")
+    files.os.__dict__.update(os.__dict__, replace=injured)
 
     def announced(self: session.Session) -> int:
         slow[0] = float(given.get("slow", "0"))

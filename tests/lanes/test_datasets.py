@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from lanes.data import digits, loading
-from lanes.data.array_cache import cache_dir, cached_arrays
+from lanes.data.array_cache import cached_arrays
 from lanes.data.dataset import standardization, stratified_order
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays, load_dataset
+from lanes.files import cache_dir
 
 ROOT = Path(__file__).parents[2]
 

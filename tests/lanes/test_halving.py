@@ -19,7 +19,7 @@ from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from lanes.session import Session
 from lanes.storage.checkpoints import CHECKSUMS
 from lanes.storage.directory import Directory
-from lanes.trained import variables_of
+from lanes.storage.trained import variables_of
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import nets
-from lanes import Encoded, RequestError, Run, identify, initial_weights, restore, sweep
+from lanes import Encoded, RequestError, Run, identify, restore, sweep
 from lanes.analysis.anomaly import anomaly_auroc, anomaly_scores
 from lanes.analysis.sampling import sample_prior, sample_text
 from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
 from lanes.recipe.tasks_reconstructing import Reconstruct
+from lanes.storage import initial_weights
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 

@@ -15,7 +15,7 @@ from lanes.program.shared_activation import group_key
 from lanes.regrouping import better_order, computed_groups, repacked
 from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
 from lanes.storage.directory import Directory
-from lanes.trained import variables_of
+from lanes.storage.trained import variables_of
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

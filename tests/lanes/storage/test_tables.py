@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from lanes.errors import DamagedFileError
+from lanes.files import remove_leftovers, write_bytes
 from lanes.storage import tables
-from lanes.storage.tables import read_table, remove_leftovers, write_bytes, write_table
+from lanes.storage.tables import read_table, write_table
 
 FRAME = pd.DataFrame(
     {

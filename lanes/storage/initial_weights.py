@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lanes import trained
 from lanes.errors import RequestError
+from lanes.storage import trained
 from lanes.storage.directory import existing
 
 PATTERN = re.compile(r"(?P<directory>.+?):(?P<run>[0-9a-f]{4,16})(?::(?P<subtree>[\w.]+))?")

@@ -1,0 +1,93 @@
+"""Files: written whole or not at all, their checksums, and the folder for what can be made again."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import platform
+import re
+import sys
+import time
+import uuid
+from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
+STALE_SECONDS = 24 * 3600.0  # after which a temporary file of another machine is taken to be left over
+
+
+def cache_dir() -> Path:
+    """$LANES_CACHE_DIR, else `lanes` in the platform's cache folder ($XDG_CACHE_HOME or ~/.cache; ~/Library/Caches)."""
+    if path := os.environ.get("LANES_CACHE_DIR"):
+        return Path(path).expanduser()
+    if path := os.environ.get("XDG_CACHE_HOME"):
+        return Path(path).expanduser() / "lanes"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lanes"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lanes"
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, read in pieces (not mapped: mapping would count as this process's memory)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    if path.is_dir() and sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, or nothing: temporary name in the same folder, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of writers that were killed; those of living ones are left alone."""
+    for path in folder.glob(".*.tmp"):
+        match = TEMPORARY.fullmatch(path.name)
+        if match is None:
+            continue
+        with contextlib.suppress(OSError):
+            here = match["host"] == _host()
+            if not _alive(int(match["pid"])) if here else time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", platform.node())[:40]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
