@@ -20,9 +20,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
-from lanes.encoded import Encoded
 from lanes.errors import RequestError
-from lanes.inspection import summary
 from lanes.interface import TrainedRun, identify, restore, sweep, train
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
@@ -56,7 +54,9 @@ from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Lin
 from lanes.recipe.tasks import TASKS
 from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
-from lanes.results import load, load_curves
+from lanes.results.encoded import Encoded
+from lanes.results.tables import load, load_curves
+from nets.inspection import summary
 
 __all__ = [
     "AUGMENTATIONS",

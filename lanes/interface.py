@@ -12,7 +12,7 @@ import pandas as pd
 
 from lanes.describe.runs import Run
 from lanes.program.places import prepare_devices
-from lanes.results import load, load_curves
+from lanes.results.tables import load, load_curves
 from lanes.runner import STOPPED, Options, make_plan, run_sweep
 from lanes.storage.trained import Variables, find_run, restore, run_of, variables_of
 

@@ -14,7 +14,7 @@ import matplotlib
 import pandas as pd
 
 from experiments.regularizers import STRENGTHS
-from lanes.results import load
+from lanes.results.tables import load
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

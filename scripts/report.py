@@ -26,8 +26,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results, a wrong metric."""
-    from lanes.leaderboard import print_leaderboard
     from lanes.reporting.pages import read, write_report
+    from lanes.results.leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
     page = write_report(directories, arguments.metric, arguments.out)

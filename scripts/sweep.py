@@ -95,9 +95,9 @@ def main(arguments: Arguments) -> int:
     if outcome.status == STOPPED:
         print(f"resume with: python {shlex.join(sys.argv)}")
     elif arguments.report and outcome.ended:
-        from lanes.leaderboard import print_leaderboard
         from lanes.reporting.pages import write_report
-        from lanes.results import load
+        from lanes.results.leaderboard import print_leaderboard
+        from lanes.results.tables import load
 
         page = arguments.out / "report.html"
         if not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:

@@ -114,7 +114,7 @@ def main(arguments: Any) -> int:
 
 def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
     """The run that `DIR:ID` names, the width that it was trained at, and the experiment file that it came from."""
-    from lanes.results import load
+    from lanes.results.tables import load
     from lanes.storage.directory import existing
     from lanes.storage.trained import find_run, run_of
 
@@ -140,8 +140,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _print_run(out: Path, run_id: str) -> None:
     """The last lines of the curve, and the row of results."""
-    from lanes.axes import field_columns
-    from lanes.results import load, load_curves
+    from lanes.results.axes import field_columns
+    from lanes.results.tables import load, load_curves
 
     console = Console()
     curves = load_curves(out)

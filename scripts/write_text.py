@@ -19,7 +19,7 @@ from lanes.command import run_main
 from lanes.data.characters import encode
 from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
-from lanes.results import load
+from lanes.results.tables import load
 from lanes.storage.directory import existing
 from lanes.storage.trained import find_run, restore, run_of
 

@@ -16,7 +16,7 @@ from lanes.describe.runs import metric_names
 from lanes.errors import RequestError, unknown
 from lanes.plan.planned import Planned
 from lanes.program import lane
-from lanes.statistics import lower_is_better
+from lanes.results.statistics import lower_is_better
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import inspection
 from lanes.data.loading import Dataset
 from lanes.describe import runs
 from lanes.files import cache_dir, write_bytes
@@ -28,6 +27,7 @@ from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place, cores
 from lanes.program.step import Setup, build_net
+from nets import inspection
 
 FORMAT = 1
 MOST_SECONDS = 60.0  # no further width is tried after so long

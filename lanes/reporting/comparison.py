@@ -4,9 +4,9 @@ import dataclasses
 
 import pandas as pd
 
-from lanes.axes import field_columns, follows, label
-from lanes.leaderboard import EXCLUDED, Leaderboard, leaderboard
-from lanes.statistics import Interval, grouped_intervals, paired_difference
+from lanes.results.axes import field_columns, follows, label
+from lanes.results.leaderboard import EXCLUDED, Leaderboard, leaderboard
+from lanes.results.statistics import Interval, grouped_intervals, paired_difference
 
 
 @dataclasses.dataclass(frozen=True)

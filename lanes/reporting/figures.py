@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 
-from lanes.axes import Axis, coarse, coarse_values
-from lanes.leaderboard import Leaderboard, marginals
 from lanes.reporting.plotting import (
     COLORS,
     QUIET,
@@ -22,7 +20,9 @@ from lanes.reporting.plotting import (
     spans,
     words,
 )
-from lanes.statistics import format_interval
+from lanes.results.axes import Axis, coarse, coarse_values
+from lanes.results.leaderboard import Leaderboard, marginals
+from lanes.results.statistics import format_interval
 
 POINTS = 1000  # combinations in a scatter
 STRIP = 400  # in a small one

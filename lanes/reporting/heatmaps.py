@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.axes import Axis, coarse, coarse_values
-from lanes.leaderboard import Leaderboard, grid_of
 from lanes.reporting.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
-from lanes.statistics import decimals
+from lanes.results.axes import Axis, coarse, coarse_values
+from lanes.results.leaderboard import Leaderboard, grid_of
+from lanes.results.statistics import decimals
 
 CELLS = 40  # rows and columns
 NUMBERED = 150  # cells up to which each shows its number

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.axes import short_name
-from lanes.leaderboard import Leaderboard
 from lanes.reporting.plotting import COLORS, Figure, layout, line, log_axis, safe, words
-from lanes.statistics import lower_is_better
+from lanes.results.axes import short_name
+from lanes.results.leaderboard import Leaderboard
+from lanes.results.statistics import lower_is_better
 
 CURVES = 60  # thin lines in a figure of single runs
 FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the best and the last rank

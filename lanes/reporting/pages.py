@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from lanes.axes import field_columns, label
 from lanes.errors import RequestError
 from lanes.files import write_bytes
-from lanes.leaderboard import STATUSES, Leaderboard, leaderboard
 from lanes.reporting import figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
-from lanes.statistics import decimals, format_interval
+from lanes.results.axes import field_columns, label
+from lanes.results.leaderboard import STATUSES, Leaderboard, leaderboard
+from lanes.results.statistics import decimals, format_interval
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
@@ -39,7 +39,7 @@ def write_report(directories: list[Path], metric: str | None = None, out: Path |
 
 def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs and curves of directories; with a column `dir` where there are several. Raises RequestError."""
-    from lanes.results import load, load_curves
+    from lanes.results.tables import load, load_curves
 
     if not directories:
         raise RequestError("no directory given: name the --out of one sweep or more")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes.leaderboard import Leaderboard
+from lanes.results.leaderboard import Leaderboard
 
 Figure = dict[str, Any]
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.axes import Axis, coarse_values
-from lanes.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
 from lanes.reporting import figures, heatmaps, learning_curves
 from lanes.reporting.markup import Markup, escape, fact_list, figure, paragraph, table, together
 from lanes.reporting.plotting import words
-from lanes.statistics import decimals, format_interval
+from lanes.results.axes import Axis, coarse_values
+from lanes.results.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
+from lanes.results.statistics import decimals, format_interval
 
 ROWS = 200  # of a list of runs
 BOARD = 50  # of the leaderboard, until its script shows more

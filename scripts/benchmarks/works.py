@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lanes import Run, inspection
+from lanes import Run
 from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError
-from nets import MLP, LeNet5, Recurrent
+from nets import MLP, LeNet5, Recurrent, inspection
 
 IMAGES = 8192  # training examples of the MNIST-shaped set: 64 steps of 128
 SHOWN = 256  # in each of its other splits

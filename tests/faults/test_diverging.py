@@ -8,7 +8,7 @@ import pytest
 import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
-from lanes.leaderboard import leaderboard
+from lanes.results.leaderboard import leaderboard
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes import Run, ahead, grid, results
+from lanes import Run, ahead, grid
 from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
 from lanes.fresh_lanes import FreshLanes
@@ -25,6 +25,7 @@ from lanes.program.compiled import Compiled
 from lanes.program.over_lanes import over_lanes, split_batch
 from lanes.program.places import Place, make_places, prepare_devices
 from lanes.program.step import train_step
+from lanes.results import tables
 from lanes.runner import Options, make_plan
 from lanes.storage.directory import Directory
 from lanes.training import training_key
@@ -259,7 +260,7 @@ def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
     one, many = (lanes.load(trained[n]).set_index("run_id").sort_index() for n in (1, count))
     assert len(set(many["pack"])) == count > len(set(one["pack"]))
     assert one.drop(columns=ignored).equals(many.drop(columns=ignored))
-    curves = [results.load_curves(trained[n]).sort_values(["run_id", "epoch"], ignore_index=True) for n in (1, count)]
+    curves = [tables.load_curves(trained[n]).sort_values(["run_id", "epoch"], ignore_index=True) for n in (1, count)]
     assert len(curves[0]) == 2 * len(SWEEP)
     assert curves[0].equals(curves[1])
     for run_id in one.index[:: len(one) // 4]:

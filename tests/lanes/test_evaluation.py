@@ -13,9 +13,9 @@ import lanes
 from lanes import Run, grid
 from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
-from lanes.evaluation import evaluate
 from lanes.program.predictions import Mixture
 from lanes.recipe.averages import EMA
+from lanes.results.evaluation import evaluate
 from losses import OUTPUT_UNITS
 from nets import MLP
 from nets.normalization import recomputed_statistics

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import pytest
 
-from lanes.inspection import layers, multiply_adds, parameter_count, shapes, summary
 from nets import MLP, NETS, AlexNet, Autoencoder, LeNet5, Recurrent, ResNet
+from nets.inspection import layers, multiply_adds, parameter_count, shapes, summary
 
 
 def test_lenet_layer_by_layer():

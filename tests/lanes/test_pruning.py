@@ -8,7 +8,7 @@ from lanes import Run, grid
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.data.generated_sets import Blobs
 from lanes.errors import RequestError
-from lanes.evaluation import evaluate
+from lanes.results.evaluation import evaluate
 from nets import MLP
 
 PARAMS = {

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lanes.axes import ABSENT, coarse, swept_axes
 from lanes.errors import RequestError
-from lanes.leaderboard import grid_of, leaderboard, marginals, print_leaderboard, separation
 from lanes.reporting.comparison import compare
-from lanes.statistics import (
+from lanes.results.axes import ABSENT, coarse, swept_axes
+from lanes.results.leaderboard import grid_of, leaderboard, marginals, print_leaderboard, separation
+from lanes.results.statistics import (
     format_interval,
     grouped_intervals,
     lower_is_better,

@@ -248,8 +248,8 @@ def directory(tmp_path, monkeypatch):
     """A directory with a table, read by stand-ins for `load` and `load_curves`."""
     runs, curves = sweep()
     (tmp_path / "sweep.json").write_text(json.dumps({"command": "do it", "mapping": "local", "sha256": "0"}))
-    monkeypatch.setattr("lanes.results.load", lambda _: runs)
-    monkeypatch.setattr("lanes.results.load_curves", lambda _: curves)
+    monkeypatch.setattr("lanes.results.tables.load", lambda _: runs)
+    monkeypatch.setattr("lanes.results.tables.load_curves", lambda _: curves)
     return tmp_path, runs
 
 

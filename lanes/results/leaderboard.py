@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes import statistics
-from lanes.axes import Axis, coarse, coarse_values, swept_axes
-from lanes.statistics import Interval, decimals, format_interval
+from lanes.results import statistics
+from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
+from lanes.results.statistics import Interval, decimals, format_interval
 
 EXCLUDED = ("diverged", "failed")  # they have no metrics: counted, and never in a mean
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")

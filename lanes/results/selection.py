@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from lanes.axes import field_columns
 from lanes.describe import grids
 from lanes.errors import RequestError, unknown
-from lanes.leaderboard import EXCLUDED, leaderboard
-from lanes.statistics import selection_metric
+from lanes.results.axes import field_columns
+from lanes.results.leaderboard import EXCLUDED, leaderboard
+from lanes.results.statistics import selection_metric
 from lanes.storage.directory import Directory
 from lanes.storage.trained import find_run
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lanes.analysis.magnitude_pruning import pruned
-from lanes.axes import swept_axes
 from lanes.data.loading import Dataset, load_dataset
 from lanes.errors import RequestError, unknown
 from lanes.fresh_lanes import quickly
@@ -27,10 +26,11 @@ from lanes.program.over_lanes import Data
 from lanes.program.places import Place, prepare_devices
 from lanes.program.predictions import Mixture, Parts, Predict
 from lanes.program.shared_activation import group_key
-from lanes.results import load
+from lanes.results.axes import swept_axes
+from lanes.results.selection import chosen
+from lanes.results.statistics import selection_metric, sibling
+from lanes.results.tables import load
 from lanes.runner import Options, make_plan
-from lanes.selection import chosen
-from lanes.statistics import selection_metric, sibling
 from lanes.storage.directory import Directory, existing
 from lanes.storage.trained import run_of, variables_of
 

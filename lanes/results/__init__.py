@@ -1,0 +1,1 @@
+"""Tables, statistics, choosing and evaluating of what was trained."""
