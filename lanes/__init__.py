@@ -1,5 +1,6 @@
 """lanes: whole sweeps of neural networks as compiled programs."""
 
+from lanes.api import TrainedRun, identify, restore, sweep, train
 from lanes.data.digits import Digits
 from lanes.data.generated_sets import (
     XOR,
@@ -21,7 +22,6 @@ from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zip
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
-from lanes.interface import TrainedRun, identify, restore, sweep, train
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
 from lanes.recipe.augmentations_noise import (

@@ -17,7 +17,7 @@ from benchmarks import commands, comparisons, costs
 from benchmarks.measuring import Table, machine, put_between
 from benchmarks.setting import Setting
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 from lanes.errors import RequestError, unknown
 from lanes.program import compilation_cache
 from lanes.program.places import prepare_devices

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 from lanes.errors import RequestError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 
 
 @dataclasses.dataclass(frozen=True)

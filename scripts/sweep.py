@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 from lanes.describe import grids
 from lanes.describe.experiment_files import halving_of, runs_of
 from lanes.errors import RequestError
@@ -59,9 +59,9 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
+    from lanes.cluster.batch_jobs import parse_shard
     from lanes.describe.halving import parse_halving
-    from lanes.plan.shards import parse_shard
-    from lanes.runner import STOPPED, Options, make_plan, run_sweep
+    from lanes.engine.runner import STOPPED, Options, make_plan, run_sweep
 
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
@@ -84,7 +84,7 @@ def main(arguments: Arguments) -> int:
     requested = grids.only(requested, [text for group in arguments.only for text in group])
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.runner import describe
+        from lanes.engine.runner import describe
 
         print(describe(plan, options))
         return 0

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
 from lanes.errors import RequestError
@@ -83,7 +83,7 @@ Arguments: Any = _arguments()
 
 def main(arguments: Any) -> int:
     """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early and saved."""
-    from lanes import runner
+    from lanes.engine import runner
     from lanes.program.places import prepare_devices
 
     run, width, experiment = Run(), 1, None

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from lanes.command import run_main
+from lanes.cli.command import run_main
 from lanes.data.characters import encode
 from lanes.data.loading import load_dataset
 from lanes.errors import RequestError

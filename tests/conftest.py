@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import pytest
 
-from lanes import stages
+from lanes.engine import stages
 from lanes.program import compilation_cache
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lanes.describe.experiment_files import load_module, runs_of
+from lanes.engine.runner import DONE, Options, make_plan, run_sweep
 from lanes.errors import RequestError
-from lanes.runner import DONE, Options, make_plan, run_sweep
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")

@@ -15,8 +15,9 @@ from rich.text import Text
 
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.data.loading import Dataset, load_dataset
+from lanes.engine.fresh_lanes import quickly
+from lanes.engine.runner import Options, make_plan
 from lanes.errors import RequestError, unknown
-from lanes.fresh_lanes import quickly
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Datasets, Planned
 from lanes.program import predictions
@@ -30,7 +31,6 @@ from lanes.results.axes import swept_axes
 from lanes.results.selection import chosen
 from lanes.results.statistics import selection_metric, sibling
 from lanes.results.tables import load
-from lanes.runner import Options, make_plan
 from lanes.storage.directory import Directory, existing
 from lanes.storage.trained import run_of, variables_of
 

@@ -14,10 +14,11 @@ import jax
 
 from benchmarks.measuring import Sample
 from benchmarks.works import Work
-from lanes import Run, runner
+from lanes import Run
+from lanes.engine import runner
+from lanes.engine.runner import Options
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
-from lanes.runner import Options
 
 SEEDS = 4  # different orders of examples in a pack
 

@@ -12,8 +12,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import injuries
 
-from lanes import training
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full`: as many injuries as the promise was made for."""
@@ -37,7 +35,7 @@ def small_packs() -> Iterator[None]:
     """In this process, too: packs of eight lanes, chunks of one epoch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lanes.plan.packs.MOST_LANES", 8)
-        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        patch.setattr("lanes.engine.trainer.CHUNK_SECONDS", 0.0)
         yield
 
 

@@ -15,12 +15,13 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 
 def patch(given: dict[str, str]) -> None:
     """Small packs, chunks of one epoch, and the injuries that are asked for."""
-    from lanes import files, session, training
+    from lanes import files
+    from lanes.engine import session, trainer
     from lanes.plan import packs
     from lanes.storage import checkpoints, tables
 
     packs.MOST_LANES = 8
-    training.CHUNK_SECONDS = 0.0
+    trainer.CHUNK_SECONDS = 0.0
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
     error, after = map(int, given.get("fail", "0,0").split(","))
@@ -47,13 +48,13 @@ def patch(given: dict[str, str]) -> None:
 def main(out: str, **given: str) -> int:
     """The exit status of the sweep."""
     patch(given)
-    from lanes import session
+    from lanes.cluster.batch_jobs import parse_shard
     from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
-    from lanes.plan.shards import parse_shard
+    from lanes.engine import session
+    from lanes.engine.runner import Options, make_plan, run_sweep
     from lanes.program.places import prepare_devices
-    from lanes.runner import Options, make_plan, run_sweep
 
     count = int(given.get("devices", "1"))
     prepare_devices()

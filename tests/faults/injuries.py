@@ -80,8 +80,8 @@ def resume(
 ) -> int:
     """The small sweep in this process: its exit status."""
     from lanes.describe.experiment_files import runs_of
+    from lanes.engine.runner import Options, make_plan, run_sweep
     from lanes.program import compilation_cache
-    from lanes.runner import Options, make_plan, run_sweep
 
     compilation_cache.switch_on()
     options = Options(width=4, devices=devices, quiet=True, halving=halving)

@@ -110,8 +110,9 @@ def resident() -> float:
 
 @pytest.mark.slow
 def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, many):
-    from lanes import Run, grid, session
+    from lanes import Run, grid
     from lanes.data.generated_sets import Blobs
+    from lanes.engine import session
     from nets import MLP
 
     monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 2)
@@ -141,7 +142,7 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
 
 def finished_directory(out, runs: list, options) -> None:
     """What a sweep of these runs leaves, without the training: results and curves with made-up numbers."""
-    from lanes.runner import make_plan
+    from lanes.engine.runner import make_plan
     from lanes.storage import records
 
     plan = make_plan(runs, options)
@@ -162,7 +163,7 @@ def finished_directory(out, runs: list, options) -> None:
 @pytest.mark.slow
 def test_a_finished_directory_is_resumed_quickly(tmp_path, monkeypatch, many):
     from lanes import Run, grid
-    from lanes.runner import Options, make_plan, run_sweep
+    from lanes.engine.runner import Options, make_plan, run_sweep
     from nets import MLP
 
     monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)

@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanes import Run
+from lanes.cluster.batch_jobs import parse_shard
 from lanes.data.generated_sets import Blobs
 from lanes.describe import grids, runs
+from lanes.engine.runner import Options, make_plan
 from lanes.errors import RequestError
-from lanes.plan.shards import parse_shard
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.optimizers import OPTIMIZERS
 from lanes.recipe.schedules import SCHEDULES
-from lanes.runner import Options, make_plan
 from losses import LOSSES, METRICS, PENALTIES
 from nets import MLP, LeNet5
 from nets.activations import ACTIVATIONS, LeakyReLU

@@ -9,10 +9,10 @@ import pytest
 
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
+from lanes.engine.runner import Options, make_plan
 from lanes.plan import width_timing, widths
 from lanes.program import memory
 from lanes.program.places import Place, cores
-from lanes.runner import Options, make_plan
 from nets import MLP
 
 BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes import Run, ahead, grid
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
+from lanes.engine import compiling_ahead
+from lanes.engine.fresh_lanes import FreshLanes
+from lanes.engine.runner import Options, make_plan
+from lanes.engine.trainer import training_key
 from lanes.errors import RequestError
-from lanes.fresh_lanes import FreshLanes
 from lanes.plan.packs import make_packs, numbers_of
 from lanes.plan.planned import Datasets
 from lanes.program import initialization, lane, memory
@@ -26,9 +29,7 @@ from lanes.program.over_lanes import over_lanes, split_batch
 from lanes.program.places import Place, make_places, prepare_devices
 from lanes.program.step import train_step
 from lanes.results import tables
-from lanes.runner import Options, make_plan
 from lanes.storage.directory import Directory
-from lanes.training import training_key
 from nets import MLP
 
 CHECKOUT = Path(__file__).parents[2]
@@ -191,9 +192,9 @@ class Waiting:
 
 
 def test_one_program_is_compiled_ahead_and_not_more(monkeypatch):
-    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
     trainers, waiting = [Noting(), Noting()], [Waiting(name) for name in "aabbcc"]
-    with ahead.Ahead(trainers, list, lambda: waiting):
+    with compiling_ahead.Ahead(trainers, list, lambda: waiting):
         for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
             time.sleep(0.15)
             assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
@@ -201,7 +202,7 @@ def test_one_program_is_compiled_ahead_and_not_more(monkeypatch):
 
 
 def test_programs_of_the_packs_begun_are_compiled_first(monkeypatch):
-    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
 
     class Streamed(Noting):
         def compile(self, pack):
@@ -211,13 +212,13 @@ def test_programs_of_the_packs_begun_are_compiled_first(monkeypatch):
                 super().compile(pack)
 
     trainer, begun = Streamed(), [Waiting("streamed"), Waiting("b")]
-    with ahead.Ahead([trainer], lambda: begun, lambda: [Waiting("a"), Waiting("c")]):
+    with compiling_ahead.Ahead([trainer], lambda: begun, lambda: [Waiting("a"), Waiting("c")]):
         time.sleep(0.2)
     assert trainer.made == ["streamed", "b", "a"]
 
 
 def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
-    monkeypatch.setattr(ahead, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
 
     class Failing(Noting):
         def compile(self, pack):
@@ -225,7 +226,7 @@ def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
             raise ValueError("too large")
 
     trainer, waiting = Failing(), [Waiting("a"), Waiting("b")]
-    with ahead.Ahead([trainer], list, lambda: waiting):
+    with compiling_ahead.Ahead([trainer], list, lambda: waiting):
         time.sleep(0.1)
         waiting.pop(0)
         time.sleep(0.1)

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Halving, RequestError, Run, grid, load, load_curves, restore, training
+from lanes import Halving, RequestError, Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
 from lanes.describe.halving import parse_halving
-from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
-from lanes.session import Session
+from lanes.engine import trainer
+from lanes.engine.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
+from lanes.engine.session import Session
 from lanes.storage.checkpoints import CHECKSUMS
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
@@ -163,8 +164,8 @@ def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
 @pytest.mark.parametrize("at", [7, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 9))])
 def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
     """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
-    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
-    count, chunks = training.Trainer._count, [0]
+    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0.0)
+    count, chunks = trainer.Trainer._count, [0]
 
     def counted(self, *given):
         count(self, *given)
@@ -172,7 +173,7 @@ def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
         if chunks[0] == at:
             self.stop.set()
 
-    monkeypatch.setattr(training.Trainer, "_count", counted)
+    monkeypatch.setattr(trainer.Trainer, "_count", counted)
     out = tmp_path / "out"
     assert swept(out).status == STOPPED
     assert swept(out).status == DONE
@@ -218,7 +219,7 @@ def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lo
 
 @pytest.mark.slow
 def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
-    monkeypatch.setattr("lanes.stages.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("lanes.engine.stages.PATIENCE_SECONDS", 0.0)
     out, outcomes = tmp_path / "out", []
     for index in (0, 1, 0, 1):
         outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2))))
@@ -230,7 +231,7 @@ def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch):
-    train, broken = training.Trainer.train, []
+    train, broken = trainer.Trainer.train, []
 
     def breaking(self, pack):
         broken.append(pack.pack_id)
@@ -238,12 +239,12 @@ def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch)
             raise ValueError("broken")
         train(self, pack)
 
-    monkeypatch.setattr(training.Trainer, "train", breaking)
+    monkeypatch.setattr(trainer.Trainer, "train", breaking)
     outcome = swept(tmp_path / "out")
     assert outcome.status == FAILED
     assert outcome.failures == (f"pack {broken[0]} (8 runs): ValueError: broken",)
     assert load(tmp_path / "out").status.value_counts()["failed"] == 8
-    monkeypatch.setattr(training.Trainer, "train", train)
+    monkeypatch.setattr(trainer.Trainer, "train", train)
     assert swept(tmp_path / "out").status == DONE
     assert load(tmp_path / "out").status.notna().all()
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes import Run, grid, training
+from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.loading import load_dataset
+from lanes.engine import trainer
 from lanes.errors import RequestError
 from lanes.program.step import standardize
 from nets import MLP
@@ -127,7 +128,7 @@ def test_wrong_requests_start_and_write_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupt_saves_and_returns(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda *_: 1)
+    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda *_: 1)
     long = [dataclasses.replace(run, epochs=3000) for run in SWEEP]
     timer = threading.Timer(3.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()

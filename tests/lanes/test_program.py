@@ -19,6 +19,7 @@ from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
+from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Datasets, Planned, plan_runs
 from lanes.program import initialization, metrics
@@ -30,7 +31,6 @@ from lanes.program.step import Trained, standardize, train_step
 from lanes.recipe.averages import EMA
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
-from lanes.training import Trainer
 from nets import MLP
 
 DATASETS = Datasets()

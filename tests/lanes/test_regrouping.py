@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Run, grid, load, load_curves, regrouping, restore, training
+from lanes import Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
+from lanes.engine import regrouping, trainer
+from lanes.engine.regrouping import better_order, computed_groups, repacked
+from lanes.engine.runner import DONE, STOPPED, Options, make_plan, run_sweep
 from lanes.plan.packs import make_packs
 from lanes.program.shared_activation import group_key
-from lanes.regrouping import better_order, computed_groups, repacked
-from lanes.runner import DONE, STOPPED, Options, make_plan, run_sweep
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
 from nets import MLP
@@ -56,7 +57,7 @@ def short_chunks():
     """An epoch in a chunk, 48 lanes in a pack."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lanes.plan.packs.MOST_LANES", 48)
-        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        patch.setattr(trainer, "CHUNK_SECONDS", 0.0)
         yield
 
 
@@ -98,7 +99,7 @@ def test_a_regrouped_run_equals_the_run_alone(tmp_path):
 @pytest.mark.slow
 def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
     swept(tmp_path / "whole")
-    count, chunks = training.Trainer._count, [0]
+    count, chunks = trainer.Trainer._count, [0]
 
     def counted(self, *given):
         count(self, *given)
@@ -107,7 +108,7 @@ def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
             self.stop.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "_count", counted)
+        patch.setattr(trainer.Trainer, "_count", counted)
         assert swept(tmp_path / "out").status == STOPPED
     assert swept(tmp_path / "out").status == DONE
     assert_same(tmp_path / "out", tmp_path / "whole")

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lanes import Run, grid, load, load_curves, stages, training
+from lanes import Run, grid, load, load_curves
 from lanes.data.generated_sets import Blobs
+from lanes.engine import stages, trainer
+from lanes.engine.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
-from lanes.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -107,7 +108,7 @@ def test_a_part_of_the_sweep_again_does_nothing_and_repeats_no_row(whole):
 def interrupt_after(monkeypatch, chunks: int, length: int = 1):
     """Stop the sweep after so many chunks, each of `length` epochs."""
     count = [0]
-    train = training.Trainer.train
+    train = trainer.Trainer.train
 
     def counted(self, pack):
         told = self.told
@@ -124,8 +125,8 @@ def interrupt_after(monkeypatch, chunks: int, length: int = 1):
         finally:
             self.told = told
 
-    monkeypatch.setattr(training.Trainer, "train", counted)
-    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: min(length, left))  # noqa: ARG005
+    monkeypatch.setattr(trainer.Trainer, "train", counted)
+    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: min(length, left))  # noqa: ARG005
 
 
 @pytest.mark.parametrize("chunks", [6, pytest.param(1, marks=pytest.mark.slow)])
@@ -155,7 +156,7 @@ def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whol
 
 def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_path, monkeypatch):
     """With room for three epochs in a table, the fourth stands in the next one: also where a chunk would go beyond."""
-    monkeypatch.setattr(training, "CHUNK_STEPS", 3 * STEPS)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 3 * STEPS)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 2, length=2)  # epochs 0 and 1, then 2 alone
         first = swept(SWEEP, tmp_path / "out")
@@ -213,7 +214,7 @@ def test_the_width_of_the_directory_binds(whole):
 def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path, monkeypatch):
     plan = make_plan(SWEEP, ONE)
     broken = {one.run_id for one in plan.planned if one.run.learning_rate == 0.1}
-    train = training.Trainer.train
+    train = trainer.Trainer.train
 
     def failing(self, pack):
         if pack.members[0].run_id in broken:
@@ -221,7 +222,7 @@ def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path, m
         train(self, pack)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "train", failing)
+        patch.setattr(trainer.Trainer, "train", failing)
         outcome = run_sweep(plan, tmp_path / "out", ONE)
     assert outcome.status == FAILED
     (line,) = outcome.failures
@@ -256,7 +257,7 @@ def compilations():
 
 @pytest.mark.usefixtures("own_programs")
 def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, monkeypatch, compilations):
-    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
+    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
     base = dataclasses.replace(BASE, epochs=2)
     few = swept(grid(base, learning_rate=[0.1], seed=range(4)), tmp_path / "few")
     for_few = compilations.count
@@ -287,9 +288,9 @@ def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program
 def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
     import signal
 
-    monkeypatch.setattr(training.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
+    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
     rung = threading.Event()
-    train = training.Trainer.train
+    train = trainer.Trainer.train
 
     def ringing(self, pack):
         told = self.told
@@ -307,7 +308,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
         train(self, pack)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "train", ringing)
+        patch.setattr(trainer.Trainer, "train", ringing)
         before = signal.getsignal(signal.SIGINT)
         outcome = swept(SWEEP, tmp_path / "out")
         assert signal.getsignal(signal.SIGINT) is before
@@ -320,7 +321,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
 def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
     (one, *_) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
     pack = Pack((one, None), 2, 1)
-    numbers = training.numbers_of(pack)
+    numbers = trainer.numbers_of(pack)
     assert numbers["seed"].dtype == np.uint32
     assert numbers["seed"].tolist() == [2**32 - 1] * 2
     assert numbers["epochs"].dtype == numbers["patience"].dtype == np.int32
@@ -355,7 +356,7 @@ def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
 def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, monkeypatch, chunks):
     """Chunks of one step: the checkpoint stands in the middle of an epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr(training, "CHUNK_SECONDS", 0.0)
+        patch.setattr(trainer, "CHUNK_SECONDS", 0.0)
         interrupt_after(patch, chunks)
         first = swept(RATES, tmp_path / "out", STREAMED)
     assert (first.status, first.steps) == (STOPPED, 4 * chunks)

@@ -11,11 +11,11 @@ import pytest
 
 from lanes import Run
 from lanes.data.generated_sets import Blobs
+from lanes.engine.runner import Options, make_plan
 from lanes.errors import RequestError
 from lanes.recipe.averages import EMA
 from lanes.recipe.optimizers import LBFGS, SGD, Adam, AdamW
 from lanes.recipe.schedules import Cosine
-from lanes.runner import Options, make_plan
 from losses import L1, Contractive
 from nets import MLP, LeNet5
 from nets.activations import LeakyReLU

@@ -7,14 +7,14 @@ import pytest
 import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
+from lanes.engine.runner import Options, describe, make_plan
+from lanes.engine.trainer import Trainer
 from lanes.errors import RequestError
 from lanes.plan import width_timing, widths
 from lanes.plan.widths import Choice
 from lanes.program import memory
-from lanes.runner import Options, describe, make_plan
 from lanes.storage import records
 from lanes.storage.directory import Directory
-from lanes.training import Trainer
 from nets import MLP
 
 pytestmark = pytest.mark.usefixtures("shared_programs")

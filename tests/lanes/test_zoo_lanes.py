@@ -10,8 +10,8 @@ import pytest
 
 import nets
 from lanes import Dataset, Run, Split, load_curves, sweep
+from lanes.api import find_run, variables_of
 from lanes.describe import checks, runs
-from lanes.interface import find_run, variables_of
 from lanes.program import initialization
 from lanes.program.step import Setup, Trained, train_step, transformation
 from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct

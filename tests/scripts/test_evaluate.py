@@ -12,7 +12,7 @@ import tyro
 
 import lanes
 from lanes.describe.experiment_files import runs_of
-from lanes.runner import Options, make_plan, run_sweep
+from lanes.engine.runner import Options, make_plan, run_sweep
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 

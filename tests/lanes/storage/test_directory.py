@@ -5,8 +5,8 @@ import sys
 import pandas as pd
 import pytest
 
+from lanes.cluster.batch_jobs import parse_shard
 from lanes.errors import RequestError
-from lanes.plan.shards import parse_shard
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory, existing
 

@@ -8,22 +8,22 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lanes.ahead import Ahead
 from lanes.data.loading import Dataset
+from lanes.engine.compiling_ahead import Ahead
+from lanes.engine.progress import Progress
+from lanes.engine.rungs import Stage
+from lanes.engine.trainer import Interrupted, Trainer
 from lanes.plan.packs import Pack
 from lanes.program import memory
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
-from lanes.progress import Progress
-from lanes.rungs import Stage
 from lanes.storage import compaction, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.writer import Writer
-from lanes.training import Interrupted, Trainer
 
 if TYPE_CHECKING:
-    from lanes.runner import Options, Plan
+    from lanes.engine.runner import Options, Plan
 
 DONE, FAILED, STOPPED = 0, 3, 75  # exit statuses; 2 is a RequestError
 CHUNK_GRACE = 6.0  # seconds that a running chunk has to end after a stop was asked for; then it is abandoned

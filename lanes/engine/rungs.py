@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes import regrouping
 from lanes.describe.halving import Halving
+from lanes.engine import regrouping
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lanes.describe.halving import Halving
+from lanes.engine.rungs import Rungs, Stage
+from lanes.engine.session import DONE, FAILED, STOPPED, Session, StopOnSignal
+from lanes.engine.trainer import WHOLE
 from lanes.plan import shards
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
-from lanes.rungs import Rungs, Stage
-from lanes.session import DONE, FAILED, STOPPED, Session, StopOnSignal
 from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
-from lanes.training import WHOLE
 
 if TYPE_CHECKING:
-    from lanes.runner import Options, Plan
+    from lanes.engine.runner import Options, Plan
 
 POLL_SECONDS = 0.5  # between looks at what other shards have reached
 PATIENCE_SECONDS = 3.0  # without anybody at work on what is awaited, after which nobody is waited for

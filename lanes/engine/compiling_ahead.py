@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lanes.engine.trainer import Trainer, training_key
 from lanes.plan.packs import Pack
-from lanes.training import Trainer, training_key
 
 POLL_SECONDS = 0.05
 

@@ -11,9 +11,9 @@ import flax.linen as nn
 import pandas as pd
 
 from lanes.describe.runs import Run
+from lanes.engine.runner import STOPPED, Options, make_plan, run_sweep
 from lanes.program.places import prepare_devices
 from lanes.results.tables import load, load_curves
-from lanes.runner import STOPPED, Options, make_plan, run_sweep
 from lanes.storage.trained import Variables, find_run, restore, run_of, variables_of
 
 
@@ -34,7 +34,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Args:
         runs: the runs.
         out: the directory.
-        options: fields of `lanes.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
+        options: fields of `lanes.engine.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
 
     Raises RequestError for a wrong request; nothing is started or written then.
     """

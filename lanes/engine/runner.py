@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lanes import rungs
 from lanes.describe import checks, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
+from lanes.engine import rungs
+from lanes.engine.session import DONE, FAILED, STOPPED
+from lanes.engine.stages import Stages
+from lanes.engine.trainer import DATA_BYTES
 from lanes.errors import RequestError
 from lanes.plan import shards, widths
 from lanes.plan.families import Families, refusing
@@ -20,11 +23,8 @@ from lanes.plan.widths import Choice
 from lanes.program import memory
 from lanes.program.places import Place, make_places, select_devices
 from lanes.program.shared_activation import MOST_CALLS
-from lanes.session import DONE, FAILED, STOPPED
-from lanes.stages import Stages
 from lanes.storage import compaction, provenance, records
 from lanes.storage.directory import Directory, tell
-from lanes.training import DATA_BYTES
 from nets import MLP
 
 

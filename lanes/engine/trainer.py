@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes import regrouping
-from lanes.data import orders
 from lanes.data.loading import Dataset
-from lanes.data.orders import Orders
-from lanes.fresh_lanes import FreshLanes, quickly
+from lanes.engine import order_tables, regrouping
+from lanes.engine.fresh_lanes import FreshLanes, quickly
+from lanes.engine.order_tables import OrderTables
+from lanes.engine.regrouping import Seats
+from lanes.engine.rungs import Stage, gathered
+from lanes.engine.streamed_epochs import StreamedEpochs, evaluate_streamed
 from lanes.plan.packs import Pack, numbers_of
 from lanes.program import lane
 from lanes.program.chunks import Chunk
@@ -23,12 +25,9 @@ from lanes.program.lane import DIVERGED, PRUNED, RUNNING, Lane
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
-from lanes.regrouping import Seats
-from lanes.rungs import Stage, gathered
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
 from lanes.storage.rows import curve_rows, history_of, result_rows
-from lanes.streamed import StreamedEpochs, evaluate_streamed
 
 CHUNK_SECONDS = 5.0  # aimed at; what is lost at most to a kill, and how long an interrupt may take
 CHUNK_STEPS = 4096  # most steps in a chunk of the smallest epochs: bounds the history and the table of orders
@@ -98,7 +97,7 @@ class Trainer:
         self.data_of, self.submit, self.stop, self.told = data_of, submit, stop, told
         self.data_bytes, self.stage = data_bytes, stage
         self._data: dict[int, Data] = {}
-        self._orders = Orders(place)
+        self._orders = OrderTables(place)
         self._epoch_seconds: dict[str, float] = {}
         self._fresh = FreshLanes(place, compiled, data_of)
         self.steps = self.computed = 0
@@ -111,7 +110,7 @@ class Trainer:
         began = time.perf_counter()
         dataset = self.data_of(pack)
         data = self._on_device(dataset)
-        numbers, slots = numbers_of(pack), orders.slots(pack)
+        numbers, slots = numbers_of(pack), order_tables.slots(pack)
         state, history, spent = self._resume(pack, numbers)
         home = now = regrouping.seats(self.place, np.arange(pack.size), numbers, slots)
         advance = self._streaming(pack, dataset, data) or self._resident(pack, data)
@@ -192,7 +191,9 @@ class Trainer:
         """Chunks of some seconds from streamed batches; None where the training split is on the device."""
         if "train" in data.splits:
             return None
-        epochs = StreamedEpochs(pack, dataset, orders.seeds(pack), self.place, self.compiled, data, self.data_bytes)
+        epochs = StreamedEpochs(
+            pack, dataset, order_tables.seeds(pack), self.place, self.compiled, data, self.data_bytes
+        )
 
         def advance(state: State, seats: Seats, total: int) -> tuple[State, dict[str, Any]]:
             del total
@@ -269,8 +270,8 @@ class Trainer:
 
     def _chunk_program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
         longest = longest_chunk(pack)
-        slots = self.place.like(orders.slots(pack), split=True)
-        table = self.place.like(jax.ShapeDtypeStruct(orders.shape(pack, longest), np.int32), split=False)
+        slots = self.place.like(order_tables.slots(pack), split=True)
+        table = self.place.like(jax.ShapeDtypeStruct(order_tables.shape(pack, longest), np.int32), split=False)
         args = (lanes, numbers, slots, table, data, jnp.int32(0), jnp.int32(0))
         function = Chunk(pack.setup, pack.width, longest)
         return self.compiled.get(training_key(pack), self.place, function, 3, args)

@@ -1,0 +1,1 @@
+"""The sweep on more than one machine."""

@@ -1,0 +1,58 @@
+"""Tables of the orders in which runs see their examples: a row for each distinct seed of a pack, on the pack's place."""
+
+from typing import Any
+
+import numpy as np
+
+from lanes.data.orders import epoch_order
+from lanes.plan.packs import Pack
+from lanes.program.places import Place
+
+
+def seeds(pack: Pack) -> list[int]:
+    """The distinct seeds of a pack's runs: a row each of its table of orders."""
+    return sorted({member.run.seed for member in pack.members})
+
+
+def slots(pack: Pack) -> np.ndarray:
+    """Each lane's row in that table [P]; 0 for empty lanes."""
+    rows = {seed: row for row, seed in enumerate(seeds(pack))}
+    return np.array([rows[lane.run.seed] if lane else 0 for lane in pack.lanes], np.int32)
+
+
+def shape(pack: Pack, longest: int) -> tuple[int, int, int]:
+    """[S, longest, floor(n / B) · B]: of a table with room for so many epochs."""
+    return pack.seeds, longest, pack.setup.steps_per_epoch * pack.setup.run.batch_size
+
+
+class OrderTables:
+    """Tables of orders at one place, of which the last is kept: packs of equal seeds and lengths share it.
+
+    A table of 64 seeds of the 1,437 digits and 88 epochs has 33 MB; making it takes a tenth of a second.
+    """
+
+    def __init__(self, place: Place):
+        self.place = place
+        self._kept: tuple[Any, Any] = (None, None)
+
+    def table(self, pack: Pack, longest: int, epoch: int, epochs: int) -> Any:
+        """Orders [S, longest, floor(n / B) · B] on the place, of the epochs from the last multiple of `longest` on.
+
+        Args:
+            pack: whose runs they are for.
+            longest: epochs that there is room for.
+            epoch: that must be among them.
+            epochs: of the pack's longest run; what comes after them stays 0.
+        """
+        first = epoch - epoch % longest
+        end = min(first + longest, epochs)
+        key = (shape(pack, longest), tuple(seeds(pack)), first, end, pack.setup.examples)
+        if self._kept[0] != key:
+            table = np.zeros(key[0], np.int32)
+            for row, seed in enumerate(seeds(pack)):
+                for number in range(first, end):
+                    table[row, number - first] = epoch_order(
+                        pack.setup.examples, seed, number, pack.setup.run.batch_size
+                    )
+            self._kept = key, self.place.shared(table)
+        return self._kept[1]
