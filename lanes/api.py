@@ -11,7 +11,10 @@ import flax.linen as nn
 import pandas as pd
 
 from lanes.describe.runs import Run
-from lanes.engine.runner import STOPPED, Options, make_plan, run_sweep
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
+from lanes.errors import ExitStatus
 from lanes.program.places import prepare_devices
 from lanes.results.tables import load, load_curves
 from lanes.storage.trained import Variables, find_run, restore, run_of, variables_of
@@ -34,7 +37,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Args:
         runs: the runs.
         out: the directory.
-        options: fields of `lanes.engine.runner.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
+        options: fields of `lanes.engine.options.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
 
     Raises RequestError for a wrong request; nothing is started or written then.
     """
@@ -43,7 +46,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     outcome = run_sweep(make_plan(runs, chosen), Path(out), chosen)
     for line in outcome.failures:
         print(line, file=sys.stderr)
-    if outcome.status == STOPPED:
+    if outcome.status == ExitStatus.STOPPED:
         print(
             f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: the same call resumes",
             file=sys.stderr,

@@ -1,9 +1,19 @@
 """The errors that people see: one line with what was got, the rule, and what to do."""
 
 import difflib
+import enum
 from collections.abc import Iterable
 
 LONGEST = 600  # characters of a message
+
+
+class ExitStatus(enum.IntEnum):
+    """How a command ends, as a batch queue sees it."""
+
+    DONE = 0
+    WRONG_REQUEST = 2
+    FAILED = 3
+    STOPPED = 75
 
 
 class RequestError(ValueError):
@@ -19,10 +29,6 @@ class RequestError(ValueError):
 
 class DamagedFileError(ValueError):
     """A file of a run directory does not have the checksum that it was written with."""
-
-
-class RunFailedError(RuntimeError):
-    """One pack of a sweep could not be trained; the others go on. Scripts exit with status 3."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:

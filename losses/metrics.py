@@ -141,3 +141,24 @@ SET_METRICS: dict[str, Callable[..., Array]] = {
     "root_mean_squared_error": root_mean_squared_error,
     "r_squared": r_squared,
 }
+
+LOWER = (
+    "loss",
+    "error",
+    "penalty",
+    "perplexity",
+    "nll",
+    "nats",
+    "bits",
+    "mse",
+    "mae",
+    "rmse",
+    "distance",
+    "seconds",
+    "divergence",
+)
+
+
+def lower_is_better(metric: str) -> bool:
+    """True for losses, errors and distances."""
+    return any(part in metric.lower() for part in LOWER)

@@ -61,7 +61,10 @@ def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
     from lanes.cluster.batch_jobs import parse_shard
     from lanes.describe.halving import parse_halving
-    from lanes.engine.runner import STOPPED, Options, make_plan, run_sweep
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.errors import ExitStatus
 
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
@@ -84,7 +87,7 @@ def main(arguments: Arguments) -> int:
     requested = grids.only(requested, [text for group in arguments.only for text in group])
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.engine.runner import describe
+        from lanes.engine.requests import describe
 
         print(describe(plan, options))
         return 0
@@ -92,7 +95,7 @@ def main(arguments: Arguments) -> int:
     for line in outcome.failures:
         print(f"error: {line}", file=sys.stderr)
     print(outcome.summary(arguments.out))
-    if outcome.status == STOPPED:
+    if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: python {shlex.join(sys.argv)}")
     elif arguments.report and outcome.ended:
         from lanes.reporting.pages import write_report

@@ -17,7 +17,7 @@ from rich.text import Text
 from lanes.cli.command import run_main
 from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
-from lanes.errors import RequestError
+from lanes.errors import ExitStatus, RequestError
 
 LAST = 5  # epochs of the curve that are printed
 
@@ -83,7 +83,9 @@ Arguments: Any = _arguments()
 
 def main(arguments: Any) -> int:
     """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early and saved."""
-    from lanes.engine import runner
+    from lanes.engine.options import Options as SweepOptions
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
     from lanes.program.places import prepare_devices
 
     run, width, experiment = Run(), 1, None
@@ -93,19 +95,19 @@ def main(arguments: Any) -> int:
     settings = [*given.items(), *(_assignment(text) for group in arguments.set for text in group)]
     for path, text in settings:
         run = runs.set_field(run, path, runs.parse_field(run, path, text))
-    options = runner.Options(
+    options = SweepOptions(
         width=arguments.width if arguments.width is not None else width,
         devices=1,
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
     )
     prepare_devices()
-    plan = runner.make_plan([run], options)
-    outcome = runner.run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
+    plan = make_plan([run], options)
+    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
         print(f"error: {line}", file=sys.stderr)
     print(outcome.summary(arguments.out))
-    if outcome.status == runner.STOPPED:
+    if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: python {shlex.join(sys.argv)}")
     elif outcome.ended:
         _print_run(arguments.out, plan.planned[0].run_id)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from lanes.describe.experiment_files import load_module, runs_of
-from lanes.engine.runner import DONE, Options, make_plan, run_sweep
-from lanes.errors import RequestError
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
+from lanes.errors import ExitStatus, RequestError
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")
@@ -73,5 +75,5 @@ def test_runs_of_it_train_for_two_steps(path, tmp_path):
         short.append(dataclasses.replace(run, steps=2, train_examples=run.batch_size, init_from=None))
     outcome = run_sweep(plan_of(short), tmp_path / "out", OPTIONS)
     assert outcome.failures == ()
-    assert outcome.status == DONE
+    assert outcome.status == ExitStatus.DONE
     assert outcome.ended == outcome.planned

@@ -8,18 +8,13 @@ import types
 import typing
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.loading import Dataset
 from lanes.describe import descriptions, runs
-from lanes.describe.runs import FIELDS, Run, is_off, metric_names
+from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
-from lanes.program import initialization
-from lanes.program.step import Setup, apply, objective, perturb, standardize
 from lanes.recipe.tasks_predicting import default_task
-from lanes.storage import initial_weights
 from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
@@ -229,57 +224,6 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     if hasattr(run.net, "check"):
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
     return run
-
-
-def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
-    """Trace the net's initialization and one pass; the shapes of its parameters.
-
-    Raises RequestError where the net cannot be built for the data.
-    """
-    run = setup.run
-    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    try:
-        shape = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
-    except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(
-            f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
-        ) from error
-    try:
-        jax.eval_shape(functools.partial(_pass, setup, data), shape)
-    except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(
-            f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation: {line}"
-        ) from error
-    return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
-
-
-def check_init_from(init_from: str, setup: Setup, data: Dataset) -> None:
-    """Raise RequestError where there is no such trained run, or nothing of it fits the net."""
-    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    variables = jax.eval_shape(lambda: initialization.initial_variables(setup, setup.run, examples))
-    initial_weights.check(init_from, variables["params"])
-
-
-def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
-    """The training loss and every metric of a batch of two examples, the net's variables given."""
-    run = setup.run
-    x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
-    x, y = perturb(run, (x, jnp.asarray(data.train.y[:2])), jnp.int32(0))
-    view = run.task.view(x, y, jax.random.key(0))
-    params, rest = variables["params"], variables["rest"]
-
-    def forward(key: jax.Array) -> Any:
-        return apply(setup, run, params, rest, view.inputs, train=False, keys={"sample": key})[0]
-
-    measured = run.task.measure(run, forward(jax.random.key(0)), view, forward)
-    missing = [name for name in metric_names(run) if name not in measured]
-    if missing:
-        raise ValueError(
-            f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"
-        )
-    return objective(setup, run, params, rest, view, jnp.int32(0))[0], measured
 
 
 def _call(check: Any) -> Any:

@@ -6,17 +6,13 @@ Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and h
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lanes.data.loading import Dataset
-from lanes.describe.runs import metric_names
-from lanes.errors import RequestError, unknown
-from lanes.plan.planned import Planned
-from lanes.program import lane
-from lanes.results.statistics import lower_is_better
+from lanes.errors import RequestError
+from losses.metrics import lower_is_better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,32 +46,6 @@ class Halving:
             raise RequestError(f"halving keep is {self.keep!r}: it must be above 0 and below 1, as 0.5")
         if not isinstance(self.metric, str):
             raise RequestError(f"halving metric is {self.metric!r}: give a name, as valid_loss")
-
-    def check_runs(self, planned: Sequence[Planned], datasets: Any) -> None:
-        """Raises RequestError where the runs are too short, too seldom evaluated, or lack the metric."""
-        self.check()
-        known: dict[str, list[str]] = {}
-        for one in planned:
-            run, length = one.run, int(lane.length(one.setup, one.run))
-            if self.rungs[-1] >= length:
-                raise RequestError(
-                    f"halving has a rung at epoch {self.rungs[-1]} and a run of {length} epochs: rungs must lie below that"
-                )
-            if run.eval_every > self.rungs[0]:
-                raise RequestError(
-                    f"halving has a rung at epoch {self.rungs[0]} and eval_every is {run.eval_every}: nothing has been "
-                    "measured there; evaluate more often, or choose later rungs"
-                )
-            if one.signature not in known:
-                names = known[one.signature] = self._metrics(one, datasets.of(run))
-                if not names:
-                    raise RequestError("halving ranks by validation metrics: set valid_fraction above 0")
-                if self.metric not in names:
-                    raise unknown("halving metric", self.metric, names)
-
-    @staticmethod
-    def _metrics(one: Planned, data: Dataset) -> list[str]:
-        return [f"valid_{name}" for name in metric_names(one.run)] if "valid" in data.splits() else []
 
     def best(self, history: np.ndarray, rung: int) -> np.ndarray:
         """The best finite value [P] up to an epoch of curves [P, E]; NaN where there is none."""

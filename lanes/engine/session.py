@@ -2,17 +2,19 @@
 
 import collections
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from lanes.data.loading import Dataset
 from lanes.engine.compiling_ahead import Ahead
+from lanes.engine.options import Options
 from lanes.engine.progress import Progress
+from lanes.engine.requests import Plan
 from lanes.engine.rungs import Stage
+from lanes.engine.signals import StopOnSignal
 from lanes.engine.trainer import Interrupted, Trainer
+from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack
 from lanes.program import memory
 from lanes.program.compiled import Compiled
@@ -22,10 +24,6 @@ from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.writer import Writer
 
-if TYPE_CHECKING:
-    from lanes.engine.runner import Options, Plan
-
-DONE, FAILED, STOPPED = 0, 3, 75  # exit statuses; 2 is a RequestError
 CHUNK_GRACE = 6.0  # seconds that a running chunk has to end after a stop was asked for; then it is abandoned
 WRITING_GRACE = 9.0  # seconds after which unfinished writing is abandoned too
 POLL_SECONDS = 0.2  # between looks at packs that other workers hold
@@ -43,9 +41,9 @@ class Session:
 
     def __init__(
         self,
-        plan: "Plan",
+        plan: Plan,
         directory: Directory,
-        options: "Options",
+        options: Options,
         todo: Sequence[Pack],
         stage: Stage,
         compiled: Compiled,
@@ -67,10 +65,10 @@ class Session:
         self._narrowed = records.narrowed(directory)  # width by pack, where memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, of this call
 
-    def train(self) -> int:
+    def train(self) -> ExitStatus:
         """Train every pack; the exit status."""
         if not self.todo:
-            return DONE
+            return ExitStatus.DONE
         self._writer = Writer()
         with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
             threads = [
@@ -92,8 +90,8 @@ class Session:
                 )
             self._claims.release_all()
         if self._interrupted and self._unwritable is None:
-            return STOPPED
-        return FAILED if self.failures else DONE
+            return ExitStatus.STOPPED
+        return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
     def _wait(self, threads: Sequence[threading.Thread]) -> None:
         """Until every thread has ended; after a stop was asked for, not much longer."""
@@ -213,31 +211,3 @@ class Session:
         with contextlib.suppress(OSError):
             self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
             self._writer.submit(self._claims.release, pack.pack_id)
-
-
-class StopOnSignal:
-    """SIGINT and SIGTERM ask the sweep to stop after the running chunk; a second one ends the process at once."""
-
-    def __init__(self, stop: threading.Event):
-        self.stop = stop
-        self._asked = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: Any) -> None:
-        if self._asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._asked = True
-        self.stop.set()
-
-
-__all__ = ["DONE", "FAILED", "STOPPED", "Session"]

@@ -4,21 +4,21 @@ import dataclasses
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from lanes.describe.halving import Halving
+from lanes.engine.options import Options
+from lanes.engine.requests import Plan
 from lanes.engine.rungs import Rungs, Stage
-from lanes.engine.session import DONE, FAILED, STOPPED, Session, StopOnSignal
+from lanes.engine.session import Session
+from lanes.engine.signals import StopOnSignal
 from lanes.engine.trainer import WHOLE
+from lanes.errors import ExitStatus
 from lanes.plan import shards
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
-
-if TYPE_CHECKING:
-    from lanes.engine.runner import Options, Plan
 
 POLL_SECONDS = 0.5  # between looks at what other shards have reached
 PATIENCE_SECONDS = 3.0  # without anybody at work on what is awaited, after which nobody is waited for
@@ -35,7 +35,7 @@ class Stages:
     """
 
     def __init__(
-        self, plan: "Plan", directory: Directory, options: "Options", halving: Halving | None, packs: Sequence[Pack]
+        self, plan: Plan, directory: Directory, options: Options, halving: Halving | None, packs: Sequence[Pack]
     ):
         self.plan, self.directory, self.options, self.packs = plan, directory, options, list(packs)
         self.compiled = Compiled(len(plan.places))
@@ -47,40 +47,40 @@ class Stages:
         shards = plan.places[0].shards
         self.rungs = None if halving is None else Rungs(directory, halving, plan.planned, workers, shards)
 
-    def train(self) -> int:
+    def train(self) -> ExitStatus:
         """The exit status."""
         rungs = self.rungs
         if rungs is None:
             return self._train(self._unended(), WHOLE)
         for rung in rungs.halving.rungs:
             status = self._to_rung(rungs, rung)
-            if status != DONE:
+            if status != ExitStatus.DONE:
                 return status
         status = self._train(self._unended(), rungs.stage(None))
-        if status == DONE:
+        if status == ExitStatus.DONE:
             rungs.clear(self.packs)
-        return FAILED if status == DONE and self.failures else status
+        return ExitStatus.FAILED if status == ExitStatus.DONE and self.failures else status
 
-    def _to_rung(self, rungs: Rungs, rung: int) -> int:
+    def _to_rung(self, rungs: Rungs, rung: int) -> ExitStatus:
         """Train to a rung that is not decided yet, wait for whoever else does, decide, and move the lanes that go on."""
         if rungs.read(rung) is None:
             stage = rungs.stage(rung)
             awaited = {pack.pack_id for pack in rungs.awaited(rung, self.packs)}
             unended = {p.pack_id for p in self._unended() if not stage.has_reached(self.directory, p)}
             status = self._train([p for p in self.packs if p.pack_id in awaited | unended], stage)
-            if status == STOPPED:
-                return STOPPED
+            if status == ExitStatus.STOPPED:
+                return ExitStatus.STOPPED
             if self._still_awaited(rungs, rung):
-                return FAILED if status == FAILED else STOPPED
+                return ExitStatus.FAILED if status == ExitStatus.FAILED else ExitStatus.STOPPED
             rungs.clear(self.packs)
         decision = rungs.decide(rung, self.packs)
         if not self.options.quiet:
             kept, ranked = len(decision["kept"]), len(decision["values"])
             self.directory.warn(f"epoch {rung}: {kept} of {ranked} runs go on, by {rungs.halving.metric}")
         self.packs = records.earlier_packs(self.plan.planned, records.known_runs(self.directory))
-        return DONE
+        return ExitStatus.DONE
 
-    def _train(self, todo: Sequence[Pack], stage: Stage) -> int:
+    def _train(self, todo: Sequence[Pack], stage: Stage) -> ExitStatus:
         shard = self.options.shard
         mine = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
         session = Session(self.plan, self.directory, self._options_now(), mine, stage, self.compiled)
@@ -88,9 +88,13 @@ class Stages:
         status = session.train()
         self.failures += session.failures
         self._failed |= session.failed
-        return STOPPED if session.stop.is_set() and status == DONE and stage.until is not None else status
+        return (
+            ExitStatus.STOPPED
+            if session.stop.is_set() and status == ExitStatus.DONE and stage.until is not None
+            else status
+        )
 
-    def _options_now(self) -> "Options":
+    def _options_now(self) -> Options:
         limit = self.options.max_seconds
         if limit is None:
             return self.options
@@ -134,6 +138,3 @@ def _is_held(claims: Claims, pack: Pack) -> bool:
         return True
     claims.release(pack.pack_id)
     return False
-
-
-__all__ = ["DONE", "FAILED", "STOPPED", "Stages"]

@@ -8,7 +8,7 @@ import pandas as pd
 from lanes.reporting.plotting import COLORS, Figure, layout, line, log_axis, safe, words
 from lanes.results.axes import short_name
 from lanes.results.leaderboard import Leaderboard
-from lanes.results.statistics import lower_is_better
+from losses.metrics import lower_is_better
 
 CURVES = 60  # thin lines in a figure of single runs
 FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the best and the last rank

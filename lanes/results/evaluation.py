@@ -16,7 +16,8 @@ from rich.text import Text
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.data.loading import Dataset, load_dataset
 from lanes.engine.fresh_lanes import quickly
-from lanes.engine.runner import Options, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.errors import RequestError, unknown
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Datasets, Planned

@@ -12,6 +12,7 @@ from rich.text import Text
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.statistics import Interval, decimals, format_interval
+from losses.metrics import lower_is_better
 
 EXCLUDED = ("diverged", "failed")  # they have no metrics: counted, and never in a mean
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
@@ -41,7 +42,7 @@ class Leaderboard:
     @property
     def lower(self) -> bool:
         """True where less is better."""
-        return statistics.lower_is_better(self.metric)
+        return lower_is_better(self.metric)
 
     @property
     def has_best(self) -> bool:
@@ -111,9 +112,9 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     table["unstable"] = (table["diverged"] + table["failed"]) * 2 >= ended.clip(lower=1)
     if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
         gap = table[train] - table[_evaluated(chosen, runs)]
-        table["gap"] = -gap if statistics.lower_is_better(chosen) else gap
+        table["gap"] = -gap if lower_is_better(chosen) else gap
     # an accuracy is a count over examples, so that its means tie, but for the last digits
-    by = table[chosen] if statistics.lower_is_better(chosen) else -table[chosen].round(6)
+    by = table[chosen] if lower_is_better(chosen) else -table[chosen].round(6)
     tie = table.get("valid_loss", by)
     keys = {"missing": by.isna(), "unstable": table["unstable"], "by": by, "tie": tie}
     order = pd.DataFrame(keys).sort_values(list(keys), kind="stable")

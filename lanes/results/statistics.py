@@ -16,22 +16,6 @@ from scipy import special
 from lanes.describe.runs import FIELDS
 from lanes.errors import RequestError
 
-LOWER = (
-    "loss",
-    "error",
-    "penalty",
-    "perplexity",
-    "nll",
-    "nats",
-    "bits",
-    "mse",
-    "mae",
-    "rmse",
-    "distance",
-    "seconds",
-    "divergence",
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -130,11 +114,6 @@ def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
         if name in known and finite_values(runs[name]).size:
             return name
     return "valid_loss"
-
-
-def lower_is_better(metric: str) -> bool:
-    """True for losses, errors and distances."""
-    return any(part in metric.lower() for part in LOWER)
 
 
 def sibling(metric: str, split: str, runs: pd.DataFrame) -> str | None:

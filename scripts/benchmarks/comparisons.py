@@ -9,7 +9,7 @@ from benchmarks.peers import Peers
 from benchmarks.setting import Setting
 from benchmarks.works import products, source, work
 from lanes import Run, grid
-from lanes.engine.runner import Options
+from lanes.engine.options import Options
 
 SWEEP = "lanes: the whole sweep"
 MODELS = 24  # in a hand-batched ensemble

@@ -22,7 +22,7 @@ from benchmarks.measuring import Sample, Table, Way, interleaved
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
 from benchmarks.works import Work, source, work
-from lanes.engine.runner import Options
+from lanes.engine.options import Options
 from lanes.storage import checkpoints, tables
 from lanes.storage.directory import Directory
 from losses import PENALTIES

@@ -15,8 +15,9 @@ import jax
 from benchmarks.measuring import Sample
 from benchmarks.works import Work
 from lanes import Run
-from lanes.engine import runner
-from lanes.engine.runner import Options
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
 
@@ -83,9 +84,9 @@ class WarmSweep:
         """
         with tempfile.TemporaryDirectory() as out, sharing(self.programs):
             began = time.perf_counter()
-            plan = runner.make_plan(self.requested, self.options)
+            plan = make_plan(self.requested, self.options)
             planned = time.perf_counter() - began
-            outcome = runner.run_sweep(plan, Path(out), self.options)
+            outcome = run_sweep(plan, Path(out), self.options)
             seconds = time.perf_counter() - began
         if outcome.status:
             raise RuntimeError(f"sweep ended with status {outcome.status}: {'; '.join(outcome.failures)}")
@@ -149,7 +150,7 @@ class Packs:
     @functools.cached_property
     def calls(self) -> list[Callable[[], None]]:
         """For each device, its training program's calls one after the other."""
-        places = runner.make_plan([self.run], self.options).places
+        places = make_plan([self.run], self.options).places
         requested = many(self.run, self.lanes * len(places))
         made: Calls = {}
         with mock.patch("lanes.plan.packs.MOST_LANES", self.lanes), recording(made):

@@ -52,8 +52,9 @@ def main(out: str, **given: str) -> int:
     from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
-    from lanes.engine import session
-    from lanes.engine.runner import Options, make_plan, run_sweep
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.errors import ExitStatus
     from lanes.program.places import prepare_devices
 
     count = int(given.get("devices", "1"))
@@ -70,7 +71,7 @@ def main(out: str, **given: str) -> int:
     plan = make_plan(grids.with_settings(runs_of(EXPERIMENT), settings), options)
     outcome = run_sweep(plan, Path(out), options, experiment=EXPERIMENT, command=sys.argv)
     print(*outcome.failures, outcome.summary(Path(out)), sep="\n", flush=True)
-    if outcome.status == session.STOPPED:
+    if outcome.status == ExitStatus.STOPPED:
         os._exit(outcome.status)
     return outcome.status
 

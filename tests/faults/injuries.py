@@ -80,7 +80,9 @@ def resume(
 ) -> int:
     """The small sweep in this process: its exit status."""
     from lanes.describe.experiment_files import runs_of
-    from lanes.engine.runner import Options, make_plan, run_sweep
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
     from lanes.program import compilation_cache
 
     compilation_cache.switch_on()

@@ -142,7 +142,7 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
 
 def finished_directory(out, runs: list, options) -> None:
     """What a sweep of these runs leaves, without the training: results and curves with made-up numbers."""
-    from lanes.engine.runner import make_plan
+    from lanes.engine.requests import make_plan
     from lanes.storage import records
 
     plan = make_plan(runs, options)
@@ -163,7 +163,9 @@ def finished_directory(out, runs: list, options) -> None:
 @pytest.mark.slow
 def test_a_finished_directory_is_resumed_quickly(tmp_path, monkeypatch, many):
     from lanes import Run, grid
-    from lanes.engine.runner import Options, make_plan, run_sweep
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
     from nets import MLP
 
     monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)

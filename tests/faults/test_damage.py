@@ -114,7 +114,7 @@ def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_p
     (out / "sweep.json").write_text(json.dumps(content | {"sha256": directory._seal(content)}))
     before = sorted(p.name for p in out.rglob("*"))
     for read in (lanes.load, lanes.load_curves, resume, lambda at: lanes.restore(at, reference.table["run_id"][0])):
-        with pytest.raises(RequestError, match="has format 2: this version reads 1"):
+        with pytest.raises(RequestError, match="has format 3: this version reads 2"):
             read(out)
     assert sorted(p.name for p in out.rglob("*")) == before
 

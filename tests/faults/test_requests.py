@@ -19,7 +19,8 @@ from lanes import Run
 from lanes.cluster.batch_jobs import parse_shard
 from lanes.data.generated_sets import Blobs
 from lanes.describe import grids, runs
-from lanes.engine.runner import Options, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.optimizers import OPTIMIZERS

@@ -69,7 +69,9 @@ def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
     from driver import EXPERIMENT
 
     from lanes.describe.experiment_files import runs_of
-    from lanes.engine.runner import Options, make_plan, run_sweep
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
 
     out = tmp_path / "sweep"
     options = Options(width=4, devices=1, quiet=True, max_seconds=1e-9)

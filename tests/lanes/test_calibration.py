@@ -9,7 +9,8 @@ import pytest
 
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
-from lanes.engine.runner import Options, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.plan import width_timing, widths
 from lanes.program import memory
 from lanes.program.places import Place, cores

@@ -18,7 +18,8 @@ from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.engine import compiling_ahead
 from lanes.engine.fresh_lanes import FreshLanes
-from lanes.engine.runner import Options, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.engine.trainer import training_key
 from lanes.errors import RequestError
 from lanes.plan.packs import make_packs, numbers_of

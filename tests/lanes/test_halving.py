@@ -16,8 +16,11 @@ from lanes import Halving, RequestError, Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
 from lanes.describe.halving import parse_halving
 from lanes.engine import trainer
-from lanes.engine.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
 from lanes.engine.session import Session
+from lanes.errors import ExitStatus
 from lanes.storage.checkpoints import CHECKSUMS
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
@@ -99,7 +102,7 @@ def expected(curves: pd.DataFrame, diverged: set[str]) -> dict[str, int]:
 def plain(tmp_path_factory):
     """The sweep without halving."""
     out = tmp_path_factory.mktemp("plain") / "out"
-    assert swept(out, PLAIN).status == DONE
+    assert swept(out, PLAIN).status == ExitStatus.DONE
     return out
 
 
@@ -112,7 +115,7 @@ def halved(tmp_path_factory):
 
 def test_each_rung_keeps_the_better_half(plain, halved):
     out, outcome = halved
-    assert (outcome.status, outcome.ended, outcome.planned, outcome.trained) == (DONE, 24, 24, 24)
+    assert (outcome.status, outcome.ended, outcome.planned, outcome.trained) == (ExitStatus.DONE, 24, 24, 24)
     ended, whole = table(out), table(plain)
     diverged = set(whole.index[whole.status == "diverged"])
     assert len(diverged) == 6
@@ -175,8 +178,8 @@ def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
 
     monkeypatch.setattr(trainer.Trainer, "_count", counted)
     out = tmp_path / "out"
-    assert swept(out).status == STOPPED
-    assert swept(out).status == DONE
+    assert swept(out).status == ExitStatus.STOPPED
+    assert swept(out).status == ExitStatus.DONE
     assert_same(out, halved[0])
 
 
@@ -213,7 +216,7 @@ def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lo
             shutil.rmtree(path)
         else:
             path.write_text("damaged")
-    assert swept(out).status == DONE
+    assert swept(out).status == ExitStatus.DONE
     assert_same(out, halved[0])
 
 
@@ -223,9 +226,9 @@ def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
     out, outcomes = tmp_path / "out", []
     for index in (0, 1, 0, 1):
         outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2))))
-    assert outcomes[0].status == STOPPED
+    assert outcomes[0].status == ExitStatus.STOPPED
     assert outcomes[0].failures == ("epoch 2 is waited for: shard 1/2 (8 runs); run them, then the same command again",)
-    assert outcomes[-1].status == DONE
+    assert outcomes[-1].status == ExitStatus.DONE
     assert_same(out, halved[0])
 
 
@@ -241,11 +244,11 @@ def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch)
 
     monkeypatch.setattr(trainer.Trainer, "train", breaking)
     outcome = swept(tmp_path / "out")
-    assert outcome.status == FAILED
+    assert outcome.status == ExitStatus.FAILED
     assert outcome.failures == (f"pack {broken[0]} (8 runs): ValueError: broken",)
     assert load(tmp_path / "out").status.value_counts()["failed"] == 8
     monkeypatch.setattr(trainer.Trainer, "train", train)
-    assert swept(tmp_path / "out").status == DONE
+    assert swept(tmp_path / "out").status == ExitStatus.DONE
     assert load(tmp_path / "out").status.notna().all()
 
 

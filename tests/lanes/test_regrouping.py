@@ -11,8 +11,11 @@ import pytest
 from lanes import Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
 from lanes.engine import regrouping, trainer
+from lanes.engine.options import Options
 from lanes.engine.regrouping import better_order, computed_groups, repacked
-from lanes.engine.runner import DONE, STOPPED, Options, make_plan, run_sweep
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
+from lanes.errors import ExitStatus
 from lanes.plan.packs import make_packs
 from lanes.program.shared_activation import group_key
 from lanes.storage.directory import Directory
@@ -76,7 +79,7 @@ def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, w
     with monkeypatch.context() as patch:
         patch.setattr(regrouping, "better_order", lambda *_: None)
         left = swept(tmp_path / "left", WAYS[way])
-    assert (regrouped.status, left.status) == (DONE, DONE)
+    assert (regrouped.status, left.status) == (ExitStatus.DONE, ExitStatus.DONE)
     assert_same(tmp_path / "regrouped", tmp_path / "left")
     assert regrouped.steps == left.steps == load(tmp_path / "left").epochs_done.sum() * 5
     assert regrouped.programs == left.programs
@@ -109,8 +112,8 @@ def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "_count", counted)
-        assert swept(tmp_path / "out").status == STOPPED
-    assert swept(tmp_path / "out").status == DONE
+        assert swept(tmp_path / "out").status == ExitStatus.STOPPED
+    assert swept(tmp_path / "out").status == ExitStatus.DONE
     assert_same(tmp_path / "out", tmp_path / "whole")
 
 

@@ -15,11 +15,11 @@ from lanes.results.leaderboard import grid_of, leaderboard, marginals, print_lea
 from lanes.results.statistics import (
     format_interval,
     grouped_intervals,
-    lower_is_better,
     mean_interval,
     paired_difference,
     selection_metric,
 )
+from losses.metrics import lower_is_better
 
 DIVERGED = {"status": "diverged", "valid_accuracy": None, "test_accuracy": None, "diverged_step": 7}
 

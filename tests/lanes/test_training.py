@@ -13,7 +13,10 @@ import pytest
 from lanes import Run, grid, load, load_curves
 from lanes.data.generated_sets import Blobs
 from lanes.engine import stages, trainer
-from lanes.engine.runner import DONE, FAILED, STOPPED, Options, make_plan, run_sweep
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
+from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from nets import MLP
@@ -72,7 +75,7 @@ def whole(tmp_path_factory):
 
 def test_a_sweep_ends_with_a_row_for_each_run(whole):
     out, outcome = whole
-    assert outcome.status == DONE
+    assert outcome.status == ExitStatus.DONE
     assert (outcome.ended, outcome.planned, outcome.trained, outcome.programs) == (8, 8, 8, 1)
     assert outcome.steps == 8 * 4 * STEPS
     results, curves = tables(out)
@@ -92,7 +95,7 @@ def test_the_same_command_again_does_nothing(whole):
     out, _ = whole
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and "parquet" in path.name}
     outcome = swept(SWEEP, out)
-    assert (outcome.status, outcome.trained, outcome.steps, outcome.programs) == (DONE, 0, 0, 0)
+    assert (outcome.status, outcome.trained, outcome.steps, outcome.programs) == (ExitStatus.DONE, 0, 0, 0)
     assert "had ended before: nothing to do" in outcome.summary(out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -134,11 +137,11 @@ def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole
     with monkeypatch.context() as patch:
         interrupt_after(patch, chunks)
         first = swept(SWEEP, tmp_path / "out")
-    assert first.status == STOPPED
+    assert first.status == ExitStatus.STOPPED
     assert first.steps == chunks * 4 * STEPS  # four lanes
     assert first.ended == chunks // 4 * 4
     second = swept(SWEEP, tmp_path / "out")
-    assert second.status == DONE
+    assert second.status == ExitStatus.DONE
     assert first.steps + second.steps == 8 * 4 * STEPS
     assert_same(tmp_path / "out", whole[0])
 
@@ -161,7 +164,7 @@ def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_pat
         interrupt_after(patch, 2, length=2)  # epochs 0 and 1, then 2 alone
         first = swept(SWEEP, tmp_path / "out")
     assert first.steps == 3 * 4 * STEPS
-    assert swept(SWEEP, tmp_path / "out").status == DONE
+    assert swept(SWEEP, tmp_path / "out").status == ExitStatus.DONE
     assert_same(tmp_path / "out", whole[0])
 
 
@@ -200,7 +203,7 @@ def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
 def test_a_time_limit_stops_and_saves(tmp_path):
     options = dataclasses.replace(ONE, max_seconds=0.0)
     first = swept(SWEEP, tmp_path / "out", options)
-    assert first.status == STOPPED
+    assert first.status == ExitStatus.STOPPED
     assert swept(SWEEP, tmp_path / "out").ended == 8
 
 
@@ -224,13 +227,13 @@ def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "train", failing)
         outcome = run_sweep(plan, tmp_path / "out", ONE)
-    assert outcome.status == FAILED
+    assert outcome.status == ExitStatus.FAILED
     (line,) = outcome.failures
     assert "no more memory" in line
     assert "\n" not in line
     assert load(tmp_path / "out")["status"].value_counts().to_dict() == {"done": 4, "failed": 4}
     again = swept(SWEEP, tmp_path / "out")  # failed runs are tried again
-    assert (again.status, again.trained) == (DONE, 4)
+    assert (again.status, again.trained) == (ExitStatus.DONE, 4)
     assert set(load(tmp_path / "out")["status"]) == {"done"}
 
 
@@ -312,7 +315,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
         before = signal.getsignal(signal.SIGINT)
         outcome = swept(SWEEP, tmp_path / "out")
         assert signal.getsignal(signal.SIGINT) is before
-    assert outcome.status == STOPPED
+    assert outcome.status == ExitStatus.STOPPED
     assert 0 < outcome.steps < 8 * 4 * STEPS
     assert swept(SWEEP, tmp_path / "out").ended == 8
     assert_same(tmp_path / "out", whole[0])
@@ -345,7 +348,7 @@ def streamed(tmp_path_factory):
 def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
     """Bit-equal but for the loss of the batches, a sum that another program adds up; with input noise to rounding only."""
     out, outcome = streamed
-    assert (outcome.status, outcome.steps) == (DONE, 4 * 3 * STEPS)
+    assert (outcome.status, outcome.steps) == (ExitStatus.DONE, 4 * 3 * STEPS)
     swept(RATES, tmp_path / "out")
     mine, theirs = (tables(folder)[1] for folder in (out, tmp_path / "out"))
     np.testing.assert_allclose(mine.pop("batch_loss"), theirs.pop("batch_loss"), rtol=1e-6)
@@ -359,7 +362,7 @@ def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, monkeyp
         patch.setattr(trainer, "CHUNK_SECONDS", 0.0)
         interrupt_after(patch, chunks)
         first = swept(RATES, tmp_path / "out", STREAMED)
-    assert (first.status, first.steps) == (STOPPED, 4 * chunks)
+    assert (first.status, first.steps) == (ExitStatus.STOPPED, 4 * chunks)
     second = swept(RATES, tmp_path / "out", STREAMED)
-    assert (second.status, second.steps) == (DONE, 4 * (3 * STEPS - chunks))
+    assert (second.status, second.steps) == (ExitStatus.DONE, 4 * (3 * STEPS - chunks))
     assert_same(tmp_path / "out", streamed[0])

@@ -11,7 +11,8 @@ import pytest
 
 from lanes import Run
 from lanes.data.generated_sets import Blobs
-from lanes.engine.runner import Options, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
 from lanes.recipe.averages import EMA
 from lanes.recipe.optimizers import LBFGS, SGD, Adam, AdamW

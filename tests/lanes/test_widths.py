@@ -7,7 +7,8 @@ import pytest
 import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
-from lanes.engine.runner import Options, describe, make_plan
+from lanes.engine.options import Options
+from lanes.engine.requests import describe, make_plan
 from lanes.engine.trainer import Trainer
 from lanes.errors import RequestError
 from lanes.plan import width_timing, widths

@@ -12,7 +12,9 @@ import tyro
 
 import lanes
 from lanes.describe.experiment_files import runs_of
-from lanes.engine.runner import Options, make_plan, run_sweep
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 

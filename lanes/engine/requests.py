@@ -1,0 +1,140 @@
+"""Requests: every run validated, planned and described before anything starts."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+
+from lanes.describe import runs
+from lanes.describe.descriptions import display_name
+from lanes.describe.halving import Halving
+from lanes.describe.runs import Run, metric_names
+from lanes.engine import buildable
+from lanes.engine.options import Options
+from lanes.errors import RequestError, unknown
+from lanes.plan import widths
+from lanes.plan.families import Families, refusing
+from lanes.plan.packs import Pack, describe_plan, make_packs
+from lanes.plan.planned import Datasets, Planned
+from lanes.program import lane, memory
+from lanes.program.places import Place, make_places, select_devices
+from lanes.program.shared_activation import MOST_CALLS
+from nets import MLP
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A validated request: the runs, their data sets, and the places to train at."""
+
+    planned: list[Planned]
+    datasets: Datasets
+    places: list[Place]
+    shapes: dict[str, list[tuple[int, ...]]]  # of the net's parameters, by signature
+
+    def parameters(self, signature: str) -> int:
+        """Number of parameters of a signature's net."""
+        return sum(math.prod(shape) for shape in self.shapes[signature])
+
+
+def make_plan(requested: Iterable[Run], options: Options) -> Plan:
+    """Validate every run, load what they need, and find the devices. Nothing is written.
+
+    Raises RequestError for the first thing that is wrong.
+    """
+    requested = list(requested)
+    if not requested:
+        raise RequestError("the sweep has no runs: return at least one from sweep()")
+    places = make_places(select_devices(options.devices), options.mapping)
+    if options.width is not None and options.width < 1:
+        raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
+    datasets = Datasets(options.data_dir)
+    on_cpu = places[0].devices[0].platform == "cpu"
+    families = Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
+    distinct: dict[str, Planned] = {}
+    for run in requested:
+        one = families.plan(run)
+        _check_splits(one.run.batch_size, places[0])
+        distinct.setdefault(one.run_id, one)
+    planned = list(distinct.values())
+    if options.halving is not None:
+        _check_halving(options.halving, planned, datasets)
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for one in planned:
+        if one.signature not in shapes:
+            with refusing(f"net {type(one.run.net).__name__} cannot be built"):
+                shapes[one.signature] = buildable.check_buildable(one.setup, datasets.of(one.run))
+        if one.run.init_from is not None:
+            with refusing(f"init_from is {one.run.init_from!r}"):
+                buildable.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
+    return Plan(planned, datasets, places, shapes)
+
+
+def _check_splits(batch_size: int, place: Place) -> None:
+    if place.mapping == "data" and batch_size % len(place.devices):
+        raise RequestError(
+            f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "
+            "multiple of them; change it, or say --devices"
+        )
+
+
+def _is_shallow(run: Run) -> bool:
+    """Whether a net calls its activation so seldom that one program for all activations pays."""
+    return isinstance(run.net, MLP) and len(run.net.widths) <= MOST_CALLS
+
+
+def describe(plan: Plan, options: Options) -> str:
+    """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled for it."""
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
+    wanted = {signature: choice.width for signature, choice in choices.items()}
+    most = widths.most_lanes(plan.shapes, plan.places)
+    packs = make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
+    counts = describe_plan(packs)
+    used = sum(len(place.devices) for place in plan.places)
+    lines = [
+        f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
+        f"on {used} devices ({options.mapping})"
+    ]
+    for signature in plan.shapes:
+        mine = [pack for pack in packs if pack.signature == signature]
+        parameters = plan.parameters(signature)
+        size = memory.megabytes(parameters * 4 * memory.COPIES * mine[0].size)
+        lines.append(
+            f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(pack.members) for pack in mine)} runs, "
+            f"{len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, "
+            f"about {size} of state in a pack"
+        )
+    if options.halving is not None:
+        lines.append("  " + options.halving.describe(len(plan.planned)))
+    return "\n".join(lines)
+
+
+def display(packs: Sequence[Pack]) -> str:
+    """The activations of some packs."""
+    table = runs.TABLES["activation"]
+    return "|".join(sorted({str(display_name(m.run.activation, table)) for p in packs for m in p.members}))
+
+
+def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:
+    """Raises RequestError where the runs are too short, too seldom evaluated, or lack the metric."""
+    if not isinstance(halving, Halving):
+        raise RequestError(f"halving is {halving!r}: it must be Halving(rungs=(5, 10), keep=0.5)")
+    halving.check()
+    known: set[str] = set()
+    for one in planned:
+        run, length = one.run, int(lane.length(one.setup, one.run))
+        if halving.rungs[-1] >= length:
+            raise RequestError(
+                f"halving has a rung at epoch {halving.rungs[-1]} and a run of {length} epochs: rungs must lie below that"
+            )
+        if run.eval_every > halving.rungs[0]:
+            raise RequestError(
+                f"halving has a rung at epoch {halving.rungs[0]} and eval_every is {run.eval_every}: nothing has been "
+                "measured there; evaluate more often, or choose later rungs"
+            )
+        if one.signature not in known:
+            known.add(one.signature)
+            has_validation = "valid" in datasets.of(run).splits()
+            names = [f"valid_{name}" for name in metric_names(run)] if has_validation else []
+            if not names:
+                raise RequestError("halving ranks by validation metrics: set valid_fraction above 0")
+            if halving.metric not in names:
+                raise unknown("halving metric", halving.metric, names)
