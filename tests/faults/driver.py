@@ -52,6 +52,7 @@ def main(out: str, **given: str) -> int:
     from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
+    from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
     from lanes.errors import ExitStatus

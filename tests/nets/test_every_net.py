@@ -77,7 +77,7 @@ def step(net, x, variables):
 
 
 def assert_steps_are_finite(net, shape, variables_of):
-    """Half precision is run; whole precision, which tests/lanes/test_zoo_lanes.py trains, is traced."""
+    """Half precision is run; whole precision, which tests/lanes/engine/test_every_net_in_lanes.py trains, is traced."""
     net.check(shape)
     x = examples(shape)
     stepped, (variables, rate, x) = step(net, x, variables_of(net, x))

@@ -33,7 +33,7 @@ from lanes.results import tables
 from lanes.storage.directory import Directory
 from nets import MLP
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 HERE = Place((jax.devices()[0],), "local")
 
 

@@ -26,7 +26,7 @@ from lanes.data.tfds_preparing import Plan, plan, prepare
 from lanes.errors import RequestError
 from nets import MLP
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), ROOT.parent / "shared" / "tfds") if folder]
 
 

@@ -19,7 +19,7 @@ from lanes.data.dataset import standardization, stratified_order
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays, load_dataset
 from lanes.files import cache_dir
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module", autouse=True)

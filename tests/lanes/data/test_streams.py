@@ -14,7 +14,7 @@ from lanes.data.streams import RowReader, Stream
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 N, B = 103, 10
 
 
