@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from lanes.cli.command import run_main
-from lanes.describe import grids
+from lanes.describe import settings
 from lanes.describe.experiment_files import halving_of, runs_of
 from lanes.errors import RequestError
 from lanes.program.places import prepare_devices
@@ -81,10 +81,10 @@ def main(arguments: Arguments) -> int:
     requested = runs_of(arguments.experiment)
     if halving is None:
         options = dataclasses.replace(options, halving=halving_of(arguments.experiment))
-    requested = grids.with_settings(requested, [text for group in arguments.set for text in group])
+    requested = settings.with_settings(requested, [text for group in arguments.set for text in group])
     if arguments.seeds is not None:
-        requested = grids.with_seeds(requested, arguments.seeds)
-    requested = grids.only(requested, [text for group in arguments.only for text in group])
+        requested = settings.with_seeds(requested, arguments.seeds)
+    requested = settings.only(requested, [text for group in arguments.only for text in group])
     plan = make_plan(requested, options)
     if arguments.dry_run:
         from lanes.engine.requests import describe

@@ -1,4 +1,4 @@
-"""Lists of runs: the product of axes, axes side by side, random samples, and what the command line changes in a list."""
+"""Lists of runs: the product of axes, axes side by side, and random samples."""
 
 import dataclasses
 import itertools
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lanes.describe import descriptions, identity, runs
+from lanes.describe import runs
 from lanes.describe.runs import Run
-from lanes.errors import RequestError, unknown
+from lanes.errors import RequestError
 
 Axes = Mapping[str, Iterable[Any]]
 
@@ -109,86 +109,3 @@ def _set_all(base: Run, names: Sequence[str], point: Sequence[Any]) -> Run:
         if name not in plain:
             base = runs.set_field(base, name, value)
     return base
-
-
-# ---- what the command line changes -------------------------------------------------------------------------------
-
-
-def with_settings(sweep: Sequence[Run], settings: Sequence[str]) -> list[Run]:
-    """Every run with `FIELD=VALUE` applied; runs that become equal are kept once."""
-    out = list(sweep)
-    for path, text in map(_assignment, settings):
-        out = [runs.set_field(run, path, runs.parse_field(run, path, text)) for run in out]
-    return distinct(out)
-
-
-def with_seeds(sweep: Sequence[Run], count: int) -> list[Run]:
-    """The runs with their seeds replaced by 0 … count - 1.
-
-    Raises RequestError for a count below 1.
-    """
-    if count < 1:
-        raise RequestError(f"--seeds is {count}: it must be at least 1")
-    unseeded = distinct([dataclasses.replace(run, seed=0) for run in sweep])
-    return [dataclasses.replace(run, seed=seed) for run in unseeded for seed in range(count)]
-
-
-def only(sweep: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
-    """The runs that have every `FIELD=VALUE`; a value may be a name or a number, or several joined by `|`.
-
-    Raises RequestError where none is left.
-    """
-    out = list(sweep)
-    for path, text in map(_assignment, conditions):
-        kept = [run for run in out if _matches(run, path, text)]
-        if out and not kept:
-            there = sorted({str(runs.row(run).get(path)) for run in out})
-            raise RequestError(f"--only {path}={text} matches no run: {path} is {', '.join(there[:8])}")
-        out = kept
-    return out
-
-
-def _matches(run: Run, path: str, text: str) -> bool:
-    row = runs.row(run)
-    if path not in row:
-        if path.split(".")[0] not in runs.FIELDS:
-            raise unknown("field of Run", path, runs.FIELDS)
-        return False
-    return any(same_text(row[path], part) for part in text.split("|"))
-
-
-def same_text(value: Any, text: str) -> bool:
-    """Whether a cell of a table is what a command line wrote: equal as numbers, or as text."""
-    try:
-        return float(value) == float(text)
-    except (TypeError, ValueError):
-        return str(value).lower() == text.strip().lower()
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise RequestError(f"got {text!r}: write FIELD=VALUE")
-    return path.strip(), value
-
-
-def distinct(sweep: Iterable[Run]) -> list[Run]:
-    """The runs without repetitions, in order; runs are the same where their `run_id` is."""
-    seen: dict[str, Run] = {}
-    for run in sweep:
-        seen.setdefault(identity.run_id(run), run)
-    return list(seen.values())
-
-
-__all__ = [
-    "choice",
-    "descriptions",
-    "grid",
-    "log_uniform",
-    "only",
-    "sample",
-    "uniform",
-    "with_seeds",
-    "with_settings",
-    "zipped",
-]

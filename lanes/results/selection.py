@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lanes.describe import grids
+from lanes.describe import settings
 from lanes.errors import RequestError, unknown
 from lanes.results.axes import field_columns
 from lanes.results.leaderboard import EXCLUDED, leaderboard
@@ -46,7 +46,7 @@ def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     known = ["run_id", "status", *field_columns(table)]
     if path not in known:
         raise unknown("field", path, known)
-    kept = table[[any(grids.same_text(value, part) for part in text.split("|")) for value in table[path]]]
+    kept = table[[any(settings.same_text(value, part) for part in text.split("|")) for value in table[path]]]
     if kept.empty:
         there = sorted({str(value) for value in table[path]})
         raise RequestError(f"--where {condition} matches no run: {path} is {', '.join(there[:8])}")

@@ -49,9 +49,9 @@ def main(out: str, **given: str) -> int:
     """The exit status of the sweep."""
     patch(given)
     from lanes.cluster.batch_jobs import parse_shard
-    from lanes.describe import grids
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
+    from lanes.describe.settings import with_settings
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
@@ -69,7 +69,7 @@ def main(out: str, **given: str) -> int:
         halving=parse_halving(given.get("halving"), None, None),
     )
     settings = [f"epochs={given['epochs']}"] if "epochs" in given else []
-    plan = make_plan(grids.with_settings(runs_of(EXPERIMENT), settings), options)
+    plan = make_plan(with_settings(runs_of(EXPERIMENT), settings), options)
     outcome = run_sweep(plan, Path(out), options, experiment=EXPERIMENT, command=sys.argv)
     print(*outcome.failures, outcome.summary(Path(out)), sep="\n", flush=True)
     if outcome.status == ExitStatus.STOPPED:

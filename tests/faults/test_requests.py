@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from lanes import Run
 from lanes.cluster.batch_jobs import parse_shard
 from lanes.data.generated_sets import Blobs
-from lanes.describe import grids, runs
+from lanes.describe import runs
+from lanes.describe.settings import only, with_settings
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
@@ -175,7 +176,7 @@ def test_settings_of_wrong_values(untouched, many):  # noqa: ARG001
     )
 
     def ask(path: str, value: str, how: str) -> None:
-        change = {"set": grids.with_settings, "only": grids.only}[how]
+        change = {"set": with_settings, "only": only}[how]
         make_plan(change([GOOD], [f"{path}={value}"]), Options(devices=1))
 
     search(many(100, 500), ask, path, value, st.sampled_from(["set", "only"]))

@@ -5,7 +5,7 @@ import pytest
 
 from lanes import Run, choice, grid, log_uniform, sample, uniform, zipped
 from lanes.describe import runs
-from lanes.describe.grids import distinct, only, with_seeds, with_settings
+from lanes.describe.settings import distinct, only, with_seeds, with_settings
 from lanes.errors import RequestError
 from lanes.recipe.optimizers import Adam
 from nets import MLP
