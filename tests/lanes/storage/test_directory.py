@@ -30,7 +30,7 @@ def rows(*ids: str, status: str = "done") -> pd.DataFrame:
 def test_sweep_json_is_read_as_written(directory, lines):
     assert directory.read_sweep() == {}
     directory.write_sweep({"widths": {"a": 4}})
-    assert directory.read_sweep() == {"widths": {"a": 4}, "format": 1}
+    assert directory.read_sweep() == {"widths": {"a": 4}, "format": 2}
     content = directory.sweep_file.read_text()
     directory.sweep_file.write_text(content.replace("4", "5", 1))
     assert directory.read_sweep() == {}
@@ -107,7 +107,7 @@ def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
 
     content = {"format": 7}
     directory.sweep_file.write_text(json.dumps(content | {"sha256": module._seal(content)}))
-    with pytest.raises(RequestError, match="has format 7: this version reads 1"):
+    with pytest.raises(RequestError, match="has format 7: this version reads 2"):
         existing([directory.path])
 
 

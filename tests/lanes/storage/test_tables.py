@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lanes import files
 from lanes.errors import DamagedFileError
 from lanes.files import remove_leftovers, write_bytes
-from lanes.storage import tables
 from lanes.storage.tables import read_table, write_table
 
 FRAME = pd.DataFrame(
@@ -78,7 +78,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_leftovers_of_the_dead_are_removed(tmp_path):
-    host = tables._host()
+    host = files._host()
     names = {
         "dead": f".t.{host}-999999999-0123abcd.tmp",
         "alive": f".t.{host}-{os.getpid()}-0123abcd.tmp",
