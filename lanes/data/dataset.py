@@ -136,10 +136,10 @@ def joined(first: Split, second: Split | None) -> Split:
     return Split(np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y]))
 
 
-def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The array by rows, in pieces of about CHUNK_BYTES; pages of a memory-mapped file are given back after each."""
+def pieces(array: np.ndarray, piece_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
+    """The array by rows, in pieces of about so many bytes; pages of a memory-mapped file are given back after each."""
     row = max(1, array[:1].nbytes)
-    step = max(1, CHUNK_BYTES // row)
+    step = max(1, piece_bytes // row)
     for start in range(0, len(array), step):
         yield array[start : start + step]
         release(array)
@@ -154,13 +154,14 @@ def release(array: np.ndarray) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def standardization(x: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+def standardization(x: np.ndarray, how: str, piece_bytes: int = CHUNK_BYTES) -> tuple[np.ndarray, np.ndarray]:
     """Offset and scale of the inputs, from the training split.
 
     Args:
         x: [N, *features], of any numeric type.
         how: "global" (one mean and standard deviation for all numbers), "feature" (one per feature; a feature that is
             constant in training is scaled to 0), "unit" (uint8 to 0 … 1), "none".
+        piece_bytes: the pieces in which a large array is read.
 
     Returns:
         offset, scale: float32, of shape (), or of one example for "feature".
@@ -174,9 +175,9 @@ def standardization(x: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((), np.float32), np.asarray(1 / 255 if how == "unit" else 1, np.float32)
     axes = 0 if how == "feature" else None
     count = len(x) if how == "feature" else x.size
-    mean = sum(piece.sum(axes, dtype=np.float64) for piece in pieces(x)) / count
+    mean = sum(piece.sum(axes, dtype=np.float64) for piece in pieces(x, piece_bytes)) / count
     # The second walk is about the mean: sums of squares would lose the digits of features far from 0.
-    square = sum(np.square(piece - mean).sum(axes) for piece in pieces(x)) / count
+    square = sum(np.square(piece - mean).sum(axes) for piece in pieces(x, piece_bytes)) / count
     deviation = np.sqrt(square)
     flat = deviation <= 1e-12 * np.maximum(1, np.abs(mean))
     scale = np.where(flat, 0, 1 / np.where(flat, 1, deviation))

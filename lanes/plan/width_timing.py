@@ -112,6 +112,7 @@ def measure(
     default: int,
     candidates: Sequence[int],
     known: Mapping[int, float] | None = None,
+    timed_seconds: float = TIMED_SECONDS,
 ) -> dict[int, float]:
     """Seconds of one step of one lane by width; infinite where a width does not fit into memory.
 
@@ -123,13 +124,13 @@ def measure(
     devices = [device for place in places for device in place.devices][:MOST_PLACES]
     begin = _first_lane(one, data)
     if devices[0].platform == "cpu":
-        return seconds | _race(one, data, devices, candidates, begin)
+        return seconds | _race(one, data, devices, candidates, begin, timed_seconds)
 
     def at_width(width: int) -> float:
         if width not in seconds:
             if seconds and time.perf_counter() - began > MOST_SECONDS:
                 return math.inf
-            seconds.update(_race(one, data, devices, [width], begin))
+            seconds.update(_race(one, data, devices, [width], begin, timed_seconds))
         return seconds[width]
 
     at_width(default)
@@ -164,15 +165,20 @@ def _first_lane(one: Planned, data: Dataset) -> lane.Lane:
 
 
 def _race(
-    one: Planned, data: Dataset, devices: Sequence[jax.Device], widths: Sequence[int], begin: lane.Lane
+    one: Planned,
+    data: Dataset,
+    devices: Sequence[jax.Device],
+    widths: Sequence[int],
+    begin: lane.Lane,
+    timed_seconds: float,
 ) -> dict[int, float]:
     """Seconds of one step of one lane by width, the widths in turn: whatever else the machine does meets all of them."""
     seconds = dict.fromkeys(widths, math.inf)
     calls = {width: made for width in widths if (made := _calls(one, data, devices, width, begin)) is not None}
     steps = {width: _steps(one, width, begin) for width in calls}
     most = max((width * steps[width] for width in calls), default=0)
-    clock = _clock(devices)
-    deadline = time.perf_counter() + TIMED_SECONDS * len(calls)
+    clock = _clock(devices, cores())
+    deadline = time.perf_counter() + timed_seconds * len(calls)
     for turn in range(MOST_TURNS):
         if turn >= LEAST_TURNS and time.perf_counter() > deadline:
             break
@@ -241,11 +247,11 @@ def _together(calls: Sequence[Callable[[], Any]], times: int, clock: Callable[[]
     return clock() - began
 
 
-def _clock(devices: Sequence[jax.Device]) -> Callable[[], float]:
-    """Processor time where host devices fill the cores, since lanes per second then follow from it; else time on the wall.
+def _clock(devices: Sequence[jax.Device], count: int) -> Callable[[], float]:
+    """Processor time where host devices fill the machine's `count` cores: lanes per second follow from it. Else wall time.
 
     Other processes change processor time by some per cent. Time on the wall, with seven processes waiting for each core,
     had the widths 1, 8 and 24 in the reverse order.
     """
-    filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, cores())
+    filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, count)
     return time.process_time if filled else time.perf_counter

@@ -20,10 +20,9 @@ BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch, tmp_path):
-    """A cache of the test's own, and a moment of timing."""
+def own_cache(monkeypatch, tmp_path):
+    """A cache of the test's own."""
     monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("lanes.plan.width_timing.TIMED_SECONDS", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def fake(monkeypatch, seconds):
     """Timing that says `seconds` and notes the widths asked for."""
     asked = []
 
-    def race(_one, _data, _devices, candidates, _begin):
+    def race(_one, _data, _devices, candidates, _begin, _seconds):
         asked.append(tuple(candidates))
         return {width: seconds[width] for width in candidates}
 
@@ -45,7 +44,7 @@ def fake(monkeypatch, seconds):
 
 def test_the_training_program_is_timed_at_every_width(plan):
     one = plan.planned[0]
-    seconds = width_timing.measure(one, plan.datasets.of(one.run), plan.places, 2, [1, 2])
+    seconds = width_timing.measure(one, plan.datasets.of(one.run), plan.places, 2, [1, 2], timed_seconds=0.02)
     assert set(seconds) == {1, 2}
     assert all(0 < value < 10 for value in seconds.values())
 
@@ -90,7 +89,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(plan, monkeypatch, tmp_p
 def test_a_width_that_does_not_fit_is_infinitely_slow(plan, monkeypatch):
     one = plan.planned[0]
     monkeypatch.setattr(memory, "free", lambda _: 0)
-    assert width_timing.measure(one, plan.datasets.of(one.run), plan.places, 1, [1]) == {1: math.inf}
+    assert width_timing.measure(one, plan.datasets.of(one.run), plan.places, 1, [1], timed_seconds=0.02) == {
+        1: math.inf
+    }
 
 
 def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
@@ -107,12 +108,11 @@ def test_elsewhere_than_on_a_cpu_the_search_climbs(plan, monkeypatch):
         assert min(seconds, key=seconds.__getitem__) == best
 
 
-def test_processor_time_is_the_clock_where_host_devices_fill_the_cores(monkeypatch):
-    monkeypatch.setattr("lanes.plan.width_timing.cores", lambda: 2)
+def test_processor_time_is_the_clock_where_host_devices_fill_the_cores():
     import time
 
-    assert width_timing._clock(jax.devices()[:2]) is time.process_time
-    assert width_timing._clock(jax.devices()[:1]) is time.perf_counter
+    assert width_timing._clock(jax.devices()[:2], 2) is time.process_time
+    assert width_timing._clock(jax.devices()[:1], 2) is time.perf_counter
 
 
 def test_cores_are_those_of_the_process():
