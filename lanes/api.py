@@ -37,7 +37,8 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     Args:
         runs: the runs.
         out: the directory.
-        options: fields of `lanes.engine.options.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving.
+        options: fields of `lanes.engine.options.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving,
+            after_chunk and others.
 
     Raises RequestError for a wrong request; nothing is started or written then.
     """

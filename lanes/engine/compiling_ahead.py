@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lanes.engine.trainer import Trainer, training_key
+from lanes.engine.resident_epochs import training_key
+from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
 
 POLL_SECONDS = 0.05
@@ -19,12 +20,17 @@ class Ahead:
         trainers: one for each place; they only compile.
         begun: the packs that a place has taken.
         waiting: the packs that nobody has taken yet, in their order.
+        poll_seconds: between looks at them.
     """
 
     def __init__(
-        self, trainers: Sequence[Trainer], begun: Callable[[], Sequence[Pack]], waiting: Callable[[], Sequence[Pack]]
+        self,
+        trainers: Sequence[Trainer],
+        begun: Callable[[], Sequence[Pack]],
+        waiting: Callable[[], Sequence[Pack]],
+        poll_seconds: float = POLL_SECONDS,
     ):
-        self._trainers, self._begun, self._waiting = trainers, begun, waiting
+        self._trainers, self._begun, self._waiting, self._poll_seconds = trainers, begun, waiting, poll_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lanes-ahead", daemon=True)
         self._tried: set[tuple[Any, ...]] = set()  # of packs begun; a streamed one has no such program
@@ -38,7 +44,7 @@ class Ahead:
         self._ended.set()
 
     def _work(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
+        while not self._ended.wait(self._poll_seconds):
             if (pack := self._next()) is not None:
                 self._compile(pack)
 
@@ -50,7 +56,7 @@ class Ahead:
 
     def _next(self) -> Pack | None:
         """A pack whose program nobody has asked for: of those begun, or, if the one made before is in use, of those waiting."""
-        is_begun = self._trainers[0].compiled.is_begun
+        is_begun = self._trainers[0].context.compiled.is_begun
         for wanted in self._begun():
             key = training_key(wanted)
             if key not in self._tried and not is_begun(key):

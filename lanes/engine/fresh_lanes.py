@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes.data.loading import Dataset
 from lanes.describe import runs
 from lanes.plan.packs import Pack, stacked
-from lanes.plan.planned import initializer_key, initializing
+from lanes.plan.planned import Datasets, initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.compiled import Compiled
 from lanes.program.lane import Lane
@@ -29,8 +28,8 @@ def quickly(place: Place) -> dict[str, Any]:
 class FreshLanes:
     """Makes the lanes of packs at one place, and knows their shapes without making them."""
 
-    def __init__(self, place: Place, compiled: Compiled, data_of: Callable[[Pack], Dataset]):
-        self.place, self.compiled, self.data_of = place, compiled, data_of
+    def __init__(self, place: Place, compiled: Compiled, datasets: Datasets):
+        self.place, self.compiled, self.datasets = place, compiled, datasets
         self._shapes: dict[str, Tree] = {}
 
     def make(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
@@ -67,7 +66,7 @@ class FreshLanes:
 
     def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What data-dependent initializers look at: the first training inputs, and how they are standardized."""
-        data = self.data_of(pack)
+        data = self.datasets.of(pack.setup.run)
         return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
 
     def _variables(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
@@ -81,6 +80,7 @@ class FreshLanes:
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), shapes)
 
     def shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
+        """The shapes and types of fresh lanes."""
         variables = self._variables(pack, numbers)
         empty = jax.ShapeDtypeStruct((pack.size,), bool)
         return jax.eval_shape(functools.partial(initialization.start, pack.setup), variables, numbers, empty)

@@ -1,15 +1,22 @@
 """How a sweep is run, as against what is run, and how it ended."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from lanes.describe.halving import Halving
-from lanes.engine.trainer import DATA_BYTES
+from lanes.plan.packs import Pack
+from lanes.program.compiled import Programs
+
+DATA_BYTES = 2 << 30
+CHUNK_SECONDS = 5.0
+CHUNK_STEPS = 4096
+WAIT_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a sweep is run, as against what is run.
+    """How a sweep is run, as against what is run. No option below `halving` changes a number.
 
     Attributes:
         width: lanes computed at once; None is measured or taken from the directory.
@@ -21,6 +28,13 @@ class Options:
         data_bytes: a data set up to so many bytes is held on the device; a larger one is streamed within as many.
         quiet: no progress.
         halving: prune the worse part of the runs at some epochs; None is what the directory was begun with.
+        pack_lanes: lanes in a new pack at most, where the width asks for no more; None is 128 on a CPU, 16,384 elsewhere.
+        chunk_seconds: the time that a chunk should take: what a kill loses at most, and how long an interrupt may take.
+        chunk_steps: steps in a chunk at most: bounds the history and the table of orders on the device.
+        wait_seconds: at a rung, how long a shard waits for packs that no other worker is training.
+        programs: a cache of compiled programs to share with other sweeps of the same data; None is one of its own.
+        after_chunk: called in the training thread with each pack and the epoch that it has reached, after each of its chunks;
+            the sweep stops, saved, where it returns True, and the pack fails where it raises.
     """
 
     width: int | None = None
@@ -32,6 +46,12 @@ class Options:
     data_bytes: int = DATA_BYTES
     quiet: bool = False
     halving: Halving | None = None
+    pack_lanes: int | None = None
+    chunk_seconds: float = CHUNK_SECONDS
+    chunk_steps: int = CHUNK_STEPS
+    wait_seconds: float = WAIT_SECONDS
+    programs: Programs | None = None
+    after_chunk: Callable[[Pack, int], bool | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +65,7 @@ class Outcome:
         trained: runs that this call trained.
         steps: training steps that this call executed, summed over running lanes.
         computed: the same, summed over all lanes that were computed: ended ones beside running ones included.
-        programs: training programs compiled.
+        programs: training programs that this call used, compiled now or found in `Options.programs`.
         seconds: of this call.
         compile_seconds: of tracing and compiling all programs, part of them while others trained.
         failures: one line for each pack that failed.

@@ -85,7 +85,7 @@ def describe(plan: Plan, options: Options) -> str:
     """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled for it."""
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
     wanted = {signature: choice.width for signature, choice in choices.items()}
-    most = widths.most_lanes(plan.shapes, plan.places)
+    most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
     packs = make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
     counts = describe_plan(packs)
     used = sum(len(place.devices) for place in plan.places)

@@ -83,6 +83,9 @@ class Stage:
         return pd.DataFrame({"run_id": run_ids, "status": statuses, "value": values})
 
 
+WHOLE = Stage()  # every pack to its end, nothing pruned
+
+
 def bind(directory: Directory, wanted: Halving | None, planned: Sequence[Planned]) -> Halving | None:
     """The halving that holds in a directory: that of its first worker, otherwise the one wanted.
 

@@ -13,6 +13,7 @@ from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
 from lanes.storage import compaction, provenance, records
 from lanes.storage.directory import Directory, tell
+from lanes.storage.provenance import Call
 
 
 def run_sweep(
@@ -35,13 +36,10 @@ def run_sweep(
         packs = records.record(
             plan.planned,
             directory,
-            {signature: choice.width for signature, choice in choices.items()},
-            plan.places,
-            len(plan.places) * (options.shard[1] if options.shard else 1),
-            experiment,
-            command,
-            chosen={signature: choice.how for signature, choice in choices.items() if choice.how != "bound"},
-            most=widths.most_lanes(plan.shapes, plan.places),
+            choices,
+            Call(plan.places, tuple(command), experiment),
+            workers=len(plan.places) * (options.shard[1] if options.shard else 1),
+            most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
         )
     except OSError as error:

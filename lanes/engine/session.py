@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from lanes.data.loading import Dataset
 from lanes.engine.compiling_ahead import Ahead
+from lanes.engine.context import Context
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.requests import Plan
@@ -71,13 +71,26 @@ class Session:
             return ExitStatus.DONE
         self._writer = Writer()
         with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
+            context = Context(
+                directory=self.directory,
+                datasets=self.plan.datasets,
+                compiled=self.compiled,
+                writer=self._writer,
+                progress=self._progress,
+                stop=self.stop,
+                options=self.options,
+                stage=self.stage,
+            )
             threads = [
-                threading.Thread(target=self._work, args=(place,), name=f"lanes-place-{number}", daemon=True)
+                threading.Thread(
+                    target=self._work, args=(Trainer(place, context),), name=f"lanes-place-{number}", daemon=True
+                )
                 for number, place in enumerate(self.plan.places)
             ]
             for thread in threads:
                 thread.start()
-            with Ahead([self._trainer(place) for place in self.plan.places], self._under_way, self._upcoming):
+            compiling = [Trainer(place, context) for place in self.plan.places]
+            with Ahead(compiling, self._under_way, self._upcoming):
                 self._wait(threads)
             try:
                 self._writer.close(self._time_for_writing())
@@ -112,12 +125,6 @@ class Session:
     def _time_for_writing(self) -> float | None:
         return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None
 
-    def _trainer(self, place: Place) -> Trainer:
-        told = self._progress.epoch
-        submit, data_bytes = self._writer.submit, self.options.data_bytes
-        made = self.compiled, self.directory, self._data_of, submit, self.stop, told, data_bytes, self.stage
-        return Trainer(place, *made)
-
     def _under_way(self) -> list[Pack]:
         with self._guard:
             return list(self._begun.values())
@@ -126,8 +133,7 @@ class Session:
         with self._guard:
             return list(self._waiting)
 
-    def _work(self, place: Place) -> None:
-        trainer = self._trainer(place)
+    def _work(self, trainer: Trainer) -> None:
         try:
             while (pack := self._next_pack()) is not None:
                 try:
@@ -199,9 +205,6 @@ class Session:
         self._claims.release(pack.pack_id)
         if self._progress.packs_done % compaction.PACKS == 0:
             compaction.join_parts(self.directory)
-
-    def _data_of(self, pack: Pack) -> Dataset:
-        return self.plan.datasets.of(pack.setup.run)
 
     def _fail(self, pack: Pack, error: Exception) -> None:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]

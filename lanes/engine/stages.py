@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from lanes.describe.halving import Halving
 from lanes.engine.options import Options
 from lanes.engine.requests import Plan
-from lanes.engine.rungs import Rungs, Stage
+from lanes.engine.rungs import WHOLE, Rungs, Stage
 from lanes.engine.session import Session
 from lanes.engine.signals import StopOnSignal
-from lanes.engine.trainer import WHOLE
 from lanes.errors import ExitStatus
 from lanes.plan import shards
 from lanes.plan.packs import Pack
@@ -21,7 +20,6 @@ from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 
 POLL_SECONDS = 0.5  # between looks at what other shards have reached
-PATIENCE_SECONDS = 3.0  # without anybody at work on what is awaited, after which nobody is waited for
 
 
 class Stages:
@@ -38,7 +36,7 @@ class Stages:
         self, plan: Plan, directory: Directory, options: Options, halving: Halving | None, packs: Sequence[Pack]
     ):
         self.plan, self.directory, self.options, self.packs = plan, directory, options, list(packs)
-        self.compiled = Compiled(len(plan.places))
+        self.compiled = Compiled(len(plan.places), options.programs)
         self.sessions: list[Session] = []
         self.failures: list[str] = []
         self._began = time.monotonic()
@@ -121,7 +119,7 @@ class Stages:
                     idle = now
                 limit = self._options_now().max_seconds
                 over = stop.is_set() or (limit is not None and limit < 0)
-                if self.options.shard is None or over or now > idle + PATIENCE_SECONDS:
+                if self.options.shard is None or over or now > idle + self.options.wait_seconds:
                     break
                 stop.wait(POLL_SECONDS)
         if awaited and self.options.shard is not None:

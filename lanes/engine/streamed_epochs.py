@@ -3,18 +3,20 @@
 The steps are those of resident training on the same batches; only the loop around them is the host's.
 """
 
-from collections.abc import Callable, Iterator
+import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes.data.loading import Dataset
 from lanes.data.streams import RowReader, Stream
+from lanes.engine import order_tables
+from lanes.engine.checkpointing import State
+from lanes.engine.context import Context
+from lanes.engine.regrouping import Seats
 from lanes.plan.packs import Pack
 from lanes.program.chunks import Block, Close
-from lanes.program.compiled import Compiled
 from lanes.program.epoch import Partial
 from lanes.program.lane import RUNNING, Lane
 from lanes.program.metrics import Evaluate
@@ -31,92 +33,89 @@ class StreamedEpochs:
 
     Args:
         pack: what is trained.
-        dataset: where batches come from.
-        seeds: the distinct seeds, in the order of the lanes' slots.
-        place, compiled: as the trainer's.
         data: on the device: the splits that are held there, and how inputs are standardized.
-        buffer_bytes: bound on the batches that exist at one time.
+        place, context: the trainer's.
     """
 
-    def __init__(
-        self,
-        pack: Pack,
-        dataset: Dataset,
-        seeds: list[int],
-        place: Place,
-        compiled: Compiled,
-        data: Data,
-        buffer_bytes: int,
-    ):
-        self.pack, self.place, self.compiled, self.data = pack, place, compiled, data
-        seeds = seeds + seeds[:1] * (pack.seeds - len(seeds))
+    def __init__(self, pack: Pack, data: Data, place: Place, context: Context):
+        self.pack, self.data, self.place, self.context = pack, data, place, context
+        dataset, buffer_bytes = context.data_of(pack), context.options.data_bytes
+        seeds = order_tables.seeds(pack)
+        seeds += seeds[:1] * (pack.seeds - len(seeds))
         size = pack.setup.run.batch_size
-        one = Stream(dataset.train, tuple(seeds), size, buffer_bytes=1 << 62).item_bytes
-        at_once = int(np.clip(buffer_bytes // (3 * one), 1, STEPS_AT_ONCE))
+        step_bytes = Stream(dataset.train, tuple(seeds), size, buffer_bytes=1 << 62).item_bytes
+        at_once = int(np.clip(buffer_bytes // (3 * step_bytes), 1, STEPS_AT_ONCE))
         self.stream = Stream(dataset.train, tuple(seeds), size, buffer_bytes, at_once)
-        self._blocks: Iterator[tuple[np.ndarray, np.ndarray]] | None = None
 
-    def begin(self, lanes: Lane) -> Partial:
+    def advance(self, state: State, seats: Seats, until: int) -> tuple[State, dict[str, Any]]:
+        """The state some seconds later, or at the end of the epoch, and what was measured there, each metric [P, 1]."""
+        del until
+        deadline = time.monotonic() + self.context.options.chunk_seconds
+        partial, step = state.partial, state.step
+        if partial is None:
+            partial, step = self._begin(state.lanes), 0
+        state, has_ended = self._steps(state._replace(step=step), partial, seats, deadline)
+        return self._close(state, seats) if has_ended else (state, {})
+
+    def _begin(self, lanes: Lane) -> Partial:
         """An epoch before its first step."""
         none = self.place.split(np.zeros(self.pack.size, np.float32))
         running = np.asarray(jax.device_get(lanes.status)) == RUNNING
         return Partial(lanes.trained, none, none, self.place.split(np.where(running, 0, -1).astype(np.int32)))
 
-    def advance(
-        self, partial: Partial, lanes: Lane, numbers: Tree, slots: Any, epoch: int, step: int, until: Callable[[], bool]
-    ) -> tuple[Partial, int, bool]:
-        """Take steps of an epoch from step `step` on, to its end or until `until()`: state, steps done, whether it ended."""
-        setup = self.pack.setup
+    def _steps(self, state: State, partial: Partial, seats: Seats, deadline: float) -> tuple[State, bool]:
+        """Take steps of the epoch in progress, to its end or until the deadline: the state, and whether it has ended."""
+        setup, step = self.pack.setup, state.step
         last = setup.steps_per_epoch
         if setup.run.steps is not None:
-            last = min(last, setup.run.steps - epoch * last)
+            last = min(last, setup.run.steps - state.epoch * last)
         key = ("train", self.pack.signature, self.pack.width, self.pack.size, self.pack.seeds, "streamed")
         bare = self.data._replace(splits={})
-        for x, y in self.stream.blocks(epoch, step):
+        for x, y in self.stream.blocks(state.epoch, step):
             count = min(len(x), last - step)
-            args = self._arguments(partial, lanes, numbers, slots, x, y, bare, epoch, step, count)
-            block = self.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
+            at = state.epoch * setup.steps_per_epoch + step
+            inputs = (seats.numbers, seats.slots, *self._filled_up(x, y), bare)
+            args = (partial, state.lanes.plateau.factor, *inputs, jnp.int32(at), jnp.int32(count))
+            block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
             partial = block(*args)
             step += count
-            if step >= last or until():
+            if step >= last or time.monotonic() > deadline:
                 break
         jax.block_until_ready(partial.loss)
-        return partial, step, step >= last
+        return state._replace(partial=partial, step=step), step >= last
 
-    def _arguments(
-        self,
-        partial: Partial,
-        lanes: Lane,
-        numbers: Tree,
-        slots: Any,
-        x: np.ndarray,
-        y: np.ndarray,
-        bare: Data,
-        epoch: int,
-        step: int,
-        count: int,
-    ) -> tuple[Any, ...]:
-        """Arguments of the block program; the last item of an epoch is filled up to the others' length."""
+    def _filled_up(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+        """Batches on the place; an epoch's last item is filled up to the others' length."""
         missing = self.stream.steps_at_once - len(x)
         if missing:
             x, y = (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in (x, y))
-        at = epoch * self.pack.setup.steps_per_epoch + step
-        x, y = self.place.shared((x, y))
-        return partial, lanes.plateau.factor, numbers, slots, x, y, bare, jnp.int32(at), jnp.int32(count)
+        return self.place.shared((x, y))
 
-    def close(self, lanes: Lane, partial: Partial, numbers: Tree, epoch: int) -> tuple[Lane, dict[str, Any]]:
-        """The lanes after the epoch, and what was measured: each metric [P, 1]."""
+    def _close(self, state: State, seats: Seats) -> tuple[State, dict[str, Any]]:
+        """The state after the epoch, and what was measured: each metric [P, 1]."""
         splits = {name: split for name, split in self.data.splits.items() if name == "valid"}
-        args = (lanes, partial, numbers, self.data._replace(splits=splits), jnp.int32(epoch))
+        data = self.data._replace(splits=splits)
+        args = (state.lanes, state.partial, seats.numbers, data, jnp.int32(state.epoch))
         key = ("close", self.pack.signature, self.pack.width, self.pack.size)
-        return self.compiled.get(key, self.place, Close(self.pack.setup, self.pack.width), 3, args)(*args)
+        program = self.context.compiled.get(key, self.place, Close(self.pack.setup, self.pack.width), 3, args)
+        lanes, measured = program(*args)
+        return State(lanes, state.epoch + 1), measured
 
 
 def evaluate_streamed(
-    dataset: Dataset, pack: Pack, place: Place, compiled: Compiled, best: Tree, numbers: Tree, data: Data
+    pack: Pack, data: Data, best: Tree, numbers: Tree, place: Place, context: Context
 ) -> dict[str, np.ndarray]:
-    """Metrics [P] on the training split, read block by block in its own order."""
-    split, total, done = dataset.train, len(dataset.train), 0
+    """Metrics [P] on the training split, read block by block in its own order.
+
+    Args:
+        pack: what was trained.
+        data: on the device: how inputs are standardized.
+        best: each lane's variables.
+        numbers: of the lanes.
+        place, context: the trainer's.
+    """
+    split = context.data_of(pack).train
+    total, done = len(split), 0
     rows = int(np.clip(BLOCK_BYTES // max(1, split.x[:1].nbytes), 1, total))
     readers = RowReader(split.x), RowReader(split.y)
     sums: dict[str, np.ndarray] = {}
@@ -126,7 +125,7 @@ def evaluate_streamed(
         args = (best, numbers, data._replace(splits={"train": block}))
         key = ("evaluate", pack.signature, pack.width, pack.size, len(places))
         function = Evaluate(pack.setup, pack.width)
-        metrics = jax.device_get(compiled.get(key, place, function, 2, args)(*args)["train"])
+        metrics = jax.device_get(context.compiled.get(key, place, function, 2, args)(*args)["train"])
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(places)
         done += len(places)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lanes.describe import runs
 from lanes.plan.planned import Planned
+from lanes.program import lane
 from lanes.program.shared_activation import group_key
 from lanes.program.step import Setup
 
@@ -42,6 +43,11 @@ class Pack:
     def places(self) -> np.ndarray:
         """The lane of each member."""
         return np.array([at for at, lane in enumerate(self.lanes) if lane is not None], np.int32)
+
+    @functools.cached_property
+    def epochs(self) -> int:
+        """Epochs of the longest run."""
+        return max(int(lane.length(self.setup, member.run)) for member in self.members)
 
     @property
     def size(self) -> int:

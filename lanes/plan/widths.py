@@ -89,9 +89,13 @@ def lane_limit(shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> in
     return memory.most_lanes(parameters, places[0].devices[0], len(places)) * places[0].shards
 
 
-def most_lanes(shapes: Mapping[str, list[tuple[int, ...]]], places: Sequence[Place]) -> dict[str, int]:
-    """Lanes of a pack at most, by signature: by memory, and what keeps a place busy for long enough."""
-    usual = packs.MOST_LANES if places[0].devices[0].platform == "cpu" else GPU_LANES
+def most_lanes(
+    shapes: Mapping[str, list[tuple[int, ...]]], places: Sequence[Place], usual: int | None = None
+) -> dict[str, int]:
+    """Lanes of a pack at most, by signature: `usual`, or by default what keeps a place busy for long enough, and no more than
+    fit into memory."""
+    if usual is None:
+        usual = packs.MOST_LANES if places[0].devices[0].platform == "cpu" else GPU_LANES
     return {signature: min(usual, lane_limit(listed, places)) for signature, listed in shapes.items()}
 
 

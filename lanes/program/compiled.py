@@ -1,29 +1,28 @@
-"""The compiled programs of a sweep: each traced once, compiled once for each place, and counted."""
+"""Compiled programs: each traced once, compiled once for each place; a sweep counts those it uses."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from lanes.program import memory
 from lanes.program.places import Place
 
 
-class Compiled:
-    """Compiled programs by key: each is traced once, compiled once for each place, whoever asks first, and counted.
+class Programs:
+    """A cache of compiled programs; sweeps that share one compile what they have in common once.
+
+    A program is known by its key, the shapes and types of its arguments, and its compiler options, so sweeps that share a
+    cache must be of the same data sets.
 
     Args:
-        sharers: places whose programs run at the same time; host devices share the machine's memory.
-
-    Attributes:
-        keys: of the programs, in the order in which they were compiled.
-        seconds: spent on tracing and compiling, by key.
+        compiler_options: XLA's, for every program of a place of mapping "local"; the other mappings' programs take none.
     """
 
-    def __init__(self, sharers: int = 1) -> None:
-        self.sharers = sharers
-        self.keys: list[tuple[Any, ...]] = []
-        self.seconds: dict[tuple[Any, ...], float] = {}
+    def __init__(self, **compiler_options: Any) -> None:
+        self.compiler_options = compiler_options
         self._programs: dict[Any, Callable] = {}
         self._jitted: dict[Any, Callable] = {}
         self._locks: dict[Any, threading.Lock] = {}
@@ -36,23 +35,68 @@ class Compiled:
 
         Arguments must lie on the place's devices: they decide where it runs. One place compiles a program at a time:
         the next finds it traced, and its compilation in the persistent cache.
+        """
+        if place.mapping == "local":
+            options = self.compiler_options | options
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
+        full = (key, shapes, tuple(sorted(options.items())))
+        with self._guard:
+            lock = self._locks.setdefault(full, threading.Lock())
+        with lock:
+            if (full, place) not in self._programs:
+                jitted = self._jitted.setdefault((full, place.mapping), place.jitted(function, split, len(args)))
+                # pmap compiles at its first call.
+                ready = jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+                self._programs[full, place] = ready
+            return self._programs[full, place]
+
+    def clear(self) -> None:
+        """Forget every program."""
+        with self._guard:
+            for known in (self._programs, self._jitted, self._locks):
+                known.clear()
+
+
+class Compiled:
+    """The programs of one sweep, by key.
+
+    Args:
+        sharers: places whose programs run at the same time; host devices share the machine's memory.
+        programs: the cache that they come from; by default one of the sweep's own.
+
+    Attributes:
+        keys: of the programs, in the order in which they were first ready.
+        seconds: spent on tracing and compiling, by key.
+    """
+
+    def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
+        self.sharers = sharers
+        self.programs = Programs() if programs is None else programs
+        self.keys: list[tuple[Any, ...]] = []
+        self.seconds: dict[tuple[Any, ...], float] = {}
+        self._ready: dict[Any, Callable] = {}
+        self._locks: dict[Any, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def get(
+        self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
+    ) -> Callable:
+        """The program of `key` for a place, as in `Programs.get`; within a sweep the key alone tells programs apart.
 
         Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            if (key, place) not in self._programs:
+            if (key, place) not in self._ready:
                 began = time.perf_counter()
-                jitted = self._jitted.setdefault((key, place.mapping), place.jitted(function, split, len(args)))
-                # pmap compiles at its first call.
-                ready = jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+                ready = self.programs.get(key, place, function, split, args, **options)
                 memory.check(ready, place.devices[0], self.sharers)
-                self._programs[key, place] = ready
+                self._ready[key, place] = ready
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:
                     self.keys.append(key)
-            return self._programs[key, place]
+            return self._ready[key, place]
 
     def is_begun(self, key: tuple[Any, ...]) -> bool:
         """Whether anybody has asked for a program."""

@@ -19,7 +19,15 @@ BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bound
 LEAST_ROWS = 64  # rows of a block, where the smallest split has fewer
 
 
-def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], data: Data) -> dict[str, dict[str, Array]]:
+def measure(
+    setup: Setup,
+    run: Run,
+    variables: Tree,
+    names: tuple[str, ...],
+    data: Data,
+    block_numbers: int = BLOCK_NUMBERS,
+    least_rows: int = LEAST_ROWS,
+) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
 
     One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
@@ -27,8 +35,8 @@ def measure(setup: Setup, run: Run, variables: Tree, names: tuple[str, ...], dat
     """
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
-    most = max(1, BLOCK_NUMBERS // max(1, math.prod(setup.features)))
-    rows = int(min(most, max(LEAST_ROWS, counts.min())))
+    most = max(1, block_numbers // max(1, math.prod(setup.features)))
+    rows = int(min(most, max(least_rows, counts.min())))
     split_of = np.concatenate([np.full(-(-count // rows), at) for at, count in enumerate(counts)])
     first = np.concatenate([np.arange(0, count, rows) for count in counts])
 

@@ -1,5 +1,6 @@
 """What a directory says of where its numbers come from."""
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
@@ -20,11 +21,26 @@ def short(signature: str) -> str:
     return hashlib.sha256(signature.encode()).hexdigest()[:12]
 
 
-def facts(places: Sequence[Place], command: Sequence[str]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What one call of a sweep was.
+
+    Attributes:
+        places: where packs are trained.
+        command: the command line; empty from Python.
+        experiment: the file that the runs come from.
+    """
+
+    places: Sequence[Place]
+    command: Sequence[str] = ()
+    experiment: Path | None = None
+
+
+def facts(call: Call) -> dict[str, Any]:
     """Command, time, versions, git revision and whether the tree was clean, devices, mapping, flags."""
     revision, dirty = _git()
     return {
-        "command": list(command),
+        "command": list(call.command),
         "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
@@ -33,9 +49,9 @@ def facts(places: Sequence[Place], command: Sequence[str]) -> dict[str, Any]:
         "git_revision": revision,
         "git_dirty": dirty,
         "devices": [
-            f"{device.platform}:{device.id} {device.device_kind}" for place in places for device in place.devices
+            f"{device.platform}:{device.id} {device.device_kind}" for place in call.places for device in place.devices
         ],
-        "mapping": places[0].mapping,
+        "mapping": call.places[0].mapping,
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }

@@ -6,7 +6,6 @@ for in which order.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,10 +15,11 @@ from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
-from lanes.program.places import Place
+from lanes.plan.widths import Choice
 from lanes.storage import provenance
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
+from lanes.storage.provenance import Call
 
 PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # the columns that a resume reads
 PLAN = "plan"  # the lock under which the plan is changed
@@ -55,27 +55,21 @@ def narrow(directory: Directory, pack_id: str, width: int) -> None:
 def record(
     planned: Sequence[Planned],
     directory: Directory,
-    widths: Mapping[str, int],
-    places: Sequence[Place],
-    workers: int,
-    experiment: Path | None,
-    command: Sequence[str],
+    choices: Mapping[str, Choice],
+    call: Call,
     *,
-    chosen: Mapping[str, str] | None = None,
+    workers: int = 1,
     most: Mapping[str, int] | None = None,
     halving: Halving | None = None,
 ) -> list[Pack]:
     """Write down what is planned, and return the packs that the planned runs are in.
 
     Args:
-        planned: runs that are asked for.
+        planned: the runs of the call.
         directory: where.
-        widths: by signature.
-        places: where packs are trained.
+        choices: the width of each signature.
+        call: where the runs come from, and where they are trained.
         workers: places of all shards together.
-        experiment: the file that the runs come from.
-        command: that was given.
-        chosen: how the width came about, by signature.
         most: lanes in a pack at most, by signature.
         halving: what holds in the directory.
     """
@@ -88,10 +82,12 @@ def record(
         ended = directory.ended() if missing and len(known) else set()
         at_rest = ended & set(known["run_id"]) if len(known) else set()  # they keep their place, and their checkpoint
         fresh = [one for one in missing if one.run_id not in at_rest]
-        bound = {provenance.short(key): width for key, width in widths.items()} | bound_widths(directory, known)
-        agreed = {key: bound[provenance.short(key)] for key in widths}
-        new = make_packs(fresh, agreed, workers, places[0].shards, most)
-        source = directory.keep_source(experiment, _sources(known))
+        bound = {provenance.short(key): choice.width for key, choice in choices.items()} | bound_widths(
+            directory, known
+        )
+        agreed = {key: bound[provenance.short(key)] for key in choices}
+        new = make_packs(fresh, agreed, workers, call.places[0].shards, most)
+        source = directory.keep_source(call.experiment, _sources(known))
         if new:
             rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
             before = directory.read_runs()
@@ -99,9 +95,9 @@ def record(
                 before = before[~before["run_id"].isin(rows["run_id"])]
             directory.write_runs(pd.concat([before, rows], ignore_index=True) if len(before) else rows)
         previous = directory.read_sweep()
-        facts = provenance.facts(places, command)
+        facts = provenance.facts(call)
         begun = previous.get("begun", facts["begun"])
-        how = {provenance.short(key): value for key, value in (chosen or {}).items()}
+        how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         about = {"begun": begun, "widths": bound, "experiment": source and source[0]}
         about["halving"] = halving and dataclasses.asdict(halving)

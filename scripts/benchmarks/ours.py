@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 
@@ -18,7 +17,7 @@ from lanes import Run
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
-from lanes.program.compiled import Compiled
+from lanes.program.compiled import Programs
 from lanes.program.places import Place
 
 SEEDS = 4  # different orders of examples in a pack
@@ -56,15 +55,6 @@ def together(calls: Sequence[Callable[[], Any]]) -> float:
     return seconds
 
 
-def sharing(programs: Compiled) -> Any:
-    """A context in which every sweep finds the programs that an earlier one compiled."""
-
-    def alike(self: Compiled, *_: Any, **__: Any) -> None:
-        self.__dict__.update(programs.__dict__)
-
-    return mock.patch.object(Compiled, "__init__", alike)
-
-
 class WarmSweep:
     """A sweep as users run it (validation, planning, results, curves, checkpoints), its compiled programs kept between calls.
 
@@ -73,8 +63,8 @@ class WarmSweep:
     """
 
     def __init__(self, requested: list[Run], options: Options):
-        self.requested, self.options = requested, dataclasses.replace(options, quiet=True)
-        self.programs = Compiled()
+        programs = options.programs or Programs()
+        self.requested, self.options = requested, dataclasses.replace(options, quiet=True, programs=programs)
         self.first_seconds: float | None = None
 
     def __call__(self) -> Sample:
@@ -82,7 +72,7 @@ class WarmSweep:
 
         Raises RuntimeError where the sweep does not end well.
         """
-        with tempfile.TemporaryDirectory() as out, sharing(self.programs):
+        with tempfile.TemporaryDirectory() as out:
             began = time.perf_counter()
             plan = make_plan(self.requested, self.options)
             planned = time.perf_counter() - began
@@ -99,20 +89,23 @@ class WarmSweep:
 Calls = dict[Place, list[tuple[Callable, tuple[Any, ...]]]]
 
 
-def recording(calls: Calls) -> Any:
-    """A context in which the calls of training programs are kept, with their arguments, by place."""
-    get = Compiled.get
+class Recording(Programs):
+    """A cache of programs that keeps the calls of training programs, with their arguments, by place."""
 
-    def kept(self: Compiled, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
-        ready = get(self, key, place, *args, **options)
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Calls = {}
 
+    def get(self, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
+        """As in `Programs`."""
+        ready = super().get(key, place, *args, **options)
+
+        @functools.wraps(ready, assigned=("memory_analysis",), updated=())
         def recorded(*args: Any) -> Any:
-            calls.setdefault(place, []).append((ready, args))
+            self.calls.setdefault(place, []).append((ready, args))
             return ready(*args)
 
         return recorded if key[0] == "train" else ready
-
-    return mock.patch.object(Compiled, "get", kept)
 
 
 class Packs:
@@ -152,10 +145,9 @@ class Packs:
         """For each device, its training program's calls one after the other."""
         places = make_plan([self.run], self.options).places
         requested = many(self.run, self.lanes * len(places))
-        made: Calls = {}
-        with mock.patch("lanes.plan.packs.MOST_LANES", self.lanes), recording(made):
-            WarmSweep(requested, self.options)()
-        calls = made.values()
+        recording = Recording()
+        WarmSweep(requested, dataclasses.replace(self.options, pack_lanes=self.lanes, programs=recording))()
+        calls = recording.calls.values()
         assert len(calls) == len(places), f"{len(calls)} of {len(places)} devices had a pack"
         chosen = [each if self.validated else each[:1] for each in calls]
         self.temporary_bytes = _temporary_bytes(chosen[0][0][0])

@@ -4,7 +4,6 @@ python -m pytest tests/faults --full
 """
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ def full(request: pytest.FixtureRequest) -> bool:
 def many(full: bool):
     """`many(few, all)`: how many injuries."""
     return lambda few, everything: everything if full else few
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_packs() -> Iterator[None]:
-    """In this process, too: packs of eight lanes, chunks of one epoch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lanes.plan.packs.MOST_LANES", 8)
-        patch.setattr("lanes.engine.trainer.CHUNK_SECONDS", 0.0)
-        yield
 
 
 @pytest.fixture(scope="session")

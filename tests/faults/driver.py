@@ -11,17 +11,15 @@ import time
 from pathlib import Path
 
 EXPERIMENT = Path(__file__).with_name("small_sweep.py")
+SMALL = {"width": 4, "quiet": True, "pack_lanes": 8, "chunk_seconds": 0.0}  # packs of eight lanes, chunks of one epoch
 
 
 def patch(given: dict[str, str]) -> None:
-    """Small packs, chunks of one epoch, and the injuries that are asked for."""
+    """The injuries that are asked for."""
     from lanes import files
-    from lanes.engine import session, trainer
-    from lanes.plan import packs
+    from lanes.engine import session
     from lanes.storage import checkpoints, tables
 
-    packs.MOST_LANES = 8
-    trainer.CHUNK_SECONDS = 0.0
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
     error, after = map(int, given.get("fail", "0,0").split(","))
@@ -61,11 +59,10 @@ def main(out: str, **given: str) -> int:
     count = int(given.get("devices", "1"))
     prepare_devices()
     options = Options(
-        width=4,
+        **SMALL,
         devices=count,
         shard=parse_shard(given["shard"]) if "shard" in given else None,
         max_seconds=float(given["seconds"]) if "seconds" in given else None,
-        quiet=True,
         halving=parse_halving(given.get("halving"), None, None),
     )
     settings = [f"epochs={given['epochs']}"] if "epochs" in given else []

@@ -17,10 +17,12 @@ import pandas as pd
 
 import lanes
 from lanes.errors import DamagedFileError, RequestError
+from lanes.program.compiled import Programs
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
 
 DRIVER = Path(driver.__file__)
+PROGRAMS = Programs()  # the small sweep's, compiled once in this process
 NOT_COMPARED = ["seconds", "dir", "pack", "lane", "pack_shape", "device"]
 
 
@@ -86,7 +88,7 @@ def resume(
     from lanes.program import compilation_cache
 
     compilation_cache.switch_on()
-    options = Options(width=4, devices=devices, quiet=True, halving=halving)
+    options = Options(**driver.SMALL, devices=devices, halving=halving, programs=PROGRAMS)
     plan = make_plan(runs_of(driver.EXPERIMENT), options)
     return run_sweep(plan, out, options, experiment=driver.EXPERIMENT, warn=warn).status
 

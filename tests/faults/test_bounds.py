@@ -109,24 +109,20 @@ def resident() -> float:
 
 
 @pytest.mark.slow
-def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, many):
+def test_memory_descriptors_and_files_over_many_packs(tmp_path, many):
     from lanes import Run, grid
     from lanes.data.generated_sets import Blobs
-    from lanes.engine import session
     from nets import MLP
 
-    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 2)
     packs = many(60, 220)
     base = Run(data=Blobs(n=60), net=MLP(widths=(2,)), batch_size=8, epochs=1)
     seen = []
-    after = session.Session._after
 
-    def watched(self, pack):
-        after(self, pack)
+    def watch(_pack, _epoch):
         seen.append((resident(), descriptors()))
 
-    monkeypatch.setattr(session.Session, "_after", watched)
-    lanes.sweep(grid(base, seed=range(2 * packs)), tmp_path / "sweep", width=2, devices=1, quiet=True)
+    options = {"width": 2, "devices": 1, "quiet": True, "pack_lanes": 2, "after_chunk": watch}
+    lanes.sweep(grid(base, seed=range(2 * packs)), tmp_path / "sweep", **options)
     assert len(seen) == packs
     (early, opened), (late, still) = seen[packs // 3], seen[-1]
     print(f"packs {packs // 3} to {packs}: {early:.0f} to {late:.0f} MB, {opened} to {still} descriptors")
@@ -143,12 +139,14 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
 def finished_directory(out, runs: list, options) -> None:
     """What a sweep of these runs leaves, without the training: results and curves with made-up numbers."""
     from lanes.engine.requests import make_plan
+    from lanes.plan.widths import Choice
     from lanes.storage import records
+    from lanes.storage.provenance import Call
 
     plan = make_plan(runs, options)
     directory = Directory(out, ignore)
     directory.create()
-    packs = records.record(plan.planned, directory, dict.fromkeys(plan.shapes, 8), plan.places, 1, None, [])
+    packs = records.record(plan.planned, directory, dict.fromkeys(plan.shapes, Choice(8, "given")), Call(plan.places))
     for pack in packs:
         ids = [member.run_id for member in pack.members]
         done = {"status": "done", "epochs": 20, "best_epoch": 20, "penalty": 0.0, "valid_loss": 0.5, "test_loss": 0.5}
@@ -161,14 +159,13 @@ def finished_directory(out, runs: list, options) -> None:
 
 
 @pytest.mark.slow
-def test_a_finished_directory_is_resumed_quickly(tmp_path, monkeypatch, many):
+def test_a_finished_directory_is_resumed_quickly(tmp_path, many):
     from lanes import Run, grid
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
     from nets import MLP
 
-    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)
     count = many(5_000, 100_000)
     base = Run(data="digits", net=MLP(widths=(16,)), epochs=20)
     axes = {

@@ -25,8 +25,6 @@ import lanes
 from lanes.errors import RequestError
 from lanes.storage.directory import Directory
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 
 @pytest.mark.slow
 def test_damage_to_a_finished_sweep(reference, tmp_path, many):

@@ -8,13 +8,13 @@ import pytest
 import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
+from lanes.program.compiled import Programs
 from lanes.results.leaderboard import leaderboard
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), activation="prelu", optimizer="sgd", batch_size=8, epochs=6)
-OPTIONS = {"width": 4, "devices": 1, "quiet": True}
+PROGRAMS = Programs()
+OPTIONS = {"width": 4, "devices": 1, "quiet": True, "pack_lanes": 8, "chunk_seconds": 0.0, "programs": PROGRAMS}
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:

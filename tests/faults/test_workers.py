@@ -66,7 +66,7 @@ def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
 
 @pytest.mark.slow
 def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
-    from driver import EXPERIMENT
+    from driver import EXPERIMENT, SMALL
 
     from lanes.describe.experiment_files import runs_of
     from lanes.engine.options import Options
@@ -74,10 +74,10 @@ def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
     from lanes.engine.runner import run_sweep
 
     out = tmp_path / "sweep"
-    options = Options(width=4, devices=1, quiet=True, max_seconds=1e-9)
+    options = Options(**SMALL, devices=1, max_seconds=1e-9)
     assert run_sweep(make_plan(runs_of(EXPERIMENT), options), out, options, experiment=EXPERIMENT).status == 75
     some = [run for run in runs_of(EXPERIMENT) if run.seed < 2]
-    options = Options(width=4, devices=1, quiet=True)
+    options = Options(**SMALL, devices=1)
     outcome = run_sweep(make_plan(some, options), out, options, experiment=EXPERIMENT)
     assert (outcome.status, outcome.ended, outcome.planned) == (0, 8, 8)
     assert resume(out) == 0

@@ -13,12 +13,12 @@ import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.loading import load_dataset
-from lanes.engine import trainer
 from lanes.errors import RequestError
+from lanes.program.compiled import Programs
 from lanes.program.step import standardize
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),
@@ -36,7 +36,7 @@ SWEEP = grid(BASE, learning_rate=[0.01, 0.1], seed=[0, 1])
 def swept(tmp_path_factory):
     jnp.zeros(1).block_until_ready()  # as in a notebook: JAX has started before
     out = tmp_path_factory.mktemp("interface") / "out"
-    return out, lanes.sweep(SWEEP, out, devices=2, width=4, quiet=True)
+    return out, lanes.sweep(SWEEP, out, devices=2, width=4, quiet=True, programs=PROGRAMS)
 
 
 def margin(prediction, target):
@@ -47,7 +47,7 @@ def margin(prediction, target):
 
 
 def test_a_metric_of_ones_own_is_measured():
-    trained = lanes.train(dataclasses.replace(BASE, metrics=(margin,), epochs=1))
+    trained = lanes.train(dataclasses.replace(BASE, metrics=(margin,), epochs=1), programs=PROGRAMS)
     data = load_dataset(BASE.data)
     x = standardize(jnp.asarray(data.test.x), jnp.asarray(data.offset), jnp.asarray(data.scale))
     outputs = np.sort(trained.net.apply(trained.variables, x, train=False), axis=1)
@@ -69,7 +69,7 @@ def test_sweep_returns_the_table_of_all_runs(swept):
     assert {"epochs", "epochs_done", "best_epoch", "valid_loss", "test_accuracy", "net.widths", "optimizer.b1"} <= set(
         table
     )
-    again = lanes.sweep(SWEEP, out, devices=2, width=4, quiet=True)
+    again = lanes.sweep(SWEEP, out, devices=2, width=4, quiet=True, programs=PROGRAMS)
     assert again.equals(table)
     assert lanes.load([out, out])["dir"].tolist() == [str(out)] * 8
 
@@ -107,7 +107,7 @@ def test_restore_says_what_is_wrong(swept, tmp_path):
 @pytest.mark.slow
 def test_a_run_alone_is_the_run_of_the_sweep(swept):
     _, table = swept
-    trained = lanes.train(SWEEP[0], devices=1, width=4)
+    trained = lanes.train(SWEEP[0], devices=1, width=4, programs=PROGRAMS)
     row = table.set_index("run_id").loc[trained.results.name]
     # The same numbers at the same width, whatever the size of its pack.
     assert trained.results["width"] == row["width"]
@@ -127,12 +127,12 @@ def test_wrong_requests_start_and_write_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupt_saves_and_returns(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda *_: 1)
+def test_an_interrupt_saves_and_returns(tmp_path, capsys):
+    options = {"devices": 2, "width": 4, "quiet": True, "chunk_seconds": 0.0, "programs": PROGRAMS}
     long = [dataclasses.replace(run, epochs=3000) for run in SWEEP]
     timer = threading.Timer(3.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
-    table = lanes.sweep(long, tmp_path / "out", devices=2, width=4, quiet=True)
+    table = lanes.sweep(long, tmp_path / "out", **options)
     timer.cancel()
     assert "all saved: the same call resumes" in capsys.readouterr().err
     assert len(table) == 4

@@ -16,8 +16,6 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 CHECKOUT = Path(__file__).parents[2]
 EXPERIMENT = """
 import dataclasses

@@ -15,8 +15,6 @@ from lanes import Run, grid
 from lanes.describe.runs import FIELDS
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 CHECKOUT = Path(__file__).parents[2]
 TINY = ("--net.widths", "8", "--epochs", "2", "--train-examples", "64", "--batch-size", "16")
 

@@ -12,8 +12,6 @@ from lanes.data.dataset import Split
 from lanes.data.orders import epoch_order
 from lanes.data.streams import RowReader, Stream
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 ROOT = Path(__file__).parents[3]
 N, B = 103, 10
 

@@ -13,11 +13,12 @@ from lanes import Dataset, Run, Split, load_curves, sweep
 from lanes.api import find_run, variables_of
 from lanes.describe import checks, runs
 from lanes.program import initialization
+from lanes.program.compiled import Programs
 from lanes.program.step import Setup, Trained, train_step, transformation
 from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct
 from lanes.storage.directory import existing
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +145,7 @@ def lane_of(folder, run_id):
 def test_learns_in_a_pack_and_starts_as_alone(name, tmp_path):
     family, run = FAMILIES[name], base(name)
     other = dataclasses.replace(run, activation=family.other, initializer="xavier_uniform", epochs=family.epochs)
-    options = {"devices": 1, "width": 2, "quiet": True}
+    options = {"devices": 1, "width": 2, "quiet": True, "programs": PROGRAMS}
     table = sweep([run, other], tmp_path / "pack", **options)
     assert set(table["status"]) == {"done"}
     assert table["pack"].nunique() == 1

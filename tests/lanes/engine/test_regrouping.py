@@ -1,6 +1,7 @@
 """Lanes that have ended are moved together: fewer groups are computed, and no number knows of it."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import jax
@@ -10,19 +11,20 @@ import pytest
 
 from lanes import Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
-from lanes.engine import regrouping, trainer
+from lanes.engine import regrouping
 from lanes.engine.options import Options
 from lanes.engine.regrouping import better_order, computed_groups, repacked
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
 from lanes.plan.packs import make_packs
+from lanes.program.compiled import Programs
 from lanes.program.shared_activation import group_key
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
@@ -37,7 +39,8 @@ BASE = Run(
 SWEEP = grid(
     BASE, learning_rate=[0.01, 0.1], activation=["relu", "tanh"], l2=[1e-3, 1e-2], seed=range(2), patience=[1, 3, 100]
 )
-OPTIONS = Options(devices=1, width=4, quiet=True)
+# 48 lanes in a pack, an epoch in a chunk.
+OPTIONS = Options(devices=1, width=4, quiet=True, pack_lanes=48, chunk_seconds=0.0, programs=PROGRAMS)
 
 
 def swept(out, options=OPTIONS, sweep=SWEEP):
@@ -53,15 +56,6 @@ def assert_same(one, other):
         for epoch in ("best", "last"):
             pair = (variables_of(Directory(out), pack, list(members.lane.astype(int)), epoch) for out in (one, other))
             jax.tree.map(np.testing.assert_array_equal, *pair)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def short_chunks():
-    """An epoch in a chunk, 48 lanes in a pack."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lanes.plan.packs.MOST_LANES", 48)
-        patch.setattr(trainer, "CHUNK_SECONDS", 0.0)
-        yield
 
 
 WAYS = {
@@ -100,19 +94,11 @@ def test_a_regrouped_run_equals_the_run_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_stopped_among_regrouped_lanes_and_resumed(tmp_path, monkeypatch):
+def test_stopped_among_regrouped_lanes_and_resumed(tmp_path):
     swept(tmp_path / "whole")
-    count, chunks = trainer.Trainer._count, [0]
-
-    def counted(self, *given):
-        count(self, *given)
-        chunks[0] += 1
-        if chunks[0] == 5:
-            self.stop.set()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_count", counted)
-        assert swept(tmp_path / "out").status == ExitStatus.STOPPED
+    chunks = itertools.count(1)
+    stopping = dataclasses.replace(OPTIONS, after_chunk=lambda *_: next(chunks) == 5)
+    assert swept(tmp_path / "out", stopping).status == ExitStatus.STOPPED
     assert swept(tmp_path / "out").status == ExitStatus.DONE
     assert_same(tmp_path / "out", tmp_path / "whole")
 
@@ -139,7 +125,8 @@ def test_an_order_has_as_few_groups_as_the_keys_allow(width, shards):
 def test_repacked_runs_are_all_there_in_few_groups_spread_evenly(workers, shards):
     sweep = grid(BASE, activation=["relu", "tanh", "elu"], learning_rate=[0.01, 0.1], seed=range(17))
     plan = make_plan(sweep, OPTIONS)
-    packs = make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards)
+    most = dict.fromkeys(plan.shapes, OPTIONS.pack_lanes)
+    packs = make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards, most)
     for share in (0.05, 0.4, 1.0):
         random = np.random.default_rng(0)
         running = {one.run_id for one in plan.planned if random.random() < share}

@@ -15,18 +15,18 @@ import pytest
 from lanes import Halving, RequestError, Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
 from lanes.describe.halving import parse_halving
-from lanes.engine import trainer
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.engine.session import Session
 from lanes.errors import ExitStatus
+from lanes.program.compiled import Programs
 from lanes.storage.checkpoints import CHECKSUMS
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
@@ -38,17 +38,10 @@ BASE = Run(
 )
 SWEEP = grid(BASE, learning_rate=[1e-4, 1e-2, 0.1, 1e38], seed=range(6))  # the last rate diverges
 HALVING = Halving(rungs=(2, 4), keep=0.5)
-PLAIN = Options(devices=1, width=4, quiet=True)
+# Packs of 8 lanes in two groups, so that a sweep of 24 runs has three.
+PLAIN = Options(devices=1, width=4, quiet=True, pack_lanes=8, programs=PROGRAMS)
 HALVED = dataclasses.replace(PLAIN, halving=HALVING)
 STEPS = 5  # in an epoch
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_packs():
-    """Packs of 8 lanes in two groups, so that a sweep of 24 runs has three."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lanes.plan.packs.MOST_LANES", 8)
-        yield
 
 
 def swept(out, options=HALVED, sweep=SWEEP):
@@ -165,21 +158,13 @@ def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
 
 
 @pytest.mark.parametrize("at", [7, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 9))])
-def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, monkeypatch, at):
+def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, at):
     """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
-    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0.0)
-    count, chunks = trainer.Trainer._count, [0]
-
-    def counted(self, *given):
-        count(self, *given)
-        chunks[0] += 1
-        if chunks[0] == at:
-            self.stop.set()
-
-    monkeypatch.setattr(trainer.Trainer, "_count", counted)
+    chunks = itertools.count(1)
+    options = dataclasses.replace(HALVED, chunk_seconds=0.0, after_chunk=lambda *_: next(chunks) == at)
     out = tmp_path / "out"
-    assert swept(out).status == ExitStatus.STOPPED
-    assert swept(out).status == ExitStatus.DONE
+    assert swept(out, options).status == ExitStatus.STOPPED
+    assert swept(out, options).status == ExitStatus.DONE
     assert_same(out, halved[0])
 
 
@@ -221,11 +206,10 @@ def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lo
 
 
 @pytest.mark.slow
-def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
-    monkeypatch.setattr("lanes.engine.stages.PATIENCE_SECONDS", 0.0)
+def test_shards_wait_for_each_other(halved, tmp_path):
     out, outcomes = tmp_path / "out", []
     for index in (0, 1, 0, 1):
-        outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2))))
+        outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2), wait_seconds=0.0)))
     assert outcomes[0].status == ExitStatus.STOPPED
     assert outcomes[0].failures == ("epoch 2 is waited for: shard 1/2 (8 runs); run them, then the same command again",)
     assert outcomes[-1].status == ExitStatus.DONE
@@ -233,21 +217,18 @@ def test_shards_wait_for_each_other(halved, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path, monkeypatch):
-    train, broken = trainer.Trainer.train, []
+def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path):
+    broken = []
 
-    def breaking(self, pack):
+    def breaking(pack, _epoch):
         broken.append(pack.pack_id)
         if pack.pack_id == broken[0]:
             raise ValueError("broken")
-        train(self, pack)
 
-    monkeypatch.setattr(trainer.Trainer, "train", breaking)
-    outcome = swept(tmp_path / "out")
+    outcome = swept(tmp_path / "out", dataclasses.replace(HALVED, after_chunk=breaking))
     assert outcome.status == ExitStatus.FAILED
     assert outcome.failures == (f"pack {broken[0]} (8 runs): ValueError: broken",)
     assert load(tmp_path / "out").status.value_counts()["failed"] == 8
-    monkeypatch.setattr(trainer.Trainer, "train", train)
     assert swept(tmp_path / "out").status == ExitStatus.DONE
     assert load(tmp_path / "out").status.notna().all()
 

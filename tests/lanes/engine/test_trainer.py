@@ -1,8 +1,11 @@
 """Sweeps from the request to the tables: what resuming, interrupting, adding and failing do; what is compiled."""
 
 import dataclasses
+import itertools
 import json
+import signal
 import threading
+import time
 from pathlib import Path
 
 import jax
@@ -12,16 +15,15 @@ import pytest
 
 from lanes import Run, grid, load, load_curves
 from lanes.data.generated_sets import Blobs
-from lanes.engine import stages, trainer
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
-from lanes.plan.packs import Pack
-from lanes.program.compiled import Compiled
+from lanes.plan.packs import Pack, numbers_of
+from lanes.program.compiled import Programs
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
@@ -31,23 +33,12 @@ BASE = Run(
     learning_rate=0.1,
     batch_size=16,
 )
-ONE = Options(devices=1, width=4, quiet=True)
+# Packs of 4 lanes, so that a sweep of eight runs has two.
+ONE = Options(devices=1, width=4, quiet=True, pack_lanes=4, programs=PROGRAMS)
+ALONE = dataclasses.replace(ONE, programs=None)  # what compiling takes and counts is the test's
+SHORT = dataclasses.replace(ONE, chunk_seconds=0.0)  # an epoch in a chunk
 STEPS = 5  # in an epoch
 SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_packs():
-    """Packs of 4 lanes, so that a sweep of eight runs has two."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lanes.plan.packs.MOST_LANES", 4)
-        yield
-
-
-@pytest.fixture
-def own_programs(monkeypatch):
-    """Not those of the file: what compiling takes and counts is the test's."""
-    monkeypatch.setattr(stages, "Compiled", Compiled)
 
 
 def swept(sweep, out, options=ONE, **more):
@@ -108,35 +99,15 @@ def test_a_part_of_the_sweep_again_does_nothing_and_repeats_no_row(whole):
     assert len(load(out)) == 8
 
 
-def interrupt_after(monkeypatch, chunks: int, length: int = 1):
-    """Stop the sweep after so many chunks, each of `length` epochs."""
-    count = [0]
-    train = trainer.Trainer.train
-
-    def counted(self, pack):
-        told = self.told
-
-        def stop_then(*args):
-            count[0] += 1
-            told(*args)
-            if count[0] == chunks:
-                self.stop.set()
-
-        self.told = stop_then
-        try:
-            train(self, pack)
-        finally:
-            self.told = told
-
-    monkeypatch.setattr(trainer.Trainer, "train", counted)
-    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: min(length, left))  # noqa: ARG005
+def stopping_after(chunks: int, options: Options = SHORT) -> Options:
+    """Options by which a sweep stops after so many chunks."""
+    count = itertools.count(1)
+    return dataclasses.replace(options, after_chunk=lambda *_: next(count) == chunks)
 
 
 @pytest.mark.parametrize("chunks", [6, pytest.param(1, marks=pytest.mark.slow)])
-def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole, tmp_path, monkeypatch, chunks):
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, chunks)
-        first = swept(SWEEP, tmp_path / "out")
+def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole, tmp_path, chunks):
+    first = swept(SWEEP, tmp_path / "out", stopping_after(chunks))
     assert first.status == ExitStatus.STOPPED
     assert first.steps == chunks * 4 * STEPS  # four lanes
     assert first.ended == chunks // 4 * 4
@@ -146,10 +117,8 @@ def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole
     assert_same(tmp_path / "out", whole[0])
 
 
-def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whole, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, 2)
-        first = swept(SWEEP, tmp_path / "out")
+def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whole, tmp_path):
+    first = swept(SWEEP, tmp_path / "out", stopping_after(2))
     (sums,) = (tmp_path / "out" / "checkpoints").glob("*/*/checksums.json")
     sums.unlink()  # what a kill in the middle of saving leaves
     second = swept(SWEEP, tmp_path / "out")
@@ -157,14 +126,12 @@ def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whol
     assert_same(tmp_path / "out", whole[0])
 
 
-def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_path, monkeypatch):
+def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_path):
     """With room for three epochs in a table, the fourth stands in the next one: also where a chunk would go beyond."""
-    monkeypatch.setattr(trainer, "CHUNK_STEPS", 3 * STEPS)
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, 2, length=2)  # epochs 0 and 1, then 2 alone
-        first = swept(SWEEP, tmp_path / "out")
+    options = dataclasses.replace(ONE, chunk_steps=3 * STEPS)
+    first = swept(SWEEP, tmp_path / "out", stopping_after(2, options))  # epoch 0 alone, then 1 and 2 of the three left
     assert first.steps == 3 * 4 * STEPS
-    assert swept(SWEEP, tmp_path / "out").status == ExitStatus.DONE
+    assert swept(SWEEP, tmp_path / "out", options).status == ExitStatus.DONE
     assert_same(tmp_path / "out", whole[0])
 
 
@@ -179,12 +146,10 @@ def test_more_runs_in_the_file_add_only_the_new_ones(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_fewer_runs_then_all_of_them_again(whole, tmp_path, monkeypatch):
+def test_fewer_runs_then_all_of_them_again(whole, tmp_path):
     """An interrupted sweep gone on with in part, and then as a whole: every run once in the tables."""
     out = tmp_path / "out"
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, 1)
-        swept(SWEEP, out)
+    swept(SWEEP, out, stopping_after(1))
     assert swept(SWEEP[:2], out).ended == 2
     assert swept(SWEEP, out).ended == 8
     assert load(out)["run_id"].is_unique
@@ -199,9 +164,8 @@ def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
     assert_same(out, whole[0])
 
 
-@pytest.mark.usefixtures("own_programs")
 def test_a_time_limit_stops_and_saves(tmp_path):
-    options = dataclasses.replace(ONE, max_seconds=0.0)
+    options = dataclasses.replace(ALONE, max_seconds=0.0)
     first = swept(SWEEP, tmp_path / "out", options)
     assert first.status == ExitStatus.STOPPED
     assert swept(SWEEP, tmp_path / "out").ended == 8
@@ -214,19 +178,15 @@ def test_the_width_of_the_directory_binds(whole):
     assert any("--width 2 is ignored" in line for line in lines)
 
 
-def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path):
     plan = make_plan(SWEEP, ONE)
     broken = {one.run_id for one in plan.planned if one.run.learning_rate == 0.1}
-    train = trainer.Trainer.train
 
-    def failing(self, pack):
+    def failing(pack, _epoch):
         if pack.members[0].run_id in broken:
             raise RuntimeError("no more memory\nand a long traceback")
-        train(self, pack)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "train", failing)
-        outcome = run_sweep(plan, tmp_path / "out", ONE)
+    outcome = run_sweep(plan, tmp_path / "out", dataclasses.replace(ONE, after_chunk=failing))
     assert outcome.status == ExitStatus.FAILED
     (line,) = outcome.failures
     assert "no more memory" in line
@@ -258,21 +218,18 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(counter)
 
 
-@pytest.mark.usefixtures("own_programs")
-def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, monkeypatch, compilations):
-    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
-    base = dataclasses.replace(BASE, epochs=2)
-    few = swept(grid(base, learning_rate=[0.1], seed=range(4)), tmp_path / "few")
+def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, compilations):
+    base, options = dataclasses.replace(BASE, epochs=2), dataclasses.replace(ALONE, chunk_seconds=0.0)
+    few = swept(grid(base, learning_rate=[0.1], seed=range(4)), tmp_path / "few", options)
     for_few = compilations.count
-    many = swept(grid(base, learning_rate=[0.1, 0.2, 0.3, 0.4], seed=range(8)), tmp_path / "many")
+    many = swept(grid(base, learning_rate=[0.1, 0.2, 0.3, 0.4], seed=range(8)), tmp_path / "many", options)
     for_many = compilations.count - for_few
     assert (few.programs, many.programs) == (1, 1)
     assert 0 < for_many <= for_few  # one pack of one chunk after another needs no program that the first did not
 
 
 @pytest.mark.slow
-def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program(tmp_path, monkeypatch):
-    monkeypatch.setattr("lanes.plan.packs.MOST_LANES", 128)
+def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program(tmp_path):
     base = dataclasses.replace(BASE, net=MLP(widths=(4,)), epochs=1)
     names = ["relu", "tanh", "sigmoid", "softplus", "elu", "selu", "leaky_relu", "softsign", "swish", "mish"]
     initializers = ["zeros", "uniform_0.01", "xavier_normal", "lecun_normal", "he_normal", "orthogonal"]
@@ -288,33 +245,18 @@ def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program
 # ---- stopping from outside ---------------------------------------------------------------------------------------
 
 
-def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
-    import signal
+def test_a_signal_saves_and_returns(whole, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    is_sent = threading.Event()
 
-    monkeypatch.setattr(trainer.Trainer, "_chunk_length", lambda _, pack, left: 1)  # noqa: ARG005
-    rung = threading.Event()
-    train = trainer.Trainer.train
+    def ring(_pack, _epoch):
+        if not is_sent.is_set():
+            is_sent.set()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(1)  # until the main thread has handled it
 
-    def ringing(self, pack):
-        told = self.told
-
-        def ring(*args):
-            told(*args)
-            if not rung.is_set():
-                rung.set()
-                signal.raise_signal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else (
-                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-                )
-                self.stop.wait(10)
-
-        self.told = ring
-        train(self, pack)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "train", ringing)
-        before = signal.getsignal(signal.SIGINT)
-        outcome = swept(SWEEP, tmp_path / "out")
-        assert signal.getsignal(signal.SIGINT) is before
+    outcome = swept(SWEEP, tmp_path / "out", dataclasses.replace(SHORT, after_chunk=ring))
+    assert signal.getsignal(signal.SIGINT) is before
     assert outcome.status == ExitStatus.STOPPED
     assert 0 < outcome.steps < 8 * 4 * STEPS
     assert swept(SWEEP, tmp_path / "out").ended == 8
@@ -324,7 +266,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path, monkeypatch):
 def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
     (one, *_) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
     pack = Pack((one, None), 2, 1)
-    numbers = trainer.numbers_of(pack)
+    numbers = numbers_of(pack)
     assert numbers["seed"].dtype == np.uint32
     assert numbers["seed"].tolist() == [2**32 - 1] * 2
     assert numbers["epochs"].dtype == numbers["patience"].dtype == np.int32
@@ -356,12 +298,10 @@ def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
 
 
 @pytest.mark.parametrize("chunks", [7, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, monkeypatch, chunks):
+def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, chunks):
     """Chunks of one step: the checkpoint stands in the middle of an epoch."""
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "CHUNK_SECONDS", 0.0)
-        interrupt_after(patch, chunks)
-        first = swept(RATES, tmp_path / "out", STREAMED)
+    stopping = stopping_after(chunks, dataclasses.replace(STREAMED, chunk_seconds=0.0))
+    first = swept(RATES, tmp_path / "out", stopping)
     assert (first.status, first.steps) == (ExitStatus.STOPPED, 4 * chunks)
     second = swept(RATES, tmp_path / "out", STREAMED)
     assert (second.status, second.steps) == (ExitStatus.DONE, 4 * (3 * STEPS - chunks))

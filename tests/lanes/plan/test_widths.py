@@ -14,11 +14,12 @@ from lanes.errors import RequestError
 from lanes.plan import width_timing, widths
 from lanes.plan.widths import Choice
 from lanes.program import memory
+from lanes.program.compiled import Programs
 from lanes.storage import records
 from lanes.storage.directory import Directory
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()
 
 BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
 
@@ -149,7 +150,7 @@ def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypa
 
     monkeypatch.setattr(Trainer, "train", limited)
     sweep = grid(BASE, seed=range(16))
-    lanes.sweep(sweep, tmp_path, width=8, devices=1, quiet=True)
+    lanes.sweep(sweep, tmp_path, width=8, devices=1, quiet=True, programs=PROGRAMS)
     table = lanes.load(tmp_path)
     assert set(table["status"]) == {"done"}
     assert set(table["width"]) == {2}
@@ -161,7 +162,7 @@ def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypa
         path.unlink()
     tried.clear()
     before = table.set_index("run_id")["valid_loss"]
-    lanes.sweep(sweep, tmp_path, devices=1, quiet=True)
+    lanes.sweep(sweep, tmp_path, devices=1, quiet=True, programs=PROGRAMS)
     assert tried == [2]
     assert lanes.load(tmp_path).set_index("run_id")["valid_loss"].equals(before)
 
@@ -177,7 +178,7 @@ def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Trainer, "train", limited)
     sweep = grid(BASE, {"net.widths": [(4,), (5,)]}, seed=range(2))
-    lanes.sweep(sweep, tmp_path, devices=1, quiet=True)
+    lanes.sweep(sweep, tmp_path, devices=1, quiet=True, programs=PROGRAMS)
     assert sorted(lanes.load(tmp_path)["status"]) == ["done", "done", "failed", "failed"]
     assert "9 MB are needed on cpu, 1 MB are free" in capsys.readouterr().err
 
@@ -188,11 +189,11 @@ def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_directory_says_how_its_widths_were_chosen(tmp_path):
     sweep = grid(BASE, seed=range(4))
-    lanes.sweep(sweep, tmp_path, width=2, devices=1, quiet=True)
+    lanes.sweep(sweep, tmp_path, width=2, devices=1, quiet=True, programs=PROGRAMS)
     content = Directory(tmp_path).read_sweep()
     assert list(content["widths"].values()) == [2]
     assert list(content["chosen"].values()) == ["given"]
-    lanes.sweep(grid(BASE, seed=range(6)), tmp_path, devices=1, quiet=True)
+    lanes.sweep(grid(BASE, seed=range(6)), tmp_path, devices=1, quiet=True, programs=PROGRAMS)
     content = Directory(tmp_path).read_sweep()
     assert (list(content["widths"].values()), list(content["chosen"].values())) == ([2], ["given"])
     assert set(lanes.load(tmp_path)["width"]) == {2}

@@ -3,11 +3,10 @@
 Everything here goes through one or two compiled programs: packs are made by hand, so that they are of one size.
 """
 
-import contextlib
 import dataclasses
-import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,11 +18,14 @@ from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
+from lanes.engine.context import Context
+from lanes.engine.options import Options
+from lanes.engine.progress import Progress
 from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Datasets, Planned, plan_runs
 from lanes.program import initialization, metrics
-from lanes.program.compiled import Compiled
+from lanes.program.compiled import Compiled, Programs
 from lanes.program.metrics import measure
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
@@ -34,6 +36,7 @@ from lanes.storage.directory import Directory
 from nets import MLP
 
 DATASETS = Datasets()
+QUIET = Options(quiet=True)
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch, easily overfitted
     net=MLP(widths=(8,), norm="batch_norm"),
@@ -73,42 +76,35 @@ class Result(NamedTuple):
 
 
 class Bench:
-    """Trains packs without a runner; its programs are compiled once for all tests of the file."""
+    """Trains packs without a runner or files; its programs are compiled once for all tests of the file."""
 
-    def __init__(self, folder):
-        self.compiled, self.folder, self.count = Compiled(), folder, 0
+    def __init__(self, folder: Path, programs: Programs):
+        self.compiled, self.folder, self.count = Compiled(programs=programs), folder, 0
+        self.saved: dict[str, Any] = {}
 
-    def train(self, pack: Pack, place: Place | None = None, chunks: tuple[int, ...] = ()) -> dict[str, Result]:
-        """Results by run_id."""
+    def submit(self, job: Callable, *args: Any) -> None:
+        """Stands for the writer: keeps the last checkpoint and the results."""
+        if job.__name__ == "save":
+            _, self.saved["state"], self.saved["seats"], self.saved["history"], *_ = args
+        else:
+            self.saved["rows"] = args[-1]
+
+    def train(
+        self, pack: Pack, place: Place | None = None, options: Options = QUIET, times: int = 1
+    ) -> dict[str, Result]:
+        """Results by run_id; of the last time, where one trainer trains the pack several times from the start."""
         self.count += 1
-        saved: dict[str, Any] = {}
-
-        def submit(_job, *args):
-            saved["rows"] = next((each for each in args if isinstance(each, list)), None)
-
         place = place or Place((jax.devices()[0],), "local")
         directory = Directory(self.folder / str(self.count))
-        trainer = Trainer(
-            place,
-            self.compiled,
-            directory,
-            lambda pack: DATASETS.of(pack.setup.run),
-            submit,
-            threading.Event(),
-            lambda *_: None,
-        )
-        lengths = iter(chunks or itertools.repeat(99))
-        trainer._chunk_length = lambda _, left: min(next(lengths), left)
-        finish = trainer._finish
-
-        def captured(pack, lanes, numbers, data, history, spent):
-            saved.update(lanes=lanes, history=history)
-            finish(pack, lanes, numbers, data, history, spent)
-
-        trainer._finish = captured
-        trainer.train(pack)
-        leaves, history = checkpoints.flatten(jax.device_get(saved["lanes"])), saved["history"]
-        rows = {row["run_id"]: row for row in saved["rows"]}
+        progress = Progress([pack], 1, quiet=True)
+        stop = threading.Event()
+        trainer = Trainer(place, Context(directory, DATASETS, self.compiled, self, progress, stop, options))
+        for _ in range(times):
+            trainer.train(pack)
+        positions = self.saved["seats"].positions
+        leaves = checkpoints.flatten(jax.device_get(self.saved["state"].lanes))
+        leaves, history = {name: leaf[positions] for name, leaf in leaves.items()}, self.saved["history"]
+        rows = {row["run_id"]: row for row in self.saved["rows"]}
         return {
             member.run_id: Result(
                 {name: leaf[place] for name, leaf in leaves.items()},
@@ -120,10 +116,10 @@ class Bench:
 
 
 @pytest.fixture(scope="module", params=["quick code", pytest.param("users' code", marks=pytest.mark.slow)])
-def bench(request, tmp_path_factory, optimized_programs) -> Iterator[Bench]:
+def bench(request, tmp_path_factory, optimized_programs) -> Bench:
     """With programs that compile quickly; in the long tests with the ones that users have, too."""
-    with optimized_programs() if request.param == "users' code" else contextlib.nullcontext():
-        yield Bench(tmp_path_factory.mktemp("bench"))
+    programs = optimized_programs() if request.param == "users' code" else Programs()
+    return Bench(tmp_path_factory.mktemp("bench"), programs)
 
 
 def assert_equal(one: Result, other: Result) -> None:
@@ -179,9 +175,13 @@ def test_a_lane_does_not_depend_on_its_neighbours(bench, width, reference, arran
         assert_equal(results[identity], reference[identity])
 
 
-@pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (1, 3)])
-def test_chunk_lengths_change_nothing(bench, width, reference, chunks):
-    results = bench.train(pack_of([A, B], [C], width=width), chunks=chunks)
+@pytest.mark.parametrize(("seconds", "times", "expected"), [(0.0, 1, [1, 2, 3, 4]), (60.0, 1, [1, 4]), (60.0, 2, [4])])
+def test_chunk_lengths_change_nothing(bench, width, reference, seconds, times, expected):
+    """The first chunk has one epoch; a trainer that knows the program's speed takes as many as fit into the seconds."""
+    ends = []
+    options = Options(chunk_seconds=seconds, after_chunk=lambda _, epoch: ends.append(epoch))
+    results = bench.train(pack_of([A, B], [C], width=width), options=options, times=times)
+    assert ends[-len(expected) :] == expected
     for identity, result in results.items():
         assert_equal(result, reference[identity])
 
@@ -377,17 +377,22 @@ def test_evaluation_every_second_epoch_and_at_the_end(in_steps):
     assert in_steps.row["best_epoch"] in (2, 3)
 
 
-def test_blocks_of_an_evaluation_do_not_change_it(monkeypatch):
+def test_blocks_of_an_evaluation_do_not_change_it():
     (one,) = planned([BASE], share=False)
     data = DATASETS.of(one.run)
     splits = {name: (jnp.asarray(split.x), jnp.asarray(split.y)) for name, split in data.splits().items()}
     on_device = Data(splits, jnp.asarray(data.offset), jnp.asarray(data.scale))
     variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
     measured = []
-    for rows in (metrics.BLOCK_NUMBERS, 2 * 7):  # one block of each split; blocks of 7 rows that leave a remainder
-        monkeypatch.setattr(metrics, "BLOCK_NUMBERS", rows)
-        monkeypatch.setattr(metrics, "LEAST_ROWS", 1 if rows == 14 else 1000)
-        measured.append(jax.jit(lambda v: measure(one.setup, one.run, v, tuple(splits), on_device))(variables))
+    for bounds in (
+        (metrics.BLOCK_NUMBERS, 1000),
+        (2 * 7, 1),
+    ):  # one block of each split; 7 rows, which leave a remainder
+        measured.append(
+            jax.jit(lambda v, bounds=bounds: measure(one.setup, one.run, v, tuple(splits), on_device, *bounds))(
+                variables
+            )
+        )
     whole, pieces = jax.device_get(measured)
     net_input = standardize(splits["test"][0], on_device.offset, on_device.scale)
     from lanes.program.step import apply

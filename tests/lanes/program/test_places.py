@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,11 @@ import pytest
 import lanes
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
-from lanes.engine import compiling_ahead
+from lanes.engine.compiling_ahead import Ahead
 from lanes.engine.fresh_lanes import FreshLanes
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
-from lanes.engine.trainer import training_key
+from lanes.engine.resident_epochs import training_key
 from lanes.errors import RequestError
 from lanes.plan.packs import make_packs, numbers_of
 from lanes.plan.planned import Datasets
@@ -178,11 +179,11 @@ class Noting:
     """Stands for a trainer that compiles."""
 
     def __init__(self):
-        self.compiled, self.made = Compiled(), []
+        self.context, self.made = SimpleNamespace(compiled=Compiled()), []
 
     def compile(self, pack):
         self.made.append(pack.signature)
-        self.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
+        self.context.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
 
 
 class Waiting:
@@ -192,19 +193,16 @@ class Waiting:
         self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
 
 
-def test_one_program_is_compiled_ahead_and_not_more(monkeypatch):
-    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
+def test_one_program_is_compiled_ahead_and_not_more():
     trainers, waiting = [Noting(), Noting()], [Waiting(name) for name in "aabbcc"]
-    with compiling_ahead.Ahead(trainers, list, lambda: waiting):
+    with Ahead(trainers, list, lambda: waiting, poll_seconds=0.01):
         for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
             time.sleep(0.15)
             assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
             waiting.pop(0)
 
 
-def test_programs_of_the_packs_begun_are_compiled_first(monkeypatch):
-    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
-
+def test_programs_of_the_packs_begun_are_compiled_first():
     class Streamed(Noting):
         def compile(self, pack):
             if pack.signature == "streamed":
@@ -213,21 +211,19 @@ def test_programs_of_the_packs_begun_are_compiled_first(monkeypatch):
                 super().compile(pack)
 
     trainer, begun = Streamed(), [Waiting("streamed"), Waiting("b")]
-    with compiling_ahead.Ahead([trainer], lambda: begun, lambda: [Waiting("a"), Waiting("c")]):
+    with Ahead([trainer], lambda: begun, lambda: [Waiting("a"), Waiting("c")], poll_seconds=0.01):
         time.sleep(0.2)
     assert trainer.made == ["streamed", "b", "a"]
 
 
-def test_an_error_ahead_of_time_is_left_to_the_training(monkeypatch):
-    monkeypatch.setattr(compiling_ahead, "POLL_SECONDS", 0.01)
-
+def test_an_error_ahead_of_time_is_left_to_the_training():
     class Failing(Noting):
         def compile(self, pack):
             super().compile(pack)
             raise ValueError("too large")
 
     trainer, waiting = Failing(), [Waiting("a"), Waiting("b")]
-    with compiling_ahead.Ahead([trainer], list, lambda: waiting):
+    with Ahead([trainer], list, lambda: waiting, poll_seconds=0.01):
         time.sleep(0.1)
         waiting.pop(0)
         time.sleep(0.1)
@@ -247,8 +243,7 @@ def trained(tmp_path_factory, optimized_programs):
     class Folders(dict):
         def __missing__(self, count):
             self[count] = tmp_path_factory.mktemp(f"devices{count}")
-            with optimized_programs():
-                lanes.sweep(SWEEP, self[count], width=2, devices=count, quiet=True)
+            lanes.sweep(SWEEP, self[count], width=2, devices=count, quiet=True, programs=optimized_programs())
             return self[count]
 
     return Folders()
@@ -274,7 +269,7 @@ def test_fresh_lanes_have_the_types_of_restored_ones():
     """A weak type would have the training program traced and compiled again: ahead of time, and after a resume."""
     plan = make_plan(SWEEP[:2], Options(devices=1))
     (pack,) = make_packs(plan.planned, {one.signature: 2 for one in plan.planned}, 1, 1)
-    fresh = FreshLanes(HERE, Compiled(), lambda pack: plan.datasets.of(pack.setup.run)).make(pack, numbers_of(pack))
+    fresh = FreshLanes(HERE, Compiled(), plan.datasets).make(pack, numbers_of(pack))
     assert [leaf.weak_type for leaf in jax.tree.leaves(fresh)] == [False] * len(jax.tree.leaves(fresh))
 
 

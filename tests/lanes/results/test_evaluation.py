@@ -20,8 +20,6 @@ from losses import OUTPUT_UNITS
 from nets import MLP
 from nets.normalization import recomputed_statistics
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
-
 DIGITS = Run(data="digits", net=MLP(widths=(8,)), epochs=3, train_examples=64, batch_size=16, learning_rate=1e-2)
 
 

@@ -14,10 +14,9 @@ from lanes.analysis.anomaly import anomaly_auroc, anomaly_scores
 from lanes.analysis.sampling import sample_prior, sample_text
 from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
+from lanes.program.compiled import Programs
 from lanes.recipe.tasks_reconstructing import Reconstruct
 from lanes.storage import initial_weights
-
-pytestmark = pytest.mark.usefixtures("shared_programs")
 
 UNIT = Digits(standardize="unit")
 PRETRAINING = Run(
@@ -30,7 +29,8 @@ PRETRAINING = Run(
 )
 # The rate is so small that the weights after training are those before it.
 FINE_TUNING = Run(data=UNIT, net=nets.MLP(widths=(12, 6, 6, 6, 6)), train_examples=64, epochs=1, learning_rate=1e-12)
-OPTIONS = {"devices": 1, "width": 1, "quiet": True}
+PROGRAMS = Programs()
+OPTIONS = {"devices": 1, "width": 1, "quiet": True, "programs": PROGRAMS}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,103 @@
+"""A pack's state between chunks: saved after each of them, and taken up again by whoever resumes the sweep."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lanes.engine.context import Context
+from lanes.engine.fresh_lanes import FreshLanes
+from lanes.engine.regrouping import Seats
+from lanes.engine.rungs import gathered
+from lanes.plan.packs import Pack
+from lanes.program.epoch import Epoch, Partial
+from lanes.program.lane import Lane
+from lanes.program.places import Place
+from lanes.storage import checkpoints
+from lanes.storage.rows import curve_rows, history_of
+
+PARTIAL = "partial"  # what a checkpoint calls the epoch in progress
+
+
+class State(NamedTuple):
+    """A pack's state: lanes at the last epoch boundary and, when streaming, the epoch in progress and its steps so far."""
+
+    lanes: Lane
+    epoch: int
+    partial: Partial | None = None
+    step: int = 0
+
+
+class Checkpointing:
+    """Reads and writes the checkpoints of packs at one place."""
+
+    def __init__(self, place: Place, context: Context):
+        self.place, self.context = place, context
+        self.fresh = FreshLanes(place, context.compiled, context.datasets)
+
+    def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
+        """(state, history, seconds spent): from the pack's checkpoint and curves, from those of the packs that its lanes
+        were in before, or from the start."""
+        directory = self.context.directory
+        folder = directory.checkpoints / pack.pack_id
+        while (found := checkpoints.load(folder, directory.warn)) is not None:
+            number, leaves = found
+            curves = directory.read_part(directory.curves, pack.pack_id)
+            if number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
+                return self._restored(pack, numbers, number, leaves, curves)
+            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
+            checkpoints.set_aside(folder / str(number))
+        moved = gathered(directory, pack, self.context.stage.sources)
+        if moved is not None and _is_complete(moved[2], pack, moved[1]):
+            self.context.writer.submit(self._write, pack, *moved)
+            return self._restored(pack, numbers, *moved)
+        return State(self.fresh.make(pack, numbers), 0), {}, 0.0
+
+    def save(
+        self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
+    ) -> None:
+        """Write what a chunk left, lanes in the order in which they were planned; runs in the writer's thread.
+
+        Args:
+            pack: what was trained.
+            state: after the chunk, still on the devices.
+            seats: where its lanes stand.
+            history: curves [members, E].
+            epochs: that each member has done.
+            spent: seconds since the pack's first epoch.
+        """
+        rows = curve_rows([member.run_id for member in pack.members], history, epochs) if history else None
+        leaves = checkpoints.flatten(jax.device_get(state.lanes))
+        if state.partial is not None:
+            leaves |= checkpoints.flatten({PARTIAL: jax.device_get(state.partial)})
+        positions = seats.positions
+        leaves = {name: leaf[positions] for name, leaf in leaves.items()} | {"spent": np.asarray(spent, np.float64)}
+        self._write(pack, state.epoch * (pack.setup.steps_per_epoch + 1) + state.step, leaves, rows)
+
+    def _restored(
+        self, pack: Pack, numbers: dict[str, np.ndarray], number: int, leaves: dict[str, np.ndarray], curves: Any
+    ) -> tuple[State, dict[str, np.ndarray], float]:
+        """The state that was saved under a number, with the history that belongs to it."""
+        epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
+        shapes = self.fresh.shapes(pack, numbers)
+        lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
+        partial = None
+        if step:
+            like = {PARTIAL: jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes)}
+            partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
+        run_ids = [member.run_id for member in pack.members]
+        history = history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
+        return State(lanes, epoch, partial, step), history, float(leaves["spent"])
+
+    def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
+        """Curves, then the checkpoint that relies on them."""
+        directory = self.context.directory
+        if curves is not None:
+            directory.write_part(directory.curves, pack.pack_id, curves)
+        checkpoints.save(directory.checkpoints / pack.pack_id, number, leaves)
+
+
+def _is_complete(curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
+    """Whether the curves go as far as the checkpoint."""
+    counts = curves["run_id"].value_counts()
+    return all(counts.get(m.run_id, 0) >= leaves["epochs"][at] for at, m in zip(pack.places, pack.members))

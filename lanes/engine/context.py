@@ -1,0 +1,49 @@
+"""What the trainers of a sweep share, whichever devices they train at."""
+
+import dataclasses
+import threading
+
+from lanes.data.loading import Dataset
+from lanes.engine.options import Options
+from lanes.engine.progress import Progress
+from lanes.engine.rungs import WHOLE, Stage
+from lanes.plan.packs import Pack
+from lanes.plan.planned import Datasets
+from lanes.program.compiled import Compiled
+from lanes.storage.directory import Directory
+from lanes.storage.writer import Writer
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What the trainers of a sweep share.
+
+    Attributes:
+        directory: where checkpoints, curves and results are.
+        datasets: the data sets of the runs.
+        compiled: the programs.
+        writer: writes files in its own thread, in the order in which they are submitted.
+        progress: is notified after each chunk.
+        stop: when it is set, training ends after the chunk in progress.
+        options: how the sweep is run.
+        stage: how far packs are trained.
+    """
+
+    directory: Directory
+    datasets: Datasets
+    compiled: Compiled
+    writer: Writer
+    progress: Progress
+    stop: threading.Event
+    options: Options
+    stage: Stage = WHOLE
+
+    def data_of(self, pack: Pack) -> Dataset:
+        """The data set of a pack's runs."""
+        return self.datasets.of(pack.setup.run)
+
+    def chunk_ended(self, pack: Pack, epoch: int) -> None:
+        """Show that a pack has reached an epoch, and stop the sweep where `Options.after_chunk` says so."""
+        self.progress.epoch(pack, epoch)
+        if self.options.after_chunk is not None and self.options.after_chunk(pack, epoch):
+            self.stop.set()

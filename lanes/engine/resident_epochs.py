@@ -1,0 +1,75 @@
+"""Training on a data set that is held on the device: chunks of whole epochs, each one call of the compiled program."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lanes.engine import order_tables
+from lanes.engine.checkpointing import State
+from lanes.engine.context import Context
+from lanes.engine.order_tables import OrderTables
+from lanes.engine.regrouping import Seats
+from lanes.plan.packs import Pack
+from lanes.program.chunks import Chunk
+from lanes.program.lane import Lane
+from lanes.program.over_lanes import Data
+from lanes.program.places import Place
+
+MOST_EPOCHS = 256  # in a chunk
+Tree = Any
+
+
+def training_key(pack: Pack) -> tuple[Any, ...]:
+    """Packs of equal keys are trained by one program."""
+    return "train", pack.signature, pack.width, pack.size, pack.seeds
+
+
+class ResidentEpochs:
+    """Chunks of whole epochs of packs at one place, as long as the options say."""
+
+    def __init__(self, place: Place, context: Context):
+        self.place, self.context = place, context
+        self._orders = OrderTables(place)
+        self._epoch_seconds: dict[str, float] = {}  # by signature
+
+    def advancing(self, pack: Pack, data: Data) -> Callable[[State, Seats, int], tuple[State, dict[str, Any]]]:
+        """From a pack's state to the state after another chunk, which goes to an epoch at most, and what it measured."""
+        chunk: Callable | None = None
+
+        def advance(state: State, seats: Seats, until: int) -> tuple[State, dict[str, Any]]:
+            nonlocal chunk
+            chunk = chunk or self.program(pack, state.lanes, seats.numbers, data)
+            longest = self.longest(pack)
+            count = self._length(pack, min(until - state.epoch, longest - state.epoch % longest))
+            table = self._orders.table(pack, longest, state.epoch, pack.epochs)
+            before = time.perf_counter()
+            first = jnp.int32(state.epoch), jnp.int32(count)
+            lanes, measured = chunk(state.lanes, seats.numbers, seats.slots, table, data, *first)
+            jax.block_until_ready(lanes.status)
+            self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
+            return State(lanes, state.epoch + count), measured
+
+        return advance
+
+    def longest(self, pack: Pack) -> int:
+        """Epochs that the training program has room for in one call: the same for all packs of a signature."""
+        return max(1, min(MOST_EPOCHS, self.context.options.chunk_steps // pack.setup.steps_per_epoch))
+
+    def program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
+        """The training program of a pack, compiled for the place; all arguments may be shapes."""
+        longest = self.longest(pack)
+        slots = self.place.like(order_tables.slots(pack), split=True)
+        table = self.place.like(jax.ShapeDtypeStruct(order_tables.shape(pack, longest), np.int32), split=False)
+        args = (lanes, numbers, slots, table, data, jnp.int32(0), jnp.int32(0))
+        function = Chunk(pack.setup, pack.width, longest)
+        return self.context.compiled.get(training_key(pack), self.place, function, 3, args)
+
+    def _length(self, pack: Pack, left: int) -> int:
+        """Whole epochs for the next call; one where the program's speed is not known yet."""
+        seconds = self._epoch_seconds.get(pack.signature)
+        count = 1 if seconds is None else int(self.context.options.chunk_seconds / max(seconds, 1e-6))
+        return max(1, min(count, left, self.longest(pack)))
