@@ -74,7 +74,7 @@ class StreamedEpochs:
         for x, y in self.stream.blocks(state.epoch, step):
             count = min(len(x), last - step)
             at = state.epoch * setup.steps_per_epoch + step
-            inputs = (seats.numbers, seats.slots, *self._filled_up(x, y), bare)
+            inputs = (seats.numbers, seats.slots, self._filled_up(x, y), bare)
             args = (partial, state.lanes.plateau.factor, *inputs, jnp.int32(at), jnp.int32(count))
             block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
             partial = block(*args)

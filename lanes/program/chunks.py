@@ -92,8 +92,7 @@ class Block:
         factors: Array,
         numbers: Numbers,
         slots: Array,
-        x: Array,
-        y: Array,
+        batches: tuple[Array, Array],
         data: Data,
         at: Array,
         count: Array,
@@ -105,12 +104,13 @@ class Block:
             factors: [P], of the plateau schedule.
             numbers: [P].
             slots: [P], each lane's row in the batches.
-            x, y: [k, S, B, …] raw batches of k steps for S distinct seeds, of which `count` are trained on.
+            batches: inputs and targets [k, S, B, …], raw, of k steps for S distinct seeds, of which `count` are trained on.
             data: how inputs are standardized; no splits.
             at: number of the step, from 0.
             count: at most k.
         """
         one = Epoch(self.setup, self.width)
+        x, y = batches
 
         def batch(x: Array, y: Array) -> tuple[Array, Array]:
             return standardize(x, data.offset, data.scale), y

@@ -445,7 +445,7 @@ def test_other_numbers_neighbours_and_chunks_compile_nothing(bench, compilations
     """Rates, strengths, seeds, activations, lengths and chunks are inputs of the programs that are there already."""
     bench.train(pack_of([A, B], [C]))
     compilations.clear()
-    bench.train(pack_of([*OTHERS, dataclasses.replace(A, epochs=3)], TANH), chunks=(1, 2, 1))
+    bench.train(pack_of([*OTHERS, dataclasses.replace(A, epochs=3)], TANH), options=Options(chunk_seconds=0.0))
     assert not compilations
     jax.jit(lambda x: x + 2)(jnp.ones(3))
     assert compilations, "the list sees what is compiled"
