@@ -109,20 +109,23 @@ def resident() -> float:
 
 
 @pytest.mark.slow
-def test_memory_descriptors_and_files_over_many_packs(tmp_path, many):
+def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, many):
     from lanes import Run, grid
     from lanes.data.generated_sets import Blobs
+    from lanes.engine import session
     from nets import MLP
 
     packs = many(60, 220)
     base = Run(data=Blobs(n=60), net=MLP(widths=(2,)), batch_size=8, epochs=1)
     seen = []
+    after = session.Session._after
 
-    def watch(_pack, _epoch):
+    def watched(self, pack):  # in the writer's thread, between the files of two packs
+        after(self, pack)
         seen.append((resident(), descriptors()))
 
-    options = {"width": 2, "devices": 1, "quiet": True, "pack_lanes": 2, "after_chunk": watch}
-    lanes.sweep(grid(base, seed=range(2 * packs)), tmp_path / "sweep", **options)
+    monkeypatch.setattr(session.Session, "_after", watched)
+    lanes.sweep(grid(base, seed=range(2 * packs)), tmp_path / "sweep", width=2, devices=1, quiet=True, pack_lanes=2)
     assert len(seen) == packs
     (early, opened), (late, still) = seen[packs // 3], seen[-1]
     print(f"packs {packs // 3} to {packs}: {early:.0f} to {late:.0f} MB, {opened} to {still} descriptors")
