@@ -23,7 +23,8 @@ from injuries import (
 
 import lanes
 from lanes.errors import RequestError
-from lanes.storage.directory import Directory
+from lanes.storage.directory import FORMAT, Directory
+from lanes.storage.sealed import read_sealed, write_sealed
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
@@ -106,15 +107,10 @@ def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
 
 def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
-    from lanes.storage import directory
-
-    content = json.loads((out / "sweep.json").read_bytes())
-    content.pop("sha256")
-    content["format"] = directory.FORMAT + 1
-    (out / "sweep.json").write_text(json.dumps(content | {"sha256": directory._seal(content)}))
+    write_sealed(out / "sweep.json", {**read_sealed(out / "sweep.json"), "format": FORMAT + 1})
     before = sorted(p.name for p in out.rglob("*"))
     for read in (lanes.load, lanes.load_curves, resume, lambda at: lanes.restore(at, reference.table["run_id"][0])):
-        with pytest.raises(RequestError, match="has format 3: this version reads 2"):
+        with pytest.raises(RequestError, match=f"has format {FORMAT + 1}: this version reads {FORMAT}"):
             read(out)
     assert sorted(p.name for p in out.rglob("*")) == before
 
