@@ -1,4 +1,4 @@
-"""Flipped bits, torn, deleted and foreign files: no wrong number is believed, and the same command mends what was lost."""
+"""Flipped bits, torn, deleted and foreign files: no wrong number is accepted, and the same command restores what was lost."""
 
 import json
 import random
@@ -85,7 +85,7 @@ def test_a_lost_sweep_json_keeps_the_width(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
+def test_foreign_files_are_set_aside_with_a_line_each(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     mine = next((out / "results").glob("*.parquet"))
     foreign = pd.DataFrame({"run_id": reference.table["run_id"], "status": "done", "test_accuracy": 1.0})
@@ -105,7 +105,7 @@ def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
     assert all("\n" not in line for line in lines)
 
 
-def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_path):
+def test_every_reader_refuses_a_directory_of_another_format(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     write_sealed(out / "sweep.json", {**read_sealed(out / "sweep.json"), "format": FORMAT + 1})
     before = sorted(p.name for p in out.rglob("*"))
@@ -116,7 +116,7 @@ def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_p
 
 
 @pytest.mark.slow
-def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
+def test_a_reader_does_not_disturb_a_running_sweep(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=0.02")
     wait_for_training(process)
@@ -134,7 +134,7 @@ def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_device_counts_go_on_with_a_sweep(reference, tmp_path):
+def test_a_sweep_resumes_with_another_number_of_devices(reference, tmp_path):
     out = tmp_path / "sweep"
     killed_at(out, 1.5, "slow=0.05", "devices=2")
     eight = copy(out, tmp_path / "eight")
