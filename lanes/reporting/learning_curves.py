@@ -47,8 +47,8 @@ def single_runs(board: Leaderboard, table: pd.DataFrame, metric: str) -> tuple[F
     """
     keys = _keys(table)
     runs = board.runs.sort_values("combination", kind="stable").merge(table[keys].drop_duplicates(), on=keys)
-    places = np.unique(np.linspace(0, max(len(runs) - 1, 0), min(CURVES, len(runs))).astype(int))
-    picked = runs.iloc[places]
+    spaced = np.unique(np.linspace(0, max(len(runs) - 1, 0), min(CURVES, len(runs))).astype(int))
+    picked = runs.iloc[spaced]
     by_run = dict(tuple(table.merge(picked[keys], on=keys).groupby(keys)))
     last = max(len(board.table) - 1, 1)
     data = []

@@ -113,7 +113,7 @@ def _right(board: Leaderboard) -> list[int]:
 
 def _row(board: Leaderboard, row: int) -> list[str]:
     at = board.table.iloc[row]
-    extra = [format_interval(at["gap"], np.nan, board.places[board.metric])] if "gap" in board.table else []
+    extra = [format_interval(at["gap"], np.nan, board.digits[board.metric])] if "gap" in board.table else []
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
     return [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *values, *extra, *counts]
@@ -183,7 +183,7 @@ def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
     """The table's rows for an axis, best value first; only the first row names the axis."""
     found = marginals(board, axis)
     found = found.sort_values("best", key=lambda column: column.where(column >= 0, np.inf), kind="stable")
-    digits = board.places[board.metric]
+    digits = board.digits[board.metric]
     rows: list[list[Any]] = []
     for _, at in found.head(VALUES).iterrows():
         best = int(at["best"])

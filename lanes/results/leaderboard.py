@@ -65,7 +65,7 @@ class Leaderboard:
         return Interval(float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]))
 
     @functools.cached_property
-    def places(self) -> dict[str, int]:
+    def digits(self) -> dict[str, int]:
         """Number of decimals for each metric's column."""
         metrics = statistics.metrics_of(self.table)
         return {
@@ -77,7 +77,7 @@ class Leaderboard:
     def cell(self, row: int, metric: str) -> str:
         """Mean and interval of a combination's metric as text."""
         value = self.interval(row, metric)
-        return format_interval(value.mean, value.half, self.places[metric])
+        return format_interval(value.mean, value.half, self.digits[metric])
 
     def combinations_of(self, runs: pd.Series) -> pd.Series:
         """A column of `self.runs` as a table of combinations (rows) and seeds (columns)."""

@@ -97,9 +97,9 @@ def metrics_of(runs: pd.DataFrame) -> list[str]:
 
 
 def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
-    """The metric that ranks: the one wanted, else validation accuracy, else validation loss, else training loss.
+    """The ranking metric: `wanted`, else the first with values of validation accuracy, validation loss and training loss.
 
-    Test metrics are only used where they are asked for by their full name; `accuracy` means `valid_accuracy`.
+    `accuracy` means `valid_accuracy`; test metrics are used only under their full name.
     Raises RequestError for a metric that the table does not have.
     """
     known = metrics_of(runs)
@@ -136,10 +136,10 @@ def decimals(halves: Iterable[float], means: Iterable[float] = ()) -> int:
     return int(np.clip(3 - math.floor(math.log10(float(np.median(sizes)))), 0, 6)) if sizes.size else 4
 
 
-def format_interval(mean: float, half: float, places: int) -> str:
+def format_interval(mean: float, half: float, digits: int) -> str:
     """`0.962 ± 0.004`; the mean alone without an interval; a dash without a value."""
     if not math.isfinite(mean):
         return "–"
     large = abs(mean) >= 1e6 or (math.isfinite(half) and half >= 1e6)
-    kind = ".3g" if large else f".{places}f"
+    kind = ".3g" if large else f".{digits}f"
     return f"{mean:{kind}} ± {half:{kind}}" if math.isfinite(half) else f"{mean:{kind}}"

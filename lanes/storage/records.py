@@ -122,7 +122,7 @@ def move(directory: Directory, packs: Sequence[Mapping[str, Any]], sources: Mapp
     before = dict(zip(table["run_id"], table["pack"]))
     if all(before.get(run_id) != source[0] for run_id, source in sources.items()):
         return
-    new = {run_id: (each["pack"], lane, each["shape"]) for each in packs for run_id, lane in each["lanes"].items()}
+    new = {run_id: (pack["pack"], lane, pack["shape"]) for pack in packs for run_id, lane in pack["lanes"].items()}
     order = {run_id: number for number, run_id in enumerate(new)}
     table["order"] = [order.get(run_id, -1) for run_id in table["run_id"]]
     table = table.sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
@@ -135,9 +135,8 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
     """The packs of earlier calls all of whose runs are in `planned`."""
     if known.empty:
         return []
-    by_id = {one.run_id: one for one in planned}
-    asked = known["run_id"].isin(by_id)
-    whole = asked.groupby(known["pack"]).transform("all")
+    by_id = {member.run_id: member for member in planned}
+    whole = known["run_id"].isin(by_id).groupby(known["pack"]).transform("all")
     packs = []
     for name, rows in known[whole].groupby("pack", sort=False):
         width, size, seeds = map(int, rows["pack_shape"].iloc[0].split(",")[:3])
