@@ -45,7 +45,7 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     from lanes.results.tables import load, load_curves
 
     if not directories:
-        raise RequestError("no directory given: write the --out of one or more sweeps")
+        raise RequestError("no directory given: name the --out of one or more sweeps")
     names = _names(directories)
     runs = {name: load(path) for name, path in names.items()}
     if not any("status" in table and table["status"].notna().any() for table in runs.values()):
@@ -149,7 +149,12 @@ def comparison(found: Comparison, board: Leaderboard) -> Markup:
     """A directory compared with the first."""
     parts = [Markup(f"<h3>{escape(found.second)} − {escape(found.first)}</h3>")]
     differ = "; ".join(f"{name}: {a} → {b}" for name, a, b in found.constants)
-    parts.append(paragraph(f"All runs differ in {differ}." if differ else "No field differs in all runs.", "quiet"))
+    parts.append(
+        paragraph(
+            f"Constant within each directory, different between them: {differ}." if differ else "No constant differs.",
+            "quiet",
+        )
+    )
     metrics = list(found.overall)
     rows = [
         [what, *(_difference(cells[name]) for name in metrics), cells[metrics[0]].n]

@@ -328,7 +328,7 @@ def existing(directories: Iterable[str | os.PathLike[str]]) -> list[Directory]:
     for path in directories:
         directory = Directory(path)
         if not directory.runs_file.exists() and not directory.runs_copy.exists():
-            raise RequestError(f"{path} holds no sweep (runs.parquet is missing): write the --out of a sweep")
+            raise RequestError(f"{path} holds no sweep (runs.parquet is missing): name the --out of a sweep")
         directory.read_sweep()
         out.append(directory)
     return out

@@ -157,7 +157,7 @@ def test_absent_and_close_values_stay_distinct():
     assert len(axis.values) == 2
 
 
-def test_sampled_axis_is_cut_into_bins_of_equal_size():
+def test_a_sampled_axis_is_divided_into_bins_of_equal_size():
     (axis,), _ = swept_axes(table(*(run(i, learning_rate=0.001 * (i + 1)) for i in range(40))))
     assert axis.sampled
     bins = pd.Series(coarse(axis)).value_counts()
@@ -301,7 +301,7 @@ def test_directories_are_paired_by_seed_and_field():
     assert found.unpaired == 0
 
 
-def test_pairs_with_a_diverged_or_missing_partner_are_dropped():
+def test_pairs_need_two_runs_that_ended():
     first = by_activation({"tanh": [0.7, 0.8, 0.9]})
     second = by_activation({"tanh": [0.8, None, 0.9, 0.9]})
     (found,) = compare(both(first, second), "valid_accuracy", ["valid_accuracy"])
