@@ -1,4 +1,4 @@
-"""How well can a multilayer perceptron read the 1,797 digits?
+"""How well can a multilayer perceptron classify the 1,797 digits?
 
     python scripts/sweep.py experiments/digits_best.py --out runs/digits_best
 

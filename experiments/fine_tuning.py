@@ -1,4 +1,4 @@
-"""Does pretraining help when labels are few, and does an encoder's code serve as features? (claim 28)
+"""Does pretraining help when labels are scarce, and are an encoder's codes good features?
 
 python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning             after pretraining_1 and _2
 """
@@ -14,7 +14,7 @@ BASE = Run(activation="relu", optimizer="adam", learning_rate=1e-3, batch_size=2
 
 
 def sweep() -> list[Run]:
-    """From the pretrained encoder, from scratch, and a softmax regression on its code and on the pixels; x labels x seeds."""
+    """An MLP from the pretrained encoder and from scratch, softmax regression on codes and on pixels; x labels x seeds."""
     out = []
     for pretrained in pretraining_2.sweep():
         source = f"runs/pretraining_2:{identify(pretrained)}"

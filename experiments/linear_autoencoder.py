@@ -1,10 +1,10 @@
-"""Does a linear autoencoder with squared error learn PCA's subspace? (claim 17)
+"""Does a linear autoencoder with squared error learn PCA's subspace?
 
-python scripts/sweep.py experiments/linear_autoencoder.py --out runs/linear_autoencoder
-python scripts/principal_angles.py runs/linear_autoencoder         the angles between the two subspaces
+    python scripts/sweep.py experiments/linear_autoencoder.py --out runs/linear_autoencoder
+    python scripts/principal_angles.py runs/linear_autoencoder         the angles between the two subspaces
 
-10 s of processor time. Expected (n = 5): largest principal angle 0.012 degrees, training loss of all seeds alike. With
-five numbers in the code, where eigenvalues 5 and 6 (1.91 and 1.66) are close, 2,000 steps still rest at a saddle.
+10 s of processor time. Expected (n = 5): largest principal angle 0.012 degrees, and the same training loss for all seeds.
+With a code of five, where eigenvalues 5 and 6 (1.91 and 1.66) are close, 2,000 steps are still stuck at a saddle.
 """
 
 from lanes import Run, grid
@@ -26,5 +26,5 @@ BASE = Run(
 
 
 def sweep() -> list[Run]:
-    """Seeds; the whole training set is one batch, so that nothing but the optimum is left to find."""
+    """Seeds; the whole training set is one batch, so gradients have no noise."""
     return grid(BASE, eval_every=[200], seed=range(5))

@@ -6,8 +6,7 @@ About 7 minutes on 2 CPU cores (805 s of processor time). Expected test error at
 0.77 ± 0.06% (n = 5; 61,706 parameters). Published: 0.95%, with distorted images 0.8% (LeCun et al. 1998).
 """
 
-from lanes import Run, grid
-from lanes.recipe.augmentations import Translate
+from lanes import Run, Translate, grid
 from nets import LeNet5
 
 BASE = Run(

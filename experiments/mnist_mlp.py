@@ -1,4 +1,4 @@
-"""How far does a multilayer perceptron get on MNIST, with dropout and noisy inputs for regularizers?
+"""How far does a multilayer perceptron get on MNIST with dropout and input noise?
 
     python scripts/sweep.py experiments/mnist_mlp.py --out runs/mnist_mlp --data-dir DIR
 

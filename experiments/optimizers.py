@@ -1,9 +1,9 @@
-"""Each optimizer at its own best rate on the digits: is any of them much better? (claim 9)
+"""Is any optimizer much better than the others, each at its own best rate, on the digits?
 
     python scripts/sweep.py experiments/optimizers.py --out runs/optimizers
 
-About 2 minutes on 2 CPU cores, by 12 compiled programs. Expected test accuracy at the rate with the best validation accuracy
-(n = 5): between 0.968 and 0.977 for all but SGLD, which keeps its noise (0.946 ± 0.009). Table in docs/results.md.
+About 2 minutes on 2 CPU cores, in 12 compiled programs. Expected test accuracy at the rate with the best validation accuracy
+(n = 5): between 0.968 and 0.977 for all but SGLD, whose noise stays (0.946 ± 0.009). Table in docs/results.md.
 """
 
 from lanes import Run, grid
@@ -27,7 +27,7 @@ RATES = {
 
 
 def sweep() -> list[Run]:
-    """Optimizers x five rates x seeds; L-BFGS, which needs the whole training set in each step, has its own."""
+    """Optimizers x five rates x seeds; L-BFGS has its own grid, with the whole training set in each step."""
     stochastic = [
         run
         for name, rates in RATES.items()

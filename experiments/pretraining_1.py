@@ -1,14 +1,11 @@
-"""Greedy pretraining, first layer: an autoencoder of one hidden layer on all digits, without their labels. (claim 28)
+"""Greedy pretraining, first layer: a denoising autoencoder with one hidden layer on all digits, without labels.
 
 python scripts/sweep.py experiments/pretraining_1.py --out runs/pretraining_1
-python scripts/sweep.py experiments/pretraining_2.py --out runs/pretraining_2         the second layer, from the first
-python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning             with few labels, from the second
+python scripts/sweep.py experiments/pretraining_2.py --out runs/pretraining_2         second layer, from the first
+python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning             few labels, from the second
 """
 
-from lanes import Run, grid
-from lanes.data.digits import Digits
-from lanes.recipe.augmentations_noise import MaskingNoise
-from lanes.recipe.tasks_reconstructing import Reconstruct
+from lanes import Digits, MaskingNoise, Reconstruct, Run, grid
 from nets import Autoencoder
 
 BASE = Run(
@@ -24,5 +21,5 @@ BASE = Run(
 
 
 def sweep() -> list[Run]:
-    """Seeds; a quarter of the pixels is masked, so that copying does not do."""
+    """Seeds; a quarter of the pixels is masked, so that copying the input does not suffice."""
     return grid(BASE, seed=range(5))

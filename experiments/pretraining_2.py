@@ -1,4 +1,4 @@
-"""Greedy pretraining, second layer: from the runs of pretraining_1, which must have been trained into runs/. (claim 28)
+"""Greedy pretraining, second layer: starts from pretraining_1, which must have been trained into runs/pretraining_1.
 
 python scripts/sweep.py experiments/pretraining_2.py --out runs/pretraining_2
 """
@@ -13,7 +13,7 @@ NET = Autoencoder(widths=(128,), code=64, code_unit="activation")
 
 
 def sweep() -> list[Run]:
-    """One run for each of the first layer's, with its encoder and the last layer of its decoder."""
+    """One run for each run of the first layer, starting from its encoder and the last layer of its decoder."""
     return [
         dataclasses.replace(run, net=NET, init_from=f"runs/pretraining_1:{identify(run)}")
         for run in pretraining_1.sweep()

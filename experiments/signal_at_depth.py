@@ -1,4 +1,4 @@
-"""Does a signal survive ten layers of 500 units, and does the net then learn? (claim 1; after CS231n)
+"""Does a signal survive ten layers of 500 units, and does the net then learn? (After CS231n.)
 
     python scripts/sweep.py experiments/signal_at_depth.py --out runs/signal_at_depth
     python scripts/plot_signal_at_depth.py            writes docs/signal_at_depth.png and prints its numbers

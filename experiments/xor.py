@@ -1,12 +1,11 @@
-"""How many of 20 single units, and of 20 two-layer nets, solve XOR? (claim 5)
+"""How many of 20 single units and of 20 two-layer nets solve XOR?
 
-python scripts/sweep.py experiments/xor.py --out runs/xor
+    python scripts/sweep.py experiments/xor.py --out runs/xor
 
 20 s of processor time. Expected: 0 of 20 single units (accuracy 0.37 to 0.68), 20 of 20 two-layer nets.
 """
 
-from lanes import Run, grid
-from lanes.data.loading import XOR
+from lanes import XOR, Run, grid
 from nets import MLP
 
 BASE = Run(
@@ -21,5 +20,5 @@ BASE = Run(
 
 
 def sweep() -> list[Run]:
-    """One unit, and one with four hidden units before it, x 20 seeds; solved: every test example right."""
+    """A single unit and a net with four hidden units x 20 seeds; solved means every test example is right."""
     return grid(BASE, {"net": [MLP(widths=()), MLP(widths=(4,))]}, seed=range(20))

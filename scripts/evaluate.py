@@ -53,7 +53,8 @@ def main(arguments: Arguments) -> int:
     """The exit status: 0 evaluated; 2 (raised as a RequestError) for whatever is wrong with the request."""
     if arguments.out is not None and arguments.out.suffix not in (".csv", ".parquet"):
         raise RequestError(f"--out is {arguments.out}: the file must end in .csv or .parquet")
-    from lanes.results.evaluation import evaluate, print_evaluation
+    from lanes.results.evaluation import evaluate
+    from lanes.results.printed_evaluation import print_evaluation
 
     table = evaluate(
         arguments.directory,

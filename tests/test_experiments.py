@@ -1,4 +1,4 @@
-"""Every experiment: imported, expanded, validated; one run each of some of its programs is trained for two steps (slow)."""
+"""Every experiment is imported, expanded and validated; some of its programs train one run for two steps (slow)."""
 
 import ast
 import dataclasses
@@ -15,9 +15,9 @@ from lanes.errors import ExitStatus, RequestError
 
 CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")
-BESIDE = CHECKOUT.parent / "shared" / "tfds"
-DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(BESIDE) if BESIDE.is_dir() else None)
-PROGRAMS = 3  # of an experiment, at most
+SIBLING = CHECKOUT.parent / "shared" / "tfds"
+DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(SIBLING) if SIBLING.is_dir() else None)
+PROGRAMS = 3  # most programs trained per experiment
 OPTIONS = Options(devices=1, width=1, quiet=True, data_dir=DATA_DIR)
 
 
@@ -27,12 +27,12 @@ def path(request) -> Path:
 
 
 def plan_of(requested):
-    """The plan of an experiment's runs; skipped where a data set of it has not been prepared on this machine."""
+    """The plan of an experiment's runs; skips the test if a data set is not prepared on this machine."""
     try:
         return make_plan(requested, OPTIONS)
     except RequestError as error:
         if "prepare_data.py" in str(error) or "holds no sweep" in str(error):
-            pytest.skip(f"not there on this machine: {error}")
+            pytest.skip(f"missing on this machine: {error}")
         raise
 
 
@@ -40,16 +40,23 @@ def test_its_docstring_holds_the_question_and_the_command(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     assert f"experiments/{path.stem}" in text
     assert "python scripts/" in text
-    assert len(text.split("python scripts/")[0].strip()) > 20, "a question, or a claim, comes first"
+    assert len(text.split("python scripts/")[0].strip()) > 20, "the question comes first"
+
+
+def test_it_imports_our_code_from_public_packages(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    ours = {module for module in modules if module.split(".")[0] in ("lanes", "nets", "losses")}
+    assert ours <= {"lanes", "nets", "losses"}
 
 
 def expanded(path: Path) -> list:
-    """The experiment's runs; skipped where it goes on from another experiment's directory that is not there."""
+    """The experiment's runs; skips the test if it starts from another experiment that has not been trained."""
     try:
         return runs_of(path)
     except RequestError as error:
         if "holds no sweep" in str(error):
-            pytest.skip(f"goes on from another experiment: {error}")
+            pytest.skip(f"starts from another experiment: {error}")
         raise
 
 
@@ -59,19 +66,19 @@ def test_it_expands_into_runs(path):
 
 
 @pytest.mark.slow
-def test_every_run_of_it_is_valid(path):
+def test_all_its_runs_are_valid(path):
     requested = expanded(path)
     plan = plan_of(requested)
-    assert 1 <= len(plan.planned) <= len(requested)  # names that mean the same are one run
-    assert all(plan.parameters(one.signature) > 0 for one in plan.planned)
+    assert 1 <= len(plan.planned) <= len(requested)  # two names of the same thing are one run
+    assert all(plan.parameters(planned.signature) > 0 for planned in plan.planned)
 
 
 @pytest.mark.slow
-def test_runs_of_it_train_for_two_steps(path, tmp_path):
-    """One run of each training program, of at most three, spread over the experiment; all runs are validated above."""
-    every = list({one.signature: one.run for one in plan_of(expanded(path)).planned}.values())
+def test_its_programs_train_for_two_steps(path, tmp_path):
+    """One run each of at most three programs, spread over the experiment."""
+    by_program = list({planned.signature: planned.run for planned in plan_of(expanded(path)).planned}.values())
     short = []
-    for run in every[:: -(-len(every) // PROGRAMS)]:
+    for run in by_program[:: -(-len(by_program) // PROGRAMS)]:
         short.append(dataclasses.replace(run, steps=2, train_examples=run.batch_size, init_from=None))
     outcome = run_sweep(plan_of(short), tmp_path / "out", OPTIONS)
     assert outcome.failures == ()

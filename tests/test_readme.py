@@ -1,4 +1,4 @@
-"""The README's own words: its experiment trains, its commands run, its files are there. (.ci/run runs the two that install.)"""
+"""The README is true: its experiment trains, its commands run, its files exist. (.ci/run runs the installation.)"""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ COMMANDS = [
 ]
 
 
-def test_links_and_pictures_are_there():
+def test_links_and_pictures_exist():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
 
@@ -34,7 +34,7 @@ def test_every_block_of_python_is_valid():
 
 @pytest.mark.slow
 def test_the_commands_run_in_their_order(tmp_path):
-    """As written, in another directory for results, on few short runs."""
+    """As written, but in another directory and on a few short runs."""
     (tmp_path / "my_experiment.py").write_text(next(text for kind, text in BLOCKS if kind == "python"))
     assert len(COMMANDS) == 5
     short = "--set epochs=1 train_examples=96 --seeds 2"

@@ -28,6 +28,7 @@ from lanes.program.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
 from lanes.storage import checkpoints, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
+from lanes.storage.sealed import write_sealed
 
 FAR = 2**31 - 1  # the epoch at which a run is pruned that is not
 
@@ -164,11 +165,11 @@ class Rungs:
 
     def decide(self, rung: int, packs: Sequence[Pack]) -> dict[str, Any]:
         """The decision of a rung that all packs have reached: the one that is written there, or made and written now."""
-        with Claims(self.directory.path).only_one(records.PLAN):
+        with Claims(self.directory.path).hold(records.PLAN):
             decision = self.read(rung)
             if decision is None:
                 decision = self._made(rung, packs)
-                self.directory.write_sealed(self.path(rung), decision)
+                write_sealed(self.path(rung), decision)
             records.move(self.directory, decision["packs"], decision["sources"])
         return decision
 

@@ -12,7 +12,7 @@ from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
 from lanes.storage import compaction, provenance, records
-from lanes.storage.directory import Directory, tell
+from lanes.storage.directory import Directory, print_warning
 from lanes.storage.provenance import Call
 
 
@@ -23,7 +23,7 @@ def run_sweep(
     *,
     experiment: Path | None = None,
     command: Sequence[str] = (),
-    warn: Callable[[str], None] = tell,
+    warn: Callable[[str], None] = print_warning,
 ) -> Outcome:
     """Train what is planned and not yet done in `out`; stopped by SIGINT, SIGTERM or `max_seconds`, it saves and returns."""
     began = time.perf_counter()

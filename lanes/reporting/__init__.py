@@ -1,1 +1,1 @@
-"""The report page of one directory or of several: leaderboard, curves, heat maps, one HTML file that needs nothing else."""
+"""The report page of one or several directories: leaderboard, curves and heat maps in one self-contained HTML file."""

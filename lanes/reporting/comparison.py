@@ -1,4 +1,4 @@
-"""Several run directories held against each other, paired by seed."""
+"""Comparing run directories, paired by seed."""
 
 import dataclasses
 
@@ -11,16 +11,16 @@ from lanes.results.statistics import Interval, grouped_intervals, paired_differe
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One directory against the first; differences are second - first.
+    """A directory compared with the first; differences are second - first.
 
     Attributes:
         first, second: names of the directories.
-        constants: fields that are constant within each of the two and differ between them: (field, first's, second's).
+        constants: fields constant within each directory that differ between them: (field, first's value, second's).
         overall: per metric, the difference over all pairs.
-        best: per metric, best combination of second - best of first, each chosen on its own by the metric, by seed.
-        combinations: a row per combination with a pair: its varying fields, and `m`, `m half`, `m n` per metric m.
+        best: per metric, the difference of the best combinations, each selected within its own directory, paired by seed.
+        combinations: a row per combination that has a pair: its varying fields, and `m`, `m half`, `m n` per metric m.
         fields: the varying fields, columns of `combinations`.
-        unpaired: runs of the two that have no partner.
+        unpaired: number of runs without a partner.
     """
 
     first: str
@@ -34,10 +34,10 @@ class Comparison:
 
 
 def compare(runs: pd.DataFrame, metric: str, metrics: list[str]) -> list[Comparison]:
-    """Each directory of a table with a `dir` column against the first.
+    """Compare each directory of a table with a `dir` column with the first.
 
-    Two runs are a pair where they are equal in seed and in every field that varies within either directory: so
-    directories that differ in a constant (`dropout` 0 in one, 0.5 in the other) are compared run by run.
+    Two runs form a pair if they agree in seed and in every field that varies within either directory, so directories that
+    differ in a constant (`dropout` 0 in one, 0.5 in the other) are compared run by run.
     """
     names = list(dict.fromkeys(runs["dir"]))
     return [
@@ -75,7 +75,7 @@ def _compare(runs: pd.DataFrame, first: str, second: str, metric: str, metrics: 
 
 
 def _by_combination(means: list[pd.DataFrame], fields: list[str]) -> pd.DataFrame:
-    """Differences of each combination, paired by seed, in the order of its fields' labels."""
+    """Differences of each combination, paired by seed, ordered by the labels of its fields."""
     first, second = means[0].align(means[1], join="inner", axis=0)
     difference = (second - first).reset_index()
     groups = difference.groupby(fields, sort=False).ngroup() if fields else pd.Series(0, index=difference.index)

@@ -1,4 +1,4 @@
-"""Figures of the report page other than heat maps and curves: axes, gap, outcomes, paired differences."""
+"""The report page's figures of axes, gap, outcomes and paired differences."""
 
 import math
 
@@ -25,7 +25,7 @@ from lanes.results.leaderboard import Leaderboard, marginals
 from lanes.results.statistics import format_interval
 
 POINTS = 1000  # combinations in a scatter
-STRIP = 400  # in a small one
+STRIP = 400  # combinations in a small scatter
 ENDED = {
     "done": "#3a8a5c",
     "stopped_early": "#86b89a",
@@ -37,15 +37,18 @@ ENDED = {
 
 
 def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
-    """One axis: for each value the best combination with it (filled, with its interval) and the median of all (open).
+    """For each value of an axis, the best combination (filled, with interval) and the median of all (open).
 
-    A sampled axis shows its combinations as points. With it comes a note on what is cut.
+    A sampled axis shows its combinations as points.
+
+    Returns:
+        The figure, and a note on how many combinations it shows, empty if all.
     """
     cut = ""
     frame = layout(240, safe(axis.name), words(board.metric))
     if axis.sampled:
         valued = board.table[board.table[board.metric].notna()]
-        table = some(valued)
+        table = evenly_spaced(valued)
         cut = f"Showing {len(table)} of {len(valued)} combinations." if len(table) < len(valued) else ""
         numbers = dict(zip(axis.values, axis.numbers or (), strict=True))
         x, y = [numbers[value] for value in table[axis.name]], table[board.metric].tolist()
@@ -66,19 +69,17 @@ def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
     return {"data": traces, "layout": frame}, cut
 
 
-def some(table: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
-    """All rows, or so many evenly spaced ones."""
-    return (
-        table.iloc[np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).astype(int))]
-        if len(table)
-        else table
-    )
+def evenly_spaced(table: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
+    """All rows, or `limit` evenly spaced ones."""
+    if table.empty:
+        return table
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).astype(int))]
 
 
 def gap(board: Leaderboard, axis: Axis | None) -> tuple[Figure, str]:
-    """The gap against the training metric, a point per combination, coloured by an axis; and a note on what is cut."""
+    """The gap against the training metric, a point per combination, coloured by an axis; and a note as in `marginal`."""
     table = board.table[board.table["gap"].notna()]
-    shown = some(table)
+    shown = evenly_spaced(table)
     bins = shown[axis.name].map(coarse(axis)) if axis else pd.Series("", index=shown.index)
     data = []
     for index, value in enumerate(coarse_values(axis) if axis else [""]):
@@ -96,8 +97,8 @@ def gap(board: Leaderboard, axis: Axis | None) -> tuple[Figure, str]:
 
 
 def gap_by(board: Leaderboard, axis: Axis) -> Figure:
-    """The gap over one axis: the combinations as points, and the median for each value as a line."""
-    shown = some(board.table[board.table["gap"].notna()], STRIP)
+    """The gap by the values of an axis: combinations as points, medians as a line."""
+    shown = evenly_spaced(board.table[board.table["gap"].notna()], STRIP)
     texts = (f"gap {at:.4g}<br>{hover(board, int(row))}" for row, at in shown["gap"].items())
     found = marginals(board, axis)
     all_points = points(map(safe, shown[axis.name].map(coarse(axis))), shown["gap"], texts, size=5, opacity=0.35)
@@ -120,7 +121,7 @@ def _zero(axis: str) -> Figure:
 
 
 def statuses(counts: dict[str, int]) -> Figure:
-    """One stacked bar of how the runs ended."""
+    """A stacked bar of how the runs ended."""
     data = []
     for name, n in counts.items():
         bar: Figure = {
@@ -141,7 +142,7 @@ def statuses(counts: dict[str, int]) -> Figure:
 
 
 def differences(table: pd.DataFrame, metric: str, names: list[str]) -> Figure:
-    """Paired differences of combinations, a row each, with their intervals; zero is the dotted line."""
+    """Paired differences of combinations with their intervals, a row each; a dotted line at zero."""
     mean, half = table[metric].tolist(), table[f"{metric} half"].tolist()
     texts = [
         f"{safe(name)}<br>{format_interval(m, h, 4)} (n = {n})" if math.isfinite(m) else safe(name)

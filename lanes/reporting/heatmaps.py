@@ -10,15 +10,18 @@ from lanes.results.axes import Axis, coarse, coarse_values
 from lanes.results.leaderboard import Leaderboard, grid_of
 from lanes.results.statistics import decimals
 
-CELLS = 40  # rows and columns
-NUMBERED = 150  # cells up to which each shows its number
+CELLS = 40  # most rows, and most columns
+NUMBERED = 150  # most cells in a map that prints their numbers
 
 
 def heat_map(board: Leaderboard, first: Axis, second: Axis) -> tuple[Figure, str]:
-    """A pair of axes, rows and columns, and a note on what is cut.
+    """The metric over two axes, rows and columns.
 
-    Trace 0 is the best over all other axes, trace 1 (hidden until chosen) the median over them. Cells without a value
-    stay grey and say why: diverged, failed, pending; an empty one was not planned.
+    Trace 0 is the best over all other axes, trace 1 (hidden until selected) the median over them. Cells without a value
+    stay grey and state the reason: diverged, failed or pending; empty grey cells were not planned.
+
+    Returns:
+        The figure, and a note on how many values it shows, empty if all.
     """
     best, median = grid_of(board, first, second)
     rows, columns = _kept(best, first), _kept(best.T, second)
@@ -54,16 +57,16 @@ def _trace(board: Leaderboard, numbers: pd.DataFrame, texts: pd.DataFrame, visib
     trace |= {"colorbar": {"thickness": 10, "outlinewidth": 0}, "hovertemplate": "%{customdata}<extra></extra>"}
     trace |= _color_range(numbers.to_numpy(dtype=float), board.lower)
     if numbers.size <= NUMBERED:
-        places = min(decimals(board.table[f"{board.metric} half"], board.table[board.metric]), 3)
-        shown = numbers.map(lambda v: f"{v:.{places}f}" if abs(v) < 1e4 else f"{v:.2g}").where(numbers.notna(), "")
+        digits = min(decimals(board.table[f"{board.metric} half"], board.table[board.metric]), 3)
+        shown = numbers.map(lambda v: f"{v:.{digits}f}" if abs(v) < 1e4 else f"{v:.2g}").where(numbers.notna(), "")
         trace |= {"text": _matrix(shown), "texttemplate": "%{text}", "textfont": {"color": INK}}
     return trace
 
 
 def _color_range(values: np.ndarray, lower: bool) -> dict[str, float]:
-    """From the best to the worst value, but not further than four times from the best to the median.
+    """From the best to the worst value, at most four times the distance from the best to the median.
 
-    One initializer that learns nothing would otherwise leave all others one colour.
+    Otherwise one initializer that learns nothing would give all others the same colour.
     """
     finite = values[np.isfinite(values)]
     if finite.size < 2:
@@ -76,7 +79,7 @@ def _color_range(values: np.ndarray, lower: bool) -> dict[str, float]:
 
 
 def _notes(reasons: pd.DataFrame, value: pd.DataFrame) -> list[dict[str, Any]]:
-    """The reason in each planned cell that has no value."""
+    """Annotations that state the reason in planned cells without a value."""
     if value.size > NUMBERED:
         return []
     style = {"showarrow": False, "font": {"size": 10, "color": QUIET}}
@@ -86,7 +89,7 @@ def _notes(reasons: pd.DataFrame, value: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:
-    """The values to show: all, or the best-ranked so many."""
+    """The values to show: all, or the `CELLS` best-ranked."""
     values = coarse_values(axis)
     if len(values) <= CELLS:
         return values
@@ -96,7 +99,7 @@ def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:
 
 
 def _reasons(board: Leaderboard, first: Axis, second: Axis) -> pd.DataFrame:
-    """Why a cell has no value."""
+    """For each planned cell, why it would have no value."""
     keys = [board.table[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
     sums = board.table[["diverged", "failed", "pending"]].groupby(keys).sum()
     reason = sums.idxmax(axis=1).where(sums.sum(axis=1) > 0, "no value")

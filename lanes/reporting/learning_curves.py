@@ -1,4 +1,4 @@
-"""Learning curves: of the best combinations over their seeds, and of single runs."""
+"""Learning curves of the best combinations over their seeds, and of single runs."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from lanes.results.axes import short_name
 from lanes.results.leaderboard import Leaderboard
 from losses.metrics import lower_is_better
 
-CURVES = 60  # thin lines in a figure of single runs
-FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the best and the last rank
+CURVES = 60  # most lines in a figure of single runs
+FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the first and the last rank
 
 
 def names_of(board: Leaderboard, top: int) -> list[tuple[str, str]]:
-    """Colour and name of the best `top` combinations, for a legend."""
+    """Colours and names of the best `top` combinations, for a legend."""
     rows = range(min(top, len(board.table)))
     return [(COLORS[row % len(COLORS)], f"{row + 1}. {short_name(board.axes, board.table.iloc[row])}") for row in rows]
 
 
 def curves(board: Leaderboard, table: pd.DataFrame, metric: str, top: int) -> Figure:
-    """Median over seeds by epoch of the `top` combinations, with the band from the lowest to the highest seed."""
+    """The `top` combinations by epoch: the median over seeds, in a band from the lowest to the highest seed."""
     keys = _keys(table)
     best = board.runs.loc[board.runs["combination"] < top, [*keys, "combination"]]
     joined = table.merge(best, on=keys)
@@ -40,14 +40,15 @@ def curves(board: Leaderboard, table: pd.DataFrame, metric: str, top: int) -> Fi
 
 
 def single_runs(board: Leaderboard, table: pd.DataFrame, metric: str) -> tuple[Figure, int, int]:
-    """One thin line per run, coloured by the rank of its combination; how many are drawn, and of how many.
+    """One thin line per run, coloured by the rank of its combination.
 
-    Beyond `CURVES` runs, evenly spaced ranks are drawn.
+    Returns:
+        The figure, the number of runs drawn (at most `CURVES`, evenly spaced by rank), and the number of all runs.
     """
     keys = _keys(table)
     runs = board.runs.sort_values("combination", kind="stable").merge(table[keys].drop_duplicates(), on=keys)
-    places = np.unique(np.linspace(0, max(len(runs) - 1, 0), min(CURVES, len(runs))).astype(int))
-    picked = runs.iloc[places]
+    spaced = np.unique(np.linspace(0, max(len(runs) - 1, 0), min(CURVES, len(runs))).astype(int))
+    picked = runs.iloc[spaced]
     by_run = dict(tuple(table.merge(picked[keys], on=keys).groupby(keys)))
     last = max(len(board.table) - 1, 1)
     data = []

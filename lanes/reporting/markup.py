@@ -1,4 +1,4 @@
-"""HTML in small pieces: everything that goes into a page passes through `escape` or `as_json` here."""
+"""HTML building blocks. Everything on a page passes through `escape` or `as_json`."""
 
 import html
 import json
@@ -13,7 +13,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 
 class Markup(str):
-    """Text that is HTML already; what is added to it is escaped unless it is `Markup` too."""
+    """Text that is already HTML; adding other text escapes it."""
 
     __slots__ = ()
 
@@ -22,19 +22,19 @@ class Markup(str):
 
 
 def together(*parts: object) -> Markup:
-    """Pieces one after the other, each escaped unless it is `Markup`."""
+    """The parts joined, each escaped unless it is `Markup`."""
     return Markup("".join(escape(part) for part in parts))
 
 
 def escape(value: object) -> Markup:
-    """Any value as HTML; `Markup` as it is."""
+    """A value as HTML; `Markup` stays as it is."""
     return value if isinstance(value, Markup) else Markup(html.escape(str(value)))
 
 
 def table(
     header: Sequence[object], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), classes: str = ""
 ) -> Markup:
-    """A table; the columns in `numeric` are set flush right."""
+    """A table; the columns at the indices `numeric` are aligned right."""
     right = set(numeric)
 
     def line(cells: Sequence[object], tag: str) -> str:
@@ -48,7 +48,7 @@ def table(
 
 
 def figure(spec: dict[str, Any], caption: object = "", classes: str = "") -> Markup:
-    """A plotly figure; the page's script draws it from the JSON inside."""
+    """A plotly figure as JSON, which the page's script draws."""
     height = int(spec["layout"]["height"])
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return Markup(
@@ -58,24 +58,24 @@ def figure(spec: dict[str, Any], caption: object = "", classes: str = "") -> Mar
 
 
 def paragraph(text: object, classes: str = "") -> Markup:
-    """One paragraph; nothing for empty text."""
+    """A paragraph; empty for empty text."""
     return Markup(f'<p class="{classes}">{escape(text)}</p>') if text else Markup("")
 
 
 def fact_list(items: dict[str, Any]) -> Markup:
-    """Names over their values, side by side."""
+    """Names above their values, side by side."""
     inside = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items.items())
     return Markup(f'<dl class="facts">{inside}</dl>')
 
 
 def section(anchor: str, title: str, *parts: object) -> Markup:
-    """A titled section; nothing where all parts are empty."""
+    """A titled section; empty if all parts are empty."""
     inside = together(*parts)
     return Markup(f'<section id="{anchor}"><h2>{escape(title)}</h2>{inside}</section>') if inside else Markup("")
 
 
 def as_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no `<`, `>` or `&`, null for what is not finite, six digits."""
+    """JSON that is safe inside a script element: no `<`, `>` or `&`; numbers to six digits, null if not finite."""
     text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:
-    """The whole page: style, plotly and script inlined, no address loaded. `data` is for the leaderboard's script."""
+    """The whole page with style, plotly and script inlined, so that it loads nothing. The leaderboard's script reads `data`."""
     from plotly.offline import get_plotlyjs  # 5 MB of text: only when a page is written
 
     here = Path(__file__)

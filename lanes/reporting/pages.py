@@ -1,4 +1,4 @@
-"""The report page: one HTML file that needs nothing else, read top to bottom: the answer, then what supports it."""
+"""The report page: a self-contained HTML file with the answer first, then what supports it."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ from lanes.results.statistics import decimals, format_interval
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
-    """Write the report of one run directory, or of several side by side, and return its path.
+    """Write the report of one or several directories, and return its path.
 
     Args:
-        directories: what sweeps wrote. Several are compared with the first, paired by seed.
-        metric: what ranks; None is validation accuracy where there is one, else validation loss.
+        directories: of sweeps; the others are compared with the first, paired by seed.
+        metric: ranks the combinations; by default validation accuracy if there is one, else validation loss.
         out: the file; None is `report.html` in the first directory.
 
-    Raises RequestError for a directory that is not there or has no ended run, and for an unknown metric.
+    Raises RequestError for a directory without a sweep, if no run has ended, and for an unknown metric.
     """
     runs, curves = read(directories)
     provenance = {name: _provenance(path) for name, path in _names(directories).items()}
@@ -33,22 +33,23 @@ def write_report(directories: list[Path], metric: str | None = None, out: Path |
     try:
         write_bytes(target, text.encode())
     except OSError as error:
-        raise RequestError(f"cannot write {target}: {error.strerror}; give another file with --out") from None
+        raise RequestError(f"cannot write {target}: {error.strerror}; choose another file with --out") from None
     return target
 
 
 def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs and curves of directories; with a column `dir` where there are several. Raises RequestError."""
+    """The runs and curves of directories, with a column `dir` if there are several.
+
+    Raises RequestError for a directory without a sweep, and if no run has ended.
+    """
     from lanes.results.tables import load, load_curves
 
     if not directories:
-        raise RequestError("no directory given: name the --out of one sweep or more")
+        raise RequestError("no directory given: name the --out of one or more sweeps")
     names = _names(directories)
     runs = {name: load(path) for name, path in names.items()}
     if not any("status" in table and table["status"].notna().any() for table in runs.values()):
-        raise RequestError(
-            f"{directories[0]} has no results yet: no run has ended; try again when the sweep has gone on"
-        )
+        raise RequestError(f"{directories[0]} has no results yet: no run has ended; try again later")
     curves = {name: load_curves(path) for name, path in names.items()}
     if len(names) == 1:
         return next(iter(runs.values())), next(iter(curves.values()))
@@ -56,7 +57,7 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables under each other, with a column `dir` that says which."""
+    """The tables concatenated, with the name of each in a column `dir`."""
     parts = [frame.astype(object).assign(dir=name) for name, frame in tables.items()]
     return pd.concat(parts, ignore_index=True).infer_objects()
 
@@ -66,7 +67,7 @@ def _names(directories: list[Path]) -> dict[str, Path]:
     plain = [path.resolve().name for path in directories]
     names = plain if len(set(plain)) == len(plain) else [str(path) for path in directories]
     if len(set(names)) < len(names):
-        raise RequestError(f"{', '.join(names)}: a directory is given twice; give each once")
+        raise RequestError(f"{', '.join(names)}: a directory is given twice; name each once")
     return dict(zip(names, directories, strict=True))
 
 
@@ -89,9 +90,9 @@ def page(
     """The page as text.
 
     Args:
-        runs: `lanes.load`'s table; with a column `dir` for several directories.
+        runs: the table of `lanes.load`, with a column `dir` for several directories.
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
-        provenance: what each directory's `sweep.json` holds, by the directory's name.
+        provenance: the content of each directory's `sweep.json`, by the directory's name.
         metric: see `write_report`.
     """
     board = leaderboard(runs, metric)
@@ -145,18 +146,21 @@ def _one_line(value: Any) -> str:
 
 
 def comparison(found: Comparison, board: Leaderboard) -> Markup:
-    """One directory against the first."""
+    """A directory compared with the first."""
     parts = [Markup(f"<h3>{escape(found.second)} − {escape(found.first)}</h3>")]
     differ = "; ".join(f"{name}: {a} → {b}" for name, a, b in found.constants)
     parts.append(
-        paragraph(f"They differ throughout in {differ}." if differ else "They differ in no field of the runs.", "quiet")
+        paragraph(
+            f"Constant within each directory, different between them: {differ}." if differ else "No constant differs.",
+            "quiet",
+        )
     )
     metrics = list(found.overall)
     rows = [
         [what, *(_difference(cells[name]) for name in metrics), cells[metrics[0]].n]
         for what, cells in (
             ("all pairs of runs", found.overall),
-            ("best against best, each chosen on its own", found.best),
+            ("best − best, each selected in its own directory", found.best),
         )
     ]
     parts.append(table(["difference, paired by seed", *metrics, "n pairs"], rows, range(1, len(metrics) + 2)))
@@ -168,8 +172,8 @@ def comparison(found: Comparison, board: Leaderboard) -> Markup:
     if len(ranked) > 1:
         shown = pd.concat([ranked.head(20), ranked.tail(20)]).drop_duplicates() if len(ranked) > 40 else ranked
         names = [" · ".join(str(at[field]) for field in found.fields) for _, at in shown.iterrows()]
-        cut = f" Showing the 20 largest either way of {len(ranked)}." if len(shown) < len(ranked) else ""
-        caption = f"Each combination of {', '.join(found.fields)}: difference paired by seed, ± 95% interval.{cut}"
+        cut = f" Showing the 20 highest and the 20 lowest of {len(ranked)}." if len(shown) < len(ranked) else ""
+        caption = f"Difference of each combination of {', '.join(found.fields)}, paired by seed, ± 95% interval.{cut}"
         parts.append(figure(figures.differences(shown, board.metric, names), caption))
     return together(*parts)
 
@@ -180,10 +184,10 @@ def _difference(value: Any) -> str:
 
 
 def provenance_section(board: Leaderboard, provenance: dict[str, dict[str, Any]]) -> Markup:
-    """What was equal in all runs, and what each sweep.json holds."""
+    """The fields that all runs share, and the content of each sweep.json."""
     fixed = [(name, label(name, board.runs[name])[0].values) for name in field_columns(board.runs) if name != "seed"]
     rows = [[name, values[0]] for name, values in fixed if len(values) == 1 and values[0] not in ("–", "")]
-    parts = [Markup("<h3>Equal in all runs</h3>"), table(["field", "value"], rows, (), "wrap")]
+    parts = [Markup("<h3>The same in all runs</h3>"), table(["field", "value"], rows, (), "wrap")]
     for name, found in provenance.items():
         lines = [[key, _pretty(value)] for key, value in found.items()]
         parts += [Markup(f"<h3>{escape(name)}: sweep.json</h3>"), table(["key", "value"], lines, (), "wrap")]

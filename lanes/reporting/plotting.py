@@ -1,7 +1,7 @@
-"""What the report's figures share: colours, layout, labels and hover texts.
+"""Shared parts of the report's figures: colours, layout, labels and hover texts.
 
-Figures are plain plotly specifications, dicts with `data` and `layout`. Labels come from users, and plotly reads a
-little HTML in text: every label goes through `safe`.
+Figures are plain plotly specifications, dictionaries with `data` and `layout`. Labels come from users, and plotly
+interprets some HTML in text, so every label goes through `safe`.
 """
 
 import html
@@ -19,11 +19,11 @@ COLORS = ("#1f5fa8", "#d1662f", "#3a8a5c", "#8a5fb0", "#b8963e", "#5f6b78", "#c0
 BLUES = [[0.0, "#f6f9fc"], [0.5, "#c3daee"], [1.0, "#6ea6d8"]]  # light enough for dark numbers in every cell
 INK, QUIET, LINE, EDGE = "#1c1f24", "#69717c", "#e4e7eb", "#c4c9d0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-LOG_RATIO = 30  # positive values that span more are drawn on a log axis
+LOG_RATIO = 30  # positive values with a larger ratio are drawn on a log axis
 
 
 def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
-    """A quiet layout with the axes' titles; the top margin is where plotly's buttons appear."""
+    """A plain layout with titled axes; plotly's buttons appear in the top margin."""
     axis = {"gridcolor": LINE, "zeroline": False, "linecolor": EDGE, "ticks": "outside", "tickcolor": EDGE}
     title = {"font": {"size": 12, "color": QUIET}, "standoff": 10}
     return {
@@ -40,7 +40,7 @@ def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]
 
 
 def points(x: Iterable[Any], y: Iterable[Any], texts: Iterable[str], **marker: Any) -> Figure:
-    """A trace of markers that show `texts` under the pointer."""
+    """A trace of markers with hover texts."""
     trace = {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(texts)}
     return trace | {"marker": {"size": 7, "color": COLORS[0]} | marker, "hovertemplate": "%{text}<extra></extra>"}
 
@@ -51,18 +51,18 @@ def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
 
 
 def error_bars(halves: Iterable[float]) -> dict[str, Any]:
-    """Intervals on points; a point without one gets none."""
+    """Error bars of points; none where an interval is not finite."""
     array = [half if math.isfinite(half) else 0.0 for half in halves]
     return {"type": "data", "array": array, "color": COLORS[0], "thickness": 1.5, "width": 4}
 
 
 def categories(values: Iterable[str]) -> dict[str, Any]:
-    """An axis of labels in this order, whatever is drawn on it."""
+    """An axis of labels in this order, whatever the order of the data."""
     return {"type": "category", "categoryorder": "array", "categoryarray": [safe(value) for value in values]}
 
 
 def log_axis(values: Iterable[float]) -> dict[str, Any]:
-    """A log axis with ticks at 1, 2 and 5 (at powers of ten where there are many), labelled in full."""
+    """A log axis with ticks at 1, 2 and 5, or at powers of ten over more than three decades, labelled in full."""
     array = _finite(values)
     array = array[array > 0]
     if not array.size:
@@ -74,7 +74,7 @@ def log_axis(values: Iterable[float]) -> dict[str, Any]:
 
 
 def spans(values: Iterable[float]) -> bool:
-    """True for positive values that a linear axis would crush."""
+    """Whether values are positive with a ratio above `LOG_RATIO`, so that a linear axis would crush them."""
     array = _finite(values)
     return bool(array.size and array.min() > 0 and array.max() / array.min() > LOG_RATIO)
 
@@ -85,7 +85,7 @@ def _finite(values: Iterable[float]) -> np.ndarray:
 
 
 def safe(text: object) -> str:
-    """A label as plotly's HTML."""
+    """A label escaped for plotly, which interprets HTML."""
     return html.escape(str(text), quote=False)
 
 
@@ -95,7 +95,7 @@ def words(metric: str) -> str:
 
 
 def hover(board: Leaderboard, row: int) -> str:
-    """What a combination shows under the pointer."""
+    """The hover text of a combination."""
     if row < 0:
         return "no value"
     at = board.table.iloc[row]

@@ -1,4 +1,4 @@
-"""The sections of the report page, in the order in which a reader wants them."""
+"""The sections of the report page, in reading order."""
 
 import itertools
 from typing import Any
@@ -13,19 +13,20 @@ from lanes.results.axes import Axis, coarse_values
 from lanes.results.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
 from lanes.results.statistics import decimals, format_interval
 
-ROWS = 200  # of a list of runs
-BOARD = 50  # of the leaderboard, until its script shows more
+# Most of each on the page.
+ROWS = 200  # rows in a list of runs
+BOARD = 50  # rows of the leaderboard before its script shows more
 PAIRS = 15  # heat maps
-AXES = 12
-VALUES = 20  # of an axis in the table of axes
-TOP = 6  # combinations in learning curves
+AXES = 12  # axes with figures of their own
+VALUES = 20  # values of an axis in the table of axes
+TOP = 6  # combinations with learning curves
 
 
 # ---- answer --------------------------------------------------------------------------------------------------------
 
 
 def answer(board: Leaderboard) -> Markup:
-    """The best combination, how far it stands out, and the five best."""
+    """The best combination, how clearly it leads, and the five best."""
     if not board.has_best:
         return paragraph(f"No run has a value of {board.metric}: see Outcomes.", "warn")
     best = board.table.iloc[0]
@@ -38,9 +39,9 @@ def answer(board: Leaderboard) -> Markup:
     ids = board.runs.loc[board.runs["combination"] == 0, "run_id"].astype(str).tolist()
     shown_ids = ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
     return together(
-        paragraph(_how(board), "quiet"),
+        paragraph(_criterion(board), "quiet"),
         box,
-        paragraph(_stands_out(board)),
+        paragraph(_lead(board)),
         *(paragraph(text, "warn") for text in _cautions(board)),
         table(_columns(board), rows, _right(board), "wide") if len(board.table) > 1 else Markup(""),
         paragraph(f"Runs of the best: {shown_ids}", "note"),
@@ -52,47 +53,47 @@ def _value(board: Leaderboard, row: int, metric: str) -> Markup:
     return Markup(f"{escape(mean)}{f' <small>± {escape(half)}</small>' if half else ''}")
 
 
-def _how(board: Leaderboard) -> str:
+def _criterion(board: Leaderboard) -> str:
     order = "lowest" if board.lower else "highest"
-    beside = f"; {words(board.test)} stands beside it and chose nothing" if board.test else ""
+    beside = f" {words(board.test).capitalize()} is shown but was not used for ranking." if board.test else ""
     return (
-        f"The combination with the {order} {words(board.metric)}, mean over seeds ± 95% interval (Student's t){beside}."
+        f"The combination with the {order} {words(board.metric)}, mean over seeds ± 95% interval (Student's t).{beside}"
     )
 
 
-def _stands_out(board: Leaderboard) -> str:
+def _lead(board: Leaderboard) -> str:
     found = separation(board)
     if found is None:
         return ""
     if not found.compared:
-        return "One seed per combination: there is no interval, so the order says little. Add seeds (--seeds 5)."
-    places = decimals([found.runner_up.half], [found.runner_up.mean])
-    text = format_interval(found.runner_up.mean, found.runner_up.half, places)
+        return "With one seed per combination there are no intervals, so the ranking is weak evidence. Add seeds (--seeds 5)."
+    digits = decimals([found.runner_up.half], [found.runner_up.mean])
+    text = format_interval(found.runner_up.mean, found.runner_up.half, digits)
     second = f"Best minus second, paired by seed: {text} (n = {found.runner_up.n}). " if found.runner_up.n > 1 else ""
     if not found.tied:
         return (
-            second
-            + f"None of the other {found.compared} combinations is within reach: no paired 95% interval includes zero."
+            second + f"The best is distinguishable from each of the other {found.compared} combinations: "
+            "no 95% interval of a difference, paired by seed, includes zero."
         )
     return second + (
-        f"{found.tied} of the other {found.compared} combinations cannot be told from the best: "
-        "the 95% interval of their difference from it, paired by seed, includes zero."
+        f"{found.tied} of the other {found.compared} combinations cannot be distinguished from the best: "
+        "the 95% interval of their difference, paired by seed, includes zero."
     )
 
 
 def _cautions(board: Leaderboard) -> list[str]:
     texts = []
     if pending := int((board.runs["status"] == "pending").sum()):
-        texts.append(f"{pending:,} of {len(board.runs):,} runs are still pending: the order may change.")
+        texts.append(f"{pending:,} of {len(board.runs):,} runs are still pending: the ranking may change.")
     if board.metric.startswith("test_"):
-        texts.append("Ranked on the test split, as asked: the best test number is then optimistic.")
+        texts.append("Ranked on the test split at your request: the best test result is therefore optimistic.")
     elif board.metric.startswith("train_"):
-        texts.append("Ranked on the training split: these results have no validation.")
+        texts.append("Ranked on the training split: these results have no validation split.")
     if bool(board.table["unstable"].iloc[0]):
-        texts.append("Half or more of the ended runs of the best diverged or failed, as in every other combination.")
+        texts.append("In every combination, the best included, half or more of the ended runs diverged or failed.")
     if repeated := board.repeated():
         texts.append(
-            f"{repeated:,} runs share combination and seed with another: they differ in something that has no column."
+            f"{repeated:,} runs share combination and seed with another run: they differ in something without a column."
         )
     return texts
 
@@ -112,14 +113,14 @@ def _right(board: Leaderboard) -> list[int]:
 
 def _row(board: Leaderboard, row: int) -> list[str]:
     at = board.table.iloc[row]
-    extra = [format_interval(at["gap"], np.nan, board.places[board.metric])] if "gap" in board.table else []
+    extra = [format_interval(at["gap"], np.nan, board.digits[board.metric])] if "gap" in board.table else []
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
     return [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *values, *extra, *counts]
 
 
 def leaderboard_data(board: Leaderboard) -> dict[str, Any]:
-    """What the page's script sorts, searches and saves as CSV."""
+    """The table that the page's script sorts, searches and saves as CSV."""
     columns, right = _columns(board), _right(board)
     numeric = [
         index in right or any(a.name == name and a.numbers for a in board.axes) for index, name in enumerate(columns)
@@ -129,16 +130,16 @@ def leaderboard_data(board: Leaderboard) -> dict[str, Any]:
 
 
 def whole_leaderboard(board: Leaderboard) -> Markup:
-    """All combinations; the first rows stand in the page itself, for print and for browsers without scripts."""
+    """All combinations; the first rows are part of the page, for print and for browsers without scripts."""
     gap = f" Gap: {_gap_words(board)}." if "gap" in board.table else ""
     note = (
-        "Means over seeds ± 95% interval; n is the number of runs behind the mean. Diverged runs have no metrics: they "
-        "are counted, not averaged, and a combination that lost half its runs or more is ranked after the others. "
-        f"Click a column to sort.{gap}"
+        "Means over seeds ± 95% interval; n is the number of runs averaged. Diverged runs have no metrics: they are "
+        "counted but not averaged, and combinations that lost half of their runs or more rank after the others. "
+        f"Click a column heading to sort.{gap}"
     )
     shown = min(BOARD, len(board.table))
     tools = (
-        '<div class="tools"><input type="search" id="search" placeholder="search the combinations" aria-label="search">'
+        '<div class="tools"><input type="search" id="search" placeholder="Search combinations" aria-label="Search combinations">'
         f'<span id="shown">Showing {shown} of {len(board.table)} combinations</span>'
         '<button id="more" type="button" hidden>Show 200 more</button>'
         '<button id="csv" type="button">Save as CSV</button></div>'
@@ -156,12 +157,12 @@ def _gap_words(board: Leaderboard) -> str:
 
 
 def axes(board: Leaderboard) -> Markup:
-    """For each value of each axis, the best over the other axes."""
+    """For each value of each axis, the best combination over the other axes."""
     if not board.axes or not board.has_best:
         return Markup("")
     note = (
-        f"For each value, the best combination over all other axes, chosen by {words(board.metric)} (filled, with the "
-        "95% interval over its seeds), and the median of all combinations with that value (open)."
+        f"For each value: the best combination over all other axes by {words(board.metric)} (filled, with the 95% "
+        "interval over its seeds), and the median of all combinations with that value (open)."
     )
     shown = board.axes[:AXES]
     cut = f"Showing {len(shown)} of {len(board.axes)} axes." if len(shown) < len(board.axes) else ""
@@ -179,10 +180,10 @@ def axes(board: Leaderboard) -> Markup:
 
 
 def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
-    """An axis' part of the table, best value first; its name stands in the first row only."""
+    """The table's rows for an axis, best value first; only the first row names the axis."""
     found = marginals(board, axis)
     found = found.sort_values("best", key=lambda column: column.where(column >= 0, np.inf), kind="stable")
-    places = board.places[board.metric]
+    digits = board.digits[board.metric]
     rows: list[list[Any]] = []
     for _, at in found.head(VALUES).iterrows():
         best = int(at["best"])
@@ -190,7 +191,7 @@ def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
         cells.append(board.interval(best, board.metric).n if best >= 0 else 0)
         others = [board.table.iloc[best][other.name] for other in board.axes if other.name != axis.name and best >= 0]
         cells.append(" · ".join(map(str, others)) or "–")
-        cells += [format_interval(at.get(name, np.nan), np.nan, places) for name in ("median", "gap")]
+        cells += [format_interval(at.get(name, np.nan), np.nan, digits) for name in ("median", "gap")]
         diverged = f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0"
         rows.append(["" if rows else Markup(f"<b>{escape(axis.name)}</b>"), at["value"], *cells, diverged])
     if len(found) > VALUES:
@@ -199,7 +200,7 @@ def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
 
 
 def pairs(board: Leaderboard) -> Markup:
-    """A heat map per pair of axes, those of the axes that matter most first."""
+    """A heat map per pair of axes, the axes with the largest effects first."""
     if len(board.axes) < 2 or not board.has_best:
         return Markup("")
     by_effect = sorted(board.axes, key=lambda axis: -_effect(board, axis))
@@ -210,13 +211,18 @@ def pairs(board: Leaderboard) -> Markup:
         spec, cut = heatmaps.heat_map(board, rows, columns)
         parts.append(figure(spec, cut, "pair"))
     note = (
-        f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell is the best combination over "
-        "all other axes, chosen by the same metric, or the median over them. Colours are cut where far "
-        "worse than the median; numbers are not. A grey cell has no value and says why; "
-        "one without a word was not planned."
+        f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell shows the best combination over "
+        "all other axes, or the median over them. The colour scale is clipped far beyond the median, the numbers are not. "
+        "Grey cells have no value and state the reason; empty grey cells were not planned."
     )
-    bins = "Sampled axes are cut into bins of equally many values." if any(axis.sampled for axis in board.axes) else ""
-    cut = f"Showing {PAIRS} of {len(found)} pairs: those of the axes that matter most." if len(found) > PAIRS else ""
+    bins = (
+        "Sampled axes are divided into bins of equally many values." if any(axis.sampled for axis in board.axes) else ""
+    )
+    cut = (
+        f"Showing {PAIRS} of {len(found)} pairs: those of the axes with the largest effects."
+        if len(found) > PAIRS
+        else ""
+    )
     radio = '<label><input type="radio" name="cells" value="{}"{}> {} over the other axes</label>'
     choose = radio.format("best", " checked", "best") + radio.format("median", "", "median")
     inside = Markup(f'<div class="tools">{choose}</div><div class="grid">{together(*parts)}</div>')
@@ -224,7 +230,7 @@ def pairs(board: Leaderboard) -> Markup:
 
 
 def _effect(board: Leaderboard, axis: Axis) -> float:
-    """The range over an axis of the best over the others."""
+    """The range, over an axis, of the best over the other axes."""
     rows = marginals(board, axis)["best"]
     values = [board.interval(int(row), board.metric).mean for row in rows if row >= 0]
     return max(values) - min(values) if values else 0.0
@@ -244,9 +250,9 @@ def curves(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
     if not names:
         return paragraph("No curves were recorded.", "quiet")
     top = min(TOP, len(board.table))
-    note = f"The {top} best combinations: median over seeds, and the band from the lowest to the highest seed."
+    note = f"The {top} best combinations: median over seeds, in a band from the lowest to the highest seed."
     if "batch_loss" in names:
-        note += " Batch loss is the mean training loss over an epoch's batches."
+        note += " Batch loss is the training loss averaged over an epoch's batches."
     keys = "".join(
         f'<li><i style="background:{c}"></i>{escape(n)}</li>' for c, n in learning_curves.names_of(board, top)
     )
@@ -256,12 +262,12 @@ def curves(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
     return together(
         paragraph(note, "quiet"),
         Markup(f'<ol class="legend">{keys}</ol><div class="two">{plots}</div>'),
-        figure(spec, f"Single runs, {which}; blue for the best-ranked combination to sand for the last."),
+        figure(spec, f"Single runs, {which}; from blue for the best-ranked combination to sand for the last."),
     )
 
 
 def gap(board: Leaderboard) -> Markup:
-    """Training against held-out."""
+    """The generalization gap: training against held-out data."""
     if not board.train or not board.has_best or "gap" not in board.table or not board.table["gap"].notna().any():
         return Markup("")
     by_effect = sorted(board.axes, key=lambda axis: -_gap_effect(board, axis))
@@ -269,9 +275,9 @@ def gap(board: Leaderboard) -> Markup:
     spec, cut = figures.gap(board, axis)
     by = f", coloured by {axis.name}" if axis else ""
     note = (
-        f"The gap is {_gap_words(board)}; above zero the net does better on what it was trained on. A point is a "
-        f"combination, mean over seeds{by}. Below, by axis, with the median for each value; "
-        f"{figures.STRIP} combinations at most are drawn."
+        f"The gap is {_gap_words(board)}: above zero, the net does better on its training data. Each point is a "
+        f"combination, mean over seeds{by}. Below, the same by axis with the median for each value, for at most "
+        f"{figures.STRIP} combinations."
     )
     parts = together(*(figure(figures.gap_by(board, axis)) for axis in by_effect[:AXES]))
     return paragraph(note, "quiet") + figure(spec, cut) + Markup(f'<div class="grid small">{parts}</div>')
@@ -283,7 +289,7 @@ def _gap_effect(board: Leaderboard, axis: Axis) -> float:
 
 
 def outcomes(board: Leaderboard) -> Markup:
-    """How the runs ended; which diverged or failed, and when."""
+    """How the runs ended, and which diverged or failed."""
     found = board.runs["status"].value_counts()
     names = [*STATUSES, *sorted(set(found.index) - set(STATUSES))]
     counts = {name: int(found[name]) for name in names if name in found}
@@ -291,7 +297,7 @@ def outcomes(board: Leaderboard) -> Markup:
 
 
 def _ended_badly(board: Leaderboard, status: str) -> Markup:
-    """The runs with a status, as a list that opens."""
+    """The runs with a status, as a list that unfolds."""
     runs = board.runs[board.runs["status"] == status]
     if runs.empty:
         return Markup("")
@@ -300,7 +306,7 @@ def _ended_badly(board: Leaderboard, status: str) -> Markup:
     if "seed" in shown:
         columns["seed"] = shown["seed"]
     if status == "diverged" and "diverged_step" in shown:
-        columns["first step not finite"] = shown["diverged_step"].map(
+        columns["first non-finite step"] = shown["diverged_step"].map(
             lambda step: "–" if pd.isna(step) else f"{int(step):,}"
         )
     cut = f"Showing {len(shown)} of {len(runs):,}." if len(shown) < len(runs) else ""

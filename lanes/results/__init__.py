@@ -1,1 +1,1 @@
-"""Tables, statistics, choosing and evaluating of what was trained."""
+"""Results of trained runs: tables, statistics, selection and evaluation."""

@@ -1,4 +1,4 @@
-"""What a sweep varied: the swept axes of a results table, their values in display order, and bins for sampled ones."""
+"""The axes that a sweep varied, their values in display order, and bins for sampled axes."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ import pandas as pd
 
 from lanes.describe.runs import FIELDS
 
-ABSENT = "–"  # the value of a field that a run does not have, such as the slope of tanh
-FEW = 12  # a numeric axis of more values was sampled rather than listed: tables and heat maps show bins of it
+ABSENT = "–"  # label of a field that a run lacks, such as the slope of tanh
+FEW = 12  # a numeric axis with more values counts as sampled: tables and heat maps show bins
 BINS = 8
 
 
@@ -18,9 +18,9 @@ class Axis:
     """One swept field.
 
     Attributes:
-        name: the field, dotted for a parameter of a description.
-        values: labels in display order: numbers ascending, anything else in the order of the plan.
-        numbers: the number behind each label where all are numbers, else None.
+        name: the field, dotted for a parameter of its description (`optimizer.b1`).
+        values: labels in display order: numbers ascending, anything else in plan order.
+        numbers: the number behind each label if all are numbers, else None.
     """
 
     name: str
@@ -29,27 +29,29 @@ class Axis:
 
     @property
     def sampled(self) -> bool:
-        """True for a numeric axis of too many values for a table row each."""
+        """True for a numeric axis with too many values for a table row each."""
         return self.numbers is not None and len(self.values) > FEW
 
 
 def field_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns of `lanes.load`'s table that describe a run: its fields, and dotted parameters of those."""
+    """The columns of `lanes.load`'s table that describe a run: fields and their dotted parameters."""
     return [column for column in map(str, runs.columns) if column.split(".")[0] in FIELDS]
 
 
 def swept_axes(runs: pd.DataFrame) -> tuple[list[Axis], pd.DataFrame]:
     """The swept axes, and a table of their labels: a row per run, a column per axis, the index of `runs`.
 
-    An axis is a field with more than one value. Seeds are replicates, so `seed` is none. A parameter that follows from
-    its kind (the slope where only one activation has one) is left out; one that only some kinds have becomes part of
-    their label (`leaky_relu slope=0.2`). Where the table has several directories, `dir` is the first axis, and fields
-    that are constant within each are left out.
+    An axis is a field with more than one value, except `seed`: seeds are replicates. A parameter determined by its kind
+    (a slope that only one activation has) is left out; one that varies within some kinds joins their labels
+    (`leaky_relu slope=0.2`). With several directories `dir` is the first axis, and fields constant within each directory
+    are left out.
     """
     labels: dict[str, pd.Series] = {}
     axes: list[Axis] = []
     candidates = [column for column in ["dir", *field_columns(runs)] if column in runs.columns and column != "seed"]
-    for name in sorted(candidates, key=lambda column: "." in column):  # kinds before their parameters, else in order
+    for name in sorted(
+        candidates, key=lambda column: "." in column
+    ):  # kinds before their parameters, otherwise in order
         axis, column = label(name, runs[name])
         head = name.split(".")[0]
         kinds = [labels[kind] for kind in ("dir", head) if kind in labels and kind != name]
@@ -72,7 +74,7 @@ def label(name: str, column: pd.Series) -> tuple[Axis, pd.Series]:
     if numbers:
         found.sort()
     names = [_text(value) for value in found]
-    if len(set(names)) < len(names):  # six digits do not tell them apart
+    if len(set(names)) < len(names):  # equal in six digits
         names = [str(value) for value in found]
     text = dict(zip(found, names, strict=True))
     labels = pd.Series(
@@ -84,7 +86,7 @@ def label(name: str, column: pd.Series) -> tuple[Axis, pd.Series]:
 
 
 def coarse(axis: Axis) -> dict[str, str]:
-    """What tables and heat maps show for each value: itself, or for a sampled axis its bin of equally many values."""
+    """The label that tables and heat maps show for each value: itself, or its bin (of equally many values) on a sampled axis."""
     if not axis.sampled or axis.numbers is None:
         return {value: value for value in axis.values}
     parts = np.array_split(np.arange(len(axis.values)), BINS)
@@ -102,7 +104,7 @@ def coarse_values(axis: Axis) -> list[str]:
 
 
 def short_name(axes: Iterable[Axis], row: pd.Series) -> str:
-    """The values alone: `tanh · 0.001`."""
+    """The values of a row without their axes' names: `tanh · 0.001`."""
     return " · ".join(str(row[axis.name]) for axis in axes) or "all runs"
 
 
@@ -117,11 +119,11 @@ def _text(value: object, digits: int = 6) -> str:
 
 
 def follows(column: pd.Series, kind: pd.Series) -> bool:
-    """True where each kind has one value of the parameter."""
+    """True if each kind has a single value of the parameter."""
     return bool((column.groupby(kind).nunique() <= 1).all())
 
 
 def _folded(kinds: pd.Series, column: pd.Series, parameter: str) -> pd.Series:
-    """The labels of kinds, with the parameter behind those within which it varies."""
+    """The labels of kinds, with the parameter appended to kinds within which it varies."""
     several = column.groupby(kinds).transform("nunique") > 1
     return kinds.where(~several, kinds + f" {parameter}=" + column)

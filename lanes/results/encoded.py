@@ -1,4 +1,4 @@
-"""A trained encoder's code as the features of another data set's examples."""
+"""A trained encoder's codes as the features of a data set."""
 
 import dataclasses
 from typing import Any
@@ -20,16 +20,16 @@ BATCH = 512
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A data set whose inputs are the codes [N, M] that a trained net gives its examples; targets stay as they are.
+    """A data set whose inputs are a trained net's codes [N, M] of the examples; the targets stay as they are.
 
-    The code is the net's latent (of a VAE the mean), or the last hidden activations of a net without one; each number
-    of it is standardized. `Run(data=Encoded("runs/pretrained:3f2a…"), net="softmax_regression")` asks what a linear
-    classifier can do with it.
+    The code is the net's latent (a VAE's mean), or the last hidden activations of a net without a latent; each feature is
+    standardized. `Run(data=Encoded("runs/pretrained:3f2a…"), net="softmax_regression")` trains a linear classifier on the
+    codes.
 
     Args:
-        source: "DIR:run_id" of the trained net, as `init_from`.
-        data: the data set that is encoded, by name or description; None: the one that the net was trained on.
-        valid_fraction: as in `load_dataset`; None: as the net's run had it.
+        source: "DIR:run_id" of the trained net, as in `init_from`.
+        data: the data set to encode, a name or a description; None is the one that the net was trained on.
+        valid_fraction: as in `load_dataset`; None is that of the net's run.
     """
 
     source: str
@@ -37,11 +37,11 @@ class Encoded:
     valid_fraction: float | None = None
 
     def load(self, data_dir: str | None = None) -> Dataset:
-        """Loads and encodes.
+        """The encoded data set.
 
         Raises:
-            RequestError: no such trained run.
-            ValueError: examples of another shape than the net was trained on.
+            RequestError: there is no such trained run.
+            ValueError: the examples differ in shape from those that the net was trained on.
         """
         source = initial_weights.parse(self.source)
         (directory,) = existing([source.directory])
@@ -55,9 +55,9 @@ class Encoded:
         shapes = (own.train.x.shape[1:], data.train.x.shape[1:])
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"Encoded: {self.source} was trained on examples of shape {shapes[0]}, {data.name} has {shapes[1]}"
+                f"Encoded: {self.source} was trained on examples of shape {shapes[0]}, {data.name} has shape {shapes[1]}"
             )
-        # Inputs as the encoder knows them: with its own data set's offset and scale.
+        # The encoder expects inputs with the offset and scale of its own training set.
         encode = jax.jit(
             lambda x: _code(net, variables, standardize(x, jnp.asarray(own.offset), jnp.asarray(own.scale)))
         )
@@ -86,7 +86,7 @@ def _code(net: Any, variables: Any, x: jax.Array) -> jax.Array:
 
 
 def _batched(encode: Any, x: np.ndarray) -> np.ndarray:
-    """Codes [N, M]; the last batch is padded, so that one program does."""
+    """Codes [N, M], computed by one program: the last batch is padded."""
     out = []
     for first in range(0, len(x), BATCH):
         rows = np.asarray(x[first : first + BATCH])

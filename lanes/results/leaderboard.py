@@ -1,4 +1,4 @@
-"""The leaderboard of a sweep: a row per combination of swept axes, ranked on validation, seeds as replicates."""
+"""The leaderboard of a sweep: combinations of the swept axes, ranked by a validation metric's mean over seeds."""
 
 import dataclasses
 import functools
@@ -14,21 +14,21 @@ from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.statistics import Interval, decimals, format_interval
 from losses.metrics import lower_is_better
 
-EXCLUDED = ("diverged", "failed")  # they have no metrics: counted, and never in a mean
+EXCLUDED = ("diverged", "failed")  # counted, but never part of a mean: they have no metrics
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """Combinations in order of rank.
+    """Combinations of the swept axes in rank order.
 
     Attributes:
-        metric: what ranks; `test` and `train` are the same metric on those splits, None where there are no values.
+        metric: the ranking metric; `test` and `train` are the same metric on those splits, None without values.
         axes: the swept axes.
         runs: `lanes.load`'s table with `status` filled ("pending") and `combination`, the row in `table` of each run.
         labels: the axis labels of each run.
-        table: a row per combination: the axes' labels, `runs`, a count per status, and for each metric m its mean `m`,
-            `m half` and `m n` over the runs that have it.
+        table: a row per combination: the axes' labels, `runs`, a count per status, and for each metric m the mean `m`,
+            half the width of its 95% interval `m half`, and the number of values `m n`.
     """
 
     metric: str
@@ -41,32 +41,32 @@ class Leaderboard:
 
     @property
     def lower(self) -> bool:
-        """True where less is better."""
+        """True if lower values are better."""
         return lower_is_better(self.metric)
 
     @property
     def has_best(self) -> bool:
-        """False while no combination has a value of the metric."""
+        """Whether any combination has a value of the metric."""
         return bool(len(self.table)) and bool(np.isfinite(self.table[self.metric].iloc[0]))
 
     @property
     def shown(self) -> list[str]:
-        """The metrics to show: the one that ranks, then test and train."""
+        """The metrics to show: the ranking metric, then the same on test and train."""
         return list(dict.fromkeys(name for name in (self.metric, self.test, self.train) if name))
 
     @property
     def evaluations(self) -> list[str]:
-        """The metric that ranks, and the same on the test split."""
+        """The ranking metric and the same on the test split."""
         return [name for name in (self.metric, self.test) if name]
 
     def interval(self, row: int, metric: str) -> Interval:
-        """One cell."""
+        """Mean and interval of a combination's metric."""
         at = self.table.iloc[row]
         return Interval(float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]))
 
     @functools.cached_property
-    def places(self) -> dict[str, int]:
-        """Decimals for each metric's column."""
+    def digits(self) -> dict[str, int]:
+        """Number of decimals for each metric's column."""
         metrics = statistics.metrics_of(self.table)
         return {
             name: decimals(self.table[f"{name} half"], self.table[name])
@@ -75,17 +75,17 @@ class Leaderboard:
         }
 
     def cell(self, row: int, metric: str) -> str:
-        """One cell as text."""
+        """Mean and interval of a combination's metric as text."""
         value = self.interval(row, metric)
-        return format_interval(value.mean, value.half, self.places[metric])
+        return format_interval(value.mean, value.half, self.digits[metric])
 
     def combinations_of(self, runs: pd.Series) -> pd.Series:
-        """`runs`, a column of `self.runs`, by combination (rows) and seed (columns)."""
+        """A column of `self.runs` as a table of combinations (rows) and seeds (columns)."""
         seeds = self.runs["seed"] if "seed" in self.runs else self.runs.groupby("combination").cumcount()
         return runs.groupby([self.runs["combination"], seeds]).mean().unstack()
 
     def repeated(self) -> int:
-        """Runs beyond one per combination and seed: they differ in something that the table has no column for."""
+        """Number of runs that share combination and seed with another: they differ in something without a column."""
         if "seed" not in self.runs:
             return 0
         return int(self.runs.duplicated(["combination", "seed"]).sum())
@@ -94,9 +94,9 @@ class Leaderboard:
 def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     """The leaderboard of `lanes.load`'s table.
 
-    Ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first, equal ones by the
-    validation loss; then come combinations of which half or more of the ended runs diverged or failed, since the mean
-    of their survivors flatters them; then those without a value.
+    Combinations are ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first, ties by
+    validation loss. Combinations that lost half or more of their ended runs to divergence or failure rank after the
+    others, since the mean of the survivors flatters them; combinations without a value come last.
     """
     chosen = statistics.selection_metric(runs, metric)
     axes, labels = swept_axes(runs)
@@ -113,7 +113,7 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
         gap = table[train] - table[_evaluated(chosen, runs)]
         table["gap"] = -gap if lower_is_better(chosen) else gap
-    # an accuracy is a count over examples, so that its means tie, but for the last digits
+    # accuracies are counts over examples: their means tie except for rounding
     by = table[chosen] if lower_is_better(chosen) else -table[chosen].round(6)
     tie = table.get("valid_loss", by)
     keys = {"missing": by.isna(), "unstable": table["unstable"], "by": by, "tie": tie}
@@ -131,15 +131,15 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
 
 
 def _evaluated(metric: str, runs: pd.DataFrame) -> str:
-    """What the training metric is held against: test where there is one, else the metric itself."""
+    """The metric to compare training with: on test if there is one, else the ranking metric itself."""
     return statistics.sibling(metric, "test", runs) or metric
 
 
 def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
-    """For each value of an axis (bins of a sampled one): the best combination with it, and medians over all.
+    """For each value of an axis (or bin of a sampled axis): the best combination with it, and medians over all of them.
 
-    Columns: `value`, `best` (row of `board.table`, chosen by the metric; -1 where none has a value), `combinations`,
-    `runs`, `diverged`, `median` (of the metric over the combinations with a value) and `gap` (median).
+    Columns: `value`, `best` (row of `board.table`; -1 if none has a value), `combinations`, `runs`, `diverged`, `median`
+    (of the metric, over the combinations that have a value) and `gap` (median).
     """
     shown = board.table[axis.name].map(coarse(axis))
     rows = []
@@ -156,8 +156,12 @@ def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
 
 
 def grid_of(board: Leaderboard, first: Axis, second: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """For each pair of values of two axes (rows first, columns second): the row of the best combination over all other
-    axes (-1 where none has a value, NaN where the pair was not planned), and the median of the metric over them."""
+    """Two tables over the values of two axes (rows first, columns second), each cell over all other axes.
+
+    Returns:
+        The row of the best combination in `board.table` (-1 if none has a value, NaN if none was planned), and the
+        median of the metric.
+    """
     part = board.table.assign(rank=range(len(board.table)))
     keys = [part[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
     grouped = part.groupby(keys)
@@ -168,12 +172,12 @@ def grid_of(board: Leaderboard, first: Axis, second: Axis) -> tuple[pd.DataFrame
 
 @dataclasses.dataclass(frozen=True)
 class Separation:
-    """How far the best stands out: paired by seed against each other combination.
+    """How clearly the best combination leads, by differences to the others paired by seed.
 
     Attributes:
-        runner_up: best - second, paired by seed, of the metric.
-        compared: other combinations that share two seeds or more with the best.
-        tied: those among them whose interval includes zero (not corrected for looking at many).
+        runner_up: the metric's difference best - second.
+        compared: number of other combinations that share at least two seeds with the best.
+        tied: number of those whose interval includes zero (not corrected for multiple comparisons).
     """
 
     runner_up: Interval
@@ -182,7 +186,7 @@ class Separation:
 
 
 def separation(board: Leaderboard) -> Separation | None:
-    """See `Separation`; None where there is no best or no second."""
+    """How clearly the best leads; None without a best or a second."""
     if not board.has_best or len(board.table) < 2:
         return None
     values = pd.to_numeric(board.runs[board.metric], errors="coerce").astype(float)
@@ -202,7 +206,7 @@ def print_leaderboard(
 ) -> None:
     """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many diverged."""
     console = console or Console()
-    if not console.is_terminal:  # a log file has no width of its own
+    if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 160))
     board = leaderboard(runs, metric)
     if not board.has_best:
@@ -212,7 +216,7 @@ def print_leaderboard(
     title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
     table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for axis in board.axes:  # on a narrow terminal these are folded, the numbers are not
+    for axis in board.axes:  # on a narrow terminal these fold, numbers do not
         table.add_column(Text(axis.name), overflow="fold")
     for name in (*board.evaluations, "n", "diverged"):
         table.add_column(Text(name), justify="right", no_wrap=True)

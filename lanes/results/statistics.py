@@ -1,7 +1,7 @@
-"""Means with 95% intervals over seeds, and paired differences; values that are not finite are left out and counted.
+"""Means with 95% intervals over seeds, and paired differences, over the finite values; n counts them.
 
-The interval of n values is mean ± t(n-1) s / √n, with t(n-1) the 97.5% point of Student's t distribution and s the
-sample standard deviation (n-1 below). One value has no interval.
+The interval of n values is mean ± t(n-1) s / √n, where t(n-1) is the 97.5% quantile of Student's t distribution and s the
+sample standard deviation (divisor n-1). A single value has no interval.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from lanes.errors import RequestError
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A mean, half the width of its 95% interval (NaN where n < 2), and the number of finite values behind it."""
+    """A mean, half the width of its 95% interval (NaN if n < 2), and the number of finite values n."""
 
     mean: float
     half: float
@@ -30,12 +30,12 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """True where zero lies outside the interval; False without an interval."""
+        """Whether zero lies outside the interval; False without an interval."""
         return bool(self.n > 1 and abs(self.mean) > self.half)
 
 
 def half_width(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """t(n-1) s / √n elementwise; NaN where n < 2. `deviation` and `n` are of one shape."""
+    """t(n-1) s / √n elementwise, NaN where n < 2. `deviation` s and `n` have the same shape."""
     count = np.asarray(n, dtype=float)
     enough = count > 1
     safe = np.where(enough, count, 2.0)
@@ -45,7 +45,7 @@ def half_width(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def mean_interval(values: Iterable[float]) -> Interval:
-    """Mean and 95% interval of the finite ones of `values`."""
+    """Mean and 95% interval of the finite values."""
     finite = finite_values(values)
     if finite.size == 0:
         return Interval(math.nan, math.nan, 0)
@@ -62,19 +62,19 @@ def finite_values(values: Iterable[float]) -> np.ndarray:
 
 
 def paired_difference(first: pd.Series, second: pd.Series) -> Interval:
-    """Mean and interval of second - first over the keys (the index) where both are finite.
+    """Mean and interval of second - first over the index keys at which both are finite.
 
-    Raises ValueError where a key stands twice: pairs would be ambiguous.
+    Raises ValueError for a duplicate key: its pair would be ambiguous.
     """
     for series in (first, second):
         if not series.index.is_unique:
-            raise ValueError("a pair needs unique keys: a run stands twice under one key")
+            raise ValueError("pairs need unique keys: two runs have the same key")
     both = pd.concat({"first": first, "second": second}, axis=1, join="inner")
     return mean_interval(both["second"].to_numpy(dtype=float) - both["first"].to_numpy(dtype=float))
 
 
 def grouped_intervals(values: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """For each column c and group: `c` (mean of the finite values), `c half` and `c n`; a row per group."""
+    """A row per group; for each column c the mean of its finite values `c`, `c half` and `c n`."""
     finite = values.apply(pd.to_numeric, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
     grouped = finite.groupby(groups)
     mean, deviation, count = grouped.mean(), grouped.std(ddof=1), grouped.count()
@@ -90,16 +90,16 @@ def grouped_intervals(values: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
-    """The metric columns of a results table: train_…, valid_…, test_… and the penalty."""
+    """The metric columns of a results table: train_…, valid_…, test_… and `penalty`."""
     splits = ("train_", "valid_", "test_")
     columns = [name for name in map(str, runs.columns) if name.split(".")[0] not in FIELDS]
     return [name for name in columns if name.startswith(splits) or name == "penalty"]
 
 
 def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
-    """The metric that ranks: the one wanted, else validation accuracy, else validation loss, else training loss.
+    """The ranking metric: `wanted`, else the first with values of validation accuracy, validation loss and training loss.
 
-    Test metrics are only used where they are asked for by their full name; `accuracy` means `valid_accuracy`.
+    `accuracy` means `valid_accuracy`; test metrics are used only under their full name.
     Raises RequestError for a metric that the table does not have.
     """
     known = metrics_of(runs)
@@ -117,7 +117,7 @@ def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
 
 
 def sibling(metric: str, split: str, runs: pd.DataFrame) -> str | None:
-    """The same metric on another split (`valid_accuracy` → `test_accuracy`); None without finite values of it."""
+    """The same metric on another split (`valid_accuracy` → `test_accuracy`); None if it has no finite values."""
     name = f"{split}_{metric.split('_', 1)[1]}" if metric.startswith(("train_", "valid_", "test_")) else ""
     return name if name in metrics_of(runs) and finite_values(runs[name]).size else None
 
@@ -126,7 +126,7 @@ def sibling(metric: str, split: str, runs: pd.DataFrame) -> str | None:
 
 
 def decimals(halves: Iterable[float], means: Iterable[float] = ()) -> int:
-    """Decimals for a column: two significant digits of the median interval, at most 6; without intervals, 4 digits."""
+    """Number of decimals for a column, at most 6: two significant digits of the median interval, four of the mean without one."""
     widths = finite_values(halves)
     widths = widths[widths > 0]
     if widths.size:
@@ -136,10 +136,10 @@ def decimals(halves: Iterable[float], means: Iterable[float] = ()) -> int:
     return int(np.clip(3 - math.floor(math.log10(float(np.median(sizes)))), 0, 6)) if sizes.size else 4
 
 
-def format_interval(mean: float, half: float, places: int) -> str:
-    """`0.962 ± 0.004`; the mean alone where there is no interval; a dash where there is no value."""
+def format_interval(mean: float, half: float, digits: int) -> str:
+    """`0.962 ± 0.004`; the mean alone without an interval; a dash without a value."""
     if not math.isfinite(mean):
         return "–"
     large = abs(mean) >= 1e6 or (math.isfinite(half) and half >= 1e6)
-    kind = ".3g" if large else f".{places}f"
+    kind = ".3g" if large else f".{digits}f"
     return f"{mean:{kind}} ± {half:{kind}}" if math.isfinite(half) else f"{mean:{kind}}"

@@ -1,4 +1,4 @@
-"""The tables of a finished or running sweep: `load`, its curves, and the rows that an ended pack writes."""
+"""The tables of a finished or running sweep: `load` and `load_curves`."""
 
 import os
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ FIRST = ("run_id", "status")
 def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """One row per planned run: its fields, then its results; `status` is null until the run has ended.
 
-    The number of epochs that a run was trained for is `epochs_done`, beside the field `epochs`. With several directories
-    a column `dir` says which.
+    `epochs_done` is the number of epochs trained; `epochs` is the run's field. With several directories the column `dir`
+    holds each row's directory.
 
     Raises RequestError for a directory without a sweep.
     """
@@ -38,7 +38,9 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
 def load_curves(directory: PathLike) -> pd.DataFrame:
     """One row per run and epoch: `run_id`, `epoch` from 1, `batch_loss`, `penalty`, and the validation metrics.
 
-    Batch loss and penalties on activations are means over the epoch's batches; penalties on weights are those at its end.
+    Batch loss and penalties on activations are means over the epoch's batches; penalties on weights are taken at its end.
+
+    Raises RequestError for a directory without a sweep.
     """
     (opened,) = existing([directory])
     return opened.read_parts(opened.curves)

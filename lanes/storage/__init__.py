@@ -1,1 +1,1 @@
-"""What a sweep's directory holds, written whole, checked when read, by any number of workers at once."""
+"""A sweep's directory: files written whole, verified when read, and shared by any number of workers."""

@@ -1,8 +1,8 @@
-"""Checkpoints of packs: Orbax writes them, a list of checksums beside each proves them when they are read.
+"""Checkpoints of packs, written by Orbax and verified against a list of checksums when they are read.
 
-Orbax is atomic under a kill but does not notice a flipped bit, so every file's SHA-256 is kept in `checksums.json`, which
-is written last: a checkpoint without it is unfinished. The predecessor is deleted only after that. Files are data: arrays and
-JSON; nothing of them is unpickled.
+Orbax survives a kill but does not notice a flipped bit, so `checksums.json` holds every file's SHA-256. It is written last:
+a checkpoint without it is unfinished, and the previous checkpoint is deleted only after that. The files are arrays and JSON;
+nothing is unpickled.
 """
 
 import errno
@@ -21,9 +21,9 @@ import numpy as np
 from lanes.errors import DamagedFileError
 from lanes.files import write_bytes
 
-ROOM = 1 << 18  # bytes on the disk that a checkpoint takes beside its leaves, at least
+OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leaves, at least
 CHECKSUMS = "checksums.json"
-ASIDE = "damaged-"  # how the names of what was set aside begin
+ASIDE = "damaged-"  # prefix of files that were set aside
 ORBAX_MARKER = "_CHECKPOINT_METADATA"
 Tree = Any
 
@@ -40,7 +40,7 @@ def dotted(path: tuple[Any, ...]) -> str:
 
 
 def unflatten(like: Tree, leaves: dict[str, np.ndarray]) -> Tree:
-    """The tree of the structure of `like` with these leaves."""
+    """A tree with the structure of `like` and these leaves."""
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[dotted(path)], like)
 
 
@@ -58,22 +58,22 @@ def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
 
 
 def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
-    """Write a checkpoint at an epoch, then delete its predecessors.
+    """Write a checkpoint at an epoch, then delete the earlier ones.
 
-    Raises OSError where the disk has no room for it, before anything is written: Orbax would fail in many words.
+    Raises OSError before anything is written if the disk is too full: Orbax's own error is long.
     """
-    import orbax.checkpoint as ocp  # slow to import, and not needed before the first chunk has ended
+    import orbax.checkpoint as ocp  # slow to import, and not needed before the end of the first chunk
 
     folder.mkdir(parents=True, exist_ok=True)
     disk = shutil.disk_usage(folder)
-    if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + ROOM:
+    if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + OVERHEAD:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     path = folder.absolute() / str(epoch)
     if path.is_dir():
         shutil.rmtree(path)
     elif path.exists():
         set_aside(path)
-    # Not compressed: weights lose 7% of their bytes by it, for twice the processor time.
+    # Compression would save 7% of the bytes of weights for twice the processor time.
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False, use_compression=False)
     with quiet(), ocp.Checkpointer(handler) as checkpointer:
         checkpointer.save(path, leaves)
@@ -85,29 +85,30 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest whole checkpoint of a pack, as (epoch, leaves), or None; damaged ones are set aside, with one line each.
+    """The newest intact checkpoint of a pack, as (epoch, leaves), or None.
 
-    Only for the worker that trains the pack: what a kill left unfinished is deleted.
+    Sets damaged checkpoints aside, with a line each, and deletes unfinished ones: call it only from the worker that
+    trains the pack.
     """
     for epoch in epochs_in(folder):
         path = folder / str(epoch)
         if not (path / CHECKSUMS).exists() and (path / ORBAX_MARKER).exists():
             shutil.rmtree(path, ignore_errors=True)
-            warn(f"{path} was not finished: going on from the checkpoint before it, or from the start")
+            warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue
         try:
             verify(path)
             return epoch, restore(path)
         except DamagedFileError as error:
             aside = set_aside(path)
-            warn(f"{error}: set aside as {aside.name}; going on from the checkpoint before it, or from the start")
+            warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
     return None
 
 
 def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest whole checkpoint of a pack, as (epoch, leaves), or None; nothing is changed, so a worker may be writing.
+    """The newest intact checkpoint of a pack, as (epoch, leaves), or None. Changes nothing, so a worker may be writing.
 
-    Raises DamagedFileError where there are only damaged ones.
+    Raises DamagedFileError if all are damaged.
     """
     damage: DamagedFileError | None = None
     for _ in range(3):  # a worker may replace the checkpoint while it is read
@@ -128,19 +129,21 @@ def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
 
 
 def epochs_in(folder: Path) -> list[int]:
-    """Epochs of the checkpoints of a pack, the newest first; whole or not."""
+    """Epochs of a pack's checkpoints, newest first, intact or not."""
     if not folder.is_dir():
         return []
-    return sorted((int(at.name) for at in folder.iterdir() if at.name.isdecimal() and at.is_dir()), reverse=True)
+    return sorted(
+        (int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()), reverse=True
+    )
 
 
 def was_lost(folder: Path) -> bool:
-    """Whether a pack's folder is there without a checkpoint in it; a folder that was deleted as a whole is not missed."""
+    """Whether a pack's folder exists but holds no checkpoint. A deleted folder does not count: it was deleted on purpose."""
     return folder.is_dir() and not any((folder / str(epoch) / CHECKSUMS).exists() for epoch in epochs_in(folder))
 
 
 def restore(path: Path) -> dict[str, np.ndarray]:
-    """The leaves of a verified checkpoint, on the host whatever they were saved from."""
+    """The leaves of a verified checkpoint as host arrays, whatever device they were saved from."""
     import orbax.checkpoint as ocp
 
     try:
@@ -153,22 +156,22 @@ def restore(path: Path) -> dict[str, np.ndarray]:
 
 
 def verify(path: Path) -> None:
-    """Raise DamagedFileError where a file of a checkpoint is missing or is not what was written."""
+    """Raise DamagedFileError if a checkpoint's files are not exactly those that were written."""
     try:
         sums = json.loads((path / CHECKSUMS).read_bytes())
         if set(sums) != {str(file.relative_to(path)) for file in files(path)}:
-            raise DamagedFileError(f"{path} does not have the files it was written with")
+            raise DamagedFileError(f"{path} does not hold the files it was written with")
         for name, expected in sums.items():
             if digest(path / name) != expected:
-                raise DamagedFileError(f"{path / name} does not have the checksum that it was written with")
+                raise DamagedFileError(f"{path / name} does not match its checksum")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, DamagedFileError):
             raise
-        raise DamagedFileError(f"{path} is not a whole checkpoint ({type(error).__name__})") from error
+        raise DamagedFileError(f"{path} is not a complete checkpoint ({type(error).__name__})") from error
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to `damaged-N-NAME` beside it, and say what it is called now."""
+    """Rename a damaged file or folder to `damaged-N-NAME` beside it; return the new path."""
     number = 0
     while (aside := path.with_name(f"{ASIDE}{number}-{path.name}")).exists():
         number += 1
@@ -177,12 +180,12 @@ def set_aside(path: Path) -> Path:
 
 
 def files(path: Path) -> list[Path]:
-    """Every file below a folder, without the list of checksums."""
+    """Every file below a folder except the list of checksums."""
     return sorted(file for file in path.rglob("*") if file.is_file() and file.name != CHECKSUMS)
 
 
 def digest(path: Path, sync: bool = False) -> str:
-    """SHA-256 of a file; with `sync` it is on the disk afterwards."""
+    """SHA-256 of a file, which `sync` also flushes to the disk."""
     with open(path, "rb") as file:
         if sync:
             os.fsync(file.fileno())
@@ -190,7 +193,7 @@ def digest(path: Path, sync: bool = False) -> str:
 
 
 class quiet:
-    """Keep what Orbax logs off the user's terminal: what goes wrong, it raises as well."""
+    """Silence Orbax's log: whatever goes wrong it also raises."""
 
     def __enter__(self) -> None:
         self.logger = logging.getLogger("absl")

@@ -1,7 +1,7 @@
-"""Who does what, among the workers of one directory: a lock of the operating system on a small file.
+"""Claims divide work among the workers of a directory: each is an operating-system lock on a small file.
 
-The lock belongs to the process, so a kill releases it; a file that stays behind means nothing. On a file system without
-locks every claim is granted: work may be done twice, with equal results.
+The lock belongs to the process, so a kill releases it and a leftover file means nothing. On a file system without locks
+every claim is granted: work may be done twice, with equal results.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.05
 
 
 class Claims:
-    """Locks by name in one directory, each held by one worker at a time: a process, or a thread of one."""
+    """Named locks in a directory, each held by one worker at a time: a process, or a thread of one."""
 
     def __init__(self, directory: Path):
         self._folder = directory / "claims"
@@ -25,7 +25,7 @@ class Claims:
         self._guard = threading.Lock()
 
     def take(self, name: str) -> bool:
-        """Hold the lock `name` if nobody holds it; says whether it is held now."""
+        """Take the lock `name` if it is free; return whether it was."""
         with self._guard:
             if name in self._held:
                 return False
@@ -36,22 +36,22 @@ class Claims:
             return True
 
     def release(self, name: str) -> None:
-        """Give a lock back; nothing happens where it is not held."""
+        """Release a lock; does nothing if it is not held."""
         with self._guard:
             handle = self._held.pop(name, None)
             if handle is not None:
-                with contextlib.suppress(OSError):  # unlinked while locked: whoever waits for it makes a new file
+                with contextlib.suppress(OSError):  # unlinked while locked: the next to take it creates a new file
                     (self._folder / name).unlink()
                 os.close(handle)
 
     def release_all(self) -> None:
-        """Give everything back."""
+        """Release every lock."""
         for name in list(self._held):
             self.release(name)
 
     @contextlib.contextmanager
-    def only_one(self, name: str) -> Iterator[None]:
-        """Hold the lock `name`, waiting for whoever holds it."""
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold the lock `name`, waiting until it is free."""
         while not self.take(name):
             time.sleep(POLL_SECONDS)
         try:
@@ -60,7 +60,7 @@ class Claims:
             self.release(name)
 
     def _lock(self, name: str) -> int | None:
-        """An open file that is locked and still has its name; None where another holds it."""
+        """A handle on the file, locked and still under its name; None if another worker holds the lock."""
         path = self._folder / name
         while True:
             self._folder.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ class Claims:
                 os.close(handle)
                 return None
             except FileNotFoundError:
-                pass  # its holder has just given it back
+                pass  # its holder has just released it
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     os.close(handle)

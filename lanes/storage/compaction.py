@@ -1,8 +1,8 @@
-"""Joining the small parts of a table: a sweep of thousands of packs keeps tens of files.
+"""Joins the small parts of a table, so that a sweep of thousands of packs keeps tens of files.
 
-The parts of ended packs are joined, `PACKS` at a time, into one file, and deleted when it is whole on the disk. A kill in
-between leaves rows twice on the disk, which readers see once; a reader that finds a listed part gone lists again. The
-joined file is named by what is in it, and stays small enough that damage to it costs only so many packs.
+The parts of ended packs are joined, `PACKS` at a time, and deleted once the joined file is on the disk. A kill in between
+leaves rows on the disk twice; readers drop the duplicates, and list again if a part disappears under them. A joined file's
+name is a hash of its packs' names. It stays small, so damage to it costs at most `PACKS` packs.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ import pandas as pd
 from lanes.storage.claims import Claims
 from lanes.storage.directory import MERGED, PACK, Directory
 
-PACKS = 50  # in a joined part
+PACKS = 50  # packs in a joined part
 
 
 def join_parts(directory: Directory, packs: int = PACKS) -> None:
-    """Join results and curves of ended packs, `packs` at a time; fewer stay as they are."""
+    """Join the results and curves of ended packs, `packs` at a time; a remainder stays as it is."""
     claims = Claims(directory.path)
     if not claims.take("join"):
-        return  # another worker does it
+        return  # another worker is joining
     try:
         ended = _ended(directory)
         for folder in (directory.curves, directory.results):
@@ -33,7 +33,7 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
 
 
 def _ended(directory: Directory) -> set[str]:
-    """Packs whose results are there, none failed."""
+    """Packs that have results, none of them failed."""
     out = {name for name in directory.parts(directory.results) if not (directory.results / f"{name}.parquet").exists()}
     for path in directory.listed(directory.results):
         if not path.name.startswith(MERGED):
@@ -45,12 +45,12 @@ def _ended(directory: Directory) -> set[str]:
 
 def _join(directory: Directory, folder: Path, names: list[str]) -> None:
     parts = {name: directory.read_part(folder, name) for name in names}
-    there = {name: part.assign(**{PACK: name}) for name, part in parts.items() if part is not None}
-    if len(there) < 2:
+    intact = {name: part.assign(**{PACK: name}) for name, part in parts.items() if part is not None}
+    if len(intact) < 2:
         return
-    table = pd.concat([part.astype(object) if folder == directory.results else part for part in there.values()])
-    called = MERGED + hashlib.sha256(" ".join(there).encode()).hexdigest()[:16]
-    directory.write_part(folder, called, table)
-    for name in there:
+    table = pd.concat([part.astype(object) if folder == directory.results else part for part in intact.values()])
+    joined = MERGED + hashlib.sha256(" ".join(intact).encode()).hexdigest()[:16]
+    directory.write_part(folder, joined, table)
+    for name in intact:
         with contextlib.suppress(FileNotFoundError):
             (folder / f"{name}.parquet").unlink()

@@ -1,8 +1,8 @@
 """Starting from a trained run: `init_from="DIR:run_id"` or `"DIR:run_id:subtree"`.
 
-What is taken are the parameters of that run's best epoch whose path and shape the new net has too; the others start as
-the initializer draws them. With a subtree (`"encoder"`, `"encoder.hidden_0"`) its paths count from there, so that an
-autoencoder's encoder fits an MLP with the same hidden widths. Batch statistics come along where they fit.
+The new net takes the parameters of that run's best epoch that match its own in path and shape; its other parameters are
+drawn by the initializer. Paths are relative to the subtree (`"encoder"`, `"encoder.hidden_0"`), so an autoencoder's encoder
+fits an MLP with the same hidden widths. Matching batch statistics are taken too.
 """
 
 import re
@@ -19,7 +19,7 @@ Leaves = dict[tuple[str, ...], np.ndarray]
 
 
 class Source(NamedTuple):
-    """Where weights come from: a sweep's directory, a run of it, and the part of its parameters, () for all."""
+    """Where weights come from: a sweep's directory, one of its runs, and a subtree of the parameters, () for all."""
 
     directory: str
     run: str
@@ -29,7 +29,7 @@ class Source(NamedTuple):
 def parse(text: str) -> Source:
     """The source that `init_from` names.
 
-    Raises RequestError where it is not of the form DIR:run_id[:subtree].
+    Raises RequestError for text that is not of the form DIR:run_id[:subtree].
     """
     match = PATTERN.fullmatch(text)
     if match is None:
@@ -41,9 +41,9 @@ def parse(text: str) -> Source:
 
 
 def load(text: str) -> dict[str, Leaves]:
-    """Leaves of `{"params", "rest"}` by path, below the subtree.
+    """Leaves of `{"params", "rest"}` by path below the subtree.
 
-    Raises RequestError where the directory, the run, its checkpoint or the subtree is missing.
+    Raises RequestError if the directory, the run, its checkpoint or the subtree is missing.
     """
     source = parse(text)
     (directory,) = existing([source.directory])
@@ -53,7 +53,7 @@ def load(text: str) -> dict[str, Leaves]:
     if not source.subtree:
         return leaves
     depth = len(source.subtree)
-    # Other variables ("batch_stats") have the name of their kind before the path.
+    # The paths of other variables begin with their collection ("batch_stats").
     inside = {
         "params": {path[depth:]: leaf for path, leaf in leaves["params"].items() if path[:depth] == source.subtree},
         "rest": {
@@ -63,42 +63,47 @@ def load(text: str) -> dict[str, Leaves]:
         },
     }
     if not inside["params"]:
-        there = ", ".join(sorted({path[0] for path in leaves["params"]}))
+        subtrees = ", ".join(sorted({path[0] for path in leaves["params"]}))
         raise RequestError(
-            f"init_from is {text!r}: that run has no parameters below {'.'.join(source.subtree)}, but {there}"
+            f"init_from is {text!r}: the run has no parameters below {'.'.join(source.subtree)}; it has {subtrees}"
         )
     return inside
 
 
 def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """The leaves of nested dicts by path."""
+    """The leaves of nested dictionaries by path."""
     if not isinstance(tree, dict):
         return {path: tree}
     return {key: leaf for name, inner in tree.items() for key, leaf in flat(inner, (*path, name)).items()}
 
 
 def fitting(source: Leaves, shapes: dict[tuple[str, ...], tuple[int, ...]]) -> list[tuple[str, ...]]:
-    """The paths that both have, with one shape."""
+    """The paths that both have with the same shape."""
     return [path for path, leaf in source.items() if shapes.get(path) == leaf.shape]
 
 
 def check(text: str, params: Any) -> None:
-    """Raise RequestError, before anything starts, where `init_from` cannot be loaded or nothing of it fits `params`."""
-    source, wanted = load(text)["params"], {path: leaf.shape for path, leaf in flat(params).items()}
-    if not fitting(source, wanted):
+    """Raise RequestError if `init_from` cannot be loaded or none of its parameters fits `params`."""
+    source, shapes = load(text)["params"], {path: leaf.shape for path, leaf in flat(params).items()}
+    if not fitting(source, shapes):
         raise RequestError(
             f"init_from is {text!r}: none of its parameters ({_listed({p: v.shape for p, v in source.items()})}) has the "
-            f"path and shape of one of the net's ({_listed(wanted)}); name a subtree, or give both nets equal widths"
+            f"path and shape of one of the net's ({_listed(shapes)}); name a subtree, or give both nets the same widths"
         )
 
 
 def _listed(shapes: dict[tuple[str, ...], tuple[int, ...]]) -> str:
-    some = [f"{'.'.join(path)} {list(shape)}" for path, shape in list(shapes.items())[:3]]
-    return ", ".join(some) + (", …" if len(shapes) > 3 else "")
+    first = [f"{'.'.join(path)} {list(shape)}" for path, shape in list(shapes.items())[:3]]
+    return ", ".join(first) + (", …" if len(shapes) > 3 else "")
 
 
 def replace(variables: Any, lanes: dict[int, str]) -> Any:
-    """`{"params", "rest"}` [P, …] on the host, with what fits of each lane's source (`init_from`, by lane) put in its place."""
+    """Host copies of `{"params", "rest"}` [P, …] with each lane's matching leaves replaced by those of its source.
+
+    Args:
+        variables: of a pack.
+        lanes: `init_from` by lane.
+    """
     sources = {text: load(text) for text in set(lanes.values())}
     out = {part: {path: np.array(leaf) for path, leaf in flat(tree).items()} for part, tree in variables.items()}
     for part, leaves in out.items():

@@ -1,4 +1,4 @@
-"""What a directory says of where its numbers come from."""
+"""Provenance of a directory's numbers: command, versions, revision, devices."""
 
 import dataclasses
 import datetime
@@ -17,7 +17,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tens
 
 
 def short(signature: str) -> str:
-    """12 hexadecimal digits that stand for a static signature."""
+    """A static signature as 12 hexadecimal digits."""
     return hashlib.sha256(signature.encode()).hexdigest()[:12]
 
 
@@ -58,14 +58,15 @@ def facts(call: Call) -> dict[str, Any]:
 
 
 def _git() -> tuple[str | None, bool | None]:
+    """Revision, and whether tracked files differ from it; None outside a checkout."""
     here = Path(__file__).parent
 
-    def ask(*arguments: str) -> str:
+    def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "-C", here, *arguments], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
     try:
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None

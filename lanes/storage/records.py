@@ -1,7 +1,7 @@
-"""What a directory knows of the plan: which run is in which lane of which pack, and the widths that bind all workers.
+"""The plan as a directory records it: the pack and lane of each run, and the widths that bind all workers.
 
-Packs of earlier calls stay as they are; new runs make new packs. A run has one row in `runs.parquet`, whatever was asked
-for in which order.
+Packs of earlier calls stay as they are; new runs make new packs. A run has one row in `runs.parquet`, whatever the order
+of the calls.
 """
 
 import dataclasses
@@ -19,20 +19,21 @@ from lanes.plan.widths import Choice
 from lanes.storage import provenance
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
+from lanes.storage.experiment_copies import keep_copy
 from lanes.storage.provenance import Call
 
-PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # the columns that a resume reads
-PLAN = "plan"  # the lock under which the plan is changed
+PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # columns that a resume reads
+PLAN = "plan"  # the lock for changing the plan
 
 
 def known_runs(directory: Directory) -> pd.DataFrame:
-    """Where the runs of earlier calls are: the columns PLACES of `runs.parquet`, one row per run."""
+    """Pack and lane of the runs of earlier calls: the columns PLACES of `runs.parquet`, one row per run."""
     known = directory.read_runs(PLACES)
     return known if known.empty else known.drop_duplicates("run_id", keep="last")
 
 
 def bound_widths(directory: Directory, known: pd.DataFrame) -> dict[str, int]:
-    """Width by short signature: from sweep.json, and from the packs themselves where that was damaged."""
+    """Width by short signature, from sweep.json, or from the packs themselves if that is damaged."""
     bound = {}
     for shape in () if known.empty else known["pack_shape"].unique():
         width, _, _, signature = str(shape).split(",")
@@ -41,13 +42,13 @@ def bound_widths(directory: Directory, known: pd.DataFrame) -> dict[str, int]:
 
 
 def narrowed(directory: Directory) -> dict[str, int]:
-    """Width by pack_id, where memory did not allow the pack's own."""
+    """Width by pack_id of packs for which memory did not allow their own."""
     return {key: int(value) for key, value in directory.read_sweep().get("narrowed", {}).items()}
 
 
 def narrow(directory: Directory, pack_id: str, width: int) -> None:
-    """Write down that a pack is trained at a smaller width than its own."""
-    with Claims(directory.path).only_one(PLAN):
+    """Record that a pack is trained at a smaller width than its own."""
+    with Claims(directory.path).hold(PLAN):
         content = directory.read_sweep()
         directory.write_sweep({**content, "narrowed": {**content.get("narrowed", {}), pack_id: width}})
 
@@ -73,7 +74,7 @@ def record(
         most: lanes in a pack at most, by signature.
         halving: what holds in the directory.
     """
-    with Claims(directory.path).only_one(PLAN):
+    with Claims(directory.path).hold(PLAN):
         directory.mend_runs()
         known = known_runs(directory)
         packs = earlier_packs(planned, known)
@@ -87,7 +88,7 @@ def record(
         )
         agreed = {key: bound[provenance.short(key)] for key in choices}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most)
-        source = directory.keep_source(call.experiment, _sources(known))
+        source = keep_copy(directory, call.experiment, _sources(known))
         if new:
             rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
             before = directory.read_runs()
@@ -106,18 +107,18 @@ def record(
 
 
 def placement(pack: Pack) -> dict[str, Any]:
-    """A pack as its runs' rows have it: name, shape, and the lane of each run."""
+    """A pack as its runs' rows describe it: name, shape, and the lane of each run."""
     lanes = {member.run_id: int(lane) for lane, member in zip(pack.places, pack.members)}
     return {"pack": pack.pack_id, "shape": _shape(pack), "lanes": lanes}
 
 
 def move(directory: Directory, packs: Sequence[Mapping[str, Any]], sources: Mapping[str, Sequence[Any]]) -> None:
-    """Give runs their places in other packs (`placement`), unless they have left `sources`. Only under the lock PLAN."""
+    """Move runs into other packs (`placement`), unless they have already left `sources`. Call it holding the lock PLAN."""
     table = directory.read_runs()
     before = dict(zip(table["run_id"], table["pack"]))
     if all(before.get(run_id) != source[0] for run_id, source in sources.items()):
         return
-    new = {run_id: (each["pack"], lane, each["shape"]) for each in packs for run_id, lane in each["lanes"].items()}
+    new = {run_id: (pack["pack"], lane, pack["shape"]) for pack in packs for run_id, lane in pack["lanes"].items()}
     order = {run_id: number for number, run_id in enumerate(new)}
     table["order"] = [order.get(run_id, -1) for run_id in table["run_id"]]
     table = table.sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
@@ -127,12 +128,11 @@ def move(directory: Directory, packs: Sequence[Mapping[str, Any]], sources: Mapp
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
-    """The packs of earlier calls of which every run is asked for again."""
+    """The packs of earlier calls all of whose runs are in `planned`."""
     if known.empty:
         return []
-    by_id = {one.run_id: one for one in planned}
-    asked = known["run_id"].isin(by_id)
-    whole = asked.groupby(known["pack"]).transform("all")
+    by_id = {member.run_id: member for member in planned}
+    whole = known["run_id"].isin(by_id).groupby(known["pack"]).transform("all")
     packs = []
     for name, rows in known[whole].groupby("pack", sort=False):
         width, size, seeds = map(int, rows["pack_shape"].iloc[0].split(",")[:3])
@@ -140,7 +140,7 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
         for run_id, lane in zip(rows["run_id"], rows["lane"]):
             lanes[lane] = by_id[run_id]
         pack = Pack(tuple(lanes), width, seeds)
-        if pack.pack_id == name:  # not so where some of its runs have gone to another pack since
+        if pack.pack_id == name:  # differs if some of its runs have moved to another pack
             packs.append(pack)
     return packs
 
@@ -158,9 +158,9 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
 
 
 def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Columns and description of each run; a value that several of them hold is described once."""
+    """Columns and description of each run; a value shared by several runs is described once."""
     descriptions = Descriptions()
-    known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # the value too, so that its id stays its own
+    known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # keeps the value alive, so that its id stays unique
     for member in members:
         columns: dict[str, Any] = {}
         for name in runs.FIELDS:
@@ -176,7 +176,7 @@ def _shape(pack: Pack) -> str:
 
 
 def _sources(known: pd.DataFrame) -> dict[str, str]:
-    """SHA-256 of each copy of an experiment, by name."""
+    """SHA-256 of each copy of the experiment, by name."""
     if known.empty:
         return {}
     pairs = known[["experiment", "experiment_sha256"]].dropna().drop_duplicates()

@@ -1,4 +1,4 @@
-"""The rows that an ended pack writes: curves and results, and curves back as a history."""
+"""The rows of an ended pack, curves and results, and curves read back as a history."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,23 +10,29 @@ from lanes.program.lane import STATUSES
 
 
 def curve_rows(run_ids: Sequence[str], history: Mapping[str, np.ndarray], epochs: np.ndarray) -> pd.DataFrame:
-    """Curves of a pack as rows; history [P, E] by metric, and each lane's number of kept epochs."""
+    """The curves of a pack as rows, one per run and epoch.
+
+    Args:
+        run_ids: of the lanes.
+        history: [P, E] by metric.
+        epochs: number of epochs to keep of each lane [P].
+    """
     longest = next(iter(history.values())).shape[1]
     kept = np.arange(longest) < np.asarray(epochs)[:, None]
-    lanes, places = np.nonzero(kept)
+    lanes, columns = np.nonzero(kept)
     values = {name: np.asarray(series)[kept] for name, series in history.items()}
-    return pd.DataFrame({"run_id": np.array(run_ids)[lanes], "epoch": (places + 1).astype(np.int32), **values})
+    return pd.DataFrame({"run_id": np.array(run_ids)[lanes], "epoch": (columns + 1).astype(np.int32), **values})
 
 
 def history_of(curves: pd.DataFrame, run_ids: Sequence[str], epochs: int) -> dict[str, np.ndarray]:
-    """The inverse of `curve_rows`: history [P, epochs] by metric, NaN where nothing was kept."""
+    """The inverse of `curve_rows`: history [P, epochs] by metric, NaN for epochs without a row."""
     lanes = {run_id: lane for lane, run_id in enumerate(run_ids)}
     metrics = [name for name in curves.columns if name not in ("run_id", "epoch")]
     out = {name: np.full((len(run_ids), epochs), np.nan, np.float32) for name in metrics}
     inside = curves[(curves["epoch"] <= epochs) & curves["run_id"].isin(lanes)]
-    rows, places = inside["run_id"].map(lanes).to_numpy(int), inside["epoch"].to_numpy(int) - 1
+    rows, columns = inside["run_id"].map(lanes).to_numpy(int), inside["epoch"].to_numpy(int) - 1
     for name in metrics:
-        out[name][rows, places] = inside[name].to_numpy(np.float32)
+        out[name][rows, columns] = inside[name].to_numpy(np.float32)
     return out
 
 
@@ -40,11 +46,11 @@ def result_rows(
     """A row per ended run of a pack.
 
     Args:
-        run_ids: of the members.
+        run_ids: of the lanes.
         lanes: `status`, `epochs`, `best_epoch` and `diverged_step` [P].
         history: curves [P, E].
-        metrics: of the best epoch's parameters, by split and name [P]; those on the validation split are in the history.
-        facts: what is equal for the pack: seconds, width, mapping, device.
+        metrics: of the best epoch's parameters, by split and name [P]; validation metrics are in the history.
+        facts: columns that are the same for the whole pack: seconds, width, mapping, device.
     """
     rows = []
     for lane, run_id in enumerate(run_ids):

@@ -1,6 +1,6 @@
-"""Parquet tables that prove themselves: every byte of a file, and the name it was written under, are under its checksum.
+"""Parquet tables with a checksum over every byte of the file and the name it was written under.
 
-The checksum stands in the file's own footer: SHA-256 of the name and of the file with 64 zeros in the checksum's place.
+The checksum is in the file's own footer: SHA-256 of the name and of the file with 64 zeros in place of the checksum.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ BLANK = b"0" * 64
 
 
 def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:
-    """Write a table under its checksum, whole or not at all.
+    """Write a table with its checksum, whole or not at all.
 
     Args:
         path: the file.
         frame: rows.
-        name: what the file is to its readers; it is read under this name only.
+        name: identifies the table; reading it under another name fails.
     """
     arrays = {str(column): _array(frame[column]) for column in frame.columns}
     table = pa.table(arrays).replace_schema_metadata(None)
@@ -34,13 +34,13 @@ def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:
         writer.write_table(table)
         writer.add_key_value_metadata({CHECKSUM: BLANK})
     content = bytearray(sink.getvalue().to_pybytes())
-    at = _checksum_place(content)
+    at = _checksum_offset(content)
     content[at : at + 64] = _digest(content, name).encode()
     write_bytes(path, bytes(content))
 
 
 def _array(column: pd.Series) -> pa.Array:
-    """A column as Arrow has it; one of mixed types as text."""
+    """A column as an Arrow array; mixed types become text."""
     try:
         return pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
@@ -48,46 +48,46 @@ def _array(column: pd.Series) -> pa.Array:
 
 
 def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The table at `path`, which was written as `name`; all columns, or some.
+    """The table at `path`, written under `name`: all columns, or some.
 
     Raises:
-        DamagedFileError: the file is torn, foreign, or not what was written under this name.
-        FileNotFoundError: there is none.
+        DamagedFileError: the file is torn, foreign, or was written under another name.
+        FileNotFoundError: there is no such file.
     """
     content = verified(path, name)
     try:
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=None if columns is None else list(columns))
         return table.to_pandas(ignore_metadata=True)
-    except Exception as error:  # whatever the reader stumbles over
+    except Exception as error:  # pyarrow raises many kinds
         raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error
 
 
 def verified(path: Path, name: str) -> bytes:
-    """The bytes of a table's file, every one of them proved. Raises as `read_table` does."""
+    """The bytes of a table's file, checked against the checksum. Raises like `read_table`."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise DamagedFileError(f"cannot be read ({error.strerror})") from error
-    at = _checksum_place(content)
+    at = _checksum_offset(content)
     if at < 0:
-        raise DamagedFileError("is no table of a sweep" if content else "is empty")
+        raise DamagedFileError("is not a table of a sweep" if content else "is empty")
     expected = bytes(content[at : at + 64]).decode(errors="replace")
     if _digest(content, name) != expected:
-        raise DamagedFileError("does not have the checksum that it was written with")
+        raise DamagedFileError("does not match its checksum")
     return content
 
 
-def _checksum_place(content: bytes | bytearray) -> int:
-    """Where the 64 digits of the checksum stand, or -1."""
+def _checksum_offset(content: bytes | bytearray) -> int:
+    """Offset of the checksum's 64 digits, or -1."""
     key = content.rfind(CHECKSUM)
     match = re.compile(rb"[0-9a-f]{64}").search(content, key + len(CHECKSUM), key + len(CHECKSUM) + 72)
     return match.start() if key >= 0 and match is not None else -1
 
 
 def _digest(content: bytes | bytearray, name: str) -> str:
-    at = _checksum_place(content)
+    at = _checksum_offset(content)
     digest = hashlib.sha256(name.encode() + b"\0")
     view = memoryview(content)
     digest.update(view[:at])

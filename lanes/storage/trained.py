@@ -1,4 +1,4 @@
-"""Trained runs of a sweep's directory: found, described and restored."""
+"""Finding and restoring the trained runs of a sweep's directory."""
 
 import difflib
 import json
@@ -25,27 +25,23 @@ Variables = dict[str, Any]
 
 
 def find_run(directory: Directory, run_id: str) -> pd.Series:
-    """The row of a planned run, by its identity or an unambiguous beginning of it.
+    """The row of a planned run, by its run_id or an unambiguous prefix of it.
 
-    Raises RequestError where there is none, or more than one.
+    Raises RequestError if no run matches, or more than one.
     """
     table = directory.planned_runs()
     rows = table[table["run_id"].str.startswith(run_id)]
     if len(rows) == 1:
         return rows.iloc[0]
     if len(rows) > 1:
-        raise RequestError(
-            f"run {run_id!r} is the beginning of {len(rows)} run_ids of {directory.path}: give more of it"
-        )
+        raise RequestError(f"run {run_id!r} matches {len(rows)} runs of {directory.path}: write more digits")
     close = difflib.get_close_matches(run_id, list(table["run_id"]), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise RequestError(
-        f"unknown run {run_id!r} of {directory.path}: {hint}its {len(table)} run_ids are in runs.parquet"
-    )
+    raise RequestError(f"unknown run {run_id!r} in {directory.path}: {hint}runs.parquet lists its {len(table)} run_ids")
 
 
 def run_of(directory: Directory, row: pd.Series) -> Run:
-    """The run that a row of `runs.parquet` describes, its own functions and nets loaded from the directory's copy."""
+    """The run that a row of `runs.parquet` describes; its own functions and nets come from the directory's experiment.py."""
     experiment = None
     name = row.get("experiment")
     if isinstance(name, str):
@@ -59,12 +55,12 @@ def restore(
     """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
 
     Args:
-        directory: the sweep's.
-        run_id: identity, or the beginning of it.
+        directory: of the sweep.
+        run_id: the run's identity or a prefix of it.
         epoch: "best" or "last".
-        data_dir: where prepared TFDS sets are, as it was given for the sweep: the data's shapes are the net's.
+        data_dir: where prepared TFDS sets are, as for the sweep: the net's shapes come from the data.
 
-    Raises RequestError where the run or its data is not there, where it has not been trained yet, or its checkpoint is damaged.
+    Raises RequestError if the run or its data is missing, the run is not trained yet, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
     row = find_run(opened, run_id)
@@ -86,19 +82,19 @@ def _first(tree: Any) -> Any:
 def variables_of(
     directory: Directory, pack: str, lanes: list[int], epoch: str = "best", average: Any = None
 ) -> Variables:
-    """`{"params", "rest"}` [len(lanes), …] of lanes of a pack's newest checkpoint, as they were evaluated.
+    """The variables that were evaluated, `{"params", "rest"}` [len(lanes), …], from a pack's newest checkpoint.
 
     Args:
-        directory: the sweep's.
-        pack: its pack_id.
-        lanes: places in the pack.
-        epoch: "best", where no epoch was the best the last one; or "last".
-        average: the runs' own: of the last epoch, too, the average is what is evaluated.
+        directory: of the sweep.
+        pack: pack_id.
+        lanes: lanes of the pack.
+        epoch: "best" (the last one for lanes without a best epoch) or "last".
+        average: the runs' averaging, if any; the last epoch is then evaluated at the average.
 
-    Raises RequestError for an epoch that is not kept, and where there is no whole checkpoint.
+    Raises RequestError for any other epoch, and if the pack has no intact checkpoint.
     """
     if epoch not in ("best", "last"):
-        raise RequestError(f"epoch is {epoch!r}: the best and the last are kept; choose best or last")
+        raise RequestError(f"epoch is {epoch!r}: only the best and the last are kept; choose best or last")
     try:
         found = directory.checkpoint(pack)
     except DamagedFileError as error:
@@ -108,17 +104,17 @@ def variables_of(
             f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it"
         )
     _, leaves = found
-    chosen = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
-    last = {part: checkpoints.nest(chosen, f"trained.{part}") for part in ("params", "rest")}
+    selected = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
+    last = {part: checkpoints.nest(selected, f"trained.{part}") for part in ("params", "rest")}
     if epoch == "last":
-        return last if average is None else {**last, "params": _averaged(average, last["params"], chosen)}
-    has_best = chosen["best_epoch"] > 0
-    best = {part: checkpoints.nest(chosen, f"best.{part}") for part in ("params", "rest")}
+        return last if average is None else {**last, "params": _averaged(average, last["params"], selected)}
+    has_best = selected["best_epoch"] > 0
+    best = {part: checkpoints.nest(selected, f"best.{part}") for part in ("params", "rest")}
     return jax.tree.map(lambda b, z: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, z), best, last)
 
 
 def _averaged(average: Any, params: Variables, leaves: dict[str, np.ndarray]) -> Variables:
-    """The average of lanes' parameters, from its state in the checkpoint."""
+    """The averaged parameters of the lanes, from the averaging state in the checkpoint."""
     prefix = "trained.average."
     inside = {name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)}
     state = checkpoints.unflatten(jax.eval_shape(jax.vmap(average.init), params), inside)

@@ -1,4 +1,4 @@
-"""One background thread that writes files in order, so that no device waits for a disk."""
+"""A background thread that writes files in order, so that no device waits for a disk."""
 
 import os
 import queue
@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-WAITING = 4  # jobs that may wait: bounds the memory held by checkpoints in line
+WAITING = 4  # jobs in the queue: bounds the memory that waiting checkpoints hold
 
 
 class Writer:
-    """Runs the jobs that are submitted, one after the other, in a thread of its own.
+    """Runs submitted jobs one after the other in its own thread.
 
-    After a job has failed, later ones are dropped and `submit` and `close` raise the failure, as an OSError: what could
-    not be written is made again when the sweep is resumed.
+    After a job fails, later jobs are dropped, and `submit` and `close` raise the failure as an OSError: a resumed sweep
+    makes again what was not written.
     """
 
     def __init__(self) -> None:
@@ -26,26 +26,26 @@ class Writer:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a job has failed, or the writer is closed: nothing more is written."""
+        """Whether a job has failed or the writer is closed: nothing more will be written."""
         return self._closed or self._failure is not None
 
     def submit(self, job: Callable[..., None], *args: Any) -> None:
-        """Put a job in line; waits while the line is full."""
+        """Queue a job; waits while the queue is full."""
         if self._closed:
-            raise OSError("the sweep has stopped")  # a place that was not waited for
+            raise OSError("the sweep has stopped")  # submitted by a thread that outlived the sweep
         if self._failure is not None:
             raise self._failure
         self._jobs.put((job, args))
 
     def close(self, timeout: float | None = None) -> None:
-        """Wait for all jobs, at most so many seconds; raise the first failure."""
+        """Wait for all jobs, at most `timeout` seconds; raise the first failure, or OSError on timeout."""
         self._closed = True
         self._jobs.put(None)
         self._thread.join(timeout)
         if self._failure is not None:
             raise self._failure
         if self._thread.is_alive():
-            raise OSError(f"writing has not ended after {timeout:.0f} s")
+            raise OSError(f"writing has not finished after {timeout:.0f} s")
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
@@ -58,7 +58,7 @@ class Writer:
 
 
 def _as_os_error(error: BaseException) -> OSError:
-    """What a library raised on a full disk, in one line; TensorStore names the system's error by its number."""
+    """A library's error in one line; TensorStore gives the system's error number, for instance for a full disk."""
     number = re.search(r"os_error_code='(\d+)'", str(error))
     if number is not None:
         return OSError(int(number[1]), os.strerror(int(number[1])))

@@ -1,4 +1,4 @@
-"""Injuries for real: a seeded few of each in the normal run, all of them by
+"""Fault injection: a few seeded cases of each kind by default, all of them with
 
 python -m pytest tests/faults --full
 """
@@ -13,25 +13,25 @@ import injuries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--full`: as many injuries as the promise was made for."""
-    parser.addoption("--full", action="store_true", default=False, help="every injury, not a seeded few")
+    """`--full`: as many faults as docs/faults.md reports."""
+    parser.addoption("--full", action="store_true", default=False, help="inject every fault, not a seeded few")
 
 
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
-    """Whether every injury is asked for."""
+    """Whether to inject every fault."""
     return bool(request.config.getoption("--full", default=False))
 
 
 @pytest.fixture(scope="session")
 def many(full: bool):
-    """`many(few, all)`: how many injuries."""
+    """`many(few, everything)`: how many faults to inject."""
     return lambda few, everything: everything if full else few
 
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory, private_cache: None) -> "injuries.Reference":  # noqa: ARG001
-    """The small sweep, uninterrupted, by a process of its own."""
+    """The small sweep, uninterrupted, in its own process."""
     out = tmp_path_factory.mktemp("reference") / "sweep"
     status, text = injuries.finish(injuries.start(out))
     assert status == 0, text

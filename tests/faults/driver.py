@@ -1,8 +1,8 @@
-"""The small sweep in a process of its own, in packs of eight lanes and chunks of one epoch: to be injured.
+"""The small sweep in its own process, in packs of eight lanes and chunks of one epoch, with faults injected.
 
 python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
 
-`slow` waits before each file that is written while it trains; `fail` makes every write from the N-th on raise that error.
+`slow` waits before each file that is written during training; `fail` makes every write after the N-th raise that error.
 """
 
 import os
@@ -14,17 +14,17 @@ EXPERIMENT = Path(__file__).with_name("small_sweep.py")
 SMALL = {"width": 4, "quiet": True, "pack_lanes": 8, "chunk_seconds": 0.0}  # packs of eight lanes, chunks of one epoch
 
 
-def patch(given: dict[str, str]) -> None:
-    """The injuries that are asked for."""
+def patch(arguments: dict[str, str]) -> None:
+    """The faults that the arguments name."""
     from lanes import files
     from lanes.engine import session
     from lanes.storage import checkpoints, tables
 
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
-    error, after = map(int, given.get("fail", "0,0").split(","))
+    error, after = map(int, arguments.get("fail", "0,0").split(","))
 
-    def injured(source: str, target: str) -> None:
+    def faulty_replace(source: str, target: str) -> None:
         written[0] += 1
         time.sleep(slow[0])
         if error and written[0] > after:
@@ -33,19 +33,19 @@ def patch(given: dict[str, str]) -> None:
 
     assert checkpoints.write_bytes is tables.write_bytes is files.write_bytes
     files.os = type(sys)("os")
-    files.os.__dict__.update(os.__dict__, replace=injured)
+    files.os.__dict__.update(os.__dict__, replace=faulty_replace)
 
-    def announced(self: session.Session) -> int:
-        slow[0] = float(given.get("slow", "0"))
+    def announced_train(self: session.Session) -> int:
+        slow[0] = float(arguments.get("slow", "0"))
         print("training", flush=True)
         return train(self)
 
-    session.Session.train = announced
+    session.Session.train = announced_train
 
 
-def main(out: str, **given: str) -> int:
-    """The exit status of the sweep."""
-    patch(given)
+def main(out: str, **arguments: str) -> int:
+    """Run the sweep; returns its exit status."""
+    patch(arguments)
     from lanes.cluster.batch_jobs import parse_shard
     from lanes.describe.experiment_files import runs_of
     from lanes.describe.halving import parse_halving
@@ -56,16 +56,16 @@ def main(out: str, **given: str) -> int:
     from lanes.errors import ExitStatus
     from lanes.program.places import prepare_devices
 
-    count = int(given.get("devices", "1"))
+    count = int(arguments.get("devices", "1"))
     prepare_devices()
     options = Options(
         **SMALL,
         devices=count,
-        shard=parse_shard(given["shard"]) if "shard" in given else None,
-        max_seconds=float(given["seconds"]) if "seconds" in given else None,
-        halving=parse_halving(given.get("halving"), None, None),
+        shard=parse_shard(arguments["shard"]) if "shard" in arguments else None,
+        max_seconds=float(arguments["seconds"]) if "seconds" in arguments else None,
+        halving=parse_halving(arguments.get("halving"), None, None),
     )
-    settings = [f"epochs={given['epochs']}"] if "epochs" in given else []
+    settings = [f"epochs={arguments['epochs']}"] if "epochs" in arguments else []
     plan = make_plan(with_settings(runs_of(EXPERIMENT), settings), options)
     outcome = run_sweep(plan, Path(out), options, experiment=EXPERIMENT, command=sys.argv)
     print(*outcome.failures, outcome.summary(Path(out)), sep="\n", flush=True)

@@ -1,4 +1,4 @@
-"""What is done to a sweep and its directory, and what must be equal afterwards."""
+"""Injects faults into a sweep and its directory, and checks what must be equal afterwards."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ NOT_COMPARED = ["seconds", "dir", "pack", "lane", "pack_shape", "device"]
 
 
 def start(out: Path, *words: str) -> subprocess.Popen:
-    """The small sweep in a process group of its own."""
+    """Start the small sweep in its own process group."""
     return subprocess.Popen(
         [sys.executable, str(DRIVER), str(out), *words],
         stdout=subprocess.PIPE,
@@ -39,7 +39,7 @@ def start(out: Path, *words: str) -> subprocess.Popen:
 
 
 def wait_for_training(process: subprocess.Popen) -> None:
-    """Until the process has planned and begins to train."""
+    """Wait until the process begins to train."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == "training":
@@ -48,7 +48,7 @@ def wait_for_training(process: subprocess.Popen) -> None:
 
 
 def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str]:
-    """(exit status, what it printed)."""
+    """Wait for the process; returns (exit status, output)."""
     text, _ = process.communicate(timeout=timeout)
     return process.returncode, text
 
@@ -61,7 +61,7 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def killed_at(out: Path, seconds: float, *words: str) -> bool:
-    """Start the small sweep and kill it so long after training began; False where it had ended before."""
+    """Start the small sweep and kill it `seconds` after training began; False if it had already ended."""
     process = start(out, *words)
     wait_for_training(process)
     time.sleep(seconds)
@@ -74,13 +74,13 @@ def killed_at(out: Path, seconds: float, *words: str) -> bool:
 
 
 def ignore(_line: str) -> None:
-    """For lines that are not looked at."""
+    """Discard a warning."""
 
 
 def resume(
     out: Path, warn: Callable[[str], None] = ignore, devices: int = 1, halving: lanes.Halving | None = None
 ) -> int:
-    """The small sweep in this process: its exit status."""
+    """Run the small sweep in this process; returns its exit status."""
     from lanes.describe.experiment_files import runs_of
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
@@ -94,7 +94,7 @@ def resume(
 
 
 def table(out: Path) -> pd.DataFrame:
-    """Results by run, without what may differ between workers."""
+    """Results by run, without columns that may differ between workers."""
     loaded = lanes.load(out).sort_values("run_id", ignore_index=True)
     assert loaded["run_id"].is_unique
     return loaded.drop(columns=[name for name in NOT_COMPARED if name in loaded])
@@ -129,7 +129,7 @@ def assert_same(out: Path, reference: "Reference") -> None:
 
 
 class Reference:
-    """What the uninterrupted sweep left."""
+    """Results, curves and checkpoints of an uninterrupted sweep."""
 
     def __init__(self, out: Path):
         self.path, self.table, self.curves, self.leaves = out, table(out), curves(out), leaves(out)
@@ -141,7 +141,7 @@ KINDS = ("sweep.json", "runs.parquet", "runs.copy.parquet", "experiment.py", "re
 
 
 def damage(out: Path, chance: random.Random) -> str:
-    """Flip a bit of, truncate or delete one file of a directory; says what was done."""
+    """Flip a bit of, truncate or delete a file of a directory; returns a description of the damage."""
     kind = chance.choice([kind for kind in KINDS if (out / kind).exists()])
     files = [out / kind] if (out / kind).is_file() else sorted(p for p in (out / kind).rglob("*") if p.is_file())
     if not files:
@@ -160,16 +160,16 @@ def damage(out: Path, chance: random.Random) -> str:
 
 
 def assert_no_wrong_numbers(out: Path, reference: Reference) -> None:
-    """Whatever readers accept of a damaged directory is right; the rest is missing or refused."""
+    """Assert that whatever readers accept from a damaged directory is right; the rest is missing or refused."""
     try:
         seen = table(out).set_index("run_id")
     except RequestError:
         return
     expected = reference.table.set_index("run_id").loc[seen.index]
-    there = seen["status"].notna()
+    ended = seen["status"].notna()
     for name in seen.columns:
-        if name in expected and there.any():
-            left, right = seen.loc[there, name], expected.loc[there, name]
+        if name in expected and ended.any():
+            left, right = seen.loc[ended, name], expected.loc[ended, name]
             assert ((left == right) | (left.isna() & right.isna())).all(), name
     found = curves(out)
     if len(found):
@@ -179,7 +179,7 @@ def assert_no_wrong_numbers(out: Path, reference: Reference) -> None:
             left, right = merged[name], merged[f"{name} expected"]
             assert ((left == right) | (left.isna() & right.isna())).all(), name
     packs = Directory(out, ignore).read_runs(["run_id", "pack"]).groupby("pack")["run_id"].first()
-    for run_id in packs[packs.isin(seen.index[there])]:  # of a run that goes on, the best so far is there
+    for run_id in packs[packs.isin(seen.index[ended])]:  # a run that has not ended has only its best so far
         try:
             _, variables = lanes.restore(out, run_id)
         except (RequestError, DamagedFileError):

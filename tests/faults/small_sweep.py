@@ -1,4 +1,4 @@
-"""Three packs of eight short runs, for tests that kill, damage and share them."""
+"""Three packs of eight short runs, for tests that kill, damage and share the sweep."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from nets import MLP
 
 
 def bent(x: jax.Array) -> jax.Array:
-    """An activation of the experiment's own: restoring needs the directory's copy of this file."""
+    """An activation defined here, so that restoring needs the directory's copy of this file."""
     return jnp.where(x > 0, x, 0.25 * x)
 
 

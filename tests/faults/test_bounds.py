@@ -1,4 +1,4 @@
-"""Long work stays in bounds: files, descriptors, memory, and the time that a resume takes."""
+"""Long sweeps stay within bounds: files, descriptors, memory, and the time to resume."""
 
 import os
 import time
@@ -25,7 +25,7 @@ def curves_of(pack: str, count: int) -> pd.DataFrame:
 
 @pytest.fixture
 def many_parts(tmp_path):
-    """A directory with the parts of 23 ended packs, one that failed, and one that goes on."""
+    """A directory with the parts of 23 ended packs, a failed one and an unfinished one."""
     directory = Directory(tmp_path / "sweep", ignore)
     directory.create()
     for number in range(23):
@@ -41,7 +41,7 @@ def files(directory: Directory) -> list[str]:
     return sorted(path.name for folder in (directory.results, directory.curves) for path in folder.iterdir())
 
 
-def test_parts_are_joined_and_read_as_before(many_parts):
+def test_joined_parts_are_read_as_before(many_parts):
     before = [many_parts.read_parts(folder) for folder in (many_parts.results, many_parts.curves)]
     compaction.join_parts(many_parts, packs=10)
     assert len(files(many_parts)) == 2 * (2 + 3) + 2
@@ -60,7 +60,7 @@ def test_parts_are_joined_and_read_as_before(many_parts):
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_a_kill_while_joining_loses_and_doubles_nothing(many_parts, monkeypatch, at):
+def test_a_kill_while_joining_loses_and_duplicates_nothing(many_parts, monkeypatch, at):
     count = [0]
     unlink = type(many_parts.path).unlink
 
@@ -103,7 +103,7 @@ def descriptors() -> int:
 
 
 def resident() -> float:
-    """Megabytes of this process."""
+    """Resident memory of this process in MB."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -140,7 +140,7 @@ def test_memory_descriptors_and_files_over_many_packs(tmp_path, monkeypatch, man
 
 
 def finished_directory(out, runs: list, options) -> None:
-    """What a sweep of these runs leaves, without the training: results and curves with made-up numbers."""
+    """Write what a sweep of these runs leaves, with made-up results and curves."""
     from lanes.engine.requests import make_plan
     from lanes.plan.widths import Choice
     from lanes.storage import records

@@ -1,4 +1,4 @@
-"""Flipped bits, torn, deleted and foreign files: no wrong number is believed, and the same command mends what was lost."""
+"""Flipped bits, torn, deleted and foreign files: no wrong number is accepted, and the same command restores what was lost."""
 
 import json
 import random
@@ -23,7 +23,8 @@ from injuries import (
 
 import lanes
 from lanes.errors import RequestError
-from lanes.storage.directory import Directory
+from lanes.storage.directory import FORMAT, Directory
+from lanes.storage.sealed import read_sealed, write_sealed
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ def test_a_lost_sweep_json_keeps_the_width(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
+def test_foreign_files_are_set_aside_with_a_line_each(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     mine = next((out / "results").glob("*.parquet"))
     foreign = pd.DataFrame({"run_id": reference.table["run_id"], "status": "done", "test_accuracy": 1.0})
@@ -102,23 +103,18 @@ def test_foreign_files_are_set_aside_and_named(reference, tmp_path):
     assert all("\n" not in line for line in lines)
 
 
-def test_a_format_of_another_version_is_refused_by_all_who_read(reference, tmp_path):
+def test_every_reader_refuses_a_directory_of_another_format(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
-    from lanes.storage import directory
-
-    content = json.loads((out / "sweep.json").read_bytes())
-    content.pop("sha256")
-    content["format"] = directory.FORMAT + 1
-    (out / "sweep.json").write_text(json.dumps(content | {"sha256": directory._seal(content)}))
+    write_sealed(out / "sweep.json", {**read_sealed(out / "sweep.json"), "format": FORMAT + 1})
     before = sorted(p.name for p in out.rglob("*"))
     for read in (lanes.load, lanes.load_curves, resume, lambda at: lanes.restore(at, reference.table["run_id"][0])):
-        with pytest.raises(RequestError, match="has format 3: this version reads 2"):
+        with pytest.raises(RequestError, match=f"has format {FORMAT + 1}: this version reads {FORMAT}"):
             read(out)
     assert sorted(p.name for p in out.rglob("*")) == before
 
 
 @pytest.mark.slow
-def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
+def test_a_reader_does_not_disturb_a_running_sweep(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=0.02")
     wait_for_training(process)
@@ -136,7 +132,7 @@ def test_a_reader_leaves_a_running_sweep_alone(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_device_counts_go_on_with_a_sweep(reference, tmp_path):
+def test_a_sweep_resumes_with_another_number_of_devices(reference, tmp_path):
     out = tmp_path / "sweep"
     killed_at(out, 1.5, "slow=0.05", "devices=2")
     eight = copy(out, tmp_path / "eight")

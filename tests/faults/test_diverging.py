@@ -1,4 +1,4 @@
-"""Diverging runs: frozen, labelled, never the best, and of no consequence to the runs beside them."""
+"""Diverging runs are frozen, labelled and never the best, and do not affect the runs beside them."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_neighbours_of_diverging_runs_are_as_without_them(tmp_path):
+def test_diverging_runs_do_not_change_their_neighbours(tmp_path):
     good = grid(BASE, learning_rate=[0.01, 0.1], seed=range(7))
     bad = grid(BASE, learning_rate=[1e30], seed=range(6))
     mixed = [

@@ -1,4 +1,4 @@
-"""Killed at random moments, a sweep that is resumed ends as the uninterrupted one, bit for bit."""
+"""A sweep killed at random moments and resumed ends bit-equal to the uninterrupted one."""
 
 import random
 
@@ -7,10 +7,10 @@ from injuries import Reference, assert_same, finish, killed_at, resume, start, w
 
 from lanes import Halving
 
-LONGEST = 4.0  # seconds of training in which a kill falls
+LONGEST = 4.0  # a kill falls in these first seconds of training
 
 
-def test_this_process_equals_another(reference, tmp_path):
+def test_a_sweep_in_this_process_equals_one_in_another(reference, tmp_path):
     assert resume(tmp_path / "here") == 0
     assert_same(tmp_path / "here", reference)
 

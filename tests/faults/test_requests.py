@@ -1,4 +1,4 @@
-"""Wrong requests, drawn at random: each is refused with one line, and nothing is written."""
+"""Wrong requests drawn at random are refused with one line, and nothing is written."""
 
 import dataclasses
 import datetime
@@ -37,7 +37,7 @@ QUIETLY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthChec
 
 
 class Unhashable:
-    """A value that has neither hash nor text."""
+    """A value without a hash, whose repr has two lines."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -47,7 +47,7 @@ class Unhashable:
 
 @dataclasses.dataclass
 class Loose:
-    """A dataclass that is not frozen, and is called."""
+    """A callable dataclass that is not frozen."""
 
     slope: list = dataclasses.field(default_factory=list)
 
@@ -57,8 +57,8 @@ class Loose:
 
 ENTRIES = [
     entry
-    for each in (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS, PENALTIES, OPTIMIZERS, SCHEDULES, AUGMENTATIONS)
-    for entry in each.values()
+    for table in (ACTIVATIONS, INITIALIZERS, LOSSES, METRICS, PENALTIES, OPTIMIZERS, SCHEDULES, AUGMENTATIONS)
+    for entry in table.values()
 ]
 NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70),
@@ -114,10 +114,10 @@ JUNK = st.one_of(
 )
 
 
-def accepted(ask) -> bool:
-    """Whether a request is taken; a refusal must be a RequestError of one line."""
+def accepted(request) -> bool:
+    """Whether a request is accepted; a refusal must be a RequestError of one line."""
     try:
-        ask()
+        request()
     except RequestError as error:
         text = str(error)
         assert text.strip(), "an empty message"
@@ -128,35 +128,35 @@ def accepted(ask) -> bool:
 
 @pytest.fixture
 def untouched(tmp_path, monkeypatch):
-    """An empty working directory that must be empty afterwards."""
+    """An empty working directory that must stay empty."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def search(examples: int, ask, *strategies) -> None:
-    """Make so many requests, the same ones each time; most must be refused."""
-    refused = asked = 0
+def search(examples: int, request, *strategies) -> None:
+    """Make `examples` requests, the same in every call; more than 40% must be refused."""
+    refused = made = 0
 
     def check(drawn: tuple) -> None:
-        nonlocal refused, asked
-        asked += 1
-        refused += not accepted(lambda: ask(*drawn))
+        nonlocal refused, made
+        made += 1
+        refused += not accepted(lambda: request(*drawn))
 
-    made = settings(
+    repeat = settings(
         max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=QUIETLY
     )
-    made(given(st.tuples(*strategies))(check))()
-    print(f"{refused} of {asked} requests refused")
-    assert refused > 0.4 * asked
+    repeat(given(st.tuples(*strategies))(check))()
+    print(f"{refused} of {made} requests refused")
+    assert refused > 0.4 * made
 
 
 def test_fields_of_wrong_values(untouched, many):  # noqa: ARG001
-    def ask(changes: dict) -> None:
+    def request(changes: dict) -> None:
         make_plan([GOOD, dataclasses.replace(GOOD, **changes)], Options(devices=1))
 
     changes = st.dictionaries(st.sampled_from(list(runs.FIELDS)), JUNK, min_size=1, max_size=2)
-    search(many(150, 2500), ask, changes)
+    search(many(150, 2500), request, changes)
 
 
 def test_settings_of_wrong_values(untouched, many):  # noqa: ARG001
@@ -175,30 +175,30 @@ def test_settings_of_wrong_values(untouched, many):  # noqa: ARG001
         TEXTS, NUMBERS.map(str), st.sampled_from(["(1,2", "128,,128", "none", "true", "1e400", "٣", "0x10"])
     )
 
-    def ask(path: str, value: str, how: str) -> None:
+    def request(path: str, value: str, how: str) -> None:
         change = {"set": with_settings, "only": only}[how]
         make_plan(change([GOOD], [f"{path}={value}"]), Options(devices=1))
 
-    search(many(100, 500), ask, path, value, st.sampled_from(["set", "only"]))
+    search(many(100, 500), request, path, value, st.sampled_from(["set", "only"]))
 
 
 def test_options_of_wrong_values(untouched, many):  # noqa: ARG001
-    def ask(devices: int, width: int, mapping: str) -> None:
+    def request(devices: int, width: int, mapping: str) -> None:
         make_plan([GOOD], Options(devices=devices, width=width, mapping=mapping))
 
     mappings = st.sampled_from(["local", "shard_map", "pmap", "data", "", "Local", "x"])
-    search(many(20, 60), ask, st.integers(-3, 20), st.integers(-3, 20), mappings)
+    search(many(20, 60), request, st.integers(-3, 20), st.integers(-3, 20), mappings)
 
 
 def test_shards_of_wrong_values(many):
-    def ask(text: str) -> None:
+    def request(text: str) -> None:
         index, count = parse_shard(text)
         assert 0 <= index < count
 
     shards = st.one_of(
         st.text(max_size=6), st.tuples(st.integers(-1, 5), st.integers(-1, 5)).map("{0[0]}/{0[1]}".format)
     )
-    search(many(50, 200), ask, shards)
+    search(many(50, 200), request, shards)
 
 
 FILES = {
@@ -239,8 +239,7 @@ def test_wrong_requests_through_the_shell(tmp_path, many):
     here.mkdir()
     for name, text in FILES.items():
         (here / name).write_text(text)
-    chosen = random.Random(5).sample(COMMANDS, many(4, len(COMMANDS)))
-    for command in chosen:
+    for command in random.Random(5).sample(COMMANDS, many(4, len(COMMANDS))):
         words = [word.format(here=here, good=CHECKOUT / "experiments" / "quickstart.py") for word in command]
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)

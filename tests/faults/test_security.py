@@ -1,4 +1,4 @@
-"""Nothing of a directory is unpickled or evaluated, and no name in it leads out of it."""
+"""Nothing in a directory is unpickled or evaluated, and no name in it leads out of it."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ HARM = [
 
 
 @pytest.mark.parametrize("value", HARM, ids=lambda value: json.dumps(value)[:50])
-def test_a_description_reaches_nothing_but_descriptions(value, tmp_path, monkeypatch):
+def test_descriptions_reach_only_what_can_be_described(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     with pytest.raises(RequestError):
@@ -39,7 +39,7 @@ def test_a_description_reaches_nothing_but_descriptions(value, tmp_path, monkeyp
     assert "antigravity" not in set(sys.modules) - before
 
 
-def test_what_is_encoded_is_decoded():
+def test_encoded_values_are_decoded():
     import jax
     import optax
 
@@ -50,7 +50,7 @@ def test_what_is_encoded_is_decoded():
         assert encoding.decode(json.loads(json.dumps(encoding.encode(value)))) == value
 
 
-def test_names_in_the_table_of_runs_cannot_lead_out(reference, tmp_path):
+def test_names_in_the_table_of_runs_cannot_lead_out_of_the_directory(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     directory = Directory(out, ignore)
     table = directory.read_runs()
@@ -63,7 +63,7 @@ def test_names_in_the_table_of_runs_cannot_lead_out(reference, tmp_path):
         lanes.restore(out, reference.table["run_id"][0])
 
 
-def test_a_pickle_is_not_opened(reference, tmp_path):
+def test_pickles_are_not_loaded(reference, tmp_path):
     class Harm:
         def __reduce__(self):
             return (open, (str(tmp_path / "harm"), "w"))
@@ -75,7 +75,7 @@ def test_a_pickle_is_not_opened(reference, tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
-def test_the_copy_of_the_experiment_leaves_and_believes_no_compiled_file(reference, tmp_path):
+def test_the_copy_of_the_experiment_ignores_and_writes_no_bytecode(reference, tmp_path):
     out = copy(reference.path, tmp_path / "sweep")
     run_id = reference.table["run_id"][0]
     lanes.restore(out, run_id)

@@ -1,4 +1,4 @@
-"""Asked to stop, a sweep saves and says how to go on; a full or read-only disk is one line and costs nothing finished."""
+"""A stopped sweep saves its work and prints how to resume; a full or read-only disk gives one line and loses nothing."""
 
 import contextlib
 import errno
@@ -16,16 +16,16 @@ from lanes.storage.writer import Writer
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_a_signal_saves_and_leaves(reference, tmp_path, number):
+def test_a_signal_saves_and_exits(reference, tmp_path, number):
     out = tmp_path / "sweep"
     process = start(out, "slow=0.1")
     wait_for_training(process)
     time.sleep(1.0)
     process.send_signal(number)
-    asked = time.monotonic()
+    stopped = time.monotonic()
     status, text = finish(process)
     assert status == 75, text
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - stopped < 10
     assert "Traceback" not in text
     assert_no_wrong_numbers(out, reference)
     assert resume(out) == 0
@@ -33,7 +33,7 @@ def test_a_signal_saves_and_leaves(reference, tmp_path, number):
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_leaves_at_once(reference, tmp_path):
+def test_a_second_interrupt_exits_at_once(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=3")
     wait_for_training(process)
@@ -41,9 +41,9 @@ def test_a_second_interrupt_leaves_at_once(reference, tmp_path):
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
+    stopped = time.monotonic()
     finish(process)
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - stopped < 2
     assert resume(out) == 0
     assert_same(out, reference)
 
@@ -79,8 +79,8 @@ def test_writes_that_fail(reference, tmp_path, number, after):
     assert_same(out, reference)
 
 
-def test_a_full_disk_in_tensorstores_words_is_no_lack_of_memory():
-    """What it raises has the code that XLA uses for memory; taken for that, a pack would be trained again at half the width."""
+def test_tensorstores_error_for_a_full_disk_is_not_taken_for_exhausted_memory():
+    """The error has the code that XLA uses for exhausted memory, on which a pack is trained again at half its width."""
 
     def write():
         raise ValueError(
@@ -90,10 +90,10 @@ def test_a_full_disk_in_tensorstores_words_is_no_lack_of_memory():
 
     writer = Writer()
     writer.submit(write)
-    with pytest.raises(OSError, match="No space left on device") as told:
+    with pytest.raises(OSError, match="No space left on device") as caught:
         writer.close()
-    assert told.value.errno == errno.ENOSPC
-    assert not is_exhausted(told.value)
+    assert caught.value.errno == errno.ENOSPC
+    assert not is_exhausted(caught.value)
     assert is_exhausted(RuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
 
 
@@ -104,7 +104,7 @@ def small_disk(tmp_path):
     at.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(at)], capture_output=True)
     if mounted.returncode:
-        pytest.skip("mounting needs root: a full and a read-only disk are played by errors in test_writes_that_fail")
+        pytest.skip("mounting needs root; test_writes_that_fail simulates a full and a read-only disk")
     yield at
     subprocess.run(["umount", "-l", str(at / "sweep")], capture_output=True)
     subprocess.run(["umount", "-l", str(at)], check=True)
@@ -142,14 +142,14 @@ def test_a_disk_that_becomes_read_only(reference, small_disk):
     subprocess.run(["mount", "--bind", str(out), str(out)], check=True)
     until = time.monotonic() + 10
     while subprocess.run(["mount", "-o", "remount,ro,bind", str(out)], capture_output=True).returncode:
-        if time.monotonic() > until:  # a file was open for writing each time
+        if time.monotonic() > until:  # a file was always open for writing
             kill(process)
             pytest.skip("the directory could not be made read-only")
     status, text = finish(process)
     assert status in (3, 75), text
     assert "Traceback" not in text
     assert "ead-only" in text, text
-    assert_no_wrong_numbers(out, reference)  # readers need not write
+    assert_no_wrong_numbers(out, reference)  # reading needs no writing
     subprocess.run(["umount", "-l", str(out)], check=True)
     assert resume(out) == 0
     assert_same(out, reference)

@@ -1,4 +1,4 @@
-"""Several workers on one directory: each run once, whoever trained it, and whoever was killed."""
+"""Several workers in one directory train each run once, even if some are killed."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from injuries import assert_same, curves, finish, kill, resume, start, table, wa
 
 
 @pytest.mark.slow
-def test_four_workers_of_whom_one_is_killed_again_and_again(reference, tmp_path, many):
+def test_four_workers_one_of_which_is_killed_repeatedly(reference, tmp_path, many):
     out, chance, slow = tmp_path / "sweep", random.Random(3), f"slow={many(0.1, 0.4)}"
     workers, kills = [start(out, slow) for _ in range(many(2, 4))], 0
     while len(list((out / "results").glob("*.parquet"))) < 3 and kills < many(1, 20):
@@ -27,7 +27,7 @@ def test_four_workers_of_whom_one_is_killed_again_and_again(reference, tmp_path,
 
 
 @pytest.mark.slow
-def test_four_shards_equal_the_whole(reference, tmp_path):
+def test_four_shards_equal_the_unsharded_sweep(reference, tmp_path):
     out = tmp_path / "sweep"
     for index in (0, 1, 3):
         status, text = finish(start(out, f"shard={index}/4"))
@@ -43,7 +43,7 @@ def test_four_shards_equal_the_whole(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
+def test_a_worker_leaves_a_claimed_pack_for_later(tmp_path, reference):
     from lanes.storage.claims import Claims
 
     out = tmp_path / "sweep"
@@ -58,14 +58,14 @@ def test_a_worker_that_finds_a_pack_taken_trains_another(tmp_path, reference):
     while len(list(results.glob("*.parquet"))) < len(packs) - 1 and time.monotonic() < until:
         time.sleep(0.1)
     assert {path.stem for path in results.glob("*.parquet")} == set(packs[1:])
-    assert process.poll() is None  # it waits for the one that is taken
+    assert process.poll() is None  # it waits for the claimed pack
     claims.release(packs[0])
     assert finish(process)[0] == 0
     assert_same(out, reference)
 
 
 @pytest.mark.slow
-def test_asking_for_a_part_and_then_for_the_whole(reference, tmp_path):
+def test_a_part_of_a_sweep_and_then_the_whole(reference, tmp_path):
     from driver import EXPERIMENT, SMALL
 
     from lanes.describe.experiment_files import runs_of

@@ -90,10 +90,10 @@ def test_restored_nets_give_the_stored_accuracy(swept):
 def test_restore_says_what_is_wrong(swept, tmp_path):
     out, table = swept
     one = table["run_id"].iloc[0]
-    lanes.restore(out, one[:10])  # an unambiguous beginning
+    lanes.restore(out, one[:10])  # an unambiguous prefix
     for directory, run_id, epoch, match in (
         (out, "nothing", "best", "unknown run"),
-        (out, "", "best", "beginning of 4"),
+        (out, "", "best", "matches 4 runs"),
         (out, one, "first", "choose best or last"),
         (tmp_path, one, "best", "holds no sweep"),
     ):

@@ -1,4 +1,4 @@
-"""The report page: complete without a network, whatever users call their things, and small for large sweeps."""
+"""The report page: self-contained, safe for any names that users choose, and small for large sweeps."""
 
 import html.parser
 import itertools
@@ -18,7 +18,7 @@ VOID = {"meta", "link", "input", "br", "img"}
 
 
 class Page(html.parser.HTMLParser):
-    """Tags and their attributes, the text outside scripts, the content of scripts; fails on tags that do not match."""
+    """Parses a page into tags, text and scripts; fails on unbalanced tags."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -60,12 +60,12 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(autouse=True)
 def _light_plotly(monkeypatch):
-    """The 5 MB of plotly.js are only checked where they matter."""
+    """Leave out the 5 MB of plotly.js, which one test checks."""
     monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly */")
 
 
 def sweep(activations=("tanh", "relu"), rates=(0.1, 0.01), seeds=3, shift=0.0, **fields):
-    """Runs and curves as `lanes.load` and `load_curves` give them."""
+    """Runs and curves in the form of `lanes.load` and `load_curves`."""
     runs, curves = [], []
     for index, (activation, rate, seed) in enumerate(itertools.product(activations, rates, range(seeds))):
         value = 0.8 + 0.01 * activations.index(activation) + rate / 10 + 0.001 * seed + shift
@@ -100,7 +100,7 @@ def rendered(runs, curves, provenance=None, metric=None):
 # ---- the whole page ------------------------------------------------------------------------------------------------
 
 
-def test_page_is_whole_and_links_inside():
+def test_page_has_all_sections_and_links_to_them():
     page = rendered(*sweep())
     expected = ["answer", "axes", "pairs", "curves", "gap", "board", "outcomes", "provenance"]
     assert page.headings() == [f"section-{name}" for name in expected]
@@ -108,7 +108,7 @@ def test_page_is_whole_and_links_inside():
     assert links == [f"#{name}" for name in page.headings()]
 
 
-def test_page_loads_nothing_and_forbids_it():
+def test_page_loads_nothing_and_its_policy_forbids_loading():
     page = rendered(*sweep())
     for tag, attributes in page.tags:
         assert tag not in ("img", "iframe", "object", "embed")
@@ -119,24 +119,24 @@ def test_page_loads_nothing_and_forbids_it():
     assert "http" not in policy
 
 
-def test_page_carries_plotly(monkeypatch):
+def test_page_contains_plotly(monkeypatch):
     monkeypatch.undo()
     page = rendered(*sweep())
     assert sum("plotly.js v" in data for _, data in page.scripts) == 1
 
 
-def test_answer_states_choice_interval_n_and_test():
+def test_answer_states_combination_interval_and_test_result():
     text = rendered(*sweep()).text
     assert "activation relu · learning_rate 0.1" in text
     assert "0.8210 ± 0.0025" in text  # s = 0.001, t(2) s / √3
     assert "0.8110 ± 0.0025" in text  # the same runs on the test split
-    assert "None of the other 3 combinations is within reach" in text
+    assert "The best is distinguishable from each of the other 3 combinations" in text
 
 
 def test_single_seed_has_no_interval_and_says_so():
     page = rendered(*sweep(seeds=1))
     assert "±" not in " ".join(itertools.chain(*page.board["rows"]))
-    assert "One seed per combination" in page.text
+    assert "With one seed per combination there are no intervals" in page.text
 
 
 def test_figures_are_valid_plotly():
@@ -191,25 +191,25 @@ def test_ranking_on_test_is_called_optimistic():
 # ---- escaping ------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_that_users_name_becomes_html():
+def test_names_chosen_by_users_are_escaped():
     runs, curves = sweep(activations=(EVIL, "relu"), rates=(0.1, 0.01), data=f"a{EVIL}")
     page = rendered(diverge(runs, [0]), curves, {EVIL: {"command": [EVIL], EVIL: {EVIL: EVIL}}})
     assert not any("alert" in data for attributes, data in page.scripts if "type" not in attributes)
     assert sum(tag == "script" for tag, _ in page.tags) == len(page.figures) + 3  # figures, board, plotly, script
     assert EVIL in page.text
-    assert EVIL in page.board["rows"][-1]  # as data, which the script sets as text
-    for spec in page.figures:  # plotly reads HTML in labels: they are escaped once more
+    assert EVIL in page.board["rows"][-1]  # data, which the script inserts as text
+    for spec in page.figures:  # plotly interprets HTML in labels, so they are escaped twice
         assert "<script" not in json.dumps(spec)
 
 
-def test_markup_escapes_all_but_itself():
+def test_markup_escapes_everything_but_markup():
     assert escape("<b>") == "&lt;b&gt;"
     assert together(Markup("<b>"), "<i>") == "<b>&lt;i&gt;"
     assert Markup("<b>") + "<i>" == "<b>&lt;i&gt;"
     assert "<i>" not in table(["<i>"], [["<i>"]])
 
 
-def test_json_stands_inside_a_script():
+def test_json_is_safe_inside_a_script():
     value = {"a": ["</script>", float("nan"), np.float32(0.5), np.int64(3), float("inf"), None, True]}
     text = as_json(value)
     assert "<" not in text
@@ -245,9 +245,9 @@ def test_several_directories_are_compared():
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
-    """A directory with a table, read by stand-ins for `load` and `load_curves`."""
+    """A directory and its table, with stubs for `load` and `load_curves`."""
     runs, curves = sweep()
-    (tmp_path / "sweep.json").write_text(json.dumps({"command": "do it", "mapping": "local", "sha256": "0"}))
+    (tmp_path / "sweep.json").write_text(json.dumps({"command": "lanes sweep x.py", "mapping": "local", "sha256": "0"}))
     monkeypatch.setattr("lanes.results.tables.load", lambda _: runs)
     monkeypatch.setattr("lanes.results.tables.load_curves", lambda _: curves)
     return tmp_path, runs
@@ -258,7 +258,7 @@ def test_write_report_writes_beside_the_results(directory):
     page = pages.write_report([path])
     assert page == path / "report.html"
     text = Page(page.read_text(encoding="utf-8")).text
-    assert "do it" in text
+    assert "lanes sweep x.py" in text
     assert "mapping local" in text
     assert "sha256" not in text
     assert sorted(found.name for found in path.iterdir()) == ["report.html", "sweep.json"]

@@ -1,4 +1,4 @@
-"""Evaluation from checkpoints: the numbers of the results again, and what NumPy says of means of predictions."""
+"""Evaluation from checkpoints reproduces the stored results; means of predictions are checked against NumPy."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ DIGITS = Run(data="digits", net=MLP(widths=(8,)), epochs=3, train_examples=64, b
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six runs, one of them diverged, at width 2."""
+    """Six runs at width 2, one of which diverges."""
     out = tmp_path_factory.mktemp("digits")
     base = grid(DIGITS, dropout=[0.3], learning_rate=[1e-2, 3e-2], seed=range(2))
     other = grid(DIGITS, dropout=[0.3], activation=["tanh"], learning_rate=[1e-2, 1e38])
@@ -35,7 +35,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Batch normalization, and an average of the parameters."""
+    """Runs with batch normalization and averaged parameters."""
     out = tmp_path_factory.mktemp("normalized")
     run = dataclasses.replace(DIGITS, net=MLP(widths=(8,), norm="batch_norm"), activation="prelu", average=EMA(0.5))
     lanes.sweep(grid(run, learning_rate=[1e-2, 0.3]), out, width=2, devices=1, quiet=True)
@@ -44,7 +44,7 @@ def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes in the plane, and a real target, in one directory."""
+    """A run with two classes in the plane and one with a real target, in one directory."""
     out = tmp_path_factory.mktemp("small")
     base = dataclasses.replace(DIGITS, epochs=2, activation="prelu")
     plane = grid(base, data=["moons"])
@@ -81,25 +81,25 @@ def test_stored_metrics_are_reproduced_bit_for_bit(digits: Path, split: str) -> 
 
 
 def test_validation_metrics_are_reproduced_to_rounding(digits: Path) -> None:
-    """They were measured inside the training program, which XLA compiles differently."""
+    """The training program measured them, which XLA compiles differently."""
     assert equal(evaluate(digits, split="valid"), "valid", 1e-6)
 
 
 @pytest.mark.parametrize("fixture", ["digits", pytest.param("normalized", marks=pytest.mark.slow)])
-def test_last_epoch_is_that_of_the_curve(fixture: str, request: pytest.FixtureRequest) -> None:
+def test_the_last_epoch_matches_the_curve(fixture: str, request: pytest.FixtureRequest) -> None:
     directory = request.getfixturevalue(fixture)
     table = evaluate(directory, split="valid", epoch="last").set_index("run_id")
     curves = lanes.load_curves(directory)
     last = curves[curves["epoch"] == 3].set_index("run_id")["valid_loss"].reindex(table.index)
     np.testing.assert_allclose(table["evaluated_loss"], last, rtol=2e-6)
-    if fixture == "normalized":  # otherwise best and last would be one
+    if fixture == "normalized":  # otherwise the best epoch would be the last
         assert (table["best_epoch"] < 3).any()
 
 
 # ---- which runs --------------------------------------------------------------------------------------------------
 
 
-def test_best_are_combinations_by_validation_with_all_their_seeds(digits: Path) -> None:
+def test_best_selects_combinations_by_validation_with_all_their_seeds(digits: Path) -> None:
     table = evaluate(digits, best=1, where=["activation=relu"])
     stored = lanes.load(digits)
     relu = stored[stored["activation"] == "relu"]
@@ -114,10 +114,10 @@ def test_diverged_runs_are_never_best(digits: Path) -> None:
     assert "diverged" not in set(evaluate(digits, best=99)["status"])
 
 
-def test_runs_by_the_beginning_of_their_identity_in_the_order_asked(digits: Path) -> None:
+def test_runs_are_selected_by_prefix_in_the_order_of_the_request(digits: Path) -> None:
     stored = lanes.load(digits)
-    wanted = list(stored.loc[stored["status"] == "done", "run_id"])[::-1][:2]
-    assert list(evaluate(digits, run_ids=[name[:10] for name in wanted])["run_id"]) == wanted
+    selected = list(stored.loc[stored["status"] == "done", "run_id"])[::-1][:2]
+    assert list(evaluate(digits, run_ids=[name[:10] for name in selected])["run_id"]) == selected
 
 
 def test_where_takes_alternatives(digits: Path) -> None:
@@ -171,7 +171,7 @@ def test_lost_checkpoint_is_one_line(digits: Path, tmp_path: Path) -> None:
 
 
 def test_other_data_are_standardized_as_in_training(digits: Path) -> None:
-    """Another cut of the digits holds examples of this one's: numbers must be near, and are not the same."""
+    """Another split of the digits shares examples with this one: the metrics must be close but not equal."""
     table = evaluate(digits, data=Digits(split_seed=1))
     assert not equal(table, "test", 0.0)
     assert np.abs(table["evaluated_accuracy"] - table["test_accuracy"]).max() < 0.15
@@ -187,19 +187,19 @@ def test_other_data_are_standardized_as_in_training(digits: Path) -> None:
 
 
 def mean_of(unit: str, raw: np.ndarray) -> np.ndarray:
-    """Prediction of the mixture of the members raw [M, N, K], behind the unit."""
+    """The mean prediction, after the output unit, of members with the raw outputs [M, N, K]."""
     mixture = Mixture(unit)
-    members = [mixture.parts(jnp.asarray(each, jnp.float32)) for each in raw]
+    members = [mixture.parts(jnp.asarray(member, jnp.float32)) for member in raw]
     total = members[0]
-    for each in members[1:]:
-        total = tuple(map(mixture.add, total, each))
+    for parts in members[1:]:
+        total = tuple(map(mixture.add, total, parts))
     return np.asarray(OUTPUT_UNITS[unit](mixture.prediction(mixture.mean(total, len(raw)))))
 
 
 @pytest.mark.parametrize("unit", ["softmax", "sigmoid", "tanh"])
-def test_mean_prediction_is_the_mean_of_what_the_unit_gives(unit: str) -> None:
+def test_the_mean_prediction_is_the_mean_of_the_units_outputs(unit: str) -> None:
     raw = np.random.default_rng(0).normal(size=(5, 4, 3)) * 3
-    expected = np.mean([np.asarray(OUTPUT_UNITS[unit](jnp.asarray(each, jnp.float32))) for each in raw], axis=0)
+    expected = np.mean([np.asarray(OUTPUT_UNITS[unit](jnp.asarray(member, jnp.float32))) for member in raw], axis=0)
     np.testing.assert_allclose(mean_of(unit, raw), expected, rtol=2e-5, atol=1e-6)
 
 
@@ -232,7 +232,7 @@ def test_ensemble_is_the_mean_of_probabilities(digits: Path) -> None:
     assert ensemble["evaluated_loss"] <= single["evaluated_loss"]
 
 
-def test_ensemble_of_one_is_that_run(digits: Path) -> None:
+def test_an_ensemble_of_one_equals_its_run(digits: Path) -> None:
     run_id = lanes.load(digits)["run_id"].iloc[0]
     table = evaluate(digits, run_ids=[run_id], ensemble=True)
     np.testing.assert_allclose(table["evaluated_loss"], table["evaluated_loss"].iloc[0], rtol=1e-6)
@@ -246,13 +246,13 @@ def test_ensemble_of_different_tasks_is_refused(small: Path) -> None:
 
 @pytest.mark.slow
 def test_dropout_passes_differ_from_one_pass_and_repeat(digits: Path) -> None:
-    one = evaluate(digits, mc_dropout=1)
-    plain, one = one["test_loss"], one["evaluated_loss"]
+    table = evaluate(digits, mc_dropout=1)
+    plain, single = table["test_loss"], table["evaluated_loss"]
     many, again = (evaluate(digits, mc_dropout=24)["evaluated_loss"] for _ in range(2))
     np.testing.assert_array_equal(many, again)
-    assert (one != plain).all()
-    # The mean over masks is near the one pass with all units (Srivastava et al. 2014), and nearer than one mask.
-    assert np.abs(many - plain).mean() < np.abs(one - plain).mean()
+    assert (single != plain).all()
+    # The mean over masks is close to the pass with all units (Srivastava et al. 2014), closer than a single mask.
+    assert np.abs(many - plain).mean() < np.abs(single - plain).mean()
     assert np.abs(many - plain).max() < 0.1
 
 

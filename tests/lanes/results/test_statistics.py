@@ -1,4 +1,4 @@
-"""Means and intervals against numbers worked by hand; seeds as replicates, diverged runs counted and never averaged."""
+"""Means and intervals against hand-computed numbers; seeds are replicates, diverged runs are counted but not averaged."""
 
 import io
 import math
@@ -36,7 +36,7 @@ def table(*rows):
 
 
 def by_activation(values):
-    """One run per activation and seed, with these accuracies; None is a diverged run."""
+    """One run per activation and seed with these accuracies; None marks a diverged run."""
     rows = []
     for activation, accuracies in values.items():
         for seed, accuracy in enumerate(accuracies):
@@ -51,7 +51,7 @@ def by_activation(values):
 @pytest.mark.parametrize(
     ("values", "mean", "half"),
     [
-        ([1.0, 2.0, 3.0], 2.0, 4.302652730 * 1.0 / math.sqrt(3)),  # t(2) of a printed table; s = 1
+        ([1.0, 2.0, 3.0], 2.0, 4.302652730 * 1.0 / math.sqrt(3)),  # t(2) from a published table; s = 1
         ([0.96, 0.98], 0.97, 12.70620474 * math.sqrt(0.0002) / math.sqrt(2)),
         ([1.0, 2.0, 3.0, 4.0, 5.0], 3.0, 2.776445105 * math.sqrt(2.5) / math.sqrt(5)),
     ],
@@ -62,7 +62,7 @@ def test_interval_by_hand(values, mean, half):
     assert found.half == pytest.approx(half, rel=1e-8)
 
 
-def test_interval_leaves_out_what_is_not_finite():
+def test_interval_ignores_values_that_are_not_finite():
     found = mean_interval([1.0, None, math.nan, 2.0, math.inf, 3.0, pd.NA])
     assert (found.mean, found.n) == (2.0, 3)
 
@@ -92,7 +92,7 @@ def test_groups_equal_single_intervals():
     assert np.isnan(found.loc[1, "a half"])
 
 
-def test_paired_difference_removes_what_seeds_share():
+def test_paired_difference_removes_the_effect_of_seeds():
     seeds = pd.Series([10.0, 20.0, 30.0, 99.0], index=[0, 1, 2, 3])
     other = pd.Series([33.0, 22.0, 11.0, np.nan], index=[2, 1, 0, 5])  # another order; seeds 3 and 5 have no partner
     found = paired_difference(seeds, other)
@@ -111,7 +111,7 @@ def test_numbers_as_text():
 # ---- metrics -------------------------------------------------------------------------------------------------------
 
 
-def test_metric_is_validation_never_test():
+def test_default_metric_is_on_validation_never_on_test():
     runs = table(run(0, valid_loss=0.3, train_loss=0.1))
     assert selection_metric(runs) == "valid_accuracy"
     assert selection_metric(runs.drop(columns="valid_accuracy")) == "valid_loss"
@@ -120,9 +120,7 @@ def test_metric_is_validation_never_test():
     assert selection_metric(runs, "test_accuracy") == "test_accuracy"
     with pytest.raises(RequestError, match="did you mean 'valid_accuracy'"):
         selection_metric(runs, "valid_acuracy")
-    with pytest.raises(
-        RequestError, match="unknown metric 'train_examples'"
-    ):  # a field, though it begins like a metric
+    with pytest.raises(RequestError, match="unknown metric 'train_examples'"):  # a field that looks like a metric
         selection_metric(runs, "train_examples")
     assert lower_is_better("valid_loss")
     assert not lower_is_better("valid_accuracy")
@@ -138,7 +136,7 @@ def test_axes_are_fields_with_several_values_but_not_seeds():
     assert labels["learning_rate"].tolist() == ["0.1", "0.01", "0.1"]
 
 
-def test_parameter_that_follows_from_its_kind_is_no_axis():
+def test_a_parameter_determined_by_its_kind_is_no_axis():
     slopes = {"tanh": None, "leaky_relu": 0.1}
     runs = table(*(run(i, activation=name, **{"activation.slope": slopes[name]}) for i, name in enumerate(slopes)))
     assert [axis.name for axis in swept_axes(runs)[0]] == ["activation"]
@@ -152,14 +150,14 @@ def test_parameter_of_one_kind_becomes_part_of_its_label():
     assert axis.values == ("tanh", "leaky_relu slope=0.1", "leaky_relu slope=0.2")
 
 
-def test_absent_and_close_values_keep_apart():
+def test_absent_and_close_values_stay_distinct():
     (axis,), labels = swept_axes(table(run(0, steps=None), run(1, steps=100)))
     assert labels["steps"].tolist() == [ABSENT, "100"]
     (axis,), _ = swept_axes(table(run(0, learning_rate=0.10000001), run(1, learning_rate=0.10000002)))
     assert len(axis.values) == 2
 
 
-def test_sampled_axis_is_cut_into_bins_of_equal_size():
+def test_a_sampled_axis_is_divided_into_bins_of_equal_size():
     (axis,), _ = swept_axes(table(*(run(i, learning_rate=0.001 * (i + 1)) for i in range(40))))
     assert axis.sampled
     bins = pd.Series(coarse(axis)).value_counts()
@@ -178,7 +176,7 @@ def test_leaderboard_ranks_by_the_mean_over_seeds():
     assert board.runs.set_index("run_id")["combination"].tolist() == [1, 1, 0, 0, 2, 2]
 
 
-def test_losses_rank_upwards():
+def test_lower_losses_rank_first():
     runs = by_activation({"tanh": [0.9], "relu": [0.8]}).rename(columns={"valid_accuracy": "valid_loss"})
     assert leaderboard(runs).table["activation"].tolist() == ["relu", "tanh"]
 
@@ -191,21 +189,21 @@ def test_equal_accuracies_rank_by_loss():
     assert leaderboard(table(*rows)).table["activation"].tolist() == ["relu", "tanh"]
 
 
-def test_test_split_chooses_nothing():
+def test_the_test_split_does_not_affect_the_ranking():
     runs = table(run(0, 0.9, test=0.1, activation="tanh"), run(1, 0.8, test=0.99, activation="relu"))
     board = leaderboard(runs)
     assert board.table["activation"].iloc[0] == "tanh"
     assert board.table["test_accuracy"].iloc[0] == pytest.approx(0.1)
 
 
-def test_diverged_runs_are_counted_and_left_out():
+def test_diverged_runs_are_counted_but_not_averaged():
     runs = by_activation({"tanh": [0.90, 0.92, 0.91], "relu": [0.95, None, 0.97]})
     at = leaderboard(runs).table.iloc[0]
     assert (at["activation"], at["diverged"], at["valid_accuracy n"]) == ("relu", 1, 2)
     assert at["valid_accuracy"] == pytest.approx(0.96)
 
 
-def test_a_number_left_on_a_diverged_run_is_not_believed():
+def test_metrics_of_a_diverged_run_are_ignored():
     runs = by_activation({"tanh": [0.9, 0.9], "relu": [0.8, 0.8]})
     runs.loc[2, ["status", "valid_accuracy"]] = ["diverged", 1.0]
     assert leaderboard(runs).table["activation"].tolist() == ["tanh", "relu"]
@@ -224,21 +222,21 @@ def test_pending_runs_are_not_averaged():
     assert (at["pending"], at["valid_accuracy n"], at["valid_accuracy"]) == (1, 1, 0.9)
 
 
-def test_nothing_ended_has_no_best():
+def test_a_sweep_without_metrics_has_no_best():
     runs = by_activation({"tanh": [None, None]})
     board = leaderboard(runs)
     assert not board.has_best
     assert separation(board) is None
 
 
-def test_runs_that_no_column_tells_apart_are_noticed():
+def test_runs_that_no_column_distinguishes_are_counted():
     runs = table(run(0), run(1))
     assert leaderboard(runs).repeated() == 1
     assert leaderboard(by_activation({"tanh": [0.9, 0.8]})).repeated() == 0
 
 
 def test_separation_is_paired_by_seed():
-    """Seeds differ by 0.1, combinations by a steady 0.01: unpaired intervals overlap, paired ones do not."""
+    """Seeds differ by 0.1, combinations by a constant 0.01: unpaired intervals overlap, paired ones do not."""
     board = leaderboard(
         by_activation({"tanh": [0.711, 0.810, 0.909], "relu": [0.70, 0.80, 0.90], "elu": [0.9, 0.1, 0.8]})
     )
@@ -248,7 +246,7 @@ def test_separation_is_paired_by_seed():
     assert (found.compared, found.tied) == (2, 1)
 
 
-def test_best_over_the_other_axes_is_chosen_on_validation():
+def test_best_over_the_other_axes_is_selected_on_validation():
     valid = {("tanh", 0.1): 0.8, ("tanh", 0.2): 0.9, ("relu", 0.1): 0.85, ("relu", 0.2): 0.7}
     rows = [
         run(i, value, test=1 - value, activation=a, learning_rate=l) for i, ((a, l), value) in enumerate(valid.items())
@@ -264,7 +262,7 @@ def test_best_over_the_other_axes_is_chosen_on_validation():
     assert median.loc["relu", "0.1"] == pytest.approx(0.85)
 
 
-def test_pairs_tell_not_planned_from_no_value():
+def test_pairs_distinguish_unplanned_cells_from_cells_without_a_value():
     rows = [run(0, activation="tanh", learning_rate=0.1), run(1, activation="tanh", learning_rate=0.2) | DIVERGED]
     board = leaderboard(table(*rows, run(2, activation="relu", learning_rate=0.1)))
     best, median = grid_of(board, *board.axes)
@@ -277,7 +275,7 @@ def test_terminal_shows_mean_interval_and_n():
     text = io.StringIO()
     print_leaderboard(by_activation({"[red]tanh": [0.90, 0.92], "relu": [0.95, None]}), console=Console(file=text))
     out = text.getvalue()
-    assert "[red]tanh" in out  # not read as markup
+    assert "[red]tanh" in out  # not interpreted as markup
     assert "0.91 ± 0.13" in out
     assert "2 of 2 combinations" in out
 
@@ -291,7 +289,7 @@ def both(first, second):
 
 def test_directories_are_paired_by_seed_and_field():
     first = by_activation({"tanh": [0.7, 0.8, 0.9], "relu": [0.6, 0.7, 0.8]})
-    first["activation.slope"] = first["activation"].map({"tanh": None, "relu": 0.1})  # follows from the kind
+    first["activation.slope"] = first["activation"].map({"tanh": None, "relu": 0.1})  # determined by the kind
     second = first.assign(valid_accuracy=first["valid_accuracy"] + 0.05, dropout=0.5).iloc[::-1]
     first["dropout"] = 0.0
     (found,) = compare(both(first, second), "valid_accuracy", ["valid_accuracy", "test_accuracy"])
@@ -303,7 +301,7 @@ def test_directories_are_paired_by_seed_and_field():
     assert found.unpaired == 0
 
 
-def test_pairs_with_a_diverged_or_missing_partner_are_dropped():
+def test_pairs_need_two_runs_that_ended():
     first = by_activation({"tanh": [0.7, 0.8, 0.9]})
     second = by_activation({"tanh": [0.8, None, 0.9, 0.9]})
     (found,) = compare(both(first, second), "valid_accuracy", ["valid_accuracy"])

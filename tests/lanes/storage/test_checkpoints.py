@@ -17,7 +17,7 @@ def folder(tmp_path):
     return tmp_path / "pack"
 
 
-def test_what_is_saved_is_loaded(folder):
+def test_checkpoints_are_loaded_as_saved(folder):
     lines = []
     epoch, leaves = checkpoints.load(folder, lines.append)
     assert epoch == 3
@@ -36,7 +36,7 @@ def test_a_new_checkpoint_replaces_its_predecessor(folder):
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "delete", "add"])
-def test_damage_is_seen_and_the_predecessor_is_used(folder, tmp_path, how):
+def test_a_damaged_checkpoint_is_replaced_by_its_predecessor(folder, tmp_path, how):
     checkpoints.save(tmp_path / "other", 5, LEAVES)
     (tmp_path / "other" / "5").rename(folder / "5")
     file = max(checkpoints.files(folder / "5"), key=lambda path: path.stat().st_size)
@@ -59,7 +59,7 @@ def test_damage_is_seen_and_the_predecessor_is_used(folder, tmp_path, how):
     assert (folder / "damaged-0-5").exists()
 
 
-def test_only_damaged_checkpoints(folder):
+def test_a_pack_with_only_damaged_checkpoints(folder):
     (folder / "3" / "checksums.json").write_text("{}")
     with pytest.raises(DamagedFileError):
         checkpoints.read(folder)
@@ -68,7 +68,7 @@ def test_only_damaged_checkpoints(folder):
     assert checkpoints.was_lost(folder)
 
 
-def test_an_unfinished_checkpoint_is_not_believed(folder):
+def test_an_unfinished_checkpoint_is_ignored(folder):
     (folder / "3" / "checksums.json").unlink()
     assert checkpoints.read(folder) is None
     lines = []
@@ -86,7 +86,7 @@ def test_an_empty_or_foreign_folder_is_set_aside(folder):
     assert (folder / "notes").exists()
 
 
-def test_nothing_there(tmp_path):
+def test_a_missing_folder_holds_no_checkpoint(tmp_path):
     assert checkpoints.load(tmp_path / "nothing", print) is None
     assert checkpoints.read(tmp_path / "nothing") is None
     assert not checkpoints.was_lost(tmp_path / "nothing")

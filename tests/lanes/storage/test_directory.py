@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -8,7 +7,9 @@ import pytest
 from lanes.cluster.batch_jobs import parse_shard
 from lanes.errors import RequestError
 from lanes.storage.claims import Claims
-from lanes.storage.directory import Directory, existing
+from lanes.storage.directory import FORMAT, Directory, existing
+from lanes.storage.experiment_copies import keep_copy
+from lanes.storage.sealed import write_sealed
 
 
 @pytest.fixture
@@ -18,9 +19,9 @@ def lines():
 
 @pytest.fixture
 def directory(tmp_path, lines):
-    made = Directory(tmp_path / "sweep", lines.append)
-    made.create()
-    return made
+    directory = Directory(tmp_path / "sweep", lines.append)
+    directory.create()
+    return directory
 
 
 def rows(*ids: str, status: str = "done") -> pd.DataFrame:
@@ -30,7 +31,7 @@ def rows(*ids: str, status: str = "done") -> pd.DataFrame:
 def test_sweep_json_is_read_as_written(directory, lines):
     assert directory.read_sweep() == {}
     directory.write_sweep({"widths": {"a": 4}})
-    assert directory.read_sweep() == {"widths": {"a": 4}, "format": 2}
+    assert directory.read_sweep() == {"widths": {"a": 4}, "format": FORMAT}
     content = directory.sweep_file.read_text()
     directory.sweep_file.write_text(content.replace("4", "5", 1))
     assert directory.read_sweep() == {}
@@ -45,7 +46,7 @@ def test_a_foreign_sweep_json_is_set_aside(directory, lines, content):
     assert len(lines) == 1
 
 
-def test_each_run_once_whoever_wrote_it(directory):
+def test_duplicate_rows_are_read_once(directory):
     directory.write_part(directory.results, "aa", rows("1", "2", status="failed"))
     directory.write_part(directory.results, "bb", rows("2", "3"))
     table = directory.read_parts(directory.results).set_index("run_id")
@@ -54,7 +55,7 @@ def test_each_run_once_whoever_wrote_it(directory):
     assert directory.ended() == {"2", "3"}
 
 
-def test_the_copy_of_the_runs_is_used(directory, lines):
+def test_a_damaged_table_of_runs_is_replaced_by_its_copy(directory, lines):
     directory.write_runs(rows("1").assign(pack="aa"))
     directory.runs_file.write_bytes(b"no table")
     assert list(directory.read_runs()["run_id"]) == ["1"]
@@ -73,28 +74,28 @@ def test_a_damaged_part_is_set_aside_once(directory, lines):
     assert directory.parts(directory.results) == {"aa"}
 
 
-def test_a_whole_file_that_was_put_in_place_meanwhile_is_not_set_aside(directory, lines):
+def test_an_intact_replacement_is_not_set_aside(directory, lines):
     directory.write_part(directory.results, "aa", rows("1"))
     path = directory.results / "aa.parquet"
-    directory._set_aside(path, "was damaged when it was read", directory._is_whole_quietly)
+    directory.set_aside(path, "was damaged when it was read", lambda _: True)
     assert path.exists()
     assert not lines
 
 
-def test_a_changed_experiment_gets_a_further_copy(directory, tmp_path, lines):
+def test_a_changed_experiment_gets_another_copy(directory, tmp_path, lines):
     source = tmp_path / "mine.py"
     source.write_text("A = 1")
-    first = directory.keep_source(source)
+    first = keep_copy(directory, source, {})
     assert first[0] == "experiment.py"
-    assert directory.keep_source(source, dict([first])) == first
+    assert keep_copy(directory, source, dict([first])) == first
     source.write_text("A = 2")
-    second = directory.keep_source(source, dict([first]))
+    second = keep_copy(directory, source, dict([first]))
     assert second[0] == "experiment_2.py"
     (directory.path / "experiment.py").write_text("A = 3")
-    assert directory.keep_source(source, dict([first, second])) == second
+    assert keep_copy(directory, source, dict([first, second])) == second
     assert "experiment.py" in lines[0]
     source.write_text("A = 1")
-    assert directory.keep_source(source, dict([first, second])) == first
+    assert keep_copy(directory, source, dict([first, second])) == first
 
 
 def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
@@ -103,36 +104,33 @@ def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
     directory.write_runs(rows("1"))
     directory.write_sweep({})
     existing([directory.path])
-    from lanes.storage import directory as module
-
-    content = {"format": 7}
-    directory.sweep_file.write_text(json.dumps(content | {"sha256": module._seal(content)}))
-    with pytest.raises(RequestError, match="has format 7: this version reads 2"):
+    write_sealed(directory.sweep_file, {"format": 7})
+    with pytest.raises(RequestError, match=f"has format 7: this version reads {FORMAT}"):
         existing([directory.path])
 
 
-def test_a_directory_that_cannot_be_made(tmp_path):
+def test_a_directory_that_cannot_be_created(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RequestError, match="cannot be written"):
         Directory(tmp_path / "file" / "sweep").create()
 
 
-def test_claims_are_for_one_and_end_with_the_process(tmp_path):
-    one, two = Claims(tmp_path), Claims(tmp_path)
-    assert one.take("a")
-    assert not one.take("a")
-    assert not two.take("a")
-    assert two.take("b")
-    one.release("a")
-    assert two.take("a")
-    two.release_all()
+def test_a_claim_has_one_holder_and_ends_with_its_process(tmp_path):
+    first, second = Claims(tmp_path), Claims(tmp_path)
+    assert first.take("a")
+    assert not first.take("a")
+    assert not second.take("a")
+    assert second.take("b")
+    first.release("a")
+    assert second.take("a")
+    second.release_all()
     assert not list((tmp_path / "claims").iterdir())
     code = (
         "import os, pathlib, sys; from lanes.storage.claims import Claims; "
         "Claims(pathlib.Path(sys.argv[1])).take('c'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert one.take("c")
+    assert first.take("c")
 
 
 def test_shards(monkeypatch):

@@ -1,4 +1,4 @@
-"""Starting from a trained run, its code as features, and what is drawn from trained nets."""
+"""Starting from a trained run, its codes as features, and samples drawn from trained nets."""
 
 import dataclasses
 
@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 import nets
-from lanes import Encoded, RequestError, Run, identify, restore, sweep
+from lanes import Digits, Encoded, Reconstruct, RequestError, Run, identify, restore, sweep
 from lanes.analysis.anomaly import anomaly_auroc, anomaly_scores
 from lanes.analysis.sampling import sample_prior, sample_text
-from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
 from lanes.program.compiled import Programs
-from lanes.recipe.tasks_reconstructing import Reconstruct
 from lanes.storage import initial_weights
 
 UNIT = Digits(standardize="unit")
@@ -27,7 +25,7 @@ PRETRAINING = Run(
     train_examples=64,
     epochs=30,
 )
-# The rate is so small that the weights after training are those before it.
+# The rate is so small that training leaves the weights unchanged.
 FINE_TUNING = Run(data=UNIT, net=nets.MLP(widths=(12, 6, 6, 6, 6)), train_examples=64, epochs=1, learning_rate=1e-12)
 PROGRAMS = Programs()
 OPTIONS = {"devices": 1, "width": 1, "quiet": True, "programs": PROGRAMS}
@@ -40,15 +38,15 @@ def pretrained(tmp_path_factory):
     return folder, run_id
 
 
-def test_an_identity_is_known_before_training(pretrained):
+def test_the_run_id_is_known_before_training(pretrained):
     assert identify(PRETRAINING) == pretrained[1]
 
 
-def test_runs_start_from_the_part_that_fits(pretrained, tmp_path):
+def test_runs_start_from_the_matching_parameters(pretrained, tmp_path):
     folder, run_id = pretrained
     tuned = dataclasses.replace(FINE_TUNING, init_from=f"{folder}:{run_id}:encoder")
     table = sweep([FINE_TUNING, tuned], tmp_path, **OPTIONS)
-    assert table["pack"].nunique() == 1  # where weights come from needs no program of its own
+    assert table["pack"].nunique() == 1  # `init_from` needs no program of its own
     source = restore(folder, run_id)[1]["params"]["encoder"]
     fresh, tuned = (restore(tmp_path, identify(run))[1]["params"] for run in (FINE_TUNING, tuned))
     for layer in ("hidden_0", "hidden_1"):
@@ -61,14 +59,14 @@ def test_runs_start_from_the_part_that_fits(pretrained, tmp_path):
 REFUSED = {
     "no sweep": ("{folder}/none:{run_id}", "holds no sweep"),
     "no run": ("{folder}:ffff0000", "unknown run 'ffff0000'"),
-    "no subtree": ("{folder}:{run_id}:head", "no parameters below head, but decoder, encoder"),
+    "no subtree": ("{folder}:{run_id}:head", "no parameters below head; it has decoder, encoder"),
     "nothing fits": ("{folder}:{run_id}", "none of its parameters .* name a subtree"),
     "form": ("best", "DIR:run_id or DIR:run_id:subtree"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_started_from_is_refused_in_one_line(case, pretrained, tmp_path):
+def test_unusable_sources_are_refused_in_one_line(case, pretrained, tmp_path):
     text, message = REFUSED[case]
     run = dataclasses.replace(FINE_TUNING, init_from=text.format(folder=pretrained[0], run_id=pretrained[1]))
     with pytest.raises(RequestError, match=message) as error:
@@ -77,7 +75,7 @@ def test_what_cannot_be_started_from_is_refused_in_one_line(case, pretrained, tm
     assert not (tmp_path / "new").exists()
 
 
-def test_subtree_of_batch_statistics_counts_behind_their_kind():
+def test_batch_statistics_match_by_path_within_their_collection():
     shapes = {("batch_stats", "hidden_0", "norm", "mean"): (3,)}
     source = {("batch_stats", "hidden_0", "norm", "mean"): np.zeros(3), ("batch_stats", "output", "mean"): np.zeros(2)}
     assert initial_weights.fitting(source, shapes) == [("batch_stats", "hidden_0", "norm", "mean")]
@@ -96,7 +94,7 @@ def test_codes_are_features(pretrained):
     np.testing.assert_array_equal(data.test.y, base.test.y)
 
 
-def test_what_an_autoencoder_never_saw_scores_higher(pretrained):
+def test_anomalies_have_higher_reconstruction_scores(pretrained):
     net, variables = restore(*pretrained)
     normal = load_dataset(UNIT).test.x[:40].astype(np.float32) / 16
     abnormal = np.random.default_rng(0).random((40, 8, 8, 1)).astype(np.float32)
@@ -107,7 +105,7 @@ def test_what_an_autoencoder_never_saw_scores_higher(pretrained):
 
 
 class Successor(nn.Module):
-    """Predicts token + 1, modulo 5, of each step."""
+    """Predicts each token + 1, modulo 5."""
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -115,7 +113,7 @@ class Successor(nn.Module):
         return 20 * jax.nn.one_hot((x + 1) % 5, 5)
 
 
-def test_text_follows_the_model():
+def test_sampled_text_follows_the_model():
     counted = sample_text(Successor(), {}, jnp.array([3]), 6, temperature=0.0)
     np.testing.assert_array_equal(counted, [4, 0, 1, 2, 3, 4])
     np.testing.assert_array_equal(sample_text(Successor(), {}, [3], 6, key=jax.random.key(1)), counted)
@@ -127,7 +125,7 @@ def test_text_follows_the_model():
 
 
 @pytest.mark.slow
-def test_priors_are_drawn_in_the_shape_of_examples():
+def test_prior_samples_have_the_shape_of_examples():
     x = jnp.zeros((2, 3, 2))
     for net in (nets.VAE(widths=(4,), code=2), nets.GAN(latent=2, widths=(4,))):
         variables = net.init(jax.random.key(0), x, train=False)
