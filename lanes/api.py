@@ -1,4 +1,4 @@
-"""The Python interface: `sweep`, `train`, `restore`; in a script or a notebook, on the devices that JAX has."""
+"""The public interface: all that `lanes` exports, and `sweep`, `train` and `restore` for a script or a notebook."""
 
 import os
 import sys
@@ -10,14 +10,162 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import pandas as pd
 
+from lanes.data.digits import Digits
+from lanes.data.generated_sets import (
+    XOR,
+    Adding,
+    Blobs,
+    Circles,
+    ConvexRegions,
+    Copy,
+    Gates,
+    Moons,
+    Parity,
+    Polynomial,
+    Sine,
+    Spirals,
+)
+from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
+from lanes.data.tfds import TFDS
+from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
+from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
-from lanes.errors import ExitStatus
+from lanes.errors import ExitStatus, RequestError
 from lanes.program.places import prepare_devices
+from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
+from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
+from lanes.recipe.augmentations_noise import (
+    Brightness,
+    Contrast,
+    Cutout,
+    GaussianNoise,
+    MaskingNoise,
+    PCAJitter,
+    SaltAndPepper,
+)
+from lanes.recipe.averages import AVERAGES, EMA, SWA
+from lanes.recipe.optimizers import (
+    LAMB,
+    LBFGS,
+    OPTIMIZERS,
+    SGD,
+    SGLD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    Momentum,
+    Nesterov,
+    RMSProp,
+)
+from lanes.recipe.rules import RULES, ContrastiveDivergence, DeltaRule, Evolution, Gradient, MuLambda, PerceptronRule
+from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
+from lanes.recipe.tasks import TASKS
+from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
+from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
+from lanes.results.encoded import Encoded
 from lanes.results.tables import load, load_curves
-from lanes.storage.trained import Variables, find_run, restore, run_of, variables_of
+from lanes.storage.trained import Variables, restore
+from nets.inspection import summary
+
+__all__ = [
+    "AUGMENTATIONS",
+    "AVERAGES",
+    "DATASETS",
+    "EMA",
+    "LAMB",
+    "LBFGS",
+    "OPTIMIZERS",
+    "RULES",
+    "SCHEDULES",
+    "SGD",
+    "SGLD",
+    "SWA",
+    "TASKS",
+    "TFDS",
+    "XOR",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adding",
+    "Adversarial",
+    "Affine",
+    "Blobs",
+    "Brightness",
+    "Circles",
+    "Classify",
+    "Constant",
+    "Contrast",
+    "ContrastiveDivergence",
+    "ConvexRegions",
+    "Copy",
+    "Cosine",
+    "Crop",
+    "Cutout",
+    "Dataset",
+    "DeltaRule",
+    "Digits",
+    "Elbo",
+    "Encoded",
+    "Evolution",
+    "Exponential",
+    "Gates",
+    "GaussianNoise",
+    "Gradient",
+    "Halving",
+    "Impute",
+    "IntegerCoded",
+    "Linear",
+    "Lion",
+    "MaskingNoise",
+    "Mirror",
+    "Mixup",
+    "Momentum",
+    "Moons",
+    "MuLambda",
+    "MultiLabel",
+    "Nesterov",
+    "NextToken",
+    "PCAJitter",
+    "Parity",
+    "PerceptronRule",
+    "Polynomial",
+    "RMSProp",
+    "Reconstruct",
+    "ReduceOnPlateau",
+    "Regress",
+    "RequestError",
+    "Rotate",
+    "Run",
+    "SaltAndPepper",
+    "Sine",
+    "Spirals",
+    "Split",
+    "Step",
+    "TimeShift",
+    "TrainedRun",
+    "Translate",
+    "Warmup",
+    "choice",
+    "from_arrays",
+    "grid",
+    "identify",
+    "load",
+    "load_curves",
+    "log_uniform",
+    "restore",
+    "sample",
+    "summary",
+    "sweep",
+    "train",
+    "uniform",
+    "zipped",
+]
 
 
 class TrainedRun(NamedTuple):
@@ -78,6 +226,3 @@ def identify(run: Run, data_dir: str | None = None) -> str:
     `data_dir` is where prepared TFDS sets are looked for first. Raises RequestError for a wrong run.
     """
     return make_plan([run], Options(data_dir=data_dir)).planned[0].run_id
-
-
-__all__ = ["TrainedRun", "find_run", "identify", "restore", "run_of", "sweep", "train", "variables_of"]

@@ -1,40 +1,6 @@
-"""Write the report of a sweep, one self-contained page; several directories are compared, paired by seed."""
+"""`lanes report` from a checkout: python scripts/report.py DIR [DIR …]"""
 
-import dataclasses
-from pathlib import Path
-
-import tyro
-
-from lanes.cli.command import run_main
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """Write the report of a sweep, one self-contained page; several directories are compared, paired by seed."""
-
-    directories: tyro.conf.Positional[tuple[Path, ...]]
-    """What sweeps wrote (their --out). Differences are taken from the first."""
-    metric: str | None = None
-    """What ranks the combinations; validation accuracy where there is one, else validation loss."""
-    out: Path | None = None
-    """The page; report.html in the first directory."""
-    top: int = 10
-    """Rows of the leaderboard on the terminal."""
-    traceback: bool = False
-    """Show where an error came from."""
-
-
-def main(arguments: Arguments) -> int:
-    """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results, a wrong metric."""
-    from lanes.reporting.pages import read, write_report
-    from lanes.results.leaderboard import print_leaderboard
-
-    directories = list(arguments.directories)
-    page = write_report(directories, arguments.metric, arguments.out)
-    print_leaderboard(read(directories)[0], arguments.metric, arguments.top)
-    print(f"report: {page}")
-    return 0
-
+from lanes.cli.main import main
 
 if __name__ == "__main__":
-    run_main(main, Arguments)
+    main("report")

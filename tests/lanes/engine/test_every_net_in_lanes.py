@@ -10,7 +10,7 @@ import pytest
 
 import nets
 from lanes import Dataset, Run, Split, load_curves, sweep
-from lanes.api import find_run, variables_of
+from lanes.storage.trained import find_run, variables_of
 from lanes.describe import checks, runs
 from lanes.program import initialization
 from lanes.program.compiled import Programs

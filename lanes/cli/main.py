@@ -1,0 +1,57 @@
+"""The installed command `lanes`: finds the command that is named and hands it the rest of the command line."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lanes.cli.command import leave
+from lanes.errors import ExitStatus, RequestError, unknown
+
+# Each is a module of this room by the same name; only the one that is called is imported.
+COMMANDS = {
+    "sweep": "Train every run of an experiment file; the same command resumes.",
+    "train": "Train one run, or repeat one of a sweep.",
+    "evaluate": "Evaluate trained runs from their checkpoints.",
+    "report": "Write a sweep's report as one page; compare several sweeps.",
+    "prepare": "Prepare a TFDS data set; download only with --yes.",
+}
+
+
+def main(*leading: str) -> None:
+    """The command line of this process, after the words in `leading`; exits with the command's status."""
+    leave(run([*leading, *sys.argv[1:]]))
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit status of the command that the words name."""
+    name, *rest = words or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview())
+        return ExitStatus.DONE
+    try:
+        if name not in COMMANDS:
+            raise unknown("command", name, COMMANDS)
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ExitStatus.WRONG_REQUEST
+    return importlib.import_module(f"lanes.cli.{name}").run(rest)
+
+
+def overview() -> str:
+    """The commands, one sentence each."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {sentence}" for name, sentence in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lanes COMMAND …",
+            "",
+            *lines,
+            "",
+            "`lanes COMMAND --help` lists a command's options.",
+            "Exit status: 0 done; 2 wrong request, nothing started; 3 failed; 75 stopped, saved.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lanes.cli.command import run_command, typed
+from lanes.errors import ExitStatus, RequestError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+
+    experiment: tyro.conf.Positional[Path]
+    """The experiment file (it is code: run only what you trust)."""
+    out: Path
+    """Directory for results, curves and checkpoints."""
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """FIELD=VALUE for every run, after sweep(); dotted paths reach into descriptions: net.widths=128,128."""
+    only: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """FIELD=VALUE: keep the runs that match; several values are joined by |."""
+    seeds: int | None = None
+    """Replace the seeds by 0 … N-1."""
+    dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
+    """Validate every run, print the plan, start and write nothing."""
+    width: str = "auto"
+    """Lanes computed at once, or auto."""
+    devices: int | None = None
+    """Use the first N devices; on a CPU there are as many as cores."""
+    mapping: str = "local"
+    """local, shard_map or pmap; data splits each batch over all devices, for a large net."""
+    shard: str | None = None
+    """I/N: train the packs I, I+N, …; auto takes both from the batch system."""
+    halving: str | None = None
+    """Epochs R1,R2,… at which the worse part of the runs is pruned; in place of the file's HALVING."""
+    keep: float | None = None
+    """With --halving: the fraction of the runs that goes on at each (0.5)."""
+    halving_metric: str | None = None
+    """With --halving: what runs are ranked by (valid_loss)."""
+    max_seconds: float | None = None
+    """Stop, saved, after so many seconds (exit status 75)."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    data_bytes: int = 2 << 30
+    """A data set up to so many bytes is held on the device; a larger one is streamed within as many."""
+    report: bool = True
+    """Write DIR/report.html at the end."""
+    traceback: bool = False
+    """Show where an error came from."""
+
+
+def main(arguments: Arguments) -> int:
+    """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
+    from lanes.cluster.batch_jobs import parse_shard
+    from lanes.describe import settings
+    from lanes.describe.experiment_files import halving_of, runs_of
+    from lanes.describe.halving import parse_halving
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.program.places import prepare_devices
+
+    halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
+    options = Options(
+        width=_width(arguments.width),
+        devices=arguments.devices,
+        mapping=arguments.mapping,
+        shard=None if arguments.shard is None else parse_shard(arguments.shard),
+        max_seconds=arguments.max_seconds,
+        data_dir=arguments.data_dir,
+        data_bytes=arguments.data_bytes,
+        halving=halving,
+    )
+    prepare_devices()
+    experiment = _found(arguments.experiment)
+    requested = runs_of(experiment)
+    if halving is None:
+        options = dataclasses.replace(options, halving=halving_of(experiment))
+    requested = settings.with_settings(requested, [text for group in arguments.set for text in group])
+    if arguments.seeds is not None:
+        requested = settings.with_seeds(requested, arguments.seeds)
+    requested = settings.only(requested, [text for group in arguments.only for text in group])
+    plan = make_plan(requested, options)
+    if arguments.dry_run:
+        from lanes.engine.requests import describe
+
+        print(describe(plan, options))
+        return 0
+    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
+    for line in outcome.failures:
+        print(f"error: {line}", file=sys.stderr)
+    print(outcome.summary(arguments.out))
+    if outcome.status == ExitStatus.STOPPED:
+        print(f"resume with: {typed()}")
+    elif arguments.report and outcome.ended:
+        from lanes.reporting.pages import write_report
+        from lanes.results.leaderboard import print_leaderboard
+        from lanes.results.tables import load
+
+        page = arguments.out / "report.html"
+        if not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:
+            page = write_report([arguments.out])
+        if outcome.trained:
+            print_leaderboard(load(arguments.out))
+        print(f"report: {page}")
+    return outcome.status
+
+
+def _found(experiment: Path) -> Path:
+    """The experiment file; `experiments/NAME.py` that is not in the current folder is the checkout's."""
+    ours = CHECKOUT / experiment
+    if experiment.exists() or experiment.parts[:1] != ("experiments",) or not ours.exists():
+        return experiment
+    print(f"note: {experiment} is not in this folder; running {ours}", file=sys.stderr)
+    return ours
+
+
+def _width(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(f"--width is {text!r}: it must be a number of lanes, or auto") from None
+
+
+def run(words: Sequence[str]) -> int:
+    """The command as typed after its name; its exit status."""
+    return run_command(main, Arguments, words, "lanes sweep")

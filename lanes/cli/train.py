@@ -1,0 +1,184 @@
+"""Train one run: every field of `Run` is an option, and dotted ones reach into descriptions (`--net.widths 128,128`)."""
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lanes.cli.command import run_command, typed
+from lanes.describe import runs
+from lanes.describe.runs import FIELDS, TABLES, Run
+from lanes.errors import ExitStatus, RequestError
+
+LAST = 5  # epochs of the curve that are printed
+
+
+class Default(str):
+    """The text of an option that was not given."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train one run: the code of a sweep with one lane, and its directory.
+
+    Options with a dot reach into descriptions: --net.widths 128,128 --optimizer.b1 0.95. The same command again resumes.
+    """
+
+    out: Path
+    """Directory for results, curves and checkpoints."""
+    run: str | None = None
+    """DIR:ID repeats a run of a sweep, at its width, with the options that are given in place of its own."""
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """FIELD=VALUE: the same as --FIELD VALUE."""
+    width: int | None = None
+    """Lanes computed at once: 1, or with --run the sweep's own, on which the last digits depend."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    max_seconds: float | None = None
+    """Stop, saved, after so many seconds (exit status 75)."""
+    traceback: bool = False
+    """Show where an error came from."""
+
+
+def documentation(cls: type) -> dict[str, str]:
+    """The text for each field in the section Attributes of a class's docstring."""
+    section = inspect.getdoc(cls).partition("Attributes:\n")[2]  # type: ignore[union-attr]
+    out: dict[str, str] = {}
+    for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
+        out |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return out
+
+
+def _option(name: str, text: str) -> tuple[str, Any, Any]:
+    """A field of Run as text, which is read as `sweep.py --set` reads it; its type and names stand in the help."""
+    field = FIELDS[name]
+    kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+    metavar = "NAME" if name in TABLES else kind.replace(" | ", "|").upper().replace("NONE", "None")
+    if name in TABLES:
+        text += f" Names: {', '.join(TABLES[name])}."
+    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+    annotation = Annotated[str, tyro.conf.arg(metavar=metavar, help=text)]
+    return name, annotation, dataclasses.field(default=Default(default))
+
+
+def _arguments() -> type:
+    texts = documentation(Run)
+    options = [_option(name, texts[name]) for name in FIELDS]
+    cls = dataclasses.make_dataclass("Arguments", options, bases=(Options,), frozen=True, kw_only=True)
+    cls.__doc__ = Options.__doc__
+    return cls
+
+
+Arguments: Any = _arguments()
+
+
+def main(arguments: Any) -> int:
+    """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early and saved."""
+    from lanes.engine.options import Options as SweepOptions
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.program.places import prepare_devices
+
+    run, width, experiment = Run(), 1, None
+    if arguments.run is not None:
+        run, width, experiment = _of_sweep(arguments.run)
+    given = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
+    settings = [*given.items(), *(_assignment(text) for group in arguments.set for text in group)]
+    for path, text in settings:
+        run = runs.set_field(run, path, runs.parse_field(run, path, text))
+    options = SweepOptions(
+        width=arguments.width if arguments.width is not None else width,
+        devices=1,
+        max_seconds=arguments.max_seconds,
+        data_dir=arguments.data_dir,
+    )
+    prepare_devices()
+    plan = make_plan([run], options)
+    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
+    for line in outcome.failures:
+        print(f"error: {line}", file=sys.stderr)
+    print(outcome.summary(arguments.out))
+    if outcome.status == ExitStatus.STOPPED:
+        print(f"resume with: {typed()}")
+    elif outcome.ended:
+        _print_run(arguments.out, plan.planned[0].run_id)
+    return outcome.status
+
+
+def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
+    """The run that `DIR:ID` names, the width that it was trained at, and the experiment file that it came from."""
+    from lanes.results.tables import load
+    from lanes.storage.directory import existing
+    from lanes.storage.trained import find_run, run_of
+
+    path, colon, run_id = text.rpartition(":")
+    if not colon or not path or not run_id:
+        raise RequestError(f"--run is {text!r}: it must be DIR:ID, a sweep's --out and a run_id of it")
+    (directory,) = existing([path])
+    row = find_run(directory, run_id)
+    mapping = load(path).set_index("run_id").loc[row["run_id"]].get("mapping")
+    if isinstance(mapping, str) and mapping != "local":
+        print(f"note: {text} was trained by {mapping}, here it is local: the last digits may differ")
+    source = row.get("experiment")
+    experiment = directory.path / source if isinstance(source, str) else None
+    return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise RequestError(f"--set got {text!r}: write FIELD=VALUE")
+    return path.strip(), value
+
+
+def _print_run(out: Path, run_id: str) -> None:
+    """The last lines of the curve, and the row of results."""
+    from lanes.results.axes import field_columns
+    from lanes.results.tables import load, load_curves
+
+    console = Console()
+    curves = load_curves(out)
+    last = curves[curves["run_id"] == run_id].drop(columns="run_id").tail(LAST)
+    console.print(_table(list(last.columns), last.itertuples(index=False)))
+    table = load(out).set_index("run_id", drop=False)
+    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment"}
+    row = {str(name): value for name, value in table.loc[run_id].items() if name not in hidden}
+    console.print(_table(["", ""], [item for item in row.items() if not _is_missing(item[1])]))
+
+
+def _table(columns: list[str], rows: Any) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, show_header=any(columns))
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.6g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    return table
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))
+
+
+def with_dotted(command_line: Sequence[str]) -> list[str]:
+    """The command line with `--net.widths VALUE` and `--net.widths=VALUE` as `--set net.widths=VALUE`."""
+    out, rest = [], iter(command_line)
+    for text in rest:
+        name, equals, value = text.partition("=")
+        if re.fullmatch(r"--[A-Za-z_-]+\.[\w.-]+", name):
+            path = name[2:].replace("-", "_")
+            out += ["--set", f"{path}={value if equals else next(rest, '')}"]
+        else:
+            out.append(text)
+    return out
+
+
+def run(words: Sequence[str]) -> int:
+    """The command as typed after its name; its exit status."""
+    return run_command(main, Arguments, with_dotted(words), "lanes train")
