@@ -355,15 +355,15 @@ def test_mnist_is_complete_and_loads_within_a_second_the_second_time():
 # ---- preparing
 
 
-def run_script(*arguments, data_dir):
+def run_prepare(*arguments, data_dir):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
-    command = [sys.executable, str(ROOT / "scripts" / "prepare_data.py"), *arguments]
+    command = [sys.executable, "-m", "lanes.cli.main", "prepare", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
 
 
 @pytest.mark.slow
-def test_the_script_prepares_digits_without_a_download(tmp_path):
-    done = run_script("digits", data_dir=tmp_path)
+def test_the_command_prepares_digits_without_a_download(tmp_path):
+    done = run_prepare("digits", data_dir=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "digits" / "1.0.0" / "dataset_info.json").is_file()
 

@@ -10,13 +10,13 @@ import pytest
 
 import nets
 from lanes import Dataset, Run, Split, load_curves, sweep
-from lanes.storage.trained import find_run, variables_of
 from lanes.describe import checks, runs
 from lanes.program import initialization
 from lanes.program.compiled import Programs
 from lanes.program.step import Setup, Trained, train_step, transformation
 from lanes.recipe.tasks_reconstructing import Elbo, Reconstruct
 from lanes.storage.directory import existing
+from lanes.storage.trained import find_run, variables_of
 
 PROGRAMS = Programs()
 

@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))  # as the script itself has it
 
 import benchmark  # noqa: E402
-from benchmarks import costs, measuring, ours, works  # noqa: E402
 from benchmarks.measuring import Row, Sample, Table, Way, interleaved  # noqa: E402
 from benchmarks.peers import Peers, Worker  # noqa: E402
+
+from benchmarks import costs, measuring, ours, works  # noqa: E402
 
 
 @pytest.fixture

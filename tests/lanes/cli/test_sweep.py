@@ -1,6 +1,5 @@
-"""scripts/sweep.py: exit statuses, one-line errors that start and write nothing, a user's own file, resuming."""
+"""`lanes sweep`: exit statuses, one-line errors that start and write nothing, a user's own file, resuming."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 
 import lanes
+from lanes.cli import sweep
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 EXPERIMENT = '''
 """An experiment with everything of its own."""
@@ -76,26 +76,16 @@ def sweep():
 '''
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("sweep_script", CHECKOUT / "scripts" / "sweep.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def call(script, monkeypatch, capsys):
-    """Call the script in this process: (exit status, standard output, standard error)."""
+def call(capsys):
+    """Call the command in this process: (exit status, standard output, standard error)."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scripts/sweep.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            script.run_main(script.main, script.Arguments)
+    def call(*arguments: object) -> tuple[int, str, str]:
+        status = sweep.run([str(word) for word in arguments])
         out = capsys.readouterr()
-        return int(ended.value.code or 0), out.out, out.err
+        return status, out.out, out.err
 
-    return run
+    return call
 
 
 @pytest.fixture
@@ -217,7 +207,7 @@ def test_a_users_own_file_runs_resumes_in_a_new_process_and_is_restored_without_
     out = tmp_path / "out"
     status, said, error = call(experiment, "--out", out, "--max-seconds", 0, "--no-report")
     assert status == 75, error
-    assert "resume with: python" in said
+    assert "resume with: " in said
     again = python(CHECKOUT / "scripts/sweep.py", experiment, "--out", out, "--no-report", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "4 of 4 runs ended" in again.stdout

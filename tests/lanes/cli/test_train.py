@@ -1,9 +1,6 @@
-"""scripts/train.py: options from the fields of Run, one run in a sweep's directory, a sweep's run again."""
+"""`lanes train`: options from the fields of Run, one run in a sweep's directory, a sweep's run again."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -12,29 +9,16 @@ import tyro
 
 import lanes
 from lanes import Run, grid
+from lanes.cli import train
 from lanes.describe.runs import FIELDS
 from nets import MLP
 
-CHECKOUT = Path(__file__).parents[2]
 TINY = ("--net.widths", "8", "--epochs", "2", "--train-examples", "64", "--batch-size", "16")
 
 
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_script", CHECKOUT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script("train")
-
-
 def call(*command_line: object) -> int:
-    words = script.with_dotted([str(word) for word in command_line])
-    return script.main(tyro.cli(script.Arguments, args=words))
+    words = train.with_dotted([str(word) for word in command_line])
+    return train.main(tyro.cli(train.Arguments, args=words))
 
 
 def same(first: Path, second: Path, run_id: str) -> None:
@@ -115,9 +99,9 @@ def test_an_unknown_run_of_a_sweep_is_one_line(swept: Path, tmp_path: Path) -> N
 
 
 def test_help_shows_every_field_with_its_text(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(script.documentation(Run)) == set(FIELDS)
+    assert set(train.documentation(Run)) == set(FIELDS)
     with pytest.raises(SystemExit):
-        tyro.cli(script.Arguments, args=["--help"])
+        tyro.cli(train.Arguments, args=["--help"])
     text = capsys.readouterr().out
     for name in FIELDS:
         assert f"--{name.replace('_', '-')} " in text
@@ -134,4 +118,4 @@ def test_help_shows_every_field_with_its_text(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_dotted_options(words: list[str], expected: list[str]) -> None:
-    assert script.with_dotted(words) == expected
+    assert train.with_dotted(words) == expected

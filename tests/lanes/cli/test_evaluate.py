@@ -1,22 +1,21 @@
-"""scripts/evaluate.py: the table, the file, exit statuses; an experiment's own functions after its file is gone."""
+"""`lanes evaluate`: the table, the file, exit statuses; an experiment's own functions after its file is gone."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
 import tyro
 
 import lanes
+from lanes.cli import evaluate
 from lanes.describe.experiment_files import runs_of
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 EXPERIMENT = """
 import dataclasses
 
@@ -48,21 +47,8 @@ def sweep() -> list[Run]:
 """
 
 
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_script", CHECKOUT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script("evaluate")
-
-
 def call(*command_line: object) -> int:
-    return script.main(tyro.cli(script.Arguments, args=[str(word) for word in command_line]))
+    return evaluate.main(tyro.cli(evaluate.Arguments, args=[str(word) for word in command_line]))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +103,7 @@ def test_wrong_requests_are_one_line(swept: Path, options: tuple, message: str) 
 @pytest.mark.slow
 def test_an_own_function_in_a_new_process_after_its_file_is_gone(swept: Path) -> None:
     run_id = lanes.load(swept)["run_id"].iloc[1]
-    command = [sys.executable, CHECKOUT / "scripts" / "evaluate.py", swept, "--run", run_id[:8], "--split", "valid"]
+    command = [sys.executable, "-m", "lanes.cli.main", "evaluate", swept, "--run", run_id[:8], "--split", "valid"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert run_id in done.stdout
