@@ -53,7 +53,7 @@ HEADER = """# Catalogue
 Every name that a run can use, made from the tables and docstrings by `python scripts/write_catalogue.py`: change those,
 not this page. A name stands for the defaults shown; other values are given as a description, `LeakyReLU(slope=0.1)`.
 
-All activations with their derivatives, drawn by `python scripts/plot_activations.py`:
+All activations with their derivatives, drawn by `python scripts/figures/activations.py`:
 
 ![activations and their derivatives](activations.png)
 """

@@ -1,4 +1,4 @@
-"""The benchmark script: small sizes end to end without torch, repetitions in turn, tables that can be pasted."""
+"""Benchmarks: small sizes end to end without torch, repetitions in turn, tables that can be pasted."""
 
 import contextlib
 import dataclasses
@@ -10,19 +10,16 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import __main__ as benchmark
+from benchmarks import costs, measuring, ours, works
+from benchmarks.measuring import Row, Sample, Table, Way, interleaved
+from benchmarks.peers import Peers, Worker
 from lanes.describe import checks, identity, runs
 from lanes.errors import RequestError
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))  # as the script itself has it
-
-import benchmark  # noqa: E402
-from benchmarks.measuring import Row, Sample, Table, Way, interleaved  # noqa: E402
-from benchmarks.peers import Peers, Worker  # noqa: E402
-
-from benchmarks import costs, measuring, ours, works  # noqa: E402
 
 
 @pytest.fixture

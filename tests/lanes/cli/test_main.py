@@ -138,10 +138,10 @@ def test_a_stopped_sweep_prints_the_command_that_was_typed(installed, tmp_path):
     more = [*QUICK, "--max-seconds", "0"]
     arguments = ["experiments/quickstart.py", "--out", "runs/q", *more]
     script = [sys.executable, str(CHECKOUT / "scripts" / "sweep.py")]
-    for typed, folder in (([str(installed), "sweep"], ""), (["lanes", "sweep"], str(installed.parent)), (script, "")):
-        done = call(*typed, *arguments, cwd=tmp_path, path=folder)
+    for words, folder in (([str(installed), "sweep"], ""), (["lanes", "sweep"], str(installed.parent)), (script, "")):
+        done = call(*words, *arguments, cwd=tmp_path, path=folder)
         assert done.returncode == 75, done.stderr
-        assert done.stdout.splitlines()[-1] == f"resume with: {shlex.join([*typed, *arguments])}"
+        assert done.stdout.splitlines()[-1] == f"resume with: {shlex.join([*words, *arguments])}"
         assert f"running {CHECKOUT}/experiments/quickstart.py" in done.stderr
 
 

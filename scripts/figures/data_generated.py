@@ -1,6 +1,7 @@
 """Draws the generated data sets for the documentation.
 
-python scripts/plot_generated.py [--out docs/data_generated.png]
+python scripts/figures/data_generated.py                writes docs/data_generated.png
+python scripts/figures/data_generated.py --out FILE     writes FILE (.png, .svg or .pdf)
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from lanes.data.generated_sets import Generated
 from lanes.data.loading import DATASETS, Dataset, load_dataset
 
 COLOURS = ListedColormap(["#2b6cb0", "#dd6b20", "#2f855a", "#805ad5"])
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "data_generated.png"
 NAMES = [name for name, description in DATASETS.items() if isinstance(description, Generated)]
 
 
@@ -66,7 +68,7 @@ def draw_marked(axes: Axes, data: Dataset) -> None:
     axes.set_xlabel(f"step (marked: orange; target {data.train.y[0, 0]:.2f})", fontsize=8)
 
 
-def main(out: Path = Path("docs/data_generated.png")) -> None:
+def main(out: Path = PAGE) -> None:
     """Draws all generated sets into one picture."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt

@@ -1,9 +1,9 @@
 """Draws how a signal passes ten layers of 500 units before any training, by initializer and activation.
 
-    python scripts/plot_signal_at_depth.py                writes docs/signal_at_depth.png, in about 10 s
-    python scripts/plot_signal_at_depth.py --out FILE     writes FILE (.png, .svg or .pdf)
+    python scripts/figures/signal_at_depth.py                writes docs/signal_at_depth.png, in about 10 s
+    python scripts/figures/signal_at_depth.py --out FILE     writes FILE (.png, .svg or .pdf)
 
-The inputs are 1,000 draws of N(0, 1) with 500 features, as in the lecture; the nets are those of the experiment
+The inputs are 1,000 draws of N(0, 1) with 500 features; the nets are those of the experiment
 `signal_at_depth`. Prints the standard deviation of every layer's activations.
 """
 
@@ -24,7 +24,7 @@ DEPTH, UNITS, EXAMPLES = 10, 500, 1000
 INITIALIZED = ("uniform_0.01", "xavier_normal", "he_normal")
 PAIRS = [(activation, initializer) for activation in ("tanh", "relu") for initializer in INITIALIZED]
 BAR = "#1f5fa8"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "signal_at_depth.png"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "signal_at_depth.png"
 
 
 def hidden(activation: str, initializer: str) -> list[np.ndarray]:

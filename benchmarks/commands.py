@@ -16,15 +16,15 @@ from benchmarks.ours import Packs
 from benchmarks.setting import Setting
 from benchmarks.works import work
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNS_A_SEED = 10  # of work_a.py
+ROOT = Path(__file__).resolve().parents[1]
+RUNS_A_SEED = 10  # of digits_mlp.py
 LONGEST = 600  # seconds until the first step
 FLOOR = "training program alone"
 
 
 def command(experiment: Path, out: Path, *further: str) -> list[str]:
     """The sweep's command line."""
-    return [sys.executable, str(ROOT / "scripts" / "sweep.py"), str(experiment), "--out", str(out), *further]
+    return [sys.executable, "-m", "lanes.cli.main", "sweep", str(experiment), "--out", str(out), *further]
 
 
 def environment(cache: Path) -> dict[str, str]:
@@ -46,7 +46,7 @@ def startup(setting: Setting) -> Table:
         ]
         rows = interleaved(ways, setting.repetitions(5))
     notes = [
-        "From the start of the process of `scripts/sweep.py experiments/quickstart.py` until the curves of a pack's first "
+        "From the start of the process of `lanes sweep experiments/quickstart.py` until the curves of a pack's first "
         "epoch are on disk: imports, validation, data, compilation, initialization, 44 steps of a pack, one file.",
         "Cold has also to prepare the digits. Python's own byte code and the disk's pages are warm in both.",
     ]
@@ -86,7 +86,7 @@ def first_epoch(cache: Path) -> float:
 
 
 def scaling(setting: Setting) -> Table:
-    """The real command, from its start to its report, for 10² to 10⁴ runs of Work A on one and on all devices."""
+    """The real command, from its start to its report, for 10² to 10⁴ runs of the digits MLP on one and on all devices."""
     sizes = (10, 20) if setting.quick else (100, 1000, 5040, 10000)
     counts = sorted({1, len(setting.devices)})
     chosen, lanes = work("sweep", setting.quick), 8 if setting.quick else 64
@@ -123,7 +123,7 @@ def _settled(call: Callable[[], Sample]) -> Callable[[], Sample]:
 
 def _whole(size: int, count: int, quick: bool) -> Sample:
     """One sweep of so many runs by the real command, with nothing compiled before."""
-    experiment = Path(__file__).with_name("work_a.py")
+    experiment = Path(__file__).with_name("digits_mlp.py")
     shorter = ["--set", "epochs=2"] if quick else []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "sweep"

@@ -1,4 +1,4 @@
-"""Ours against the peers: the sweep of Work A, and three larger nets."""
+"""Ours against the peers: a sweep of the digits MLP, and three larger nets."""
 
 import itertools
 
@@ -16,10 +16,10 @@ MODELS = 24  # in a hand-batched ensemble
 
 
 def sweep(setting: Setting) -> Table:
-    """Work A: the whole sweep, the bare step, and every peer."""
+    """The digits MLP: the whole sweep, the bare step, and every peer."""
     chosen = work("sweep", setting.quick)
     options = Options(devices=setting.count)
-    requested = work_a_runs(chosen.run, quick=setting.quick)
+    requested = digits_mlp_runs(chosen.run, quick=setting.quick)
     whole = WarmSweep(requested, options)
     lanes = 8 if setting.quick else 64
     ours = [Way(SWEEP, whole)]
@@ -40,8 +40,8 @@ def sweep(setting: Setting) -> Table:
         found = Table("sweep", "ms per run", rows, SWEEP, facts={"peers": peers.versions})
         found.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
         found.notes += [
-            f"Work A: {chosen.epochs} epochs of {chosen.steps} steps of 32 digits, MLP 64-64-10, Adam, validation after every "
-            "epoch.",
+            f"The digits MLP: 64-64-64-10, {chosen.epochs} epochs of {chosen.steps} steps of 32 examples, Adam, validation after "
+            "every epoch.",
             f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, "
             "trained, checkpoints, curves, results) in a process whose programs are compiled; "
             f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
@@ -72,7 +72,7 @@ def _with_limit(found: Table, rate: float, operations: float) -> Table:
     return found
 
 
-def work_a_runs(run: Run, quick: bool = False) -> list[Run]:
+def digits_mlp_runs(run: Run, quick: bool = False) -> list[Run]:
     """960 runs of one training program: 6 rates × 4 initializers × 40 seeds; quick: 16."""
     rates = [1e-3, 3e-3] if quick else [3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3]
     initializers = (
@@ -122,7 +122,7 @@ def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: b
 
 
 def _ensembles(peers: Peers, setting: Setting) -> list[Way]:
-    """Many models of Work A at once in torch, in one and two processes."""
+    """Many digits MLPs at once in torch, in one and two processes."""
     if peers.missing:
         return []
     sizes = (MODELS,) if setting.on_cpu else (1024, 16384)

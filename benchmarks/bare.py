@@ -1,4 +1,4 @@
-"""The floor and the ceiling: Work A stripped to its step, and the machine's largest matrix product."""
+"""The floor and the ceiling: the digits MLP stripped to its step, and the machine's largest matrix product."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ SIDE = 2048
 
 
 class BareStep:
-    """Work A as a loop of steps and nothing else, on every device at once.
+    """The digits MLP as a loop of steps and nothing else, on every device at once.
 
     Plain arrays as parameters, made outside; orders made before; the activation built in; no evaluation, no best
     parameters, no divergence check, no files. Only the rate is traced, as a sweep needs it.

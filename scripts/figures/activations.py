@@ -1,7 +1,7 @@
 """Draws all activations with their derivatives: the dance moves of deep learning.
 
-    python scripts/plot_activations.py                writes docs/activations.png, in about 10 s
-    python scripts/plot_activations.py --out FILE     writes FILE (.png, .svg or .pdf)
+    python scripts/figures/activations.py                writes docs/activations.png, in about 10 s
+    python scripts/figures/activations.py --out FILE     writes FILE (.png, .svg or .pdf)
 
 The derivative is what `jax.grad` gives, so the drawn value at a kink is the one that training uses.
 """
@@ -25,7 +25,7 @@ from nets.activations import ACTIVATIONS, Activation, Maxout, Swish
 
 COLUMNS = 6
 VALUE, DERIVATIVE = "#1f5fa8", "#d1603d"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "activations.png"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "activations.png"
 
 # What is not a function of one number is drawn along a line: softmax as the first of two outputs against a logit of 0,
 # maxout with the pieces z and -z/2.

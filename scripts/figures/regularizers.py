@@ -1,7 +1,7 @@
 """Draws what each regularizer does to the loss on training and on test data, by its strength.
 
-    python scripts/plot_regularizers.py runs/regularizers                writes docs/regularizers.png
-    python scripts/plot_regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
+    python scripts/figures/regularizers.py runs/regularizers                writes docs/regularizers.png
+    python scripts/figures/regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
 
 It reads what the experiment `regularizers` wrote, and prints the strength of each with the lowest validation loss.
 """
@@ -20,7 +20,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 TEST, TRAIN, NONE = "#d1603d", "#1f5fa8", "#777777"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "regularizers.png"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "regularizers.png"
 
 
 def strengths(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from benchmarks.comparisons import work_a_runs
+from benchmarks.comparisons import digits_mlp_runs
 from benchmarks.measuring import Sample, Table, Way, interleaved
 from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
@@ -169,9 +169,9 @@ FALSE_SUM = "0" * 64
 
 
 def overhead(setting: Setting) -> Table:
-    """A sweep of Work A with and without what it writes and checks: the difference is what that costs."""
+    """A sweep of the digits MLP with and without what it writes and checks: the difference is what that costs."""
     chosen = work("sweep", setting.quick)
-    whole = WarmSweep(work_a_runs(chosen.run, quick=setting.quick), Options(devices=setting.count))
+    whole = WarmSweep(digits_mlp_runs(chosen.run, quick=setting.quick), Options(devices=setting.count))
     ways = [Way(WHOLE, whole)]
     ways += [Way(f"without {name}", _without(whole, name)) for name in LEFT_OUT]
     found = Table("overhead", "ms per run", interleaved(ways, setting.repetitions(5)), WHOLE)

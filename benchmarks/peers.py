@@ -13,7 +13,7 @@ from benchmarks.measuring import Way
 from benchmarks.works import Work
 from lanes.errors import RequestError
 
-SCRIPTS = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[1]
 MISSING = "torch is not installed for {python}: pip install -e '.[peers]', or --peer-python PATH of one that has it"
 
 
@@ -21,7 +21,7 @@ class Worker:
     """One process of a peer's interpreter."""
 
     def __init__(self, python: str):
-        environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         command = [python, "-m", "benchmarks.worker"]
         try:
             self.process = subprocess.Popen(

@@ -170,7 +170,7 @@ class Adam:
 
 
 def ensemble(request: Request, data: Arrays) -> float:
-    """`models` MLPs of Work A batched by hand with `baddbmm`, each with its rate and its order. Seconds for one."""
+    """`models` digits MLPs batched by hand with `baddbmm`, each with its rate and its order. Seconds for one."""
     tensors, orders = prepared(request, data)
     models, device = orders.shape[0], request.get("device", "cpu")
     x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
@@ -209,7 +209,7 @@ def _evaluate(logits: torch.Tensor, y: torch.Tensor) -> None:
 
 
 def functional(request: Request, data: Arrays) -> float:
-    """`models` nets of Work A by `torch.func`: `vmap` over `grad` of a functional call. Seconds for one."""
+    """`models` digits MLPs by `torch.func`: `vmap` over `grad` of a functional call. Seconds for one."""
     tensors, orders = prepared(request, data)
     models, device = orders.shape[0], request.get("device", "cpu")
     x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))

@@ -1,6 +1,6 @@
-"""Work A as an experiment: ten runs a seed, `--seeds N` for more. What `scripts/benchmark.py scaling` sweeps.
+"""The digits MLP as an experiment: ten runs a seed, `--seeds N` for more. What the benchmark `scaling` sweeps.
 
-python scripts/sweep.py scripts/benchmarks/work_a.py --seeds 504 --out runs/work_a
+.venv/bin/lanes sweep benchmarks/digits_mlp.py --seeds 504 --out runs/digits_mlp
 """
 
 from lanes import Run, grid

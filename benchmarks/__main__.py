@@ -1,0 +1,102 @@
+"""Times ours and the peers, in turn and in one sitting; prints a table, and one JSON line last.
+
+    python -m benchmarks NAME [--repeats R] [--quick] [--peer-python PATH] [--write]
+
+Progress goes to the other stream. What is measured, and the tables of the last sitting: docs/performance.md.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tyro
+
+from benchmarks import commands, comparisons, costs
+from benchmarks.measuring import Table, machine, put_between
+from benchmarks.setting import Setting
+from lanes.cli.command import leave, run_command
+from lanes.errors import RequestError, unknown
+from lanes.program import compilation_cache
+from lanes.program.places import prepare_devices
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BENCHMARKS: dict[str, Callable[[Setting], Table]] = {
+    "sweep": comparisons.sweep,
+    "mnist_mlp": functools.partial(comparisons.net, "mnist_mlp"),
+    "lenet": functools.partial(comparisons.net, "lenet"),
+    "rnn": functools.partial(comparisons.net, "rnn"),
+    "startup": commands.startup,
+    "scaling": commands.scaling,
+    "conv_loop": costs.conv_loop,
+    "regularizers": costs.regularizers,
+    "overhead": costs.overhead,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Time ours and the peers in one sitting: prints a table, and one JSON line last."""
+
+    name: tyro.conf.Positional[str]
+    """sweep, mnist_mlp, lenet, rnn, startup, scaling, conv_loop, regularizers or overhead."""
+    repeats: int | None = None
+    """Repetitions that count, taken in turn; the benchmark's own number otherwise."""
+    quick: bool = False
+    """Tiny sizes: shows that it works, measures nothing."""
+    peer_python: str | None = None
+    """Interpreter that has torch, so that it need not be installed beside JAX; this one otherwise."""
+    devices: int | None = None
+    """Use the first N devices; on a CPU there are as many as cores, or N."""
+    widths: tuple[int, ...] | None = None
+    """Lanes at once to measure, where a benchmark runs packs of a given width."""
+    data_dir: str | None = None
+    """Where a prepared MNIST is looked for first; noise of its shape takes its place."""
+    write: bool = False
+    """Put the table into docs/performance.md (and the regularizers' into docs/catalogue.md)."""
+    traceback: bool = False
+    """Show where an error came from."""
+
+
+def main(arguments: Arguments) -> int:
+    """The exit status: 0 measured; 2 (raised as a RequestError) for a wrong name or number; 3 where a way failed."""
+    if arguments.name not in BENCHMARKS:
+        raise unknown("benchmark", arguments.name, BENCHMARKS)
+    if arguments.repeats is not None and arguments.repeats < 1:
+        raise RequestError(f"--repeats is {arguments.repeats}: it must be at least 1")
+    if any(width < 1 for width in arguments.widths or ()):
+        raise RequestError(f"--widths is {arguments.widths}: each must be at least 1")
+    if arguments.write and arguments.quick:
+        raise RequestError("--write and --quick: quick numbers mean nothing and are not written; leave one out")
+    if arguments.data_dir is not None:
+        os.environ["TFDS_DATA_DIR"] = arguments.data_dir
+    prepare_devices()
+    compilation_cache.switch_on()
+    setting = Setting(arguments.repeats, arguments.quick, arguments.peer_python, arguments.devices, arguments.widths)
+    before = machine()
+    table = BENCHMARKS[arguments.name](setting)
+    text = f"{table.markdown()}\n- {_said(before | table.facts.get('peers', {}))}"
+    print(text)
+    if arguments.write:
+        put_between(DOCS / "performance.md", table.name, text)
+        if table.name == "regularizers":
+            put_between(DOCS / "catalogue.md", "costs", text)
+    print(json.dumps({**table.json(), "quick": arguments.quick, "machine": before}))
+    return 3 if any(row.failure for row in table.rows) else 0
+
+
+def _said(machine: dict[str, object]) -> str:
+    """The machine and the versions as one line of the table's notes."""
+    return "Measured on: " + ", ".join(f"{name} {value}" for name, value in machine.items()) + "."
+
+
+def run(words: Sequence[str]) -> int:
+    """The command line after the program's name; its exit status."""
+    return run_command(main, Arguments, words, "python -m benchmarks")
+
+
+if __name__ == "__main__":
+    leave(run(sys.argv[1:]))

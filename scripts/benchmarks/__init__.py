@@ -1,1 +1,0 @@
-"""What `scripts/benchmark.py` measures: ours and the peers, interleaved in one sitting. Peers run in processes of their own."""
