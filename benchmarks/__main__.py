@@ -1,6 +1,6 @@
 """Times ours and the peers, in turn and in one sitting; prints a table, and one JSON line last.
 
-    python -m benchmarks NAME [--repeats R] [--quick] [--peer-python PATH] [--write]
+    .venv/bin/python -m benchmarks NAME [--repeats R] [--quick] [--peer-python PATH] [--write]
 
 Progress goes to the other stream. What is measured, and the tables of the last sitting: docs/performance.md.
 """
@@ -95,7 +95,7 @@ def _said(machine: dict[str, object]) -> str:
 
 def run(words: Sequence[str]) -> int:
     """The command line after the program's name; its exit status."""
-    return run_command(main, Arguments, words, "python -m benchmarks")
+    return run_command(main, Arguments, words, ".venv/bin/python -m benchmarks")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How well can a multilayer perceptron classify the 1,797 digits?
 
-    python scripts/sweep.py experiments/digits_best.py --out runs/digits_best
+    .venv/bin/lanes sweep experiments/digits_best.py --out runs/digits_best
 
 About 20 s on 2 CPU cores. Expected test accuracy of the setting with the best validation accuracy (dropout 0.1, input
 noise 0.1): 0.978 ± 0.006 (n = 5; the test split has 180 examples).

@@ -1,6 +1,6 @@
 """Every activation with every initializer: which pairs learn at all?
 
-    python scripts/sweep.py experiments/every_activation_initializer.py --out runs/every
+    .venv/bin/lanes sweep experiments/every_activation_initializer.py --out runs/every
 
 About a minute on 2 CPU cores: 368 runs (silu is swish) in 4 compiled programs, one for all elementwise activations and one
 each for prelu (a slope per layer is a parameter), maxout (wider layers) and softmax (acts on a whole layer).

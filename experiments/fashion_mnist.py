@@ -1,6 +1,6 @@
 """What do an MLP and a small convolutional net reach on Fashion-MNIST?
 
-    python scripts/sweep.py experiments/fashion_mnist.py --out runs/fashion_mnist --data-dir DIR
+    .venv/bin/lanes sweep experiments/fashion_mnist.py --out runs/fashion_mnist --data-dir DIR
 
 About 8.5 minutes on 2 CPU cores (1,005 s of processor time, 115 of them for the MLP). Expected test accuracy at the epoch
 with the lowest validation loss (n = 5): MLP 0.892 ± 0.001 (242,762 parameters), CNN 0.917 ± 0.001 (89,962). The data set's

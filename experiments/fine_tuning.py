@@ -1,6 +1,6 @@
 """Does pretraining help when labels are scarce, and are an encoder's codes good features?
 
-python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning             after pretraining_1 and _2
+.venv/bin/lanes sweep experiments/fine_tuning.py --out runs/fine_tuning             after pretraining_1 and _2
 """
 
 import dataclasses

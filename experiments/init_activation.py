@@ -1,6 +1,6 @@
 """Which initializer suits which activation, each at its best rate? Ten activations, six initializers, on the digits.
 
-    python scripts/sweep.py experiments/init_activation.py --out runs/init_activation
+    .venv/bin/lanes sweep experiments/init_activation.py --out runs/init_activation
 
 About 12 s on 2 CPU cores: 720 runs in one compiled program. Expected test accuracy at the rate with the best validation
 accuracy (n = 3): between 0.956 (sigmoid, uniform_0.01) and 0.989 (tanh, xavier_uniform). With one hidden layer and a tuned

@@ -1,7 +1,7 @@
 """Does a linear autoencoder with squared error learn PCA's subspace?
 
-    python scripts/sweep.py experiments/linear_autoencoder.py --out runs/linear_autoencoder
-    python scripts/principal_angles.py runs/linear_autoencoder         the angles between the two subspaces
+    .venv/bin/lanes sweep experiments/linear_autoencoder.py --out runs/linear_autoencoder
+    .venv/bin/python scripts/figures/principal_angles.py runs/linear_autoencoder         the angles between the two subspaces
 
 10 s of processor time. Expected (n = 5): largest principal angle 0.012 degrees, and the same training loss for all seeds.
 With a code of five, where eigenvalues 5 and 6 (1.91 and 1.66) are close, 2,000 steps are still stuck at a saddle.

@@ -1,6 +1,6 @@
 """How do linear, MLP, CNN and GRU differ on MNIST-1D, and what remains of it when positions are shuffled?
 
-    python scripts/sweep.py experiments/mnist1d.py --out runs/mnist1d --data-dir DIR
+    .venv/bin/lanes sweep experiments/mnist1d.py --out runs/mnist1d --data-dir DIR
 
 About 4.5 minutes on 2 CPU cores (500 s of processor time). The protocol is the paper's (Greydanus and Kobak 2024): all 4,000
 training examples, 6,000 Adam steps with batches of 100, and the net after the last step; nothing is selected, so there is no

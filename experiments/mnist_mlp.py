@@ -1,6 +1,6 @@
 """How far does a multilayer perceptron get on MNIST with dropout and input noise?
 
-    python scripts/sweep.py experiments/mnist_mlp.py --out runs/mnist_mlp --data-dir DIR
+    .venv/bin/lanes sweep experiments/mnist_mlp.py --out runs/mnist_mlp --data-dir DIR
 
 About 2.5 minutes on 2 CPU cores (260 s of processor time). Expected test error at the epoch with the lowest validation
 loss: 1.47 ± 0.02% (n = 5; 478,410 parameters). Published for nets of two and three layers: 1.6 to 4.7% (LeCun et al. 1998,

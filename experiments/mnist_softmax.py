@@ -1,6 +1,6 @@
 """How far does a linear classifier get on MNIST?
 
-    python scripts/sweep.py experiments/mnist_softmax.py --out runs/mnist_softmax --data-dir DIR
+    .venv/bin/lanes sweep experiments/mnist_softmax.py --out runs/mnist_softmax --data-dir DIR
 
 About 20 s on 2 CPU cores. Expected test error with rate and L2 selected on validation: 7.40 ± 0.07% (n = 5; 7,850
 parameters). Published: 12.0% by squared error (LeCun et al. 1998, table of the MNIST page).

@@ -1,8 +1,8 @@
 """Greedy pretraining, first layer: a denoising autoencoder with one hidden layer on all digits, without labels.
 
-python scripts/sweep.py experiments/pretraining_1.py --out runs/pretraining_1
-python scripts/sweep.py experiments/pretraining_2.py --out runs/pretraining_2         second layer, from the first
-python scripts/sweep.py experiments/fine_tuning.py --out runs/fine_tuning             few labels, from the second
+.venv/bin/lanes sweep experiments/pretraining_1.py --out runs/pretraining_1
+.venv/bin/lanes sweep experiments/pretraining_2.py --out runs/pretraining_2         second layer, from the first
+.venv/bin/lanes sweep experiments/fine_tuning.py --out runs/fine_tuning             few labels, from the second
 """
 
 from lanes import Digits, MaskingNoise, Reconstruct, Run, grid

@@ -1,6 +1,6 @@
 """Greedy pretraining, second layer: starts from pretraining_1, which must have been trained into runs/pretraining_1.
 
-python scripts/sweep.py experiments/pretraining_2.py --out runs/pretraining_2
+.venv/bin/lanes sweep experiments/pretraining_2.py --out runs/pretraining_2
 """
 
 import dataclasses

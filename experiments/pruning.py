@@ -1,7 +1,7 @@
 """Does an L1 penalty make a net easier to prune by magnitude?
 
-    python scripts/sweep.py experiments/pruning.py --out runs/pruning
-    python scripts/evaluate.py runs/pruning --prune 0.5 0.8 0.9 0.95 0.98
+    .venv/bin/lanes sweep experiments/pruning.py --out runs/pruning
+    .venv/bin/lanes evaluate runs/pruning --prune 0.5 0.8 0.9 0.95 0.98
 
 About 30 s on 2 CPU cores. Expected test accuracy (n = 5) with 0, 50, 80, 90 and 95% of the weights set to zero: without L1
 0.980, 0.973, 0.800, 0.366, 0.159; with λ = 1e-4 0.979, 0.979, 0.929, 0.624, 0.207; with λ = 1e-3 0.968, 0.967, 0.963, 0.830,

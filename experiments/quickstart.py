@@ -1,6 +1,6 @@
 """Which initialization suits which activation, and does a regularizer help, on the 8x8 digits?
 
-    python scripts/sweep.py experiments/quickstart.py --out runs/quickstart
+    .venv/bin/lanes sweep experiments/quickstart.py --out runs/quickstart
 
 About 10 s and 0.9 GB on 2 CPU cores, compilation and report included. Expected: the ten best of the 48 combinations are
 within a point in validation accuracy; the first, ReLU with xavier_normal and dropout 0.1, has a test accuracy of

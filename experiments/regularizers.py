@@ -1,7 +1,7 @@
 """Which regularizer closes the generalization gap with 200 training examples, and at which strength?
 
-    python scripts/sweep.py experiments/regularizers.py --out runs/regularizers
-    python scripts/figures/regularizers.py runs/regularizers      writes docs/regularizers.png and prints its table
+    .venv/bin/lanes sweep experiments/regularizers.py --out runs/regularizers
+    .venv/bin/python scripts/figures/regularizers.py runs/regularizers      writes docs/regularizers.png and prints its table
 
 About 90 s on 2 CPU cores. Every run keeps its best epoch on validation, which amounts to early stopping. Expected test loss
 and gap to the training loss, strength selected on validation (n = 5): none 0.227 and 0.223; translation by up to 0.08 of a

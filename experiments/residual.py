@@ -1,6 +1,6 @@
 """Do plain nets degrade with depth where residual nets do not? 1-D ResNets of depth 8, 20 and 56 on mnist1d.
 
-    python scripts/sweep.py experiments/residual.py --out runs/residual --data-dir DIR
+    .venv/bin/lanes sweep experiments/residual.py --out runs/residual --data-dir DIR
 
 About 3 minutes on 2 CPU cores (312 s of processor time). Expected training loss after 15 epochs (n = 2): plain 0.065, 0.243 and
 1.715 at depth 8, 20 and 56 (test accuracy 0.96, 0.86, 0.30); residual 0.074, 0.024 and 0.027 (0.957, 0.967, 0.955).

@@ -1,7 +1,7 @@
 """How many nats per character do an LSTM and a GRU reach on Shakespeare, and how fast?
 
-    python scripts/sweep.py experiments/shakespeare.py --out runs/shakespeare --data-dir DIR
-    python scripts/write_text.py runs/shakespeare     prints 400 characters from the best run
+    .venv/bin/lanes sweep experiments/shakespeare.py --out runs/shakespeare --data-dir DIR
+    .venv/bin/python scripts/figures/write_text.py runs/shakespeare     prints 400 characters from the best run
 
 About 20 s of one core per epoch, so 3.5 minutes for all four runs on two cores. Expected validation loss in nats per
 character (n = 1; validation and test text joined): LSTM 1.71 after 1 epoch, 1.650 after 2 (with the rate decayed), 1.530

@@ -1,7 +1,7 @@
 """Does a signal survive ten layers of 500 units, and does the net then learn? (After CS231n.)
 
-    python scripts/sweep.py experiments/signal_at_depth.py --out runs/signal_at_depth
-    python scripts/figures/signal_at_depth.py            writes docs/signal_at_depth.png and prints its numbers
+    .venv/bin/lanes sweep experiments/signal_at_depth.py --out runs/signal_at_depth
+    .venv/bin/python scripts/figures/signal_at_depth.py            writes docs/signal_at_depth.png and prints its numbers
 
 About 25 s on 2 CPU cores. Expected test accuracy after five epochs of SGD (n = 3): tanh with uniform_0.01 0.10 (chance),
 xavier_normal 0.957 ± 0.006, he_normal 0.967 ± 0.006; ReLU with uniform_0.01 0.10, xavier_normal 0.59 ± 0.07, he_normal

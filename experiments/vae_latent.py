@@ -1,7 +1,7 @@
 """How does a VAE's latent map look when trained on reconstruction only, on divergence only, and on both?
 
-    python scripts/sweep.py experiments/vae_latent.py --out runs/vae_latent
-    python scripts/plot_latent_map.py runs/vae_latent --out latent_map.png
+    .venv/bin/lanes sweep experiments/vae_latent.py --out runs/vae_latent
+    .venv/bin/python scripts/figures/latent_map.py runs/vae_latent --out latent_map.png
 
 50 s of processor time. Expected (n = 3, test): with both terms the ELBO is -24.2 nats, its divergence 2.8, and the classes
 lie side by side inside the prior; with reconstruction only, the map leaves the prior (divergence 14.9, ELBO -35.3) to gain

@@ -1,6 +1,6 @@
 """How many of 20 single units and of 20 two-layer nets solve XOR?
 
-    python scripts/sweep.py experiments/xor.py --out runs/xor
+    .venv/bin/lanes sweep experiments/xor.py --out runs/xor
 
 20 s of processor time. Expected: 0 of 20 single units (accuracy 0.37 to 0.68), 20 of 20 two-layer nets.
 """

@@ -1,7 +1,7 @@
 """Writes docs/catalogue.md: every name that a run can use, with its formula and reference, from the tables themselves.
 
-    python scripts/write_catalogue.py            writes the page
-    python scripts/write_catalogue.py --check    writes nothing; exit status 1 if the page is not what would be written
+    .venv/bin/python scripts/write_catalogue.py            writes the page
+    .venv/bin/python scripts/write_catalogue.py --check    writes nothing; exit status 1 if the page is not what would be written
 
 What an entry's docstring says goes into the page by this convention: the first line is the summary; a line that begins
 with `Formula:` and one that begins with `Reference:`, each up to the next blank line or label. What stands between the
@@ -50,10 +50,10 @@ LABEL = re.compile(r"^([A-Z]\w*):(?: |$)")
 
 HEADER = """# Catalogue
 
-Every name that a run can use, made from the tables and docstrings by `python scripts/write_catalogue.py`: change those,
+Every name that a run can use, made from the tables and docstrings by `.venv/bin/python scripts/write_catalogue.py`: change those,
 not this page. A name stands for the defaults shown; other values are given as a description, `LeakyReLU(slope=0.1)`.
 
-All activations with their derivatives, drawn by `python scripts/figures/activations.py`:
+All activations with their derivatives, drawn by `.venv/bin/python scripts/figures/activations.py`:
 
 ![activations and their derivatives](activations.png)
 """
@@ -155,7 +155,7 @@ def main() -> int:
         present.splitlines(), wanted.splitlines(), "on disk", "from the tables", n=0, lineterm=""
     )
     print("\n".join(list(changes)[:20]), file=sys.stderr)
-    print(f"docs/{PAGE.name} is not current: run python scripts/write_catalogue.py", file=sys.stderr)
+    print(f"docs/{PAGE.name} is not current: run .venv/bin/python scripts/write_catalogue.py", file=sys.stderr)
     return 1
 
 

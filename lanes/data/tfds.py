@@ -106,7 +106,7 @@ class TFDS:
 def not_prepared(name: str, data_dir: str | None) -> RequestError:
     """The error for a set that no folder has."""
     folders = ", ".join(map(str, data_dirs(data_dir)))
-    command = f"python scripts/prepare_data.py {name}" + (f" --data-dir {data_dir}" if data_dir else "")
+    command = f"lanes prepare {name}" + (f" --data-dir {data_dir}" if data_dir else "")
     return RequestError(f"data set {name!r} is not prepared in {folders}: run {command}")
 
 

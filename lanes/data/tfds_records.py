@@ -89,7 +89,7 @@ class PreparedSet:
         if not str(self.info.file_format).lower().endswith("array_record"):
             raise RequestError(
                 f"{folder}: its files are {self.info.file_format}, must be array_record to be read without TensorFlow; "
-                f"prepare it anew: python scripts/prepare_data.py {self.info.name}"
+                f"prepare it anew: lanes prepare {self.info.name}"
             )
 
     def instructions(self, split: str) -> list[Any]:
@@ -151,7 +151,7 @@ class PreparedSet:
         """The error that names a damaged file."""
         return RequestError(
             f"record file {file} is damaged: {reason}; "
-            f"restore it, or delete {self.folder} and run python scripts/prepare_data.py {self.info.name}"
+            f"restore it, or delete {self.folder} and run lanes prepare {self.info.name}"
         )
 
 

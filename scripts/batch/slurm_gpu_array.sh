@@ -27,7 +27,7 @@ out=${2:?the directory of the sweep}
 shift 2
 
 # SIGTERM reaches this shell 60 s before the end: it is passed on, and the sweep saves and exits with 75 within 10 s.
-srun --ntasks=1 python scripts/sweep.py "$experiment" --out "$out" --shard auto "$@" &
+srun --ntasks=1 .venv/bin/lanes sweep "$experiment" --out "$out" --shard auto "$@" &
 sweep=$!
 trap 'kill -TERM "$sweep"' TERM
 wait "$sweep"

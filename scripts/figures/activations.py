@@ -1,7 +1,7 @@
 """Draws all activations with their derivatives: the dance moves of deep learning.
 
-    python scripts/figures/activations.py                writes docs/activations.png, in about 10 s
-    python scripts/figures/activations.py --out FILE     writes FILE (.png, .svg or .pdf)
+    .venv/bin/python scripts/figures/activations.py                writes docs/activations.png, in about 10 s
+    .venv/bin/python scripts/figures/activations.py --out FILE     writes FILE (.png, .svg or .pdf)
 
 The derivative is what `jax.grad` gives, so the drawn value at a kink is the one that training uses.
 """

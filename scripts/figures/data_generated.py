@@ -1,7 +1,7 @@
 """Draws the generated data sets for the documentation.
 
-python scripts/figures/data_generated.py                writes docs/data_generated.png
-python scripts/figures/data_generated.py --out FILE     writes FILE (.png, .svg or .pdf)
+.venv/bin/python scripts/figures/data_generated.py                writes docs/data_generated.png
+.venv/bin/python scripts/figures/data_generated.py --out FILE     writes FILE (.png, .svg or .pdf)
 """
 
 from pathlib import Path

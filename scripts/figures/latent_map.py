@@ -1,6 +1,6 @@
 """Draws where the encoders of a sweep of VAEs put the test examples: one map for each mode of the first seed.
 
-    python scripts/figures/latent_map.py DIR --out FILE          DIR: --out of experiments/vae_latent.py
+    .venv/bin/python scripts/figures/latent_map.py DIR --out FILE          DIR: --out of experiments/vae_latent.py
 
 A dot is an example's mean μ(x) in the plane of the code, its colour the class; the circle has the prior's radius 2.
 """

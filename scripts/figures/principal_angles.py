@@ -1,6 +1,6 @@
 """Prints the largest principal angle between each linear autoencoder's subspace and that of PCA, in degrees.
 
-    python scripts/figures/principal_angles.py DIR          DIR: --out of experiments/linear_autoencoder.py
+    .venv/bin/python scripts/figures/principal_angles.py DIR          DIR: --out of experiments/linear_autoencoder.py
 
 The autoencoder's subspace is spanned by its decoder's kernel, PCA's by the first principal directions of the training
 inputs as the net sees them. 0° is the same subspace, 90° one direction that the other has nothing of.

@@ -1,7 +1,7 @@
 """Draws what each regularizer does to the loss on training and on test data, by its strength.
 
-    python scripts/figures/regularizers.py runs/regularizers                writes docs/regularizers.png
-    python scripts/figures/regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
+    .venv/bin/python scripts/figures/regularizers.py runs/regularizers                writes docs/regularizers.png
+    .venv/bin/python scripts/figures/regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
 
 It reads what the experiment `regularizers` wrote, and prints the strength of each with the lowest validation loss.
 """

@@ -1,7 +1,7 @@
 """Draws how a signal passes ten layers of 500 units before any training, by initializer and activation.
 
-    python scripts/figures/signal_at_depth.py                writes docs/signal_at_depth.png, in about 10 s
-    python scripts/figures/signal_at_depth.py --out FILE     writes FILE (.png, .svg or .pdf)
+    .venv/bin/python scripts/figures/signal_at_depth.py                writes docs/signal_at_depth.png, in about 10 s
+    .venv/bin/python scripts/figures/signal_at_depth.py --out FILE     writes FILE (.png, .svg or .pdf)
 
 The inputs are 1,000 draws of N(0, 1) with 500 features; the nets are those of the experiment
 `signal_at_depth`. Prints the standard deviation of every layer's activations.

@@ -1,7 +1,7 @@
 """Print characters that a trained next-token net writes, one drawn after the other.
 
-    python scripts/figures/write_text.py runs/shakespeare                    the run with the lowest validation loss
-    python scripts/figures/write_text.py runs/shakespeare --run 3f --length 1000 --temperature 0.7
+    .venv/bin/python scripts/figures/write_text.py runs/shakespeare                    the run with the lowest validation loss
+    .venv/bin/python scripts/figures/write_text.py runs/shakespeare --run 3f --length 1000 --temperature 0.7
 
 Each character is drawn from softmax(logits / temperature) of all that stands before it (`lanes.analysis.sampling`).
 """

@@ -185,8 +185,8 @@ def test_every_prefix_of_a_stratified_order_has_the_classes_proportions():
     [
         ("digit", "unknown data set 'digit': did you mean 'digits'\\? valid: adding"),
         ("cifar10_jpg", "did you mean 'cifar10_jpeg'"),
-        ("kmnist", "'kmnist' is not prepared in .*: run python scripts/prepare_data.py kmnist"),
-        ("mnist", "'mnist' is not prepared in .*: run python scripts/prepare_data.py mnist"),
+        ("kmnist", "'kmnist' is not prepared in .*: run lanes prepare kmnist"),
+        ("mnist", "'mnist' is not prepared in .*: run lanes prepare mnist"),
         ("../x", "must be a TFDS name"),
         (3, "data=3: must be a name"),
     ],

@@ -205,7 +205,7 @@ def test_shuffled_positions_are_one_permutation_of_every_example(waves):
         (TFDS("waves", standardize="globl"), "standardize='globl': must be None or one of global"),
         (TFDS("waves", valid_fraction=1.0), r"valid_fraction=1\.0: must be at least 0 and below 1"),
         (TFDS("waves", sequence=0), "sequence=0: must be at least 1"),
-        (TFDS("waves:9.9.9"), "'waves:9.9.9' is not prepared in .*: run python scripts/prepare_data.py waves:9.9.9"),
+        (TFDS("waves:9.9.9"), "'waves:9.9.9' is not prepared in .*: run lanes prepare waves:9.9.9"),
     ],
 )
 def test_wrong_fields_are_refused(description, message, waves):
@@ -242,7 +242,7 @@ def test_a_damaged_record_file_is_named_in_one_line(broken, damage):
     data_dir, file = broken
     assert len(load_dataset(TFDS("digits"), data_dir=data_dir).train) == 1437
     damage(file)
-    with pytest.raises(RequestError, match=f"record file .*{file.name} is damaged: .*prepare_data.py digits") as caught:
+    with pytest.raises(RequestError, match=f"record file .*{file.name} is damaged: .*lanes prepare digits") as caught:
         load_dataset(TFDS("digits"), data_dir=data_dir)
     assert "\n" not in str(caught.value)
 
