@@ -1,4 +1,7 @@
-"""The README is true: its experiment trains, its commands run, its files exist. (.ci/run runs the installation.)"""
+"""README and docs: their commands name what exists, those of README and docs/commands.md run, their files are there.
+
+`.ci/run` runs the two commands that install.
+"""
 
 import re
 import shlex
@@ -8,54 +11,77 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import BENCHMARKS
+from lanes.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.M | re.S)
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for kind, text in BLOCKS
-    if not kind
-    for line in text.splitlines()
-    if line.startswith("python scripts/")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = [
+    path for folder in ("experiments", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+SHORT = shlex.split("--set epochs=6 train_examples=96 --seeds 2")
 
 
-def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(language, text) of a page's code blocks."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
 
 
-def test_every_block_of_python_is_valid():
-    blocks = [text for kind, text in BLOCKS if kind == "python"]
-    assert len(blocks) == 2
-    for text in blocks:
-        compile(text, "README.md", "exec")
+def commands(page: Path) -> list[list[str]]:
+    """The words of the lines of a page's blocks that call `lanes`."""
+    lines = [line.partition("  #")[0] for kind, text in blocks(page) if not kind for line in text.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(".venv/bin/lanes ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_and_pictures_are_there(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        path = target.partition("#")[0]
+        assert target.startswith("https://") or (page.parent / path).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_block_of_python_is_valid(page):
+    for kind, text in blocks(page):
+        if kind == "python":
+            compile(text, page.name, "exec")
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda path: path.stem)
+def test_commands_name_what_exists(path):
+    """In one spelling: `.venv/bin/lanes COMMAND`, `.venv/bin/python FILE`, `.venv/bin/python -m benchmarks NAME`."""
+    text = path.read_text(encoding="utf-8")
+    assert set(re.findall(r"\.venv/bin/lanes (\w+)", text)) <= set(COMMANDS)
+    assert set(re.findall(r"\.venv/bin/python -m benchmarks (\w+)", text)) <= {*BENCHMARKS, "NAME"}
+    for file in re.findall(r"\b((?:experiments|scripts|benchmarks)/[a-z\d_/]+\.(?:py|sh))", text):
+        assert (ROOT / file).exists(), file
+    if path.suffix == ".md":
+        bare = re.findall(
+            r"^(?:python3?|pip|pytest|lanes) .*", "\n".join(text for kind, text in blocks(path) if not kind), re.M
+        )
+        assert all(line.startswith("python3 -m venv .venv && ") for line in bare), bare
 
 
 @pytest.mark.slow
-def test_the_commands_run_in_their_order(tmp_path):
-    """As written, but in another directory and on a few short runs."""
-    (tmp_path / "my_experiment.py").write_text(next(text for kind, text in BLOCKS if kind == "python"))
-    assert len(COMMANDS) == 5
-    short = "--set epochs=1 train_examples=96 --seeds 2"
-    sweep(tmp_path, f"{ROOT}/experiments/quickstart.py --out runs/quickstart {short} --only initializer=he_normal")
-    for command in COMMANDS:
-        words = shlex.split(command.replace("scripts/", f"{ROOT}/scripts/"))
-        if "sweep.py" in command and "--dry-run" not in command:
-            words += shlex.split(short)
-        done = subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/quickstart/report.html").exists()
-
-
-def sweep(folder: Path, arguments: str) -> None:
-    words = [sys.executable, f"{ROOT}/scripts/sweep.py", *shlex.split(arguments)]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("name", ["README.md", "docs/commands.md"])
+def test_the_commands_run_in_their_order(name, tmp_path, monkeypatch):
+    """As written, in another folder, on few short runs."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    python = next(text for kind, text in blocks(ROOT / "README.md") if kind == "python")
+    (tmp_path / "my_experiment.py").write_text(python)
+    found = commands(ROOT / name)
+    assert len(found) >= 4
+    for words in found:
+        short = SHORT if words[0] == "sweep" else []
+        only = ["--only", "initializer=he_normal"] if "quickstart" in " ".join(words) and short else []
+        command = [sys.executable, "-m", "lanes.cli.main", *words, *short, *only]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
 
 
 @pytest.mark.slow
 def test_the_notebook_block_runs(tmp_path):
-    block = [text for kind, text in BLOCKS if kind == "python"][1]
+    block = [text for kind, text in blocks(ROOT / "README.md") if kind == "python"][1]
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
