@@ -48,7 +48,7 @@ def overview() -> str:
             *lines,
             "",
             "`lanes COMMAND --help` lists a command's options.",
-            "Exit status: 0 done; 2 wrong request, nothing started; 3 failed; 75 stopped, saved.",
+            "Exit status: 0 done; 2 wrong request; 3 something failed; 75 stopped, saved.",
         ]
     )
 
