@@ -16,7 +16,7 @@ from lanes.plan.packs import Pack
 from lanes.program.chunks import Block, Close
 from lanes.program.compiled import Compiled
 from lanes.program.epoch import Partial
-from lanes.program.lane import RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
@@ -59,7 +59,7 @@ class StreamedEpochs:
     def begin(self, lanes: Lane) -> Partial:
         """An epoch before its first step."""
         none = self.place.split(np.zeros(self.pack.size, np.float32))
-        running = np.asarray(jax.device_get(lanes.status)) == RUNNING
+        running = np.asarray(jax.device_get(lanes.status)) == Status.RUNNING
         return Partial(lanes.trained, none, none, self.place.split(np.where(running, 0, -1).astype(np.int32)))
 
     def advance(
@@ -101,8 +101,8 @@ class StreamedEpochs:
         if missing:
             x, y = (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in (x, y))
         at = epoch * self.pack.setup.steps_per_epoch + step
-        x, y = self.place.shared((x, y))
-        return partial, lanes.plateau.factor, numbers, slots, x, y, bare, jnp.int32(at), jnp.int32(count)
+        batches = self.place.shared((x, y))
+        return partial, lanes.plateau.factor, numbers, slots, batches, bare, jnp.int32(at), jnp.int32(count)
 
     def close(self, lanes: Lane, partial: Partial, numbers: Tree, epoch: int) -> tuple[Lane, dict[str, Any]]:
         """The lanes after the epoch, and what was measured: each metric [P, 1]."""

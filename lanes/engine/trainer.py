@@ -21,7 +21,7 @@ from lanes.program import lane
 from lanes.program.chunks import Chunk
 from lanes.program.compiled import Compiled
 from lanes.program.epoch import Epoch, Partial
-from lanes.program.lane import DIVERGED, PRUNED, RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
@@ -146,20 +146,21 @@ class Trainer:
         cut = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
         if not cut.any():
             return state
-        pruned = self.place.split(np.where(cut, PRUNED, status).astype(np.int32))
+        pruned = self.place.split(np.where(cut, Status.PRUNED, status).astype(np.int32))
         return state._replace(lanes=state.lanes._replace(status=pruned))
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
         """Add the steps of a chunk: of the lanes that were still running, epoch by epoch; and of all lanes of their groups."""
         each, whole = pack.setup.steps_per_epoch, pack.setup.run.steps
-        running = np.asarray(before.lanes.status) == RUNNING
+        running = np.asarray(before.lanes.status) == Status.RUNNING
         groups = running.reshape(-1, pack.width)
         if after.epoch == before.epoch:
             self.steps += int(running.sum()) * (after.step - before.step)
             self.computed += int(groups.any(axis=1).sum()) * pack.width * (after.step - before.step)
         else:
             kept = np.asarray(after.lanes.epochs)
-            begun = kept + (running & (np.asarray(after.lanes.status) == DIVERGED))  # a diverging epoch is not kept
+            # A diverging epoch is not kept.
+            begun = kept + (running & (np.asarray(after.lanes.status) == Status.DIVERGED))
             ends = np.stack([kept, begun]) * each  # an epoch may be cut short where the length is given in steps
             done = ((ends if whole is None else ends.clip(max=whole)) - before.epoch * each).clip(0)
             longest = done[1].reshape(groups.shape).max(axis=1)
@@ -283,7 +284,7 @@ class Trainer:
         return max(1, min(wanted, left, longest_chunk(pack)))
 
     def _running(self, lanes: Lane) -> bool:
-        return bool((np.asarray(lanes.status) == RUNNING).any())
+        return bool((np.asarray(lanes.status) == Status.RUNNING).any())
 
     def _on_device(self, dataset: Dataset) -> Data:
         """The splits that fit on the device: all of them, or all but the training split, which is streamed then."""
