@@ -176,9 +176,9 @@ class _Evaluator:
         if asked.mc_dropout is None:
             function = Evaluate(group.setup, group.width)
             told |= self._call("evaluate", group, function, variables, numbers, data)[asked.split]
-        elif not predictions.has_dropout(group.setup, group.setup.run):
+        elif not predictions.has_dropout(group.setup, member.compiled):
             raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs that have")
-        whole = predictions.set_metrics_of(member.run, self._data(member).task, member.outputs)
+        whole = predictions.set_metrics_of(member.run, self._data(member).task, member.setup.outputs)
         if whole or asked.ensemble or asked.mc_dropout is not None:
             mixture, judged = _mixture(member), asked.mc_dropout is not None
             predict = Predict(group.setup, group.width, mixture, asked.mc_dropout, judged, whole)
@@ -241,7 +241,7 @@ class _Evaluator:
         """Two rows: the mean of the members' metrics, and the metrics of their mean prediction."""
         member, split = self._members[0], self._splits(self._members[0])[1]["asked"]
         mixture, run = _mixture(member), member.run
-        whole = predictions.set_metrics_of(run, self._data(member).task, member.outputs)
+        whole = predictions.set_metrics_of(run, self._data(member).task, member.setup.outputs)
 
         @jax.jit
         def measured(total: Parts, split: predictions.Split) -> dict[str, Any]:
@@ -257,7 +257,7 @@ class _Evaluator:
 
 
 def _mixture(member: Planned) -> Mixture:
-    mixture = predictions.mixture_of(member.run, member.outputs)
+    mixture = predictions.mixture_of(member.run, member.setup.outputs)
     if mixture is None:
         raise RequestError(
             f"task {type(member.run.task).__name__} has no prediction to average: leave --ensemble and --mc-dropout out"
