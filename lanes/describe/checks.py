@@ -174,7 +174,7 @@ def check_kinds(run: Run) -> None:
             if name not in ("data", "net", "optimizer", "metrics") and hasattr(value, "check"):
                 _call(value.check)
     if hasattr(run.optimizer, "check"):
-        strengths = {"momentum": run.momentum, "weight_decay": run.weight_decay or None, "clip": run.clip}
+        strengths = {name: runs.strength(run, name) for name in ("momentum", "weight_decay", "clip")}
         _call(functools.partial(run.optimizer.check, **strengths))
     output = _output_name(run)
     if output is not None:

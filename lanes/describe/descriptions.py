@@ -17,6 +17,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from lanes.describe.blanks import Blank
 from lanes.errors import RequestError, unknown
 
 ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "name")
@@ -193,9 +194,9 @@ def parse_text(text: str, annotation: Any, what: str) -> Any:
 # ---- static and traced -------------------------------------------------------------------------------------------
 
 
-def traced_numbers(path: str, value: Any) -> dict[str, float]:
+def traced_numbers(path: str, value: Any) -> dict[str, Any]:
     """The traced numbers of a description by dotted path: its float fields, those of inner descriptions included."""
-    if isinstance(value, float):
+    if isinstance(value, (float, Blank)):
         return {path: value}
     if isinstance(value, (tuple, list)):
         return {
@@ -218,7 +219,7 @@ def fill(path: str, value: Any, numbers: Mapping[str, Any]) -> Any:
 
 def map_traced(path: str, value: Any, function: Callable[[str, Any], Any]) -> Any:
     """The description with `function(path, number)` in place of each traced number."""
-    if isinstance(value, float):
+    if isinstance(value, (float, Blank)):
         return function(path, value)
     if isinstance(value, tuple) and any(is_description(item) for item in value):
         return tuple(

@@ -12,6 +12,7 @@ from typing import Any
 from lanes.data.loading import DATASETS
 from lanes.data.tfds import TFDS
 from lanes.describe import descriptions
+from lanes.describe.blanks import Blank
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS
@@ -22,6 +23,7 @@ from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
 from nets import NETS
 from nets.activations import ACTIVATIONS
 from nets.initializers import INITIALIZERS
+from nets.layers import is_off as is_zero
 
 
 def static(default: Any = dataclasses.MISSING, table: Mapping[str, Any] | None = None) -> Any:
@@ -211,13 +213,18 @@ def metric_names(run: Run) -> tuple[str, ...]:
 
 
 def is_off(run: Run, name: str) -> bool:
-    """True where a switched field has its default, 0 or None, as a plain Python value (a tracer is on)."""
+    """True where a switched field has its default, 0 or None, as a plain Python value (a tracer and a blank are on)."""
     return off(name, getattr(run, name))
 
 
 def off(name: str, value: Any) -> bool:
     """`is_off` of a value by itself."""
-    return value is None or (FIELDS[name].default is not None and isinstance(value, (int, float)) and value == 0)
+    return value is None or (FIELDS[name].default is not None and is_zero(value))
+
+
+def strength(run: Run, name: str) -> Any:
+    """The value of a switched field; None where it is off."""
+    return None if is_off(run, name) else getattr(run, name)
 
 
 def numbers(run: Run) -> dict[str, float | int]:
@@ -231,7 +238,7 @@ def numbers(run: Run) -> dict[str, float | int]:
 
 
 def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
-    """The resolved run with `values` (tracers, inside a program) in place of its traced numbers."""
+    """The resolved run with `values` (tracers, inside a program) in place of its traced numbers, or of their blanks."""
     changed: dict[str, Any] = {}
     for name in FIELDS:
         value = getattr(run, name)
@@ -240,3 +247,8 @@ def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
         elif name in TABLES and name != "data":
             changed[name] = descriptions.fill(name, value, values)
     return dataclasses.replace(run, **changed)
+
+
+def blanked(run: Run) -> Run:
+    """The resolved run with a blank in place of each traced number: equal for runs that differ in numbers alone."""
+    return with_numbers(run, {path: Blank(path) for path in numbers(run)})

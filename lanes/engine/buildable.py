@@ -8,19 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.dataset import Dataset
-from lanes.describe.runs import metric_names
+from lanes.describe.runs import Run, metric_names
 from lanes.errors import RequestError
 from lanes.program import initialization
 from lanes.program.step import Setup, apply, objective, perturb, standardize
 from lanes.storage import initial_weights
 
 
-def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
+def check_buildable(setup: Setup, run: Run, data: Dataset) -> list[tuple[int, ...]]:
     """Trace the net's initialization and one pass; the shapes of its parameters.
 
     Raises RequestError where the net cannot be built for the data.
     """
-    run = setup.run
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
     try:
         shape = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
@@ -30,7 +29,7 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
             f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
         ) from error
     try:
-        jax.eval_shape(functools.partial(_pass, setup, data), shape)
+        jax.eval_shape(functools.partial(_pass, setup, run, data), shape)
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(
@@ -39,16 +38,15 @@ def check_buildable(setup: Setup, data: Dataset) -> list[tuple[int, ...]]:
     return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
 
 
-def check_init_from(init_from: str, setup: Setup, data: Dataset) -> None:
+def check_init_from(init_from: str, setup: Setup, run: Run, data: Dataset) -> None:
     """Raise RequestError where there is no such trained run, or nothing of it fits the net."""
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    variables = jax.eval_shape(lambda: initialization.initial_variables(setup, setup.run, examples))
+    variables = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
     initial_weights.check(init_from, variables["params"])
 
 
-def _pass(setup: Setup, data: Dataset, variables: Any) -> Any:
+def _pass(setup: Setup, run: Run, data: Dataset, variables: Any) -> Any:
     """The training loss and every metric of a batch of two examples, the net's variables given."""
-    run = setup.run
     x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
     x, y = perturb(run, (x, jnp.asarray(data.train.y[:2])), jnp.int32(0))
     view = run.task.view(x, y, jax.random.key(0))

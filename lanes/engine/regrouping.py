@@ -15,7 +15,7 @@ import numpy as np
 
 from lanes.plan.packs import Pack, power_of_two
 from lanes.plan.planned import Planned
-from lanes.program.lane import RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.places import Place
 from lanes.program.shared_activation import INDEX, group_key
 
@@ -71,7 +71,7 @@ def regrouped(
     place: Place, pack: Pack, lanes: Lane, now: Seats, numbers: dict[str, np.ndarray], slots: np.ndarray
 ) -> tuple[Lane, Seats]:
     """The lanes and their seats with running lanes together, where that frees enough groups; otherwise as they are."""
-    running = np.asarray(lanes.status) == RUNNING
+    running = np.asarray(lanes.status) == Status.RUNNING
     keys = numbers.get(INDEX, np.zeros(pack.size))[now.order]
     order = better_order(keys, running, pack.width, place.shards)
     if order is None:

@@ -61,10 +61,10 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     for one in planned:
         if one.signature not in shapes:
             with refusing(f"net {type(one.run.net).__name__} cannot be built"):
-                shapes[one.signature] = buildable.check_buildable(one.setup, datasets.of(one.run))
+                shapes[one.signature] = buildable.check_buildable(one.setup, one.compiled, datasets.of(one.run))
         if one.run.init_from is not None:
             with refusing(f"init_from is {one.run.init_from!r}"):
-                buildable.check_init_from(one.run.init_from, one.setup, datasets.of(one.run))
+                buildable.check_init_from(one.run.init_from, one.setup, one.compiled, datasets.of(one.run))
     return Plan(planned, datasets, places, shapes)
 
 

@@ -24,7 +24,7 @@ from lanes.engine import regrouping
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
-from lanes.program.lane import DIVERGED, EMPTY, PRUNED, RUNNING, STATUSES
+from lanes.program.lane import Status
 from lanes.storage import checkpoints, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
@@ -52,7 +52,7 @@ class Stage:
     def cut(self, pack: Pack, epoch: int, status: np.ndarray) -> np.ndarray:
         """Which lanes [P] are running (`status` [P]) and pruned by an epoch."""
         ends = [FAR if one is None else self.cuts.get(one.run_id, FAR) for one in pack.lanes]
-        return (np.array(ends) <= epoch) & (status == RUNNING)
+        return (np.array(ends) <= epoch) & (status == Status.RUNNING)
 
     def next_epoch(self, pack: Pack, epoch: int, total: int) -> int:
         """The epoch up to which a pack may be trained in one go."""
@@ -76,9 +76,9 @@ class Stage:
         assert self.until is not None
         assert self.halving is not None
         beyond = (ends["epochs"] > self.until) | (
-            (ends["epochs"] == self.until) & np.isin(ends["status"], (RUNNING, PRUNED, DIVERGED))
+            (ends["epochs"] == self.until) & np.isin(ends["status"], (Status.RUNNING, Status.PRUNED, Status.DIVERGED))
         )
-        statuses = ["running" if there else STATUSES[int(one)] for there, one in zip(beyond, ends["status"])]
+        statuses = ["running" if there else Status(one).label for there, one in zip(beyond, ends["status"])]
         values = self.halving.best(history[self.halving.metric], self.until)
         run_ids = [member.run_id for member in pack.members]
         return pd.DataFrame({"run_id": run_ids, "status": statuses, "value": values})
@@ -263,7 +263,7 @@ def gathered(
         number, leaves = found
         numbers.add(number)
         there, here = np.array([lane for _, lane in lanes]), np.array([at for at, _ in lanes])
-        spent += float(leaves.pop("spent")) * len(lanes) / max(1, int((leaves["status"] != EMPTY).sum()))
+        spent += float(leaves.pop("spent")) * len(lanes) / max(1, int((leaves["status"] != Status.EMPTY).sum()))
         for name, leaf in leaves.items():
             if name not in out:
                 out[name] = np.repeat(leaf[there[:1]], pack.size, axis=0)
@@ -272,7 +272,7 @@ def gathered(
     if len(numbers) != 1:
         return None
     empty = np.array([lane is None for lane in pack.lanes])
-    out["status"] = np.where(empty, EMPTY, out["status"]).astype(np.int32)
+    out["status"] = np.where(empty, Status.EMPTY, out["status"]).astype(np.int32)
     table = pd.concat(curves, ignore_index=True)
     table = table[table["run_id"].isin({member.run_id for member in pack.members})]
     return numbers.pop(), out | {"spent": np.asarray(spent, np.float64)}, table.reset_index(drop=True)

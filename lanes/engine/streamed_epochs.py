@@ -18,7 +18,7 @@ from lanes.engine.regrouping import Seats
 from lanes.plan.packs import Pack
 from lanes.program.chunks import Block, Close
 from lanes.program.epoch import Partial
-from lanes.program.lane import RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
@@ -60,7 +60,7 @@ class StreamedEpochs:
     def _begin(self, lanes: Lane) -> Partial:
         """An epoch before its first step."""
         none = self.place.split(np.zeros(self.pack.size, np.float32))
-        running = np.asarray(jax.device_get(lanes.status)) == RUNNING
+        running = np.asarray(jax.device_get(lanes.status)) == Status.RUNNING
         return Partial(lanes.trained, none, none, self.place.split(np.where(running, 0, -1).astype(np.int32)))
 
     def _steps(self, state: State, partial: Partial, seats: Seats, deadline: float) -> tuple[State, bool]:

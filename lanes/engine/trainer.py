@@ -16,7 +16,7 @@ from lanes.engine.regrouping import Seats
 from lanes.engine.resident_epochs import ResidentEpochs
 from lanes.engine.streamed_epochs import StreamedEpochs, evaluate_streamed
 from lanes.plan.packs import Pack, numbers_of
-from lanes.program.lane import DIVERGED, PRUNED, RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
@@ -100,20 +100,22 @@ class Trainer:
         cut = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
         if not cut.any():
             return state
-        pruned = self.place.split(np.where(cut, PRUNED, status).astype(np.int32))
+        pruned = self.place.split(np.where(cut, Status.PRUNED, status).astype(np.int32))
         return state._replace(lanes=state.lanes._replace(status=pruned))
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
         """Add the steps of a chunk: of the lanes that were still running, epoch by epoch; and of all lanes of their groups."""
         per_epoch, whole = pack.setup.steps_per_epoch, pack.setup.run.steps
-        running = np.asarray(before.lanes.status) == RUNNING
+        running = np.asarray(before.lanes.status) == Status.RUNNING
         groups = running.reshape(-1, pack.width)
         if after.epoch == before.epoch:
             self.steps += int(running.sum()) * (after.step - before.step)
             self.computed += int(groups.any(axis=1).sum()) * pack.width * (after.step - before.step)
         else:
             kept = np.asarray(after.lanes.epochs)
-            begun = kept + (running & (np.asarray(after.lanes.status) == DIVERGED))  # a diverging epoch is not kept
+            begun = kept + (
+                running & (np.asarray(after.lanes.status) == Status.DIVERGED)
+            )  # a diverging epoch is not kept
             ends = np.stack([kept, begun]) * per_epoch  # an epoch may be cut short where the length is given in steps
             done = ((ends if whole is None else ends.clip(max=whole)) - before.epoch * per_epoch).clip(0)
             longest = done[1].reshape(groups.shape).max(axis=1)
@@ -178,7 +180,7 @@ def _best(lanes: Lane) -> Tree:
 
 
 def _is_running(lanes: Lane) -> bool:
-    return bool((np.asarray(lanes.status) == RUNNING).any())
+    return bool((np.asarray(lanes.status) == Status.RUNNING).any())
 
 
 def _ends(pack: Pack, lanes: Lane, *names: str) -> dict[str, np.ndarray]:

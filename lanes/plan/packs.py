@@ -68,7 +68,7 @@ class Pack:
 
     @property
     def setup(self) -> Setup:
-        """What is static about the lanes."""
+        """What is static about the lanes: equal for all of them."""
         return self.members[0].setup
 
     @property

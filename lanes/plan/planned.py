@@ -8,7 +8,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe import identity, runs
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
-from lanes.program.initialization import INITIAL
+from lanes.program.initialization import INITIAL, undrawn
 from lanes.program.shared_activation import by_name, shared
 from lanes.program.step import Setup
 from nets.activations import ACTIVATIONS
@@ -23,20 +23,14 @@ class Planned:
         run_id: its identity.
         compiled: the run as the training program sees it: the activation may be an index there.
         signature: what the training program is compiled for.
+        setup: what is static about the run; equal for runs of equal signature.
     """
 
     run: Run
     run_id: str
     compiled: Run
     signature: str
-    outputs: int
-    features: tuple[int, ...]
-    examples: int
-
-    @property
-    def setup(self) -> Setup:
-        """What is static about the run."""
-        return Setup(self.compiled, self.outputs, self.features, self.examples)
+    setup: Setup
 
 
 class Datasets:
@@ -78,11 +72,15 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
         if run_id not in out:
             compiled = shared(run) if share(run) else run
             signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
-            features = tuple(data.train.x.shape[1:])
-            out[run_id] = Planned(
-                run, run_id, compiled, signature, run.task.outputs(data.outputs, features), features, len(data.train)
-            )
+            out[run_id] = Planned(run, run_id, compiled, signature, _setup(compiled, data))
     return list(out.values())
+
+
+def _setup(compiled: Run, data: Dataset) -> Setup:
+    """What is static about a run in training, which draws nothing: runs of several initializers share the program."""
+    features = tuple(data.train.x.shape[1:])
+    without = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
+    return Setup(without, compiled.task.outputs(data.outputs, features), features, len(data.train))
 
 
 def initializing(run: Run) -> Run:

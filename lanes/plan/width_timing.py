@@ -26,7 +26,7 @@ from lanes.program import initialization, lane, memory
 from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place, cores
-from lanes.program.step import Setup, build_net
+from lanes.program.step import build_net
 from nets import inspection
 
 FORMAT = 1
@@ -38,14 +38,14 @@ CALL_FLOPS = 5e9  # of one timed call, about
 MOST_PLACES = 8  # that are measured at once
 
 
-def step_flops(setup: Setup, shapes: Sequence[tuple[int, ...]]) -> float:
+def step_flops(one: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
     """Floating-point operations of a training step of one lane, about: three passes of a multiply-add each."""
     once = sum(math.prod(shape) for shape in shapes)  # what is left to count where a net cannot be traced
     for dtype in (jnp.float32, jnp.int32):
         with contextlib.suppress(Exception):  # a user's own net may want anything as its input
-            once = max(once, inspection.multiply_adds(build_net(setup, setup.run), setup.features, dtype))
+            once = max(once, inspection.multiply_adds(build_net(one.setup, one.compiled), one.setup.features, dtype))
             break
-    return 6.0 * max(1, once) * setup.run.batch_size
+    return 6.0 * max(1, once) * one.run.batch_size
 
 
 def remembered(
@@ -95,7 +95,7 @@ def _key(one: Planned, places: Sequence[Place]) -> str:
     devices = [device for place in places for device in place.devices]
     known = (
         one.signature,
-        one.features,
+        one.setup.features,
         devices[0].device_kind,
         os.cpu_count() if devices[0].platform == "cpu" else None,
         min(len(devices), MOST_PLACES),
@@ -199,7 +199,7 @@ def _race(
 
 def _steps(one: Planned, width: int, begin: lane.Lane) -> int:
     """Steps of a timed call."""
-    flops = step_flops(one.setup, [leaf.shape for leaf in jax.tree.leaves(begin.trained.params)])
+    flops = step_flops(one, [leaf.shape for leaf in jax.tree.leaves(begin.trained.params)])
     return min(int(max(2, min(MOST_STEPS, CALL_FLOPS / (flops * width)))), one.setup.steps_per_epoch)
 
 

@@ -15,7 +15,6 @@ from lanes.plan.planned import Planned
 from lanes.program import memory
 from lanes.program.places import Place
 from lanes.program.shared_activation import group_key
-from lanes.program.step import Setup
 from nets import Recurrent
 
 MANY_PARAMETERS = 2**14  # of a net; four lanes' parameters, gradients and two moments are then a MiB
@@ -99,12 +98,12 @@ def most_lanes(
     return {signature: min(usual, lane_limit(listed, places)) for signature, listed in shapes.items()}
 
 
-def default_width(setup: Setup, shapes: Sequence[tuple[int, ...]], platform: str) -> int:
+def default_width(one: Planned, shapes: Sequence[tuple[int, ...]], platform: str) -> int:
     """Lanes at once where nothing was measured, for a signature with runs enough."""
     if platform == "cpu":
         # An LSTM's step takes 1.6 times the processor time under a vmap of 8.
-        return 1 if isinstance(setup.run.net, Recurrent) else cpu_width(shapes)
-    wanted = STEP_FLOPS / width_timing.step_flops(setup, shapes)
+        return 1 if isinstance(one.run.net, Recurrent) else cpu_width(shapes)
+    wanted = STEP_FLOPS / width_timing.step_flops(one, shapes)
     return next((width for width in reversed(GPU_WIDTHS) if width <= wanted), GPU_WIDTHS[0])
 
 
@@ -135,7 +134,7 @@ def _automatic(
     sizes = _group_sizes(same)
     limit = min(max(sizes), most)  # empty lanes of a group are computed too: no wider than there are runs
     platform = places[0].devices[0].platform
-    default = min(default_width(same[0].setup, shapes, platform), limit)
+    default = min(default_width(same[0], shapes, platform), limit)
     candidates = sorted({default, *(min(width, limit) for width in _ladder(platform))})
     if data_of is None or len(candidates) == 1 or not _pays(same, shapes, places):
         return Choice(default, "default")
@@ -153,10 +152,7 @@ def _pays(same: Sequence[Planned], shapes: Sequence[tuple[int, ...]], places: Se
     steps = sum(one.setup.horizon(one.run) for one in same) / (len(places) * places[0].shards)
     if kind == "cpu" and steps < 10_000:
         return False
-    return (
-        steps * (STEP_SECONDS[kind] + width_timing.step_flops(same[0].setup, shapes) / FLOPS[kind])
-        > WORTH_SECONDS[kind]
-    )
+    return steps * (STEP_SECONDS[kind] + width_timing.step_flops(same[0], shapes) / FLOPS[kind]) > WORTH_SECONDS[kind]
 
 
 def best(seconds: Mapping[int, float], sizes: Sequence[int], default: int) -> Choice:

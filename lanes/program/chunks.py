@@ -12,12 +12,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from lanes.program.epoch import Epoch, Partial
-from lanes.program.lane import RUNNING, Lane
+from lanes.program.lane import Lane, Status
 from lanes.program.over_lanes import Data, Numbers, over_groups
-from lanes.program.step import (
-    Setup,
-    standardize,
-)
+from lanes.program.step import Setup, standardize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Chunk:
 
         def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
             def going(carry: tuple[Array, Lane, Any]) -> Array:
-                return (carry[0] < count) & jnp.any(carry[1].status == RUNNING)
+                return (carry[0] < count) & jnp.any(carry[1].status == Status.RUNNING)
 
             def epoch(carry: tuple[Array, Lane, Any]) -> tuple[Array, Lane, Any]:
                 at, lanes, history = carry
@@ -104,7 +101,7 @@ class Block:
             factors: [P], of the plateau schedule.
             numbers: [P].
             slots: [P], each lane's row in the batches.
-            batches: inputs and targets [k, S, B, …], raw, of k steps for S distinct seeds, of which `count` are trained on.
+            batches: raw x and y [k, S, B, …] of k steps for S distinct seeds, of which `count` are trained on.
             data: how inputs are standardized; no splits.
             at: number of the step, from 0.
             count: at most k.

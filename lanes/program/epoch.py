@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from lanes.describe import runs
 from lanes.describe.runs import Run, metric_names
 from lanes.program import lane as lane_
-from lanes.program.lane import RUNNING, Lane, Measured
+from lanes.program.lane import Lane, Measured, Status
 from lanes.program.metrics import measure
-from lanes.program.over_lanes import Data, Numbers, apart, over_lanes, split_batch
+from lanes.program.over_lanes import Data, Numbers, in_group, split_batch
 from lanes.program.step import (
     Setup,
     StepMetrics,
@@ -25,7 +24,7 @@ from lanes.program.step import (
 
 
 class Partial(NamedTuple):
-    """An epoch that is under way: what its steps made so far, and the sums of what they told, of lanes [P]."""
+    """An epoch in progress: the state of lanes [P] after its steps so far, and sums of the steps' metrics."""
 
     trained: Trained
     loss: Array
@@ -40,7 +39,7 @@ def _first(bad: Array, fine: Array, step: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """One epoch of a group of lanes: begin, steps, close. The loops around it are those of the programs below.
+    """One epoch of a group of lanes: begin, steps, close.
 
     Attributes:
         setup: what is static about the lanes.
@@ -53,11 +52,11 @@ class Epoch:
     def begin(self, lanes: Lane) -> Partial:
         """Before the first step."""
         none = jnp.zeros(lanes.status.shape[0])
-        return Partial(lanes.trained, none, none, jnp.where(lanes.status == RUNNING, 0, -1).astype(jnp.int32))
+        return Partial(lanes.trained, none, none, jnp.where(lanes.status == Status.RUNNING, 0, -1).astype(jnp.int32))
 
-    def run_of(self, common: Numbers) -> Callable[[Numbers], Run]:
-        """From a lane's numbers to its run, with the numbers that the group has in common."""
-        return lambda numbers: runs.with_numbers(self.setup.run, numbers | common)
+    def _mapper(self, numbers: Numbers) -> Callable[..., Any]:
+        """Maps functions of one run over the group's lanes (`over_lanes.in_group`)."""
+        return in_group(self.setup.run, self.width, numbers)
 
     def advance(
         self,
@@ -69,17 +68,17 @@ class Epoch:
         batches: Callable[[Array], tuple[Any, ...]],
         batch: Callable,
     ) -> Partial:
-        """After `count` steps from step `at` of the run on; steps that end badly are taken again to find the first bad one.
+        """The lanes after `count` steps, the first of which is step `at` of the run.
 
-        That a loss is finite each step tells for nothing. That all parameters are takes up to a quarter of one: it is asked
-        once, at the end, and of each step only where the steps are taken again, which changes no other number.
+        Checking the loss is free; checking every parameter costs up to a quarter of a step, so it is done once at the end,
+        and the steps are replayed with the check on only if it fails. A replay changes no number but the first bad step.
 
         Args:
             before: the group's lanes [width].
             numbers, factors: of the lanes.
-            at: number of the first of these steps in the run, from 0.
+            at: number of the first step, from 0.
             count: steps.
-            batches: the lanes' parts of the batches of step i of these.
+            batches: from i to the lanes' parts of the batches of step `at` + i.
             batch: from a lane's part to its standardized batch.
         """
 
@@ -93,9 +92,8 @@ class Epoch:
             start = before._replace(bad=_first(before.bad, ~careful | payable, at + 1))
             after = lax.fori_loop(0, count, step, start)
             finite, payable = self._sound(after.trained, numbers)
-            taken = jnp.where(
-                after.bad > at + count, 0, after.bad
-            )  # the penalty on the last update: of no step taken here
+            # A penalty that the last update spoils belongs to the step after it, which is not taken here.
+            taken = jnp.where(after.bad > at + count, 0, after.bad)
             bad = _first(taken, finite, at + count)
             suspect = (before.bad == 0) & ((bad > 0) | ~payable)
             return jnp.bool_(True), ~careful & jnp.any(suspect), after._replace(bad=bad)
@@ -112,31 +110,27 @@ class Epoch:
         at: Array,
         careful: Array,
     ) -> Partial:
-        """Step number `at` of the run; if `careful`, what it made of the parameters is looked at."""
-        each, common = apart(numbers)
-        run_of = self.run_of(common)
+        """The lanes after step number `at` of the run; if `careful`, with every parameter checked."""
 
-        def one(trained: Trained, numbers: Numbers, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
-            return train_step(self.setup, run_of(numbers), trained, split_batch(batch(*part)), factor, at)
+        def step(run: Run, trained: Trained, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
+            return train_step(self.setup, run, trained, split_batch(batch(*part)), factor, at)
 
-        def unasked() -> tuple[Array, Array]:
+        def unchecked() -> tuple[Array, Array]:
             return jnp.ones(partial.bad.shape, bool), jnp.ones(partial.bad.shape, bool)
 
-        trained, told = over_lanes(one, self.width)(partial.trained, each, factors, *batches)
-        finite, payable = lax.cond(careful, lambda: self._sound(trained, numbers), unasked)
-        bad = _first(partial.bad, finite & jnp.isfinite(told.loss + told.batch_penalty), at + 1)
+        trained, metrics = self._mapper(numbers)(step, partial.trained, factors, *batches)
+        finite, payable = lax.cond(careful, lambda: self._sound(trained, numbers), unchecked)
+        bad = _first(partial.bad, finite & jnp.isfinite(metrics.loss + metrics.batch_penalty), at + 1)
         bad = _first(bad, payable, at + 2)
-        return Partial(trained, partial.loss + told.loss, partial.penalty + told.batch_penalty, bad)
+        return Partial(trained, partial.loss + metrics.loss, partial.penalty + metrics.batch_penalty, bad)
 
     def _sound(self, trained: Trained, numbers: Numbers) -> tuple[Array, Array]:
         """Whether each lane's parameters are finite, and whether the penalties on them are."""
-        each, common = apart(numbers)
-        run_of = self.run_of(common)
 
-        def one(trained: Trained, numbers: Numbers) -> tuple[Array, Array]:
-            return all_finite(trained.params), jnp.isfinite(weight_penalty(run_of(numbers), trained.params))
+        def sound(run: Run, trained: Trained) -> tuple[Array, Array]:
+            return all_finite(trained.params), jnp.isfinite(weight_penalty(run, trained.params))
 
-        return over_lanes(one, self.width)(trained, each)
+        return self._mapper(numbers)(sound, trained)
 
     def steps(self, number: Array) -> Any:
         """Steps in epoch `number`: fewer in the last one where the run's length is given in steps."""
@@ -150,28 +144,28 @@ class Epoch:
 
         Loss and penalties of the batches are means over the epoch; penalties on the weights alone are those at its end.
         """
-        each, common = apart(numbers)
-        run_of = self.run_of(common)
+        mapped = self._mapper(numbers)
         steps = jnp.asarray(self.steps(number), jnp.float32)
-        on_weights = over_lanes(lambda one, numbers: weight_penalty(run_of(numbers), one.params), self.width)
-        loss, penalty = partial.loss / steps, partial.penalty / steps + on_weights(partial.trained, each)
 
-        def is_due(numbers: Numbers) -> Array:
-            run = run_of(numbers)
-            last = number + 1 >= lane_.length(self.setup, run)
+        def on_weights(run: Run, trained: Trained) -> Array:
+            return weight_penalty(run, trained.params)
+
+        def is_last(run: Run) -> Any:
+            return number + 1 >= lane_.length(self.setup, run)
+
+        def is_due(run: Run, _: Any) -> Array:
+            last = is_last(run)
             return jnp.asarray(((number + 1) % run.eval_every == 0) | last)
 
-        due = over_lanes(is_due, self.width)(each)
-        valid = self._validate(partial.trained, each, run_of, data, due)
+        loss, penalty = partial.loss / steps, partial.penalty / steps + mapped(on_weights, partial.trained)
+        due = mapped(is_due, ())
+        valid = self._validate(partial.trained, mapped, data, due)
 
-        def one(lane: Lane, numbers: Numbers, trained: Trained, seen: Measured) -> Lane:
-            run = run_of(numbers)
-            last = number + 1 >= lane_.length(self.setup, run)
-            return lane_.close_epoch(run, lane, trained, seen, last, validated="valid" in data.splits)
+        def close(run: Run, lane: Lane, trained: Trained, seen: Measured) -> Lane:
+            return lane_.close_epoch(run, lane, trained, seen, is_last(run), validated="valid" in data.splits)
 
-        measured = Measured(loss, penalty, partial.bad, valid, due)
-        after = over_lanes(one, self.width)(lanes, each, partial.trained, measured)
-        kept = (lanes.status == RUNNING) & (partial.bad == 0)
+        after = mapped(close, lanes, partial.trained, Measured(loss, penalty, partial.bad, valid, due))
+        kept = (lanes.status == Status.RUNNING) & (partial.bad == 0)
         history = {"batch_loss": loss, "penalty": penalty, **{f"valid_{name}": value for name, value in valid.items()}}
         return after, {name: jnp.where(kept, value, jnp.nan) for name, value in history.items()}
 
@@ -182,16 +176,13 @@ class Epoch:
     def _valid_metrics(self, data: Data) -> tuple[str, ...]:
         return metric_names(self.setup.run) if "valid" in data.splits else ()
 
-    def _validate(
-        self, trained: Trained, numbers: Numbers, run_of: Callable[[Numbers], Run], data: Data, due: Array
-    ) -> dict[str, Array]:
+    def _validate(self, trained: Trained, mapped: Callable[..., Any], data: Data, due: Array) -> dict[str, Array]:
         """Validation metrics [width] of the lanes that are due, NaN for the others."""
         names = self._valid_metrics(data)
         if not names:
             return {}
 
-        def one(trained: Trained, numbers: Numbers) -> dict[str, Array]:
-            run = run_of(numbers)
+        def validated(run: Run, trained: Trained) -> dict[str, Array]:
             variables = {"params": evaluated_params(run, trained), "rest": trained.rest}
             return measure(self.setup, run, variables, ("valid",), data)["valid"]
 
@@ -199,7 +190,7 @@ class Epoch:
             return {name: jnp.full(self.width, jnp.nan) for name in names}
 
         def everything() -> dict[str, Array]:
-            return over_lanes(one, self.width)(trained, numbers)
+            return mapped(validated, trained)
 
         if self.setup.run.eval_every == 1:
             return everything()

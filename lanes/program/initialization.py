@@ -20,6 +20,12 @@ INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fiel
 Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
 
 
+def undrawn(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """The initializer of a training program, which Flax asks for shapes only: NaN, so that no net can train on it."""
+    del key
+    return jnp.full(shape, jnp.nan, dtype)
+
+
 def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """The traced numbers that initial variables depend on."""
     return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}

@@ -3,22 +3,36 @@
 All of it is scalar arithmetic of one run, written without lanes in mind; the program maps it over them.
 """
 
+import enum
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from lanes.describe import runs
 from lanes.describe.runs import Run
 from lanes.program import early_stopping
-from lanes.program.step import Setup, Trained, evaluated_params, stream, transformation
+from lanes.program.step import Setup, Trained, evaluated_params, transformation
 from lanes.recipe import schedules
 
 Array = jax.Array
 Tree = Any
 
-# By number, in the field `status`; empty: padding; pruned: ended by a halving.
-STATUSES = ("running", "done", "stopped_early", "diverged", "empty", "pruned")
-RUNNING, DONE, STOPPED, DIVERGED, EMPTY, PRUNED = range(len(STATUSES))
+
+class Status(enum.IntEnum):
+    """What a lane is doing, by the number that programs and checkpoints hold."""
+
+    RUNNING = 0
+    DONE = 1
+    STOPPED_EARLY = 2
+    DIVERGED = 3
+    EMPTY = 4  # padding
+    PRUNED = 5  # ended by a halving
+
+    @property
+    def label(self) -> str:
+        """The name in results tables."""
+        return self.name.lower()
 
 
 class Lane(NamedTuple):
@@ -30,7 +44,7 @@ class Lane(NamedTuple):
         best_loss, best_epoch: the lowest validation loss and its epoch, counted from 1 (0: none yet).
         patience: early stopping.
         plateau: the plateau schedule.
-        status: index in STATUSES.
+        status: number of a `Status`.
         epochs: whole epochs kept.
         diverged_step: the first step, counted from 1, whose loss or update was not finite (0: none).
     """
@@ -69,7 +83,7 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
         best_epoch=zero,
         patience=early_stopping.init(),
         plateau=plateau,
-        status=jnp.where(empty, EMPTY, RUNNING).astype(jnp.int32),
+        status=jnp.where(empty, Status.EMPTY, Status.RUNNING).astype(jnp.int32),
         epochs=zero,
         diverged_step=zero,
     )
@@ -91,19 +105,20 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
         last: whether this is the run's last epoch.
         validated: whether there is a validation split; without one the last epoch is the best.
     """
-    running = before.status == RUNNING
+    running = before.status == Status.RUNNING
     diverged = running & (seen.bad_step > 0)
     kept = running & ~diverged
     epoch = before.epochs + 1
     valid_loss = seen.valid["loss"] if validated else seen.batch_loss
     judged = kept & seen.due
-    limit = early_stopping.NEVER if run.patience is None else run.patience
+    limit: Any = early_stopping.NEVER if runs.is_off(run, "patience") else run.patience
     patience = early_stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
     improved = judged & (valid_loss < before.best_loss) if validated else judged
     # Plateau and patience see only epochs that were evaluated.
     plateau = run.schedule.update(before.plateau, valid_loss) if run.schedule.adapts else before.plateau
     stopped = judged & patience.stopped
-    status = jnp.where(diverged, DIVERGED, jnp.where(stopped, STOPPED, jnp.where(kept & last, DONE, before.status)))
+    ended = jnp.where(stopped, Status.STOPPED_EARLY, jnp.where(kept & last, Status.DONE, before.status))
+    status = jnp.where(diverged, Status.DIVERGED, ended)
     return Lane(
         trained=choose(kept, after, before.trained),
         best=choose(improved, {"params": evaluated_params(run, after), "rest": after.rest}, before.best),
@@ -120,6 +135,3 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
 def choose(condition: Array, new: Tree, old: Tree) -> Tree:
     """`new` where the scalar condition holds, otherwise `old`, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
-
-__all__ = ["STATUSES", "Lane", "Measured", "choose", "close_epoch", "length", "start", "stream"]

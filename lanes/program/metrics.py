@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from lanes.describe import runs
 from lanes.describe.runs import Run, metric_names
-from lanes.program.over_lanes import Data, Numbers, Tree, apart, over_groups, over_lanes, split_batch
+from lanes.program.over_lanes import Data, Numbers, Tree, per_run, split_batch
 from lanes.program.step import Setup, apply, standardize, stream
 from nets import Outputs
 
@@ -74,13 +73,7 @@ class Evaluate:
     def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
         """Metrics [P] by split and name."""
 
-        def group(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-            each, common = apart(numbers)
+        def measured(run: Run, variables: Tree) -> dict[str, dict[str, Array]]:
+            return measure(self.setup, run, variables, tuple(data.splits), data)
 
-            def one(variables: Tree, numbers: Numbers) -> dict[str, dict[str, Array]]:
-                run = runs.with_numbers(self.setup.run, numbers | common)
-                return measure(self.setup, run, variables, tuple(data.splits), data)
-
-            return over_lanes(one, self.width)(variables, each)
-
-        return over_groups(group, self.width, variables, numbers)
+        return per_run(measured, self.setup.run, self.width, numbers, variables)

@@ -1,4 +1,8 @@
-"""Lanes side by side: what a program maps over them, in groups of one width, and the data set that they share."""
+"""Lanes side by side: a function of one run, mapped over a group of lanes or a whole pack, and the data that they share.
+
+A pack of P lanes goes through a program as G groups of `width` lanes, one group after the other; a group's lanes are
+computed at once.
+"""
 
 import contextvars
 from collections.abc import Callable
@@ -8,6 +12,8 @@ import jax
 from jax import lax
 from jax.sharding import NamedSharding
 
+from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.program.shared_activation import INDEX
 
 Tree = Any
@@ -44,6 +50,34 @@ def over_groups(function: Callable, width: int, *trees: Tree) -> Tree:
     grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), trees)
     out = lax.map(lambda group: function(*group), grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
+
+
+def in_group(template: Run, width: int, numbers: Numbers) -> Callable[..., Tree]:
+    """Maps functions of one run over the lanes of a group: called as (function, trees, …), with trees [width, …].
+
+    Args:
+        template: the run of the lanes with its traced numbers blank (`Setup.run`).
+        width: lanes in the group.
+        numbers: that fill the blanks [width].
+    """
+    own, common = apart(numbers)
+
+    def mapped(function: Callable[..., Tree], tree: Tree, *more: Tree) -> Tree:
+        def of_lane(tree: Tree, numbers: Numbers, *more: Tree) -> Tree:
+            return function(runs.with_numbers(template, numbers | common), tree, *more)
+
+        return over_lanes(of_lane, width)(tree, own, *more)
+
+    return mapped
+
+
+def per_run(function: Callable[..., Tree], template: Run, width: int, numbers: Numbers, tree: Tree) -> Tree:
+    """`function(run, tree)` of every lane of a pack, from its numbers [P] and its part of the tree [P, …]."""
+
+    def group(tree: Tree, numbers: Numbers) -> Tree:
+        return in_group(template, width, numbers)(function, tree)
+
+    return over_groups(group, width, tree, numbers)
 
 
 _OF_BATCHES: contextvars.ContextVar[NamedSharding | None] = contextvars.ContextVar("of_batches", default=None)

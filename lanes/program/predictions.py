@@ -6,7 +6,6 @@ output unit gives. It is carried in logarithms, so that a probability that all m
 
 import contextlib
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes.describe import runs
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
 from lanes.program.metrics import BLOCK_NUMBERS
-from lanes.program.over_lanes import Numbers, apart, over_groups, over_lanes
+from lanes.program.over_lanes import Numbers, per_run
 from lanes.program.step import Setup, apply, build_net, standardize, stream
 from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress, as_compared
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
@@ -120,17 +118,14 @@ class Predict:
     def __call__(self, variables: Tree, numbers: Numbers, split: Split) -> tuple[Parts, dict[str, Array]]:
         """Parts and metrics of lanes [P, …] of variables and numbers."""
 
-        def group(variables: Tree, numbers: Numbers) -> tuple[Parts, dict[str, Array]]:
-            each, common = apart(numbers)
+        def predicted(run: Run, variables: Tree) -> tuple[Parts, dict[str, Array]]:
+            return self._predict(run, variables, split)
 
-            def one(variables: Tree, numbers: Numbers) -> tuple[Parts, dict[str, Array]]:
-                return self._one(runs.with_numbers(self.setup.run, numbers | common), variables, split)
+        return per_run(predicted, self.setup.run, self.width, numbers, variables)
 
-            return over_lanes(one, self.width)(variables, each)
+    def _predict(self, run: Run, variables: Tree, split: Split) -> tuple[Parts, dict[str, Array]]:
+        """Parts and metrics of one run."""
 
-        return over_groups(group, self.width, variables, numbers)
-
-    def _one(self, run: Run, variables: Tree, split: Split) -> tuple[Parts, dict[str, Array]]:
         def parts(at: Any) -> Parts:
             return self.mixture.parts(self._raw(run, variables, split, stream(run.seed, "dropout", at)))
 
@@ -227,8 +222,8 @@ def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train
     The split's last, incomplete batch is left out. Dropout is off, as it is in evaluation.
     """
 
-    def one(variables: Tree, numbers: Numbers, common: Numbers) -> Tree:
-        run = dataclasses.replace(runs.with_numbers(setup.run, numbers | common), dropout=0.0)
+    def recomputed(run: Run, variables: Tree) -> Tree:
+        run = dataclasses.replace(run, dropout=0.0)
         net, size = build_net(setup, run), run.batch_size
         keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
         x, _, offset, scale = train
@@ -239,11 +234,7 @@ def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train
 
         return {"rest": {**variables["rest"], "batch_stats": _joined(lax.map(batch, jnp.arange(x.shape[0] // size)))}}
 
-    def group(variables: Tree, numbers: Numbers) -> Tree:
-        each, common = apart(numbers)
-        return over_lanes(functools.partial(one, common=common), width)(variables, each)
-
-    return {**variables, **over_groups(group, width, variables, numbers)}
+    return {**variables, **per_run(recomputed, setup.run, width, numbers, variables)}
 
 
 def _joined(statistics: Tree) -> Tree:

@@ -76,12 +76,22 @@ class StepMetrics(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What is static about a group of runs: one of them, resolved, and what their data set looks like."""
+    """What is static about runs that share a program: equal for all of them.
+
+    Attributes:
+        run: any of them, resolved; its traced numbers are blanked, so that one lane's cannot pass for all.
+        outputs: of the net.
+        features: shape of an example.
+        examples: in the training split.
+    """
 
     run: Run
     outputs: int
     features: tuple[int, ...]
-    examples: int  # in the training split
+    examples: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run", runs.blanked(self.run))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -233,10 +243,10 @@ def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> o
     rate = run.learning_rate * run.schedule(step, setup.horizon(run)) * rate_factor
     return run.optimizer.build(
         learning_rate=rate,
-        momentum=run.momentum,
-        weight_decay=None if runs.is_off(run, "weight_decay") else run.weight_decay,
+        momentum=runs.strength(run, "momentum"),
+        weight_decay=runs.strength(run, "weight_decay"),
         mask=kernels_mask,
-        clip=run.clip,
+        clip=runs.strength(run, "clip"),
         key=stream(run.seed, "langevin", step),
         examples=setup.examples,
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
 from nets import Outputs
+from nets.layers import is_off
 
 Array = jax.Array
 Tree = Any
@@ -252,7 +253,7 @@ def as_compared(run: Any, prediction: Array) -> Array:
 def per_example(run: Any, prediction: Array, target: Array, train: bool) -> Array:
     """The run's loss of a prediction [B, …] per example [B]: means over what a loss leaves beside the batch."""
     prediction = as_compared(run, prediction)
-    if train and not (isinstance(run.label_smoothing, float) and run.label_smoothing == 0):
+    if train and not is_off(run.label_smoothing):
         target = _smoothed(target, prediction, run.label_smoothing)
     return _rows(run.loss(prediction, target))
 

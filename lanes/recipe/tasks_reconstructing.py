@@ -11,6 +11,7 @@ from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View, per_ex
 from losses import kind_of
 from losses.distribution import gaussian_kl
 from nets import Outputs
+from nets.layers import is_off
 
 EVERY = ("classes", "binary", "multilabel", "real")
 MODES = ("both", "reconstruction", "divergence")
@@ -46,7 +47,7 @@ class Reconstruct(Task):
     def check_data(self, run: Any, data: Any) -> None:
         super().check_data(run, data)
         name = type(self).__name__.lower()
-        if run.input_noise:
+        if not is_off(run.input_noise):
             raise ValueError(
                 f"input_noise is {run.input_noise} and task {name} would have to give the noise back: "
                 "use task Reconstruct(corruption=GaussianNoise(…))"

@@ -173,9 +173,9 @@ class _Evaluator:
         if request.mc_dropout is None:
             function = Evaluate(group.setup, group.width)
             metrics |= self._call("evaluate", group, function, variables, numbers, data)[request.split]
-        elif not predictions.has_dropout(group.setup, group.setup.run):
+        elif not predictions.has_dropout(group.setup, member.compiled):
             raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs with dropout")
-        whole = predictions.set_metrics_of(member.run, self._data(member).task, member.outputs)
+        whole = predictions.set_metrics_of(member.run, self._data(member).task, member.setup.outputs)
         if whole or request.ensemble or request.mc_dropout is not None:
             mixture, judged = _mixture(member), request.mc_dropout is not None
             predict = Predict(group.setup, group.width, mixture, request.mc_dropout, judged, whole)
@@ -242,7 +242,7 @@ class _Evaluator:
         """Two rows: the mean of the members' metrics, and the metrics of their mean prediction."""
         member, split = self._members[0], self._splits(self._members[0])[1]["evaluated"]
         mixture, run = _mixture(member), member.run
-        whole = predictions.set_metrics_of(run, self._data(member).task, member.outputs)
+        whole = predictions.set_metrics_of(run, self._data(member).task, member.setup.outputs)
 
         @jax.jit
         def measured(total: Parts, split: predictions.Split) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class _Evaluator:
 
 
 def _mixture(member: Planned) -> Mixture:
-    mixture = predictions.mixture_of(member.run, member.outputs)
+    mixture = predictions.mixture_of(member.run, member.setup.outputs)
     if mixture is None:
         raise RequestError(
             f"task {type(member.run.task).__name__} has no prediction to average: leave out --ensemble and --mc-dropout"

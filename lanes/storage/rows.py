@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.program.lane import STATUSES
+from lanes.program.lane import Status
 
 
 def curve_rows(run_ids: Sequence[str], history: Mapping[str, np.ndarray], epochs: np.ndarray) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def result_rows(
     """
     rows = []
     for lane, run_id in enumerate(run_ids):
-        status, best = STATUSES[int(lanes["status"][lane])], int(lanes["best_epoch"][lane])
+        status, best = Status(lanes["status"][lane]).label, int(lanes["best_epoch"][lane])
         diverged = status == "diverged"
         row: dict[str, Any] = {"run_id": run_id, "status": status, "epochs": int(lanes["epochs"][lane])}
         row["best_epoch"] = best if best and not diverged else None

@@ -1,8 +1,13 @@
 """A run: every field changes something, equal runs have equal identities, names stand for their entries."""
 
 import dataclasses
+import functools
 import json
+import math
+import operator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -154,6 +159,85 @@ def test_strengths_share_a_program_and_floats_of_descriptions_are_inputs():
     filled = runs.with_numbers(one, {"activation.slope": 0.7, "learning_rate": 0.25})
     assert filled.activation == LeakyReLU(slope=0.7)
     assert filled.learning_rate == 0.25
+
+
+SWITCHED_ON = runs.resolve(
+    Run(
+        activation=LeakyReLU(slope=0.1),
+        schedule=Cosine(warmup=3.0),
+        penalties=(Contractive(1e-3),),
+        average=EMA(0.9),
+        momentum=0.5,
+        patience=3,
+        l2=1e-3,
+        dropout=0.1,
+    )
+)
+
+
+def at_path(run: Run, path: str):
+    step = lambda value, name: value[int(name)] if isinstance(value, tuple) else getattr(value, name)  # noqa: E731
+    return functools.reduce(step, path.split("."), run)
+
+
+def test_blanks_take_the_place_of_traced_numbers_and_of_nothing_else():
+    blanked, numbers = runs.blanked(SWITCHED_ON), runs.numbers(SWITCHED_ON)
+    assert {"learning_rate", "epochs", "patience", "l2", "schedule.warmup", "penalties.0.strength"} <= set(numbers)
+    assert set(runs.numbers(blanked)) == set(numbers)
+    assert runs.with_numbers(blanked, numbers) == SWITCHED_ON
+    assert runs.blanked(blanked) == blanked == runs.blanked(dataclasses.replace(SWITCHED_ON, l2=0.5, seed=7))
+    assert identity.signature(blanked) == identity.signature(SWITCHED_ON)
+    assert [runs.is_off(blanked, name) for name in runs.SWITCHED] == [
+        runs.is_off(SWITCHED_ON, name) for name in runs.SWITCHED
+    ]
+
+
+@pytest.mark.parametrize("path", runs.numbers(SWITCHED_ON))
+def test_reading_a_blank_says_what_it_is(path):
+    blank = at_path(runs.blanked(SWITCHED_ON), path)
+    with pytest.raises(TypeError, match=f"^{path} is traced: each lane has its own"):
+        float(blank)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        bool,
+        int,
+        operator.index,
+        abs,
+        math.sqrt,
+        math.floor,
+        round,
+        range,
+        np.asarray,
+        jnp.asarray,
+        jax.random.key,
+        np.float32(2).__mul__,
+        operator.neg,
+        *(functools.partial(function, 2.0) for function in (operator.add, operator.sub, operator.mul, operator.pow)),
+        *(functools.partial(function, 2) for function in (operator.truediv, operator.floordiv, operator.mod)),
+        *(functools.partial(function, 2) for function in (operator.eq, operator.ne, operator.lt, operator.ge)),
+        lambda blank: blank / 2,
+        lambda blank: blank > 2,
+        lambda blank: jnp.ones(()) * blank,
+        lambda blank: blank - np.ones(3),
+        lambda blank: jax.jit(lambda x: x + blank)(1.0),
+    ],
+)
+def test_no_way_of_reading_a_blank_gets_a_number(read):
+    with pytest.raises(TypeError, match="learning_rate is traced: each lane has its own"):
+        read(runs.blanked(SWITCHED_ON).learning_rate)
+
+
+def test_a_compiled_function_refuses_a_blank():
+    with pytest.raises(TypeError, match="Blank"):
+        jnp.sin(runs.blanked(SWITCHED_ON).learning_rate)  # what says so is JAX
+
+
+def test_a_run_with_blanks_is_not_described():
+    with pytest.raises(RequestError, match="cannot describe a run"):
+        identity.run_id(runs.blanked(SWITCHED_ON))
 
 
 def test_numbers_of_the_data_are_static():

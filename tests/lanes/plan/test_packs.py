@@ -9,12 +9,14 @@ import pytest
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.describe import checks, runs
+from lanes.plan.families import Families
 from lanes.plan.packs import MOST_LANES, make_packs
 from lanes.plan.planned import Datasets, plan_runs
 from lanes.plan.widths import cpu_width
 from lanes.program.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP
 from nets.activations import ACTIVATIONS, ELU, LeakyReLU, PReLU
+from nets.initializers import Uniform
 
 BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=2)
 DATASETS = Datasets()
@@ -102,6 +104,26 @@ def test_initializers_seeds_and_numbers_share_a_program_and_static_fields_do_not
         "net": [MLP(widths=(4,)), MLP(widths=(5,))],
     }.items():
         assert len({one.signature for one in planned(grid(BASE, **{field: values}))}) == 2, field
+
+
+def test_lanes_of_a_pack_have_equal_setups_that_hold_no_lanes_numbers():
+    sources = [dataclasses.replace(run, init_from="elsewhere:ab") for run in grid(BASE, seed=range(3))]
+    inits = grid(BASE, initializer=["zeros", Uniform(0.1), Uniform(0.2)], init_scale=[0.5, 1.0])
+    _, packs = packs_of([*MIXED, *inits, *sources])
+    for pack in packs:
+        assert all(member.setup == pack.setup for member in pack.members)
+        with pytest.raises(TypeError, match="learning_rate is traced"):
+            float(pack.setup.run.learning_rate)
+        with pytest.raises(TypeError, match="epochs is traced"):
+            pack.setup.horizon(pack.setup.run)
+    assert any(len({member.run.initializer for member in pack.members}) > 1 for pack in packs)
+
+
+def test_runs_of_a_family_share_their_setup():
+    families = Families(DATASETS, lambda _: True)
+    listed = [families.plan(run) for run in grid(BASE, learning_rate=[1e-3, 1e-2], l2=[1e-3, 1e-2], seed=range(3))]
+    assert len({one.run_id for one in listed}) == 12
+    assert len({id(one.setup) for one in listed}) == 1
 
 
 def test_activations_share_a_program_where_that_pays():

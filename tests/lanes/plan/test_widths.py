@@ -89,11 +89,11 @@ def test_a_default_that_does_not_fit_is_not_chosen():
 
 
 def test_on_a_gpu_wide_for_small_nets_and_narrow_for_large_ones():
-    small = plan_of([BASE], devices=1).planned[0].setup
+    small = plan_of([BASE], devices=1).planned[0]
     large = dataclasses.replace(BASE, net=MLP(widths=(2048, 2048)))
     assert widths.default_width(small, [(4, 4)], "gpu") == max(widths.GPU_WIDTHS)
     planned = plan_of([large], devices=1)
-    assert widths.default_width(planned.planned[0].setup, planned.shapes[planned.planned[0].signature], "gpu") == 16
+    assert widths.default_width(planned.planned[0], planned.shapes[planned.planned[0].signature], "gpu") == 16
 
 
 def test_on_a_cpu_recurrent_nets_go_one_by_one():
@@ -102,8 +102,8 @@ def test_on_a_cpu_recurrent_nets_go_one_by_one():
 
 
 def test_step_flops_follow_the_multiply_adds(forty):
-    setup = forty.planned[0].setup  # 2 · 4 + 4 · 3 multiply-adds
-    assert width_timing.step_flops(setup, []) == 6 * 20 * 16
+    one = forty.planned[0]  # 2 · 4 + 4 · 3 multiply-adds
+    assert width_timing.step_flops(one, []) == 6 * 20 * 16
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------

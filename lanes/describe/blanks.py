@@ -1,0 +1,37 @@
+"""What stands for a traced number where a run speaks for a whole pack."""
+
+from typing import Any
+
+
+class Blank:
+    """A traced number outside its program, where each lane has its own: reading it raises TypeError.
+
+    Blanks of the same path are equal.
+
+    Attributes:
+        path: of the number in the run, dotted (`"learning_rate"`, `"optimizer.b1"`).
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<{self.path}: traced>"
+
+    def __hash__(self) -> int:
+        return hash((Blank, self.path))
+
+    def __eq__(self, other: object) -> bool:
+        return self.path == other.path if isinstance(other, Blank) else self._read(other)
+
+    def _read(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"{self.path} is traced: each lane has its own; read it from the run inside the program")
+
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = _read
+    __round__ = __trunc__ = __floor__ = __ceil__ = __neg__ = __pos__ = __abs__ = _read
+    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __divmod__ = __pow__ = __matmul__ = _read
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rdivmod__ = __rpow__ = _read
+    __rmatmul__ = __lt__ = __le__ = __gt__ = __ge__ = _read
+    __array__ = _read
