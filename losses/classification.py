@@ -5,6 +5,7 @@ rows or distributions [..., K]. Sequences work too: logits [B, T, K] with labels
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from losses import shapes
 Array = jax.Array
 
 
-def one_hot(targets: Array, classes: int, dtype: jnp.dtype | type = jnp.float32) -> Array:
+def one_hot(targets: Array, classes: int, dtype: Any = jnp.float32) -> Array:
     """Integer labels [...] as rows of an identity matrix [..., K].
 
     Formula: y_k = 1[k = label]

@@ -12,12 +12,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from lanes.program import compilation_cache
+from lanes.program import compilation_cache, xla_flags
 from lanes.program.compiled import Programs
 
-CHEAPEST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-NARROW = "--xla_cpu_max_isa=SSE4_2"  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
-os.environ.setdefault("XLA_FLAGS", f"{CHEAPEST} {NARROW}")  # XLA reads it when it first compiles
+CHEAPEST = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]  # jaxlib 0.11 lacks the second
+NARROW = ["--xla_cpu_max_isa=SSE4_2"]  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = " ".join(xla_flags.accepted(CHEAPEST + NARROW))  # XLA reads it when it first compiles
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

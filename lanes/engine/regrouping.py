@@ -48,7 +48,7 @@ def moved(place: Place, lanes: Lane, order: np.ndarray) -> Lane:
 
 def computed_groups(running: np.ndarray, width: int, shards: int) -> int:
     """Groups that are computed, of the part of the pack that has the most of them."""
-    return int(running.reshape(shards, -1, width).any(axis=2).sum(axis=1).max())
+    return int(np.max(running.reshape(shards, -1, width).any(axis=2).sum(axis=1)))
 
 
 def better_order(keys: np.ndarray, running: np.ndarray, width: int, shards: int) -> np.ndarray | None:

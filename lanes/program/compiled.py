@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from lanes.program import memory
+from lanes.program import memory, xla_flags
 from lanes.program.places import Place
 
 
@@ -33,11 +33,13 @@ class Programs:
     ) -> Callable:
         """The program of `key` for a place; see `Place.jitted` for `split`, and XLA for the compiler's `options`.
 
-        Arguments must lie on the place's devices: they decide where it runs. One place compiles a program at a time:
-        the next finds it traced, and its compilation in the persistent cache.
+        Options that the place's compiler does not know are left out. Arguments must lie on the place's devices: they decide
+        where it runs. One place compiles a program at a time: the next finds it traced, and its compilation in the
+        persistent cache.
         """
         if place.mapping == "local":
             options = self.compiler_options | options
+        options = xla_flags.known_options(place.devices[0], options)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
         full = (key, shapes, tuple(sorted(options.items())))
         with self._guard:

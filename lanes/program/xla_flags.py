@@ -1,0 +1,66 @@
+"""Which of XLA's flags the installed version knows; they come and go, so each is checked before it is used.
+
+XLA ends the process on an unknown flag in XLA_FLAGS, and refuses to compile with an unknown compiler option. The two are
+checked separately, because some names are one and not the other.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+
+READING = "from jaxlib import xla_client; xla_client.CompileOptions()"  # the first options of a process read XLA_FLAGS
+
+
+def accepted(flags: Sequence[str]) -> list[str]:
+    """The flags (`--xla_name=value`) that XLA accepts in XLA_FLAGS.
+
+    A process of its own tries them (0.2 s), because a wrong flag ends it: all at once, and one by one if that fails. XLA
+    reads XLA_FLAGS once, when a process first compiles: set the variable before that.
+
+    Raises RuntimeError if the process fails without any flag.
+    """
+    if not _refusal(flags):
+        return list(flags)
+    if message := _refusal([]):
+        raise RuntimeError(f"XLA cannot be asked for its flags: {message}")
+    return [flag for flag in flags if not _refusal([flag])]
+
+
+def _refusal(flags: Sequence[str]) -> str:
+    """The first line of XLA's complaint about the flags; empty if it accepts them all."""
+    environment = {**os.environ, "XLA_FLAGS": " ".join(flags)}
+    done = subprocess.run([sys.executable, "-c", READING], env=environment, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    return next(iter(done.stderr.splitlines()), f"status {done.returncode}")
+
+
+def known_options(device: jax.Device, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The compiler options that XLA accepts for a device.
+
+    Each is tried once per platform on an empty program (about 10 ms).
+    """
+    return {name: value for name, value in options.items() if _compiles(device.platform, name, value)}
+
+
+@functools.cache
+def _compiles(platform: str, name: str, value: Any) -> bool:
+    """Whether an empty program compiles with an option."""
+    place = SingleDeviceSharding(jax.local_devices(backend=platform)[0])
+    empty = jax.jit(_nothing, out_shardings=place).lower()
+    try:
+        empty.compile({name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _nothing() -> jax.Array:
+    return jnp.zeros((), jnp.float32)

@@ -1,0 +1,50 @@
+"""Which of XLA's flags are known: asked of XLA itself."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from lanes.engine.fresh_lanes import quickly
+from lanes.program import xla_flags
+from lanes.program.compiled import Compiled
+from lanes.program.places import Place
+
+KNOWN, UNKNOWN = "--xla_backend_optimization_level=1", "--xla_no_such_flag=1"
+HERE = Place((jax.devices()[0],), "local")
+
+
+def test_flags_that_xla_does_not_take_are_left_out():
+    before = os.environ["XLA_FLAGS"]
+    assert xla_flags.accepted([KNOWN]) == [KNOWN]
+    assert xla_flags.accepted([UNKNOWN, KNOWN, "--xla_backend_optimization_level=high"]) == [KNOWN]
+    assert xla_flags.accepted([]) == []
+    assert os.environ["XLA_FLAGS"] == before
+
+
+def test_flags_of_these_tests_are_taken():
+    flags = os.environ["XLA_FLAGS"].split()
+    assert xla_flags.accepted(flags) == flags
+
+
+def test_where_xla_cannot_be_asked_nobody_believes_that_it_knows_nothing(monkeypatch):
+    monkeypatch.setattr(xla_flags, "READING", "import sys; sys.exit('gone')")
+    with pytest.raises(RuntimeError, match=r"^XLA cannot be asked for its flags: gone$"):
+        xla_flags.accepted([KNOWN])
+
+
+def test_options_that_the_compiler_does_not_take_are_left_out():
+    options = {"xla_no_such_option": 1, "xla_backend_optimization_level": 1}
+    assert xla_flags.known_options(HERE.devices[0], options) == {"xla_backend_optimization_level": 1}
+    assert xla_flags.known_options(HERE.devices[0], {"xla_backend_optimization_level": "high"}) == {}
+
+
+def test_options_for_programs_that_run_once_are_taken():
+    assert xla_flags.known_options(HERE.devices[0], quickly(HERE)) == quickly(HERE) != {}
+
+
+def test_a_program_compiles_without_the_options_that_the_compiler_does_not_take():
+    x = HERE.split(jnp.ones(2))
+    program = Compiled().get(("double",), HERE, lambda x: 2 * x, 1, (x,), xla_no_such_option=True)
+    assert program(x).tolist() == [2, 2]
