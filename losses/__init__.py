@@ -16,6 +16,7 @@ from losses.distribution import kl_from_logits
 from losses.metrics import (
     METRICS,
     SET_METRICS,
+    Metric,
     accuracy,
     auroc,
     exact_match,
@@ -77,6 +78,7 @@ __all__ = [
     "Kind",
     "Lp",
     "MaxNorm",
+    "Metric",
     "WeightNoise",
     "absolute_error",
     "accuracy",

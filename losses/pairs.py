@@ -65,7 +65,6 @@ class Kind:
       from_logits: the loss takes the raw output, and the unit is applied for prediction only.
       smoothable: label smoothing makes sense.
       trainable: its gradient is not zero everywhere.
-      reduction: "mean" over examples, or "sum" where the formula is a sum over them.
     """
 
     targets: tuple[str, ...]
@@ -73,7 +72,6 @@ class Kind:
     from_logits: bool = False
     smoothable: bool = False
     trainable: bool = True
-    reduction: str = "mean"
 
     @property
     def threshold(self) -> float:
@@ -101,7 +99,7 @@ LOSS_KINDS: dict[str, Kind] = {
     "focal": Kind(("classes", "binary"), ("softmax", "sigmoid", "identity"), from_logits=True, smoothable=True),
     "kl_divergence": Kind(("distribution", "classes"), ("softmax", "identity"), from_logits=True, smoothable=True),
     "squared_error": _REGRESSION,
-    "half_squared_error": dataclasses.replace(_REGRESSION, reduction="sum"),
+    "half_squared_error": _REGRESSION,
     "half_mean_squared_error": _REGRESSION,
     "mean_squared_error": _REGRESSION,
     "root_mean_squared_error": _REGRESSION,

@@ -15,7 +15,7 @@ from lanes.describe import descriptions, runs
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.tasks_predicting import default_task
-from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
+from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
 AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
@@ -150,12 +150,19 @@ def check_ranges(run: Run) -> None:
     for name, valid in (("precision", PRECISIONS), ("matmul_precision", MATMUL_PRECISIONS)):
         if getattr(run, name) not in valid:
             raise unknown(name, getattr(run, name), valid)
-    for name in run.metrics:
-        if isinstance(name, str) and name not in METRICS:
-            raise unknown("metric", name, METRICS)
-        if not isinstance(name, str) and not hasattr(name, "__name__"):
+    _check_metrics(run)
+
+
+def _check_metrics(run: Run) -> None:
+    for metric in run.metrics:
+        if isinstance(metric, Metric):
+            _call(metric.check)
+        elif isinstance(metric, str):
+            if metric not in METRICS:
+                raise unknown("metric", metric, METRICS)
+        elif not hasattr(metric, "__name__"):
             raise RequestError(
-                f"metric {name!r} is no name and no function: give a name of METRICS, or a function with one"
+                f"metric {metric!r} is no name and no function: give a name of METRICS, or a function with one"
             )
 
 

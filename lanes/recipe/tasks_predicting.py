@@ -7,14 +7,15 @@ set's own task calls for. This file holds what all tasks share and those that pr
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
+from losses.metrics import name_of_metric
 from nets import Outputs
 
 Array = jax.Array
@@ -30,6 +31,16 @@ class View(NamedTuple):
     inputs: Array  # [B, …]
     target: Array  # [B, …]
     weight: Array | None = None  # of the target's shape, 0 or 1; None: all count
+
+
+@runtime_checkable
+class StatesDirections(Protocol):
+    """A task with metrics of its own that says of each whether higher is better."""
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """By name of the metric."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Task:
     accepts: ClassVar[tuple[str, ...]] = ()  # tasks of data sets that it is for
     # Parts of the parameters that have losses of their own (`player_losses`), each descending only its own.
     players: ClassVar[tuple[str, ...]] = ()
+    # Of the task's metrics that METRICS does not have: whether higher is better, by name.
+    higher_is_better: ClassVar[Mapping[str, bool]] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -133,7 +146,7 @@ class Task:
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         """Metrics of METRICS, the task's and the run's, and the user's own functions, per example [B]."""
         prediction = as_compared(run, outputs.prediction)
-        own = {metric.__name__: metric for metric in run.metrics if not isinstance(metric, str)}
+        own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
@@ -213,6 +226,7 @@ class NextToken(Task):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens",)
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"bits": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -123,6 +124,12 @@ class Elbo(Reconstruct):
     beta: float = 1.0
     mode: str = "both"
     samples: int = 0
+    higher_is_better: ClassVar[Mapping[str, bool]] = {
+        "reconstruction": False,
+        "divergence": False,
+        "elbo": True,
+        "importance_bound": True,
+    }
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -202,6 +209,7 @@ class Adversarial(Task):
     generator_rate: float = 1.0
     accepts: ClassVar[tuple[str, ...]] = EVERY
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"discriminator_loss": False, "generator_loss": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:
