@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend import core
 
-from nets.convolution import as_stated
+from nets.fast_convolution import as_stated
 
 
 class Layer(NamedTuple):
