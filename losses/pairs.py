@@ -1,8 +1,7 @@
 """Every loss by name, and which targets and output units it goes with."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -30,7 +29,15 @@ from losses.regression import (
     squared_error,
 )
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+@runtime_checkable
+class Loss(Protocol):
+    """Any loss, ours or the user's own."""
+
+    def __call__(self, predictions: jax.Array, targets: jax.Array, /) -> jax.Array:
+        """Per example: [B, …] and targets to [B] or [B, …]."""
+        ...
+
 
 LOSSES: dict[str, Loss] = {
     "zero_one": zero_one,

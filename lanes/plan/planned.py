@@ -11,7 +11,8 @@ from lanes.describe.runs import Run
 from lanes.program.initialization import INITIAL
 from lanes.program.shared_activation import by_name, shared
 from lanes.program.step import Setup
-from nets.activations import ACTIVATIONS
+from nets.activations import ACTIVATIONS, Learned, Widening
+from nets.initializers_transforming import Transforming
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
 def initializing(run: Run) -> Run:
     """The run as its initializing program sees it: without its activation, where that has no part in it."""
     act = run.activation
-    plays = hasattr(act, "module") or hasattr(act, "pieces") or hasattr(run.initializer, "transform")
+    plays = isinstance(act, (Learned, Widening)) or isinstance(run.initializer, Transforming)
     return run if plays else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
 
 

@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lanes.recipe.augmentations_noise import Corruption
 from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
 from losses.metrics import name_of_metric
 from nets import Outputs
+from nets.abilities import ReadsBothWays
 
 Array = jax.Array
 Tree = Any
@@ -34,6 +36,46 @@ class View(NamedTuple):
 
 
 @runtime_checkable
+class TaskLike(Protocol):
+    """Any task, ours or the user's own; `Task` says what each part is for."""
+
+    players: ClassVar[tuple[str, ...]]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is reported beside the loss."""
+        ...
+
+    def targets(self, data_task: str) -> tuple[str, ...]:
+        """Kinds of targets that the loss may see."""
+        ...
+
+    def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
+        """Outputs that a net needs."""
+        ...
+
+    def check_data(self, run: Any, data: Any) -> None:
+        """Raises ValueError, in one line, where the run's other fields or its data set do not fit the task."""
+        ...
+
+    def view(self, x: Array, y: Array, key: Array) -> View:
+        """The batch as this task sees it."""
+        ...
+
+    def losses(self, run: Any, outputs: Outputs, view: View, train: bool) -> Array:
+        """Data term per example [B]."""
+        ...
+
+    def paced(self, updates: Tree) -> Tree:
+        """The optimizer's updates as they are applied."""
+        ...
+
+    def measure(self, run: Any, outputs: Outputs, view: View, again: Again) -> dict[str, Array]:
+        """Every metric per example [B], `loss` first."""
+        ...
+
+
+@runtime_checkable
 class StatesDirections(Protocol):
     """A task with metrics of its own that says of each whether higher is better."""
 
@@ -44,7 +86,7 @@ class StatesDirections(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(TaskLike):
     """What all tasks share: the target is the data set's own.
 
     Args:
@@ -74,7 +116,7 @@ class Task:
         if not (math.isfinite(self.auxiliary_weight) and self.auxiliary_weight >= 0):
             raise ValueError(f"auxiliary_weight={self.auxiliary_weight} of a task must be a finite number of 0 or more")
         if self.corruption is not None:
-            if not hasattr(self.corruption, "accepts"):
+            if not isinstance(self.corruption, Corruption):
                 raise ValueError(
                     f"corruption={self.corruption!r} of a task must be a description of lanes.recipe.augmentations, "
                     "such as MaskingNoise(0.3)"
@@ -235,7 +277,7 @@ class NextToken(Task):
     def check_data(self, run: Any, data: Any) -> None:
         """A bidirectional net would read the answers where the targets are the inputs one step later."""
         super().check_data(run, data)
-        if not getattr(run.net, "bidirectional", False):
+        if not (isinstance(run.net, ReadsBothWays) and run.net.bidirectional):
             return
         x, y = (np.asarray(part[:8]) for part in (data.train.x, data.train.y))
         if x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):

@@ -12,6 +12,7 @@ from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View, per_ex
 from losses import kind_of
 from losses.distribution import gaussian_kl
 from nets import Outputs
+from nets.abilities import Discriminates, Generates
 
 EVERY = ("classes", "binary", "multilabel", "real")
 MODES = ("both", "reconstruction", "divergence")
@@ -229,7 +230,7 @@ class Adversarial(Task):
 
     def check_data(self, run: Any, data: Any) -> None:
         super().check_data(run, data)
-        if not (hasattr(run.net, "generate") and hasattr(run.net, "discriminate")):
+        if not (isinstance(run.net, Generates) and isinstance(run.net, Discriminates)):
             raise ValueError(
                 f"task adversarial needs a net with a generator and a discriminator, such as gan: {type(run.net).__name__} "
                 "has none"
