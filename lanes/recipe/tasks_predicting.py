@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes.recipe.augmentations_noise import Corruption
-from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
+from lanes.recipe.tasks_comparing import as_compared, per_example, per_row, threshold
+from losses import METRICS
 from losses.metrics import name_of_metric
 from nets import Outputs
 from nets.abilities import ReadsBothWays
@@ -192,10 +193,10 @@ class Task(TaskLike):
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
-        knobs = {name: {"threshold": _threshold(run)} if name in THRESHOLDED else {} for name in named}
+        knobs = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
         values = {name: metric(prediction, view.target, **knobs[name]) for name, metric in named.items()}
         values |= {name: metric(prediction, view.target) for name, metric in own.items()}
-        return {name: _rows(value) for name, value in values.items()}
+        return {name: per_row(value) for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +258,7 @@ class IntegerCoded(Task):
 
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         right = jnp.round(as_compared(run, outputs.prediction)) == view.target
-        return {"accuracy": _rows(right.astype(jnp.float32))}
+        return {"accuracy": per_row(right.astype(jnp.float32))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,38 +300,6 @@ class NextToken(Task):
         return {**super().table_metrics(run, outputs, view), "bits": nats / math.log(2)}
 
 
-def as_compared(run: Any, prediction: Array) -> Array:
-    """The prediction [B, …] as the loss and the metrics see it: through the output unit unless the loss holds it."""
-    kind = kind_of(run.loss)
-    return prediction if run.output is None or (kind and kind.from_logits) else run.output(prediction)
-
-
-def per_example(run: Any, prediction: Array, target: Array, train: bool) -> Array:
-    """The run's loss of a prediction [B, …] per example [B]: means over what a loss leaves beside the batch."""
-    prediction = as_compared(run, prediction)
-    if train and not (isinstance(run.label_smoothing, float) and run.label_smoothing == 0):
-        target = _smoothed(target, prediction, run.label_smoothing)
-    return _rows(run.loss(prediction, target))
-
-
-def _smoothed(target: Array, prediction: Array, alpha: Any) -> Array:
-    """The target with its certainty lowered: over K classes, or between yes and no for one output or labels 0 and 1."""
-    if jnp.issubdtype(target.dtype, jnp.integer):
-        return smooth(one_hot(target, prediction.shape[-1]), alpha)
-    return smooth_binary(target, alpha)
-
-
-def _threshold(run: Any) -> float:
-    """Where a yes begins in what the loss sees: 0 for logits and tanh, ½ for probabilities and linear outputs."""
-    kind = kind_of(run.loss)
-    return 0.0 if kind is None or run.output is OUTPUT_UNITS["tanh"] else kind.threshold
-
-
-def _rows(values: Array) -> Array:
-    """[B, …] as [B]: the mean over everything but the batch."""
-    return values if values.ndim == 1 else jnp.mean(values.reshape(values.shape[0], -1), axis=1)
-
-
 def _name(task: Task) -> str:
     return next((name for name, entry in PREDICTING.items() if type(entry) is type(task)), type(task).__name__.lower())
 
@@ -361,7 +330,5 @@ __all__ = [
     "Regress",
     "Task",
     "View",
-    "as_compared",
     "default_task",
-    "per_example",
 ]

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View, per_example
+from lanes.recipe.tasks_comparing import per_example
+from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View
 from losses import kind_of
 from losses.distribution import gaussian_kl
 from nets import Outputs
