@@ -82,7 +82,7 @@ def ranking_direction(metric: str, own: Mapping[str, bool | None]) -> bool:
             raise RequestError(f"metric {metric} ranks no runs, neither way is better: use another, such as valid_loss")
         raise RequestError(
             f"metric {name} does not say whether higher is better: write "
-            f"metrics=(Metric({name}, higher_is_better=False),), or True"
+            f"metrics=(Metric({name}, higher_is_better=False),), or True where higher is"
         )
     return higher
 

@@ -10,12 +10,14 @@ import pytest
 
 from lanes import Halving, Metric, RequestError, Run, grid, load, sweep
 from lanes.data.generated_sets import Blobs
+from lanes.program.compiled import Programs
 from lanes.reporting.pages import read, write_report
-from lanes.results.evaluation import evaluate, print_evaluation
+from lanes.results.evaluation import evaluate
 from lanes.results.leaderboard import leaderboard
+from lanes.results.printed_evaluation import print_evaluation
 from nets import MLP
 
-pytestmark = pytest.mark.usefixtures("shared_programs")
+PROGRAMS = Programs()  # of all sweeps of this file
 
 
 def brier(prediction, target):
@@ -33,7 +35,7 @@ def runs_with(*metrics):
 
 
 STATED = runs_with(Metric(brier, higher_is_better=False))
-OPTIONS = {"devices": 1, "width": 4, "quiet": True}
+OPTIONS = {"devices": 1, "width": 4, "quiet": True, "programs": PROGRAMS}
 
 
 @pytest.fixture(scope="module")
