@@ -70,6 +70,7 @@ from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconst
 from lanes.results.encoded import Encoded
 from lanes.results.tables import load, load_curves
 from lanes.storage.trained import Variables, restore
+from losses import Metric
 from nets.inspection import summary
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "Linear",
     "Lion",
     "MaskingNoise",
+    "Metric",
     "Mirror",
     "Mixup",
     "Momentum",

@@ -16,6 +16,7 @@ from losses.distribution import kl_from_logits
 from losses.metrics import (
     METRICS,
     SET_METRICS,
+    Metric,
     accuracy,
     auroc,
     exact_match,
@@ -27,21 +28,9 @@ from losses.metrics import (
 )
 from losses.outputs import OUTPUT_UNITS, clipped_linear, identity, relu, sigmoid, softmax, softplus, step, tanh
 from losses.pairs import LOSS_KINDS, LOSSES, Kind, fits, fits_smoothing, fits_targets, kind_of, name_of
-from losses.penalties import (
-    L1,
-    L2,
-    PENALTIES,
-    ActivityKL,
-    ActivityL1,
-    CodeKL,
-    CodeL1,
-    Contractive,
-    ContractiveHutchinson,
-    ElasticNet,
-    MaxNorm,
-    WeightNoise,
-    kernels,
-)
+from losses.penalties import PENALTIES
+from losses.penalties_on_activations import ActivityKL, ActivityL1, CodeKL, CodeL1, Contractive, ContractiveHutchinson
+from losses.penalties_on_weights import L1, L2, ElasticNet, MaxNorm, WeightNoise, kernels
 from losses.regression import (
     Huber,
     Lp,
@@ -77,6 +66,7 @@ __all__ = [
     "Kind",
     "Lp",
     "MaxNorm",
+    "Metric",
     "WeightNoise",
     "absolute_error",
     "accuracy",

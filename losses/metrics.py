@@ -3,7 +3,9 @@
 Predictions are what the loss sees (logits for a loss from logits, otherwise behind the output unit).
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,47 @@ from losses.distribution import entropy_from_logits
 from losses.regression import absolute_error, mean_absolute_error, mean_squared_error, squared_error
 
 Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric that can rank runs: a function (prediction [B, …], target) -> [B], and which way is better.
+
+    `metrics=(Metric(brier, higher_is_better=False),)` measures `brier`; without the direction, the bare function is
+    measured too, but nothing is ranked by it.
+
+    Attributes:
+        function: a named function.
+        higher_is_better: None where neither way is better, as for an entropy.
+    """
+
+    function: Callable[..., Array]
+    higher_is_better: bool | None
+
+    @property
+    def name(self) -> str:
+        """What tables call it: its function's name."""
+        return name_of_metric(self.function)
+
+    def __call__(self, *args: Any, **options: Any) -> Array:
+        """What the function returns."""
+        return self.function(*args, **options)
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for a function without a name, and for a direction that is none."""
+        if isinstance(self.function, (str, Metric)) or not hasattr(self.function, "__name__"):
+            raise ValueError(f"Metric of {self.function!r}: give a named function (prediction, target) -> [B]")
+        if not isinstance(self.higher_is_better, (bool, type(None))):
+            raise ValueError(
+                f"higher_is_better={self.higher_is_better!r} of metric {self.name} must be True, False or None"
+            )
+
+
+def name_of_metric(metric: Any) -> str:
+    """What tables call a metric: a name of METRICS as it is, a function or `Metric` by the function's name."""
+    if isinstance(metric, str):
+        return metric
+    return metric.name if isinstance(metric, Metric) else metric.__name__
 
 
 def accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
@@ -122,43 +165,22 @@ def r_squared(predictions: Array, targets: Array) -> Array:
     return 1 - jnp.sum((targets - predictions) ** 2) / spread
 
 
-METRICS: dict[str, Callable[..., Array]] = {
-    "accuracy": accuracy,
-    "top_k": top_k,
-    "label_accuracy": label_accuracy,
-    "exact_match": exact_match,
-    "squared_error": squared_error,
-    "mean_squared_error": mean_squared_error,
-    "absolute_error": absolute_error,
-    "mean_absolute_error": mean_absolute_error,
-    "predictive_entropy": predictive_entropy,
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(accuracy, higher_is_better=True),
+    "top_k": Metric(top_k, higher_is_better=True),
+    "label_accuracy": Metric(label_accuracy, higher_is_better=True),
+    "exact_match": Metric(exact_match, higher_is_better=True),
+    "squared_error": Metric(squared_error, higher_is_better=False),
+    "mean_squared_error": Metric(mean_squared_error, higher_is_better=False),
+    "absolute_error": Metric(absolute_error, higher_is_better=False),
+    "mean_absolute_error": Metric(mean_absolute_error, higher_is_better=False),
+    "predictive_entropy": Metric(predictive_entropy, higher_is_better=None),  # certain is not the same as right
 }
 
 # Metrics of a whole set: a mean of per-batch values would be another number.
-SET_METRICS: dict[str, Callable[..., Array]] = {
-    "auroc": auroc,
-    "perplexity": perplexity,
-    "root_mean_squared_error": root_mean_squared_error,
-    "r_squared": r_squared,
+SET_METRICS: dict[str, Metric] = {
+    "auroc": Metric(auroc, higher_is_better=True),
+    "perplexity": Metric(perplexity, higher_is_better=False),
+    "root_mean_squared_error": Metric(root_mean_squared_error, higher_is_better=False),
+    "r_squared": Metric(r_squared, higher_is_better=True),
 }
-
-LOWER = (
-    "loss",
-    "error",
-    "penalty",
-    "perplexity",
-    "nll",
-    "nats",
-    "bits",
-    "mse",
-    "mae",
-    "rmse",
-    "distance",
-    "seconds",
-    "divergence",
-)
-
-
-def lower_is_better(metric: str) -> bool:
-    """True for losses, errors and distances."""
-    return any(part in metric.lower() for part in LOWER)

@@ -4,7 +4,7 @@ A loss from logits (softmax_cross_entropy, binary_cross_entropy, …) takes the 
 to report predictions. Any other loss (squared_error, …) is computed behind the unit. `losses.pairs` has the table.
 """
 
-from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,16 @@ def step(z: Array) -> Array:
     return (z > 0).astype(z.dtype)
 
 
-OUTPUT_UNITS: dict[str, Callable[[Array], Array]] = {
+@runtime_checkable
+class OutputUnit(Protocol):
+    """Any output unit, ours or the user's own."""
+
+    def __call__(self, z: Array, /) -> Array:
+        """What the net predicts, from its outputs z."""
+        ...
+
+
+OUTPUT_UNITS: dict[str, OutputUnit] = {
     "identity": identity,
     "sigmoid": sigmoid,
     "softmax": softmax,

@@ -1,8 +1,7 @@
 """Every loss by name, and which targets and output units it goes with."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -30,7 +29,15 @@ from losses.regression import (
     squared_error,
 )
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+@runtime_checkable
+class Loss(Protocol):
+    """Any loss, ours or the user's own."""
+
+    def __call__(self, predictions: jax.Array, targets: jax.Array, /) -> jax.Array:
+        """Per example: [B, …] and targets to [B] or [B, …]."""
+        ...
+
 
 LOSSES: dict[str, Loss] = {
     "zero_one": zero_one,
@@ -65,7 +72,6 @@ class Kind:
       from_logits: the loss takes the raw output, and the unit is applied for prediction only.
       smoothable: label smoothing makes sense.
       trainable: its gradient is not zero everywhere.
-      reduction: "mean" over examples, or "sum" where the formula is a sum over them.
     """
 
     targets: tuple[str, ...]
@@ -73,7 +79,6 @@ class Kind:
     from_logits: bool = False
     smoothable: bool = False
     trainable: bool = True
-    reduction: str = "mean"
 
     @property
     def threshold(self) -> float:
@@ -101,7 +106,7 @@ LOSS_KINDS: dict[str, Kind] = {
     "focal": Kind(("classes", "binary"), ("softmax", "sigmoid", "identity"), from_logits=True, smoothable=True),
     "kl_divergence": Kind(("distribution", "classes"), ("softmax", "identity"), from_logits=True, smoothable=True),
     "squared_error": _REGRESSION,
-    "half_squared_error": dataclasses.replace(_REGRESSION, reduction="sum"),
+    "half_squared_error": _REGRESSION,
     "half_mean_squared_error": _REGRESSION,
     "mean_squared_error": _REGRESSION,
     "root_mean_squared_error": _REGRESSION,

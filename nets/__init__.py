@@ -37,7 +37,8 @@ from nets.activations import (
 )
 from nets.alexnet import AlexNet
 from nets.autoencoder import Autoencoder, bits, hamming_distances
-from nets.convolution import HiddenConv, TransposedConvolution, convolution, convolve
+from nets.convolution import HiddenConv, TransposedConvolution, convolution
+from nets.fast_convolution import convolve
 from nets.fractalnet import FractalNet
 from nets.gan import GAN
 from nets.googlenet import GoogLeNet

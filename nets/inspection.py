@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend import core
 
-from nets.convolution import as_stated
+from nets.abilities import ChecksExamples
+from nets.fast_convolution import as_stated
 
 
 class Layer(NamedTuple):
@@ -50,7 +51,7 @@ def layers(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
     Raises:
         ValueError: what the net's own check says of this shape.
     """
-    if hasattr(net, "check"):
+    if isinstance(net, ChecksExamples):
         net.check(shape)
     variables = shapes(net, shape, dtype)
     x = jax.ShapeDtypeStruct((1, *shape), dtype)

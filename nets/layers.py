@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.random import threefry_2x32
 
+from nets.activations import Widening
 from nets.normalization import NORMALIZATIONS
 
 Factory = Callable[[], Callable[[jax.Array], jax.Array]]
@@ -52,7 +53,7 @@ def hyperbolic_tangent() -> Callable[[jax.Array], jax.Array]:
 
 def pieces_of(activation: Factory) -> int:
     """How many times as many features a layer needs before this activation as after it (1, but for maxout)."""
-    return int(getattr(activation, "pieces", 1))
+    return int(activation.pieces) if isinstance(activation, Widening) else 1
 
 
 def hidden_fields(net: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.convolution import convolve
+from nets.fast_convolution import convolve
 from nets.layers import Dropout, Factory, Initializer, flatten, kernel_default, pieces_of, rectifier
 from nets.pooling import average_pool
 from nets.shapes import check_elementwise, check_image, check_positive

@@ -22,6 +22,8 @@ from typing import Any
 
 import flax.linen as nn
 
+from losses import Metric
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 
 # Title, module, attribute. The order is the page's.
@@ -73,6 +75,8 @@ def documented(entry: Any) -> Any:
     """What carries the docstring of an entry: a function or class, or the class of a description."""
     if isinstance(entry, functools.partial):
         return documented(entry.func)
+    if isinstance(entry, Metric):
+        return entry.function
     return entry if inspect.isroutine(entry) or inspect.isclass(entry) else type(entry)
 
 
@@ -92,6 +96,8 @@ def labelled(doc: str, label: str) -> str:
 
 def defaults(entry: Any) -> str:
     """The description with its fields (a net: those that differ from its class), as one would write it; empty for a function."""
+    if isinstance(entry, Metric):
+        return {True: "higher is better", False: "lower is better", None: ""}[entry.higher_is_better]
     if not dataclasses.is_dataclass(entry) or isinstance(entry, type):
         return ""
     fields = [f for f in dataclasses.fields(entry) if f.repr]

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from losses.penalties import is_kernel, kernels
+from losses.penalties_on_weights import is_kernel, kernels
 
 Tree = Any
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nets import outputs_of
+from nets.abilities import DrawsCodes, Generates
 
 Array = jax.Array
 
@@ -74,9 +75,9 @@ def sample_prior(net: nn.Module, variables: Any, shape: tuple[int, ...], count: 
     Raises:
         ValueError: a net that cannot generate.
     """
-    if hasattr(net, "generate"):
+    if isinstance(net, Generates):
         z = jax.random.normal(key, (count, net.latent))
         return jnp.asarray(net.apply(variables, z, shape, train=False, method="generate"))
-    if hasattr(net, "draw") and hasattr(net, "decode"):
+    if isinstance(net, DrawsCodes):
         return jnp.asarray(net.apply(variables, jax.random.normal(key, (count, net.code)), shape, method="decode"))
     raise ValueError(f"sample_prior: {type(net).__name__} has no prior to draw from: use a vae or a gan")

@@ -40,6 +40,20 @@ class Description(Protocol):
         ...
 
 
+@runtime_checkable
+class HasValidation(Protocol):
+    """A description that says which fraction of the training examples is for validation."""
+
+    valid_fraction: float | None
+
+
+@runtime_checkable
+class HasSplitSeed(Protocol):
+    """A description that brings the seed of its cuts."""
+
+    split_seed: int
+
+
 DATASETS: dict[str, Description] = {
     "digits": Digits(),
     "spirals": Spirals(),
@@ -99,7 +113,8 @@ def load_dataset(
         raise ValueError(f"data={data!r}: must be a name, a description such as Spirals(n=500), or a function")
     if train_examples is None:
         return loaded
-    return loaded.first_examples(train_examples, getattr(data, "split_seed", SPLIT_SEED))
+    seed = data.split_seed if isinstance(data, HasSplitSeed) else SPLIT_SEED
+    return loaded.first_examples(train_examples, seed)
 
 
 def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Description:
@@ -128,7 +143,7 @@ def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Descript
 def _with_valid_fraction(data: Description, fraction: float | None) -> Description:
     if fraction is None:
         return data
-    if not hasattr(data, "valid_fraction"):
+    if not isinstance(data, HasValidation):
         raise ValueError(f"valid_fraction={fraction}: {type(data).__name__} has no such field; leave it out")
     return dataclasses.replace(data, valid_fraction=fraction)  # type: ignore[type-var]
 

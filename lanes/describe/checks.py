@@ -6,7 +6,7 @@ import math
 import numbers
 import types
 import typing
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,29 +14,49 @@ from lanes.data.loading import Dataset
 from lanes.describe import descriptions, runs
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
-from lanes.recipe.tasks_predicting import default_task
-from losses import METRICS, OUTPUT_UNITS, fits, fits_smoothing, fits_targets
+from lanes.recipe.augmentations_noise import AcceptsShape, AugmentationLike
+from lanes.recipe.averages import AverageLike
+from lanes.recipe.optimizers_update import ChecksBatch, ChecksStrengths, DecaysWeights, OptimizerLike
+from lanes.recipe.rules import ChecksRun, RuleLike
+from lanes.recipe.schedules import ScheduleLike
+from lanes.recipe.tasks_predicting import TaskLike, default_task
+from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
+from losses.outputs import OutputUnit
+from losses.pairs import Loss
+from losses.penalties import Penalty
+from nets.abilities import ChecksExamples, Net
+from nets.activations import Activation
+from nets.initializers import Initializer
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
 AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
-# Fields that hold functions, descriptions or nets, and what the engine asks of each.
-PARTS = {
-    "data": (),
-    "net": ("init", "apply", "clone"),
-    "output": ("__call__",),
-    "activation": ("__call__",),
-    "initializer": ("__call__",),
-    "task": ("measure",),
-    "loss": ("__call__",),
-    "rule": ("needs_outputs",),
-    "optimizer": ("build",),
-    "schedule": ("adapts",),
-    "penalties": ("acts_on",),
-    "augment": ("__call__",),
-    "average": ("update",),
+# What the engine asks of each field that holds a function, a description or a net; of data sets, loading tells.
+PARTS: dict[str, type] = {
+    "data": object,
+    "net": Net,
+    "output": OutputUnit,
+    "activation": Activation,
+    "initializer": Initializer,
+    "task": TaskLike,
+    "loss": Loss,
+    "rule": RuleLike,
+    "optimizer": OptimizerLike,
+    "schedule": ScheduleLike,
+    "penalties": Penalty,
+    "augment": AugmentationLike,
+    "average": AverageLike,
 }
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A description that can refuse its own fields."""
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for a field out of range."""
+        ...
 
 
 def check_types(run: Run) -> Run:
@@ -98,13 +118,18 @@ def check_parts(run: Run) -> None:
                 continue
             if isinstance(value, type):
                 raise RequestError(f"{name} is the class {value.__name__}: give one of it, {value.__name__}(…)")
-            if not all(hasattr(value, needed) for needed in PARTS[name]):
-                shown = descriptions.display_name(value)
+            if not isinstance(value, PARTS[name]):
+                lacking = [member for member in _members(PARTS[name]) if not hasattr(value, member)]
                 raise RequestError(
-                    f"{name} is {shown}, which has no {' or '.join(PARTS[name])}: it must be one of "
+                    f"{name} is {descriptions.display_name(value)}, which has no {' or '.join(lacking)}: it must be one of "
                     f"{', '.join(sorted(runs.TABLES[name])[:4])}, … or written like them"
                 )
             _check_fields(name, value)
+
+
+def _members(protocol: type) -> list[str]:
+    """What a protocol asks for, in the order in which it is written."""
+    return [name for name in {**vars(protocol), **protocol.__annotations__} if name == "__call__" or name[0] != "_"]
 
 
 def _check_fields(path: str, value: Any) -> None:
@@ -150,12 +175,19 @@ def check_ranges(run: Run) -> None:
     for name, valid in (("precision", PRECISIONS), ("matmul_precision", MATMUL_PRECISIONS)):
         if getattr(run, name) not in valid:
             raise unknown(name, getattr(run, name), valid)
-    for name in run.metrics:
-        if isinstance(name, str) and name not in METRICS:
-            raise unknown("metric", name, METRICS)
-        if not isinstance(name, str) and not hasattr(name, "__name__"):
+    _check_metrics(run)
+
+
+def _check_metrics(run: Run) -> None:
+    for metric in run.metrics:
+        if isinstance(metric, Metric):
+            _call(metric.check)
+        elif isinstance(metric, str):
+            if metric not in METRICS:
+                raise unknown("metric", metric, METRICS)
+        elif not hasattr(metric, "__name__"):
             raise RequestError(
-                f"metric {name!r} is no name and no function: give a name of METRICS, or a function with one"
+                f"metric {metric!r} is no name and no function: give a name of METRICS, or a function with one"
             )
 
 
@@ -165,15 +197,15 @@ def check_kinds(run: Run) -> None:
         raise RequestError(
             f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0"
         )
-    decay = getattr(run.optimizer, "weight_decay", 0)
+    decay = run.optimizer.weight_decay if isinstance(run.optimizer, DecaysWeights) else 0
     if not is_off(run, "l2") and decay:
         raise RequestError(f"l2 is {run.l2} and the optimizer's own weight_decay is {decay}: set one of them to 0")
     for name in runs.TABLES:
         values = getattr(run, name) if name in runs.SEVERAL else (getattr(run, name),)
         for value in values:
-            if name not in ("data", "net", "optimizer", "metrics") and hasattr(value, "check"):
+            if name not in ("data", "net", "optimizer", "metrics") and isinstance(value, Checked):
                 _call(value.check)
-    if hasattr(run.optimizer, "check"):
+    if isinstance(run.optimizer, ChecksStrengths):
         strengths = {name: runs.strength(run, name) for name in ("momentum", "weight_decay", "clip")}
         _call(functools.partial(run.optimizer.check, **strengths))
     output = _output_name(run)
@@ -216,12 +248,14 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
     _call(functools.partial(run.task.check_data, run, data))
-    if hasattr(run.rule, "check_run"):
+    if isinstance(run.rule, ChecksRun):
         _call(functools.partial(run.rule.check_run, run))
+    if isinstance(run.optimizer, ChecksBatch):
+        _call(functools.partial(run.optimizer.check_batch, run.batch_size, examples))
     for augmentation in run.augment:
-        if hasattr(augmentation, "accepts"):
+        if isinstance(augmentation, AcceptsShape):
             _refuse(augmentation.accepts(tuple(data.train.x.shape[1:])))
-    if hasattr(run.net, "check"):
+    if isinstance(run.net, ChecksExamples):
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
     return run
 

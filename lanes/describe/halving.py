@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from lanes.errors import RequestError
-from losses.metrics import lower_is_better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Halving:
     Attributes:
         rungs: epochs, increasing.
         keep: fraction that goes on, above 0 and below 1.
-        metric: on the validation split: valid_loss, valid_accuracy, …
+        metric: on the validation split: valid_loss, valid_accuracy, …; it must say whether higher is better.
     """
 
     rungs: tuple[int, ...]
@@ -47,20 +46,21 @@ class Halving:
         if not isinstance(self.metric, str):
             raise RequestError(f"halving metric is {self.metric!r}: give a name, as valid_loss")
 
-    def best(self, history: np.ndarray, rung: int) -> np.ndarray:
-        """The best finite value [P] up to an epoch of curves [P, E]; NaN where there is none."""
+    def best(self, history: np.ndarray, rung: int, higher_is_better: bool) -> np.ndarray:
+        """The best finite value [P] up to an epoch of the metric's curves [P, E]; NaN where there is none."""
         seen = history[:, :rung].astype(np.float64)
-        sign = 1.0 if lower_is_better(self.metric) else -1.0
+        sign = -1.0 if higher_is_better else 1.0
         best = np.where(np.isfinite(seen), sign * seen, np.inf).min(axis=1, initial=np.inf)
         return np.where(np.isfinite(best), sign * best, np.nan)
 
-    def kept(self, values: Mapping[str, float]) -> list[str]:
+    def kept(self, values: Mapping[str, float], higher_is_better: bool) -> list[str]:
         """Which of the runs go on, the best first.
 
         Args:
             values: by run_id; what is not finite comes last.
+            higher_is_better: whether it is of the metric.
         """
-        sign = 1.0 if lower_is_better(self.metric) else -1.0
+        sign = -1.0 if higher_is_better else 1.0
         ranked = sorted(values, key=lambda one: (sign * values[one] if math.isfinite(values[one]) else math.inf, one))
         return ranked[: self.count(len(values))]
 

@@ -19,7 +19,8 @@ from lanes.recipe.optimizers import OPTIMIZERS
 from lanes.recipe.rules import RULES
 from lanes.recipe.schedules import SCHEDULES
 from lanes.recipe.tasks import TASKS
-from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES
+from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES, Metric
+from losses.metrics import name_of_metric
 from nets import NETS
 from nets.activations import ACTIVATIONS
 from nets.initializers import INITIALIZERS
@@ -78,7 +79,8 @@ class Run:
         min_delta: smallest improvement that counts.
         train_examples: use the first so many of the shuffled, stratified training split; None is all.
         valid_fraction: part of the training split kept for validation; None is the data set's own.
-        metrics: further metrics, beside those of the task: names, or functions (prediction [B, …], target) -> [B].
+        metrics: further metrics, beside those of the task: names, functions (prediction [B, …], target) -> [B], or, where
+            they are to rank runs, such functions with their direction: `Metric(brier, higher_is_better=False)`.
         precision: "float32"; "bfloat16" computes the net in bfloat16, parameters and losses stay float32.
         matmul_precision: of float32 products: "default", "high" or "highest" (a GPU or TPU rounds inputs by default).
         init_from: "DIR:run_id" or "DIR:run_id:subtree": start from that run's best parameters.
@@ -142,7 +144,8 @@ def resolve(run: Run) -> Run:
         if name == "metrics":
             for metric in value if isinstance(value, tuple) else ():
                 if not isinstance(metric, str):
-                    descriptions.check_identity(metric, "metric")
+                    function = metric.function if isinstance(metric, Metric) else metric
+                    descriptions.check_identity(function, "metric")
             continue
         if value is None:
             continue
@@ -168,6 +171,8 @@ def columns_of(name: str, value: Any) -> dict[str, Any]:
     """The columns of one field: its name, and a dotted one for each parameter."""
     if name in SEVERAL:
         return {name: " ".join(str(descriptions.display_name(item)) for item in value)}  # with their parameters
+    if name == "metrics":
+        return {name: ",".join(map(name_of_metric, value))}
     return descriptions.columns(name, value, TABLES.get(name))
 
 
@@ -205,8 +210,7 @@ def parse_field(run: Run, path: str, text: str) -> Any:
 
 def metric_names(run: Run) -> tuple[str, ...]:
     """What is measured: the loss, the task's metrics, the run's further ones."""
-    further = (metric if isinstance(metric, str) else metric.__name__ for metric in run.metrics)
-    return ("loss", *dict.fromkeys((*run.task.metrics, *further)))
+    return ("loss", *dict.fromkeys((*run.task.metrics, *map(name_of_metric, run.metrics))))
 
 
 # ---- static and traced -------------------------------------------------------------------------------------------

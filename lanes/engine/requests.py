@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from lanes.describe import runs
+from lanes.describe import directions, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
@@ -55,8 +55,10 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         _check_splits(one.run.batch_size, places[0])
         distinct.setdefault(one.run_id, one)
     planned = list(distinct.values())
+    own = directions.own_directions(one.run for one in planned)
     if options.halving is not None:
         _check_halving(options.halving, planned, datasets)
+        directions.ranking_direction(options.halving.metric, own)
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for one in planned:
         if one.signature not in shapes:

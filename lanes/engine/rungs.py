@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lanes.describe import directions
 from lanes.describe.halving import Halving
 from lanes.engine import regrouping
 from lanes.errors import DamagedFileError, RequestError
@@ -40,12 +41,14 @@ class Stage:
     Attributes:
         until: train to this epoch, note where the runs stand, and wait; None: to the end.
         halving: by whose metric.
+        higher_is_better: whether it is of that metric.
         cuts: the epoch after which a run is pruned, by run_id.
         sources: the pack and lane that a run was in before the last rung, by run_id.
     """
 
     until: int | None = None
     halving: Halving | None = None
+    higher_is_better: bool = False
     cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     sources: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
 
@@ -79,7 +82,7 @@ class Stage:
             (ends["epochs"] == self.until) & np.isin(ends["status"], (Status.RUNNING, Status.PRUNED, Status.DIVERGED))
         )
         statuses = ["running" if there else Status(one).label for there, one in zip(beyond, ends["status"])]
-        values = self.halving.best(history[self.halving.metric], self.until)
+        values = self.halving.best(history[self.halving.metric], self.until, self.higher_is_better)
         run_ids = [member.run_id for member in pack.members]
         return pd.DataFrame({"run_id": run_ids, "status": statuses, "value": values})
 
@@ -133,6 +136,8 @@ class Rungs:
     def __init__(self, directory: Directory, halving: Halving, planned: Sequence[Planned], workers: int, shards: int):
         self.directory, self.halving, self.planned = directory, halving, planned
         self.workers, self.shards = workers, shards
+        own = directions.own_directions(one.run for one in planned)
+        self.higher_is_better = directions.ranking_direction(halving.metric, own)
         for rung in halving.rungs:
             (directory.rungs / str(rung)).mkdir(parents=True, exist_ok=True)
 
@@ -153,7 +158,7 @@ class Rungs:
                 break
             cuts |= dict.fromkeys(decision["pruned"], earlier)
             sources = {run_id: (pack, lane) for run_id, (pack, lane) in decision["sources"].items()}
-        return Stage(rung, self.halving, cuts, sources)
+        return Stage(rung, self.halving, self.higher_is_better, cuts, sources)
 
     def awaited(self, rung: int, packs: Sequence[Pack]) -> list[Pack]:
         """Packs with runs that are ranked at a rung and of which it is not known where they stand there."""
@@ -210,7 +215,7 @@ class Rungs:
         ranked = self._ranked(rung)
         values = {run_id: float(standings[run_id][1]) for run_id in ranked}
         values = {run_id: math.nan if standings[run_id][0] == "diverged" else value for run_id, value in values.items()}
-        kept = self.halving.kept(values)
+        kept = self.halving.kept(values, self.higher_is_better)
         running = {run_id for run_id in kept if standings[run_id][0] == "running"}
         narrowed = records.narrowed(self.directory)  # the same width for a run from its first epoch to its last
         moving = [

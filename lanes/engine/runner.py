@@ -29,6 +29,7 @@ def run_sweep(
     began = time.perf_counter()
     directory = Directory(out, warn)
     halving = rungs.bind(directory, options.halving, plan.planned)
+    records.directions(directory, plan.planned)
     directory.create()
     wanted = {one.run_id for one in plan.planned}
     try:

@@ -14,6 +14,7 @@ from lanes.program.lane import Lane
 from lanes.program.over_lanes import Numbers, Tree
 from lanes.program.step import Setup, build_net, standardize, stream
 from nets.initializers import scaled
+from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
 INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that initial variables follow from
@@ -56,7 +57,7 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
     variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
-    if hasattr(initializer, "transform"):
+    if isinstance(initializer, Transforming):
         variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
     return {"params": variables.pop("params"), "rest": variables}
 

@@ -20,7 +20,8 @@ from lanes.describe.runs import Run
 from lanes.program.metrics import BLOCK_NUMBERS
 from lanes.program.over_lanes import Numbers, per_run
 from lanes.program.step import Setup, apply, build_net, standardize, stream
-from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress, as_compared
+from lanes.recipe.tasks_comparing import as_compared
+from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress
 from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
 from nets import Dropout, Outputs
 from nets.normalization import recomputed_statistics

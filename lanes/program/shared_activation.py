@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lanes.describe.runs import Run
-from nets.activations import ACTIVATIONS
+from nets.activations import ACTIVATIONS, Learned, Widening
 
 MOST_CALLS = 4  # a net that calls its activation more often compiles faster with the activation built in
 _ALIASES = ("silu", "softmax")  # the same as swish; not elementwise
@@ -26,7 +26,7 @@ def _parameter(entry: Any) -> str | None:
 
 
 def _sharable(entry: Any) -> bool:
-    if hasattr(entry, "module") or hasattr(entry, "pieces"):
+    if isinstance(entry, (Learned, Widening)):
         return False
     return not dataclasses.is_dataclass(entry) or len(dataclasses.fields(entry)) == 1
 

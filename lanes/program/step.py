@@ -19,9 +19,10 @@ from lanes.describe import runs
 from lanes.describe.runs import Run
 from lanes.recipe.rules import Problem
 from lanes.recipe.tasks_predicting import View
-from losses import PENALTIES
-from losses.penalties import is_kernel, total
+from losses import L1, L2
+from losses.penalties_on_weights import is_kernel, total
 from nets import Outputs, outputs_of
+from nets.abilities import HasThreshold
 from nets.activations import PerLayer
 from nets.initializers import scaled
 
@@ -196,11 +197,7 @@ def objective(
 
 def weight_penalty(run: Run, params: Tree) -> Array:
     """The penalties that are on and act on the weights alone: l1, l2, and those of `penalties` on parameters."""
-    on = [
-        dataclasses.replace(PENALTIES[name], strength=getattr(run, name))
-        for name in ("l1", "l2")
-        if not runs.is_off(run, name)
-    ]
+    on = [kind(strength=getattr(run, name)) for name, kind in (("l1", L1), ("l2", L2)) if not runs.is_off(run, name)]
     on += [penalty for penalty in run.penalties if penalty.acts_on == "params"]
     return sum((penalty(params) for penalty in on), jnp.zeros(()))
 
@@ -277,12 +274,15 @@ def train_step(
             return objective(setup, run, params, state.rest, view, step)
 
         # A rule that starts from errors takes a threshold unit's sum, which the threshold would cut off from it.
-        summing = getattr(run.net, "threshold", False) and dataclasses.replace(run, net=run.net.clone(threshold=False))
+        summing = run
+        if isinstance(run.net, HasThreshold) and run.net.threshold:
+            summing = dataclasses.replace(run, net=run.net.clone(threshold=False))
 
         def outputs(params: Tree) -> Array:
-            return objective(setup, summing or run, params, state.rest, view, step)[1][2]
+            return objective(setup, summing, params, state.rest, view, step)[1][2]
 
-        problem = Problem(loss=loss, outputs=outputs, targets=view.target, progress=step / setup.horizon(run))
+        needed = outputs if run.rule.needs_outputs else None
+        problem = Problem(loss=loss, outputs=needed, targets=view.target, progress=step / setup.horizon(run))
         (value, (told, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
         optimizer = transformation(setup, run, rate_factor, step)
         extra = (

@@ -5,8 +5,6 @@ Whether a transformation preserves the label is the user's choice: a mirrored di
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +12,7 @@ import jax.numpy as jnp
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
 from lanes.recipe.augmentations_noise import (
     Augmentation,
+    AugmentationLike,
     Brightness,
     Contrast,
     Cutout,
@@ -37,7 +36,6 @@ class Mixup(Augmentation):
     """
 
     alpha: float = 0.2
-    mixes_targets: ClassVar[bool] = True
 
     def check(self) -> None:
         if not self.alpha > 0:
@@ -58,14 +56,7 @@ class Mixup(Augmentation):
         return mix(x), mix(y)
 
 
-def apply(augmentations: Sequence[Any], key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """A chain of augmentations, each with its own stream, on a batch x [B, ...] and its targets y [B, ...]."""
-    for i, augmentation in enumerate(augmentations):
-        x, y = augmentation(jax.random.fold_in(key, i), x, y)
-    return x, y
-
-
-AUGMENTATIONS: dict[str, Any] = {
+AUGMENTATIONS: dict[str, AugmentationLike] = {
     "mirror": Mirror(),
     "translate": Translate(),
     "time_shift": TimeShift(),

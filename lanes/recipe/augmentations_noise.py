@@ -5,7 +5,7 @@ An example may be a vector [F] (rank 1), a series [T, C] (2), an image [H, W, C]
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,42 @@ def uniform(key: Array, shape: tuple[int, ...], amount: float | Array, dtype: An
     return jnp.asarray(amount, dtype) * jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
 
 
+@runtime_checkable
+class AugmentationLike(Protocol):
+    """Any augmentation, ours or the user's own function."""
+
+    def __call__(self, key: Array, x: Array, y: Array, /) -> tuple[Array, Array]:
+        """The batch x [B, ...] and its targets y [B, ...], changed."""
+        ...
+
+
+@runtime_checkable
+class AcceptsShape(Protocol):
+    """An augmentation that is not for examples of every shape."""
+
+    def accepts(self, shape: tuple[int, ...]) -> str | None:
+        """None if one example of this shape can be augmented, otherwise the reason in one line."""
+        ...
+
+
+@runtime_checkable
+class Corruption(AcceptsShape, Protocol):
+    """What a task may do to inputs: an augmentation that leaves the targets alone."""
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for a number out of range."""
+        ...
+
+    def inputs(self, key: Array, x: Array) -> Array:
+        """The batch x [B, ...] alone, an independent draw for each example."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
+class Augmentation(AugmentationLike):
     """What all share: a draw per example, the ranks they accept, and a check of their numbers."""
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
-    mixes_targets: ClassVar[bool] = False
 
     def accepts(self, shape: tuple[int, ...]) -> str | None:
         """None if one example of this shape can be augmented, otherwise the reason in one line."""
@@ -47,7 +77,7 @@ class Augmentation:
         return jax.vmap(self.example)(jax.random.split(key, x.shape[0]), x)
 
     def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        """The batch and its targets, which only those with `mixes_targets` change."""
+        """The batch and its targets, which most leave as they are."""
         return self.inputs(key, x), y
 
     def must_accept(self, x: Array) -> None:

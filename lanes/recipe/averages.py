@@ -8,7 +8,7 @@ running statistics of batch normalization belong to the last iterate and want re
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +17,26 @@ import optax
 Params = Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Average:
-    """What all averages share."""
+@runtime_checkable
+class AverageLike(Protocol):
+    """Any average, ours or the user's own."""
 
     def init(self, params: Params) -> Any:
         """State before the first update."""
-        raise NotImplementedError
+        ...
 
     def update(self, state: Any, params: Params, step: jax.Array, horizon: jax.Array) -> Any:
         """State with the iterate `params` taken in."""
-        raise NotImplementedError
+        ...
 
     def params(self, state: Any) -> Params:
         """The average."""
-        raise NotImplementedError
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Average(AverageLike):
+    """What all averages share."""
 
     def check(self) -> None:
         """Raises ValueError with one line if a field is out of range."""

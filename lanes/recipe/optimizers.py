@@ -1,13 +1,7 @@
-"""Optimizers: Optax's transformations, built inside the traced step from traced numbers.
+"""Optimizers: Optax's directions as frozen descriptions whose float fields may be tracers.
 
-An optimizer is a frozen description whose float fields may be tracers. `build(...)` chains, in this order: clipping of
-the gradient's global norm, the optimizer's direction d, decoupled weight decay, and the learning rate:
-
-    g ← g · min(1, clip / ‖g‖);   θ ← θ - learning_rate · (d(g) + weight_decay · θ)
-
-`learning_rate` comes with the schedule and plateau factors already in it, so that no state holds a schedule and nothing
-recompiles when a number changes. Below, g is the gradient, m and v are moments that start at zero, t is the number of
-the update, from 1, and η the learning rate.
+`lanes.recipe.optimizers_update` says how a direction d becomes a whole update. Below, g is the gradient, m and v are
+moments that start at zero, t is the number of the update, from 1, and η the learning rate.
 """
 
 from __future__ import annotations
@@ -20,106 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Scalar = jax.Array | float
-Params = Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimizer:
-    """What all optimizers share: how a direction becomes a whole update.
-
-    Class attributes tell the engine what `build` or `update` must be given: `uses_momentum` (the run's `momentum` has a
-    meaning), `needs_value` (call `update(grads, state, params, value=loss, grad=grads, value_fn=loss_of_params)`),
-    `needs_key` (pass `key` and `examples` to `build`), `full_batch` (meant for the whole training set in each step).
-    `default_momentum` stands where the run names no momentum; None: without.
-    """
-
-    uses_momentum: ClassVar[bool] = False
-    needs_value: ClassVar[bool] = False
-    needs_key: ClassVar[bool] = False
-    full_batch: ClassVar[bool] = False
-    default_momentum: ClassVar[float | None] = None
-
-    def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
-        """The transformation from the gradient to the (positive) direction d."""
-        raise NotImplementedError
-
-    def build(
-        self,
-        *,
-        learning_rate: Scalar,
-        momentum: Scalar | None = None,
-        weight_decay: Scalar | None = None,
-        mask: Callable[[Params], Any] | None = None,
-        clip: Scalar | None = None,
-        key: jax.Array | None = None,
-        examples: Scalar | None = None,
-    ) -> optax.GradientTransformationExtraArgs:
-        """The whole update as an Optax transformation; every number may be traced, None means off (and is static).
-
-        Args:
-          learning_rate: scalar, schedule and plateau factors included.
-          momentum: scalar; None takes `default_momentum`. Ignored unless `uses_momentum`.
-          weight_decay: scalar, decoupled.
-          mask: params -> tree of bools, True where weights decay (kernels); None: everywhere.
-          clip: largest global norm of the gradient, applied first.
-          key: a typed key of this step, for optimizers with `needs_key`.
-          examples: number of training examples, for optimizers with `needs_key`.
-        """
-        del key, examples
-        momentum = self.default_momentum if momentum is None else momentum
-        parts = (*self._before(clip), self.direction(momentum), *self._after(learning_rate, weight_decay, mask))
-        return _promoting(optax.chain(*parts))
-
-    def _before(self, clip: Scalar | None) -> list[optax.GradientTransformation]:
-        return [] if clip is None else [optax.clip_by_global_norm(clip)]
-
-    def _decay(self, weight_decay: Scalar | None, mask: Callable | None) -> list[optax.GradientTransformation]:
-        return [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask)]
-
-    def _after(
-        self, learning_rate: Scalar, weight_decay: Scalar | None, mask: Callable | None
-    ) -> list[optax.GradientTransformation]:
-        return [*self._decay(weight_decay, mask), optax.scale_by_learning_rate(learning_rate)]
-
-    def check(
-        self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
-    ) -> None:
-        """Raises ValueError with one line if a field, or what a run combines it with, is out of range."""
-        name = type(self).__name__
-        if momentum is not None and not self.uses_momentum:
-            raise ValueError(
-                f"`momentum` (={momentum}) has no meaning for {name}: leave it out, or use momentum, nesterov, rmsprop"
-            )
-        if momentum is not None and not 0.0 <= momentum < 1.0:
-            raise ValueError(f"`momentum` (={momentum}) must be in [0, 1)")
-        if weight_decay is not None and not weight_decay >= 0.0:
-            raise ValueError(f"`weight_decay` (={weight_decay}) must be 0 or more")
-        if clip is not None and not clip > 0.0:
-            raise ValueError(f"`clip` (={clip}) must be above 0: it is the largest norm of the gradient")
-        for field in dataclasses.fields(self):
-            _check_field(name, field.name, getattr(self, field.name))
-
-
-def _promoting(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """Lets Optax raise a traced float to its int32 count (b1ᵗ) where JAX's strict dtype promotion would refuse."""
-
-    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
-        with jax.numpy_dtype_promotion("standard"):
-            return transformation.update(updates, state, params, **extra)
-
-    return optax.GradientTransformationExtraArgs(transformation.init, update)
-
-
-def _check_field(optimizer: str, name: str, value: float) -> None:
-    if name in ("b1", "b2", "decay") and not 0.0 <= value < 1.0:
-        raise ValueError(f"`{name}` (={value}) of {optimizer} must be in [0, 1)")
-    if name == "eps" and not value > 0.0:
-        raise ValueError(f"`{name}` (={value}) of {optimizer} must be above 0")
-    if name in ("initial", "temperature") and not value >= 0.0:
-        raise ValueError(f"`{name}` (={value}) of {optimizer} must be 0 or more")
-    if name in ("memory", "line_search_steps") and not value >= 1:
-        raise ValueError(f"`{name}` (={value}) of {optimizer} must be 1 or more")
+from lanes.recipe.optimizers_update import Optimizer, Params, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,7 +182,6 @@ class LBFGS(Optimizer):
     memory: int = 10
     line_search_steps: int = 20
     needs_value: ClassVar[bool] = True
-    full_batch: ClassVar[bool] = True
 
     def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
         del momentum
@@ -308,6 +202,14 @@ class LBFGS(Optimizer):
             if value is not None:
                 raise ValueError(f"`{name}` (={value}) does not go with lbfgs, whose line search cannot see it: use l2")
 
+    def check_batch(self, batch_size: int, examples: int) -> None:
+        """Raises ValueError for mini-batches: differences of gradients of different examples say nothing of the Hessian."""
+        if batch_size != examples:
+            raise ValueError(
+                f"optimizer lbfgs is for the whole training split in each step, and batch_size is {batch_size} of {examples} "
+                f"examples: set batch_size={examples}"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class SGLD(Optimizer):
@@ -321,7 +223,6 @@ class SGLD(Optimizer):
     """
 
     temperature: float = 1.0
-    needs_key: ClassVar[bool] = True
 
     def direction(self, momentum: Scalar | None) -> optax.GradientTransformation:
         del momentum

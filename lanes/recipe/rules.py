@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,8 @@ Result = tuple[tuple[jax.Array, Any], Params]
 class Problem(NamedTuple):
     """What a rule may look at in one step; the randomness of the step (dropout) is already bound into the functions.
 
-    `loss`: params -> (scalar, aux), always given. `outputs`: params -> z [B, K], and `targets`: int labels [B] or
-    numbers [B, K], given where the rule's `needs_outputs` is True. `progress`: fraction of the run done, in [0, 1].
+    `loss`: params -> (scalar, aux). `outputs`: params -> z [B, K], given where the rule's `needs_outputs` is True.
+    `targets`: int labels [B] or numbers [B, K]. `progress`: fraction of the run done, in [0, 1].
     """
 
     loss: Callable[[Params], tuple[jax.Array, Any]]
@@ -35,8 +35,28 @@ class Problem(NamedTuple):
     progress: jax.Array | float = 0.0
 
 
+@runtime_checkable
+class RuleLike(Protocol):
+    """Any rule, ours or the user's own. `needs_outputs`: it looks at the net's outputs, not at the loss alone."""
+
+    needs_outputs: ClassVar[bool]
+
+    def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
+        """((loss, aux) at `params`, direction); `key` is the step's own, used by rules that draw."""
+        ...
+
+
+@runtime_checkable
+class ChecksRun(Protocol):
+    """A rule that is not for every run."""
+
+    def check_run(self, run: Any) -> None:
+        """Raises ValueError with one line."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class Rule(RuleLike):
     """What all rules share."""
 
     needs_outputs: ClassVar[bool] = False

@@ -11,7 +11,7 @@ Optax's schedules are not used here: they compare their lengths in Python, which
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,25 @@ import jax.numpy as jnp
 Scalar = jax.Array | float
 
 
+@runtime_checkable
+class ScheduleLike(Protocol):
+    """Any schedule, ours or the user's own.
+
+    `adapts`: the factor also follows the run's validation loss, by `init` and `update` once per epoch, as in
+    `ReduceOnPlateau`.
+    """
+
+    adapts: ClassVar[bool]
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        """Factor (float32 scalar) at the 0-based `step` of `horizon` steps."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(ScheduleLike):
     """What all schedules share: a factor from step and horizon, and range checks made before anything starts."""
 
-    # True where the factor also follows the run's validation loss, by `init` and `update` once per epoch.
     adapts: ClassVar[bool] = False
 
     def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:

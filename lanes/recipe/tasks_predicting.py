@@ -7,16 +7,19 @@ set's own task calls for. This file holds what all tasks share and those that pr
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from losses import METRICS, OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
+from lanes.recipe.augmentations_noise import Corruption
+from lanes.recipe.tasks_comparing import as_compared, per_example, per_row, threshold
+from losses import METRICS
+from losses.metrics import name_of_metric
 from nets import Outputs
-from nets.layers import is_off
+from nets.abilities import ReadsBothWays
 
 Array = jax.Array
 Tree = Any
@@ -33,8 +36,58 @@ class View(NamedTuple):
     weight: Array | None = None  # of the target's shape, 0 or 1; None: all count
 
 
+@runtime_checkable
+class TaskLike(Protocol):
+    """Any task, ours or the user's own; `Task` says what each part is for."""
+
+    players: ClassVar[tuple[str, ...]]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is reported beside the loss."""
+        ...
+
+    def targets(self, data_task: str) -> tuple[str, ...]:
+        """Kinds of targets that the loss may see."""
+        ...
+
+    def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
+        """Outputs that a net needs."""
+        ...
+
+    def check_data(self, run: Any, data: Any) -> None:
+        """Raises ValueError, in one line, where the run's other fields or its data set do not fit the task."""
+        ...
+
+    def view(self, x: Array, y: Array, key: Array) -> View:
+        """The batch as this task sees it."""
+        ...
+
+    def losses(self, run: Any, outputs: Outputs, view: View, train: bool) -> Array:
+        """Data term per example [B]."""
+        ...
+
+    def paced(self, updates: Tree) -> Tree:
+        """The optimizer's updates as they are applied."""
+        ...
+
+    def measure(self, run: Any, outputs: Outputs, view: View, again: Again) -> dict[str, Array]:
+        """Every metric per example [B], `loss` first."""
+        ...
+
+
+@runtime_checkable
+class StatesDirections(Protocol):
+    """A task with metrics of its own that says of each whether higher is better."""
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """By name of the metric."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(TaskLike):
     """What all tasks share: the target is the data set's own.
 
     Args:
@@ -49,6 +102,8 @@ class Task:
     accepts: ClassVar[tuple[str, ...]] = ()  # tasks of data sets that it is for
     # Parts of the parameters that have losses of their own (`player_losses`), each descending only its own.
     players: ClassVar[tuple[str, ...]] = ()
+    # Of the task's metrics that METRICS does not have: whether higher is better, by name.
+    higher_is_better: ClassVar[Mapping[str, bool]] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -62,7 +117,7 @@ class Task:
         if not (math.isfinite(self.auxiliary_weight) and self.auxiliary_weight >= 0):
             raise ValueError(f"auxiliary_weight={self.auxiliary_weight} of a task must be a finite number of 0 or more")
         if self.corruption is not None:
-            if not hasattr(self.corruption, "accepts"):
+            if not isinstance(self.corruption, Corruption):
                 raise ValueError(
                     f"corruption={self.corruption!r} of a task must be a description of lanes.recipe.augmentations, "
                     "such as MaskingNoise(0.3)"
@@ -134,14 +189,14 @@ class Task:
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         """Metrics of METRICS, the task's and the run's, and the user's own functions, per example [B]."""
         prediction = as_compared(run, outputs.prediction)
-        own = {metric.__name__: metric for metric in run.metrics if not isinstance(metric, str)}
+        own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
-        knobs = {name: {"threshold": _threshold(run)} if name in THRESHOLDED else {} for name in named}
+        knobs = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
         values = {name: metric(prediction, view.target, **knobs[name]) for name, metric in named.items()}
         values |= {name: metric(prediction, view.target) for name, metric in own.items()}
-        return {name: _rows(value) for name, value in values.items()}
+        return {name: per_row(value) for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +258,7 @@ class IntegerCoded(Task):
 
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         right = jnp.round(as_compared(run, outputs.prediction)) == view.target
-        return {"accuracy": _rows(right.astype(jnp.float32))}
+        return {"accuracy": per_row(right.astype(jnp.float32))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +269,7 @@ class NextToken(Task):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens",)
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"bits": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -222,7 +278,7 @@ class NextToken(Task):
     def check_data(self, run: Any, data: Any) -> None:
         """A bidirectional net would read the answers where the targets are the inputs one step later."""
         super().check_data(run, data)
-        if not getattr(run.net, "bidirectional", False):
+        if not (isinstance(run.net, ReadsBothWays) and run.net.bidirectional):
             return
         x, y = (np.asarray(part[:8]) for part in (data.train.x, data.train.y))
         if x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
@@ -242,38 +298,6 @@ class NextToken(Task):
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         nats = per_example(run, outputs.prediction, view.target, train=False)
         return {**super().table_metrics(run, outputs, view), "bits": nats / math.log(2)}
-
-
-def as_compared(run: Any, prediction: Array) -> Array:
-    """The prediction [B, …] as the loss and the metrics see it: through the output unit unless the loss holds it."""
-    kind = kind_of(run.loss)
-    return prediction if run.output is None or (kind and kind.from_logits) else run.output(prediction)
-
-
-def per_example(run: Any, prediction: Array, target: Array, train: bool) -> Array:
-    """The run's loss of a prediction [B, …] per example [B]: means over what a loss leaves beside the batch."""
-    prediction = as_compared(run, prediction)
-    if train and not is_off(run.label_smoothing):
-        target = _smoothed(target, prediction, run.label_smoothing)
-    return _rows(run.loss(prediction, target))
-
-
-def _smoothed(target: Array, prediction: Array, alpha: Any) -> Array:
-    """The target with its certainty lowered: over K classes, or between yes and no for one output or labels 0 and 1."""
-    if jnp.issubdtype(target.dtype, jnp.integer):
-        return smooth(one_hot(target, prediction.shape[-1]), alpha)
-    return smooth_binary(target, alpha)
-
-
-def _threshold(run: Any) -> float:
-    """Where a yes begins in what the loss sees: 0 for logits and tanh, ½ for probabilities and linear outputs."""
-    kind = kind_of(run.loss)
-    return 0.0 if kind is None or run.output is OUTPUT_UNITS["tanh"] else kind.threshold
-
-
-def _rows(values: Array) -> Array:
-    """[B, …] as [B]: the mean over everything but the batch."""
-    return values if values.ndim == 1 else jnp.mean(values.reshape(values.shape[0], -1), axis=1)
 
 
 def _name(task: Task) -> str:
@@ -306,7 +330,5 @@ __all__ = [
     "Regress",
     "Task",
     "View",
-    "as_compared",
     "default_task",
-    "per_example",
 ]

@@ -2,15 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View, per_example
+from lanes.recipe.tasks_comparing import per_example
+from lanes.recipe.tasks_predicting import Again, Array, Task, Tree, View
 from losses import kind_of
 from losses.distribution import gaussian_kl
 from nets import Outputs
+from nets.abilities import Discriminates, Generates
 from nets.layers import is_off
 
 EVERY = ("classes", "binary", "multilabel", "real")
@@ -124,6 +127,12 @@ class Elbo(Reconstruct):
     beta: float = 1.0
     mode: str = "both"
     samples: int = 0
+    higher_is_better: ClassVar[Mapping[str, bool]] = {
+        "reconstruction": False,
+        "divergence": False,
+        "elbo": True,
+        "importance_bound": True,
+    }
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -203,6 +212,7 @@ class Adversarial(Task):
     generator_rate: float = 1.0
     accepts: ClassVar[tuple[str, ...]] = EVERY
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"discriminator_loss": False, "generator_loss": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -222,7 +232,7 @@ class Adversarial(Task):
 
     def check_data(self, run: Any, data: Any) -> None:
         super().check_data(run, data)
-        if not (hasattr(run.net, "generate") and hasattr(run.net, "discriminate")):
+        if not (isinstance(run.net, Generates) and isinstance(run.net, Discriminates)):
             raise ValueError(
                 f"task adversarial needs a net with a generator and a discriminator, such as gan: {type(run.net).__name__} "
                 "has none"

@@ -8,7 +8,7 @@ import pandas as pd
 from lanes.reporting.plotting import COLORS, Figure, layout, line, log_axis, safe, words
 from lanes.results.axes import short_name
 from lanes.results.leaderboard import Leaderboard
-from losses.metrics import lower_is_better
+from lanes.results.statistics import direction
 
 CURVES = 60  # most lines in a figure of single runs
 FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the first and the last rank
@@ -36,7 +36,7 @@ def curves(board: Leaderboard, table: pd.DataFrame, metric: str, top: int) -> Fi
         middle = line(epochs, spread["median"], color=color, width=1.8) | {"customdata": spread["count"].tolist()}
         text = f"{safe(name)}<br>epoch %{{x}}: median %{{y:.4g}} of %{{customdata}} seeds<extra></extra>"
         data += [band, middle | {"hovertemplate": text}]
-    return {"data": data, "layout": _frame(metric, data)}
+    return {"data": data, "layout": _frame(board, metric, data)}
 
 
 def single_runs(board: Leaderboard, table: pd.DataFrame, metric: str) -> tuple[Figure, int, int]:
@@ -58,16 +58,16 @@ def single_runs(board: Leaderboard, table: pd.DataFrame, metric: str) -> tuple[F
         name = f"rank {rank + 1} · {short_name(board.axes, board.table.iloc[rank])} · {run['status']}"
         trace = line(part["epoch"], part[metric], width=1, color=_shade(rank / last)) | {"opacity": 0.75}
         data.append(trace | {"hovertemplate": f"{safe(name)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"})
-    return {"data": data, "layout": _frame(metric, data)}, len(picked), len(runs)
+    return {"data": data, "layout": _frame(board, metric, data)}, len(picked), len(runs)
 
 
 def _keys(table: pd.DataFrame) -> list[str]:
     return ["dir", "run_id"] if "dir" in table else ["run_id"]
 
 
-def _frame(metric: str, data: list[dict[str, Any]]) -> dict[str, Any]:
+def _frame(board: Leaderboard, metric: str, data: list[dict[str, Any]]) -> dict[str, Any]:
     frame = layout(300, "epoch", words(metric))
-    if lower_is_better(metric):
+    if direction(board.runs, metric) is False:
         frame["yaxis"] |= log_axis(value for trace in data for value in trace["y"] if pd.notna(value))
     return frame
 

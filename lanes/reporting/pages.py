@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from lanes.describe.directions import merged
 from lanes.errors import RequestError
 from lanes.files import write_bytes
 from lanes.reporting import figures, sections
@@ -13,7 +14,7 @@ from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.results.axes import field_columns, label
 from lanes.results.leaderboard import STATUSES, Leaderboard, leaderboard
-from lanes.results.statistics import decimals, format_interval
+from lanes.results.statistics import DIRECTIONS, decimals, format_interval
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
@@ -59,7 +60,11 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables concatenated, with the name of each in a column `dir`."""
     parts = [frame.astype(object).assign(dir=name) for name, frame in tables.items()]
-    return pd.concat(parts, ignore_index=True).infer_objects()
+    joined = pd.concat(parts, ignore_index=True).infer_objects()
+    for frame in tables.values():
+        stated = merged(joined.attrs.get(DIRECTIONS, {}), frame.attrs.get(DIRECTIONS, {}))
+        joined.attrs[DIRECTIONS] = stated
+    return joined
 
 
 def _names(directories: list[Path]) -> dict[str, Path]:

@@ -124,7 +124,10 @@ def evaluate(
     for pack, rows in table.groupby("pack", sort=False):
         columns |= evaluator.pack(str(pack), rows, planned)
     out = table.merge(pd.DataFrame.from_dict(columns, orient="index"), left_on="run_id", right_index=True, how="left")
-    return pd.concat([out, evaluator.ensemble_rows(out)], ignore_index=True) if requested.ensemble else out
+    if requested.ensemble:
+        out = pd.concat([out, evaluator.ensemble_rows(out)], ignore_index=True)
+    out.attrs = table.attrs  # neither merging nor joining keeps them
+    return out
 
 
 # ---- evaluating --------------------------------------------------------------------------------------------------

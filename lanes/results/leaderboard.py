@@ -12,7 +12,6 @@ from rich.text import Text
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.statistics import Interval, decimals, format_interval
-from losses.metrics import lower_is_better
 
 EXCLUDED = ("diverged", "failed")  # counted, but never part of a mean: they have no metrics
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
@@ -24,6 +23,7 @@ class Leaderboard:
 
     Attributes:
         metric: the ranking metric; `test` and `train` are the same metric on those splits, None without values.
+        lower: whether lower values are better.
         axes: the swept axes.
         runs: `lanes.load`'s table with `status` filled ("pending") and `combination`, the row in `table` of each run.
         labels: the axis labels of each run.
@@ -32,17 +32,13 @@ class Leaderboard:
     """
 
     metric: str
+    lower: bool
     test: str | None
     train: str | None
     axes: list[Axis]
     runs: pd.DataFrame
     labels: pd.DataFrame
     table: pd.DataFrame
-
-    @property
-    def lower(self) -> bool:
-        """True if lower values are better."""
-        return lower_is_better(self.metric)
 
     @property
     def has_best(self) -> bool:
@@ -97,8 +93,11 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     Combinations are ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first, ties by
     validation loss. Combinations that lost half or more of their ended runs to divergence or failure rank after the
     others, since the mean of the survivors flatters them; combinations without a value come last.
+
+    Raises RequestError for a metric that the table does not have, or that does not say whether higher is better.
     """
     chosen = statistics.selection_metric(runs, metric)
+    lower = not statistics.ranking_direction(runs, chosen)
     axes, labels = swept_axes(runs)
     status = runs["status"].astype(object).where(runs["status"].notna(), "pending")
     names = list(dict.fromkeys([*statistics.metrics_of(runs), chosen, "seconds"]))
@@ -112,15 +111,16 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
     table["unstable"] = (table["diverged"] + table["failed"]) * 2 >= ended.clip(lower=1)
     if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
         gap = table[train] - table[_evaluated(chosen, runs)]
-        table["gap"] = -gap if lower_is_better(chosen) else gap
+        table["gap"] = -gap if lower else gap
     # accuracies are counts over examples: their means tie except for rounding
-    by = table[chosen] if lower_is_better(chosen) else -table[chosen].round(6)
+    by = table[chosen] if lower else -table[chosen].round(6)
     tie = table.get("valid_loss", by)
     keys = {"missing": by.isna(), "unstable": table["unstable"], "by": by, "tie": tie}
     order = pd.DataFrame(keys).sort_values(list(keys), kind="stable")
     rank = pd.Series(range(len(order)), index=order.index)
     return Leaderboard(
         metric=chosen,
+        lower=lower,
         test=statistics.sibling(chosen, "test", runs),
         train=statistics.sibling(chosen, "train", runs),
         axes=axes,

@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from lanes.describe import directions
 from lanes.describe.runs import FIELDS
 from lanes.errors import RequestError
+
+DIRECTIONS = "higher_is_better"  # in the attrs of a table: what the runs' own metrics say, by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +30,6 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{format_interval(self.mean, self.half, decimals([self.half], [self.mean]))} (n = {self.n})"
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval; False without an interval."""
-        return bool(self.n > 1 and abs(self.mean) > self.half)
 
 
 def half_width(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -91,9 +89,8 @@ def grouped_intervals(values: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
     """The metric columns of a results table: train_…, valid_…, test_… and `penalty`."""
-    splits = ("train_", "valid_", "test_")
     columns = [name for name in map(str, runs.columns) if name.split(".")[0] not in FIELDS]
-    return [name for name in columns if name.startswith(splits) or name == "penalty"]
+    return [name for name in columns if name.startswith(directions.SPLITS) or name == "penalty"]
 
 
 def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
@@ -111,14 +108,24 @@ def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise RequestError(f"unknown metric {wanted!r}: {hint}these results have {', '.join(known) or 'none'}")
     for name in ("valid_accuracy", "valid_loss", "train_loss"):
-        if name in known and finite_values(runs[name]).size:
+        if name in known and direction(runs, name) is not None and finite_values(runs[name]).size:
             return name
     return "valid_loss"
 
 
+def direction(runs: pd.DataFrame, metric: str) -> bool | None:
+    """Whether higher is better of a column of `lanes.load`'s table; None where its metric does not say."""
+    return directions.direction(metric, runs.attrs.get(DIRECTIONS, {}))
+
+
+def ranking_direction(runs: pd.DataFrame, metric: str) -> bool:
+    """`direction` of the metric that ranks. Raises RequestError where it does not say."""
+    return directions.ranking_direction(metric, runs.attrs.get(DIRECTIONS, {}))
+
+
 def sibling(metric: str, split: str, runs: pd.DataFrame) -> str | None:
     """The same metric on another split (`valid_accuracy` → `test_accuracy`); None if it has no finite values."""
-    name = f"{split}_{metric.split('_', 1)[1]}" if metric.startswith(("train_", "valid_", "test_")) else ""
+    name = f"{split}_{metric.split('_', 1)[1]}" if metric.startswith(directions.SPLITS) else ""
     return name if name in metrics_of(runs) and finite_values(runs[name]).size else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lanes.describe import runs
+from lanes.describe.directions import Directions, merged, own_directions
 from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
@@ -51,6 +52,22 @@ def narrow(directory: Directory, pack_id: str, width: int) -> None:
     with Claims(directory.path).hold(PLAN):
         content = directory.read_sweep()
         directory.write_sweep({**content, "narrowed": {**content.get("narrowed", {}), pack_id: width}})
+
+
+def recorded_directions(directory: Directory) -> Directions:
+    """Whether higher is better of the metrics that a sweep's runs bring themselves, by name, as sweep.json has it."""
+    recorded = directory.read_sweep().get("higher_is_better")
+    pairs = recorded.items() if isinstance(recorded, dict) else ()
+    return {name: higher for name, higher in pairs if isinstance(higher, (bool, type(None)))}
+
+
+def directions(directory: Directory, planned: Iterable[Planned]) -> Directions:
+    """Whether higher is better of the user's own metrics, by name: as the directory's runs say, and these.
+
+    Raises RequestError where two metrics of one name differ.
+    """
+    recorded = recorded_directions(directory) if directory.path.is_dir() else {}
+    return merged(recorded, own_directions(one.run for one in planned))
 
 
 def record(
@@ -101,6 +118,7 @@ def record(
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         about = {"begun": begun, "widths": bound, "experiment": source and source[0]}
+        about["higher_is_better"] = directions(directory, planned)
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
     return packs + new

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import losses
-from losses.penalties import l1, l2
+from losses.penalties_on_weights import l1, l2
 
 RNG = np.random.default_rng(0)
 

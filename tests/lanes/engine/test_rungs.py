@@ -235,17 +235,17 @@ def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path):
 
 def test_not_a_number_is_never_better_than_a_number():
     values = {"a": math.nan, "b": 3.0, "c": math.inf, "d": 1.0, "e": math.nan, "f": 2.0, "g": 2.0}
-    assert Halving((1,), 0.5).kept(values) == ["d", "f", "g"]
-    assert Halving((1,), 0.9).kept(values) == ["d", "f", "g", "b", "a", "c"]
-    assert Halving((1,), 0.5, "valid_accuracy").kept(values) == ["b", "f", "g"]
-    assert Halving((1,), 0.01).kept(values) == ["d"]
-    assert len(Halving((1,), 1 / 3).kept(dict.fromkeys("abcdefghi", 0.0))) == 3
+    assert Halving((1,), 0.5).kept(values, False) == ["d", "f", "g"]
+    assert Halving((1,), 0.9).kept(values, False) == ["d", "f", "g", "b", "a", "c"]
+    assert Halving((1,), 0.5, "valid_accuracy").kept(values, True) == ["b", "f", "g"]
+    assert Halving((1,), 0.01).kept(values, False) == ["d"]
+    assert len(Halving((1,), 1 / 3).kept(dict.fromkeys("abcdefghi", 0.0), False)) == 3
 
 
 def test_the_best_value_up_to_the_rung_ranks():
     history = np.array([[3.0, 1.0, 0.5], [np.nan, 2.0, 0.1], [np.nan, np.inf, 0.0]], np.float32)
-    np.testing.assert_array_equal(Halving((2,)).best(history, 2), [1.0, 2.0, np.nan])
-    np.testing.assert_array_equal(Halving((2,), metric="valid_accuracy").best(history, 2), [3.0, 2.0, np.nan])
+    np.testing.assert_array_equal(Halving((2,)).best(history, 2, False), [1.0, 2.0, np.nan])
+    np.testing.assert_array_equal(Halving((2,), metric="valid_accuracy").best(history, 2, True), [3.0, 2.0, np.nan])
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lanes import Run
+from lanes.program.step import perturb
 from lanes.recipe import augmentations as a
-from lanes.recipe.augmentations import AUGMENTATIONS, apply
+from lanes.recipe.augmentations import AUGMENTATIONS
 
-KEY = jax.random.key(0)
+KEY = jnp.uint32(0)
 SHAPES = {1: (6,), 2: (8, 2), 3: (6, 5, 3), 4: (4, 5, 6, 2)}
 
 
 def batch(*shape, n=4, dtype=jnp.float32):
     return jnp.asarray(np.random.default_rng(9).uniform(size=(n, *shape)), dtype)
+
+
+def apply(augmentations, seed, x, y):
+    """A batch as training sees it."""
+    return perturb(Run(augment=tuple(augmentations), seed=seed), (x, y), jnp.int32(0))
 
 
 def changed(augmentation, x, key=KEY):

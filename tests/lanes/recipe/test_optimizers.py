@@ -207,7 +207,7 @@ def test_lanes_with_their_own_numbers_compile_once_and_equal_single_runs():
 def test_state_does_not_depend_on_the_numbers():
     params = {"w": jnp.ones((2, 2))}
     for optimizer in OPTIMIZERS.values():
-        extra = {"key": jax.random.key(0), "examples": 10} if optimizer.needs_key else {}
+        extra = {"key": jax.random.key(0), "examples": 10}
         states = [optimizer.build(learning_rate=rate, **extra).init(params) for rate in (0.1, 0.0)]
         assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
 

@@ -19,7 +19,6 @@ from lanes.results.statistics import (
     paired_difference,
     selection_metric,
 )
-from losses.metrics import lower_is_better
 
 DIVERGED = {"status": "diverged", "valid_accuracy": None, "test_accuracy": None, "diverged_step": 7}
 
@@ -122,8 +121,6 @@ def test_default_metric_is_on_validation_never_on_test():
         selection_metric(runs, "valid_acuracy")
     with pytest.raises(RequestError, match="unknown metric 'train_examples'"):  # a field that looks like a metric
         selection_metric(runs, "train_examples")
-    assert lower_is_better("valid_loss")
-    assert not lower_is_better("valid_accuracy")
 
 
 # ---- axes ----------------------------------------------------------------------------------------------------------
