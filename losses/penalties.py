@@ -1,15 +1,15 @@
-"""Penalties: what is added to the loss, and what is done to weights, to keep a net from overfitting.
+"""Penalties against overfitting: terms added to the loss, and transformations of the weights.
 
-A penalty acts on one of (`acts_on`):
+What a penalty acts on (`acts_on`) fixes its signature:
 
 - "params": `(params) -> scalar`; only kernels and embeddings, never biases, normalization or a PReLU's slope;
-- "activations": `(hidden) -> scalar`, hidden a list of arrays [B, ...], mean over the batch;
-- "code": the same, of the net's code [B, M] alone, or of its last hidden layer where it has no code;
-- "encoder": `(encode, x, key) -> scalar`, encode: x [B, ...] -> h [B, M], mean over the batch;
+- "activations": `(hidden) -> scalar`, hidden a list of arrays [B, ...]; mean over the batch;
+- "code": the same for the net's code [B, M] alone, or for its last hidden layer if it has no code;
+- "encoder": `(encode, x, key) -> scalar`, encode: x [B, ...] -> h [B, M]; mean over the batch;
 - "projection": `(params) -> params`, after the update;
 - "weights": `(params, key) -> params`, before the forward pass.
 
-The strength is part of what is returned, and may be traced.
+The value returned includes the strength, which may be traced.
 """
 
 import dataclasses
@@ -29,15 +29,15 @@ KERNEL_NAMES = ("kernel", "embedding")
 
 
 def is_kernel(path: Sequence[Any], names: tuple[str, ...] = KERNEL_NAMES) -> bool:
-    """Whether the leaf at this path of a parameter tree is a weight that penalties touch."""
+    """Whether the leaf at this path of a parameter tree is a weight that penalties act on."""
     last = path[-1] if path else None
     return getattr(last, "key", getattr(last, "name", None)) in names
 
 
 def kernels(params: Any) -> list[Array]:
-    """The weights that penalties touch: leaves whose last key is `kernel` or `embedding`.
+    """The weights that penalties act on: leaves whose last key is `kernel` or `embedding`.
 
-    Raises ValueError if there are none: a penalty on nothing would look like one that does not help.
+    Raises ValueError if there are none: a penalty on nothing would look like a penalty that does not help.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     found = [leaf for path, leaf in leaves if is_kernel(path)]
@@ -48,14 +48,14 @@ def kernels(params: Any) -> list[Array]:
 
 
 def _summed(leaves: Sequence[Array], term: Callable[[Array], Array]) -> Array:
-    """Σ term over all leaves, at least in float32, where a long sum in bfloat16 would stop growing."""
+    """Σ term over all leaves, in float32 or wider: a long sum in bfloat16 would stop growing."""
     wide = jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32
     sums = [total(term(leaf.astype(wide))) for leaf in leaves]
     return sum(sums[1:], sums[0])
 
 
 def total(x: Array) -> Array:
-    """Σ x, rows added up first: on a CPU that takes 0.4 of the time of one sum over everything."""
+    """Σ x, over the first axis first: on CPU this takes 0.4 times as long as a single sum over all axes."""
     return jnp.sum(jnp.sum(x, axis=0) if x.ndim else x)
 
 
@@ -70,26 +70,26 @@ def _check_strength(name: str, **values: float) -> None:
 
 
 def l1(params: Any) -> Array:
-    """Sum of absolute weights; its gradient is the sign of the weight, and 0 at 0.
+    """Sum of absolute weights; the gradient is the sign of the weight, and 0 at 0.
 
     Formula: Σ |w|
-    Reference: Tibshirani, 1996 (lasso; one of the lectures swaps the names lasso and ridge)
+    Reference: Tibshirani, 1996 (lasso)
     """
     return _summed(kernels(params), magnitude)
 
 
 def l2(params: Any) -> Array:
-    """Sum of squared weights, without a factor ½: its gradient is 2w.
+    """Sum of squared weights, without a factor ½: the gradient is 2w.
 
     Formula: Σ w²
-    Reference: Hoerl and Kennard, 1970 (ridge; one of the lectures swaps the names lasso and ridge)
+    Reference: Hoerl and Kennard, 1970 (ridge)
     """
     return _summed(kernels(params), jnp.square)
 
 
 @dataclasses.dataclass(frozen=True)
 class L1:
-    """Drives weights to exactly zero, so that it selects.
+    """Drives weights to exactly zero, and so selects features.
 
     Formula: λ Σ |w|
     Reference: Tibshirani, 1996 (lasso)
@@ -107,7 +107,7 @@ class L1:
 
 @dataclasses.dataclass(frozen=True)
 class L2:
-    """Shrinks weights. A convention λ/2 Σ w² needs twice the strength; the gradient here is 2λw.
+    """Shrinks weights; the gradient is 2λw. A strength quoted for the convention λ/2 Σ w² must be halved.
 
     Formula: λ Σ w²
     Reference: Hoerl and Kennard, 1970 (ridge); Krogh and Hertz, 1992
@@ -125,7 +125,7 @@ class L2:
 
 @dataclasses.dataclass(frozen=True)
 class ElasticNet:
-    """Both at once: selects like L1, keeps correlated weights together like L2.
+    """L1 and L2 at once: selects like L1 and keeps correlated weights together like L2.
 
     Formula: λ₁ Σ |w| + λ₂ Σ w²
     Reference: Zou and Hastie, 2005
@@ -144,7 +144,7 @@ class ElasticNet:
 
 def _hidden(name: str, hidden: Sequence[Array]) -> Sequence[Array]:
     if not hidden:
-        raise ValueError(f"{name}: the net has no hidden activations: use it with a net that has hidden layers")
+        raise ValueError(f"{name}: the net has no hidden activations: use a net with hidden layers")
     return hidden
 
 
@@ -172,7 +172,7 @@ class ActivityL1:
 class ActivityKL:
     """Holds each unit's mean activation over the batch near rho; for units in (0, 1), such as sigmoid.
 
-    Means outside are brought to [1e-6, 1 - 1e-6], where the penalty is large and flat.
+    Means outside [1e-6, 1 - 1e-6] are clipped to it: there the penalty is large and flat.
 
     Formula: λ Σ_j ρ log(ρ / ρ̂_j) + (1 - ρ) log((1 - ρ) / (1 - ρ̂_j)), ρ̂_j = mean_b h_bj
     Reference: Ng, 2011 (sparse autoencoder)
@@ -201,7 +201,7 @@ class ActivityKL:
 
 @dataclasses.dataclass(frozen=True)
 class CodeL1(ActivityL1):
-    """`ActivityL1` of the code alone: what an autoencoder's other layers do is free.
+    """`ActivityL1` on the code alone, leaving an autoencoder's other layers free.
 
     Formula: λ Σ_j |h_j|, h the code
     Reference: Goodfellow, Bengio and Courville, 2016, section 14.2.1 (sparse autoencoder)
@@ -213,7 +213,7 @@ class CodeL1(ActivityL1):
 
 @dataclasses.dataclass(frozen=True)
 class CodeKL(ActivityKL):
-    """`ActivityKL` of the code alone, for a sigmoid code.
+    """`ActivityKL` on the code alone, for a sigmoid code.
 
     Formula: λ Σ_j ρ log(ρ / ρ̂_j) + (1 - ρ) log((1 - ρ) / (1 - ρ̂_j)), ρ̂_j = mean_b h_bj, h the code
     Reference: Ng, 2011 (sparse autoencoder)
@@ -226,7 +226,7 @@ class CodeKL(ActivityKL):
 def _pullback(name: str, encode: Encode, x: Array) -> tuple[Array, Callable[[Array], Array]]:
     code, pullback = jax.vjp(encode, x)
     if code.ndim != 2:
-        raise ValueError(f"{name}: encode must map {x.shape} to [B, M], but it gave {code.shape}: flatten the code")
+        raise ValueError(f"{name}: encode must map {x.shape} to [B, M], got {code.shape}: flatten the code")
     return code, lambda cotangent: pullback(cotangent)[0]
 
 
@@ -234,8 +234,7 @@ def _pullback(name: str, encode: Encode, x: Array) -> tuple[Array, Callable[[Arr
 class Contractive:
     """Exact squared norm of the encoder's Jacobian: M backward passes, mean over the batch.
 
-    It is the squared norm of the first derivative (one of the lectures calls it the second). `encode` must treat
-    examples independently: no batch statistics.
+    `encode` must treat examples independently: no batch statistics.
 
     Formula: λ Σ_i ‖∇_x h_i‖² = λ ‖J‖²_F
     Reference: Rifai et al., 2011
@@ -250,7 +249,7 @@ class Contractive:
     def __call__(self, encode: Encode, x: Array, key: Array | None = None) -> Array:  # noqa: ARG002
         code, pullback = _pullback("contractive", encode, x)
 
-        def row(unit: Array) -> Array:  # ∇_x h_i of every example at once: examples do not mix
+        def row(unit: Array) -> Array:  # ∇_x h_i of all examples at once, as they do not mix
             return pullback(jnp.broadcast_to(unit[None, :], code.shape))
 
         jacobian = jax.vmap(row)(jnp.eye(code.shape[1], dtype=code.dtype))  # [M, B, ...]
@@ -261,7 +260,7 @@ class Contractive:
 class ContractiveHutchinson:
     """Unbiased estimate of the contractive penalty: one backward pass per probe instead of M.
 
-    Formula: λ mean_v ‖Jᵀ v‖², v of independent ±1, as E‖Jᵀ v‖² = ‖J‖²_F
+    Formula: λ mean_v ‖Jᵀ v‖², the entries of v independent ±1, as E‖Jᵀ v‖² = ‖J‖²_F
     Reference: Hutchinson, 1990; Rifai et al., 2011
     """
 
@@ -283,7 +282,7 @@ class ContractiveHutchinson:
 
 @dataclasses.dataclass(frozen=True)
 class MaxNorm:
-    """Scales a unit's incoming weights back to the limit when their norm exceeds it; after each update.
+    """After each update, scales a unit's incoming weights back to the limit if their norm exceeds it.
 
     A kernel is [in, out] or [*window, in, out]; the norm runs over all axes but the last. Embeddings are left alone.
 
@@ -304,7 +303,7 @@ class MaxNorm:
                 return w
             limit = jnp.asarray(self.limit, w.dtype)
             norms = jnp.sqrt(jnp.sum(w**2, axis=tuple(range(w.ndim - 1)), keepdims=True))
-            # Within the limit the weights must stay bit for bit what they were.
+            # Weights within the limit must not change by a single bit.
             return jnp.where(norms > limit, w * (limit / jnp.maximum(norms, limit)), w)
 
         return jax.tree_util.tree_map_with_path(project, params)
@@ -312,7 +311,7 @@ class MaxNorm:
 
 @dataclasses.dataclass(frozen=True)
 class WeightNoise:
-    """Gaussian noise on kernels and embeddings, drawn anew for each forward pass in training.
+    """Gaussian noise on kernels and embeddings, drawn afresh for each training forward pass.
 
     Formula: w ← w + σ n, n ~ N(0, 1)
     Reference: Graves, 2011
