@@ -146,17 +146,17 @@ def test_training_is_on_the_fast_path_of_convolutions(name):
 REFUSED = {
     "depth": (nets.ResNet(depth=21), (32, 32, 3), r"depth 21 must be 6n\+2 .*: use 20 or 26"),
     "wide depth": (nets.ResNet(depth=20, form="wide"), (32, 32, 3), r"depth 20 must be 6n\+4 .*: use 16 or 22"),
-    "imagenet depth": (nets.ResNet(depth=20, form="imagenet"), (224, 224, 3), "depth 20 is none of 18, 34"),
+    "imagenet depth": (nets.ResNet(depth=20, form="imagenet"), (224, 224, 3), "depth 20 must be 18, 34"),
     "resnet form": (nets.ResNet(form="mnist"), (32, 32, 3), "no form 'mnist'"),
     "drop path": (nets.ResNet(drop_path=1.0), (32, 32, 3), r"drop_path 1.0 must be in \[0, 1\)"),
     "resnet maxout": (nets.ResNet(activation=PerLayer(Maxout())), (32, 32, 3), "maxout of 2 pieces"),
     "small": (nets.LeNet5(), (8, 8, 1), "at least 12×12, got 8×8"),
     "small alexnet": (nets.AlexNet(), (32, 32, 3), "at least 63×63, got 32×32"),
-    "small resnet": (nets.ResNet(), (2, 2, 3), "at least 4 places a side"),
+    "small resnet": (nets.ResNet(), (2, 2, 3), "sides of at least 4"),
     "small heads": (nets.GoogLeNet(auxiliary=True), (32, 32, 3), "at least 65×65"),
     "rank": (nets.LeNet5(), (784,), r"shape \[H, W, C\], got \(784,\)"),
     "cnn rank": (nets.CNN(), (40,), r"\[\*space, C\]"),
-    "cnn places": (nets.CNN(widths=(4,) * 4, windows=(5, 5, 5, 5)), (12, 1), "no place left in layer 2"),
+    "small cnn": (nets.CNN(widths=(4,) * 4, windows=(5, 5, 5, 5)), (12, 1), "too small for layer 2"),
     "cnn lengths": (nets.CNN(widths=(4,)), (40, 1), "1 widths and 3 windows"),
     "recurrent rank": (nets.Recurrent(), (8, 8, 1), r"series \[T, C\] or tokens \[T\]"),
     "cell": (nets.Recurrent(cell="lstn"), (8, 1), "no form 'lstn': use 'rnn' or 'lstm' or 'gru'"),
@@ -169,7 +169,7 @@ REFUSED = {
     "conv vae rank": (nets.VAE(convolutional=True), (64,), "1 to 3 dimensions of space"),
     "basis": (nets.RBF(basis="linear"), (5,), "no form 'linear'"),
     "squash": (nets.GAN(squash="relu"), (5,), "squash 'relu' is unknown"),
-    "fractal places": (nets.FractalNet(), (1, 1, 3), "at least 2 places"),
+    "small fractal": (nets.FractalNet(), (1, 1, 3), "sides of at least 2"),
 }
 
 

@@ -74,7 +74,7 @@ def test_what_cannot_be_is_said():
     x = jnp.ones((4, 3))
     net = MLP(widths=(2,))
     variables = net.init(jax.random.key(0), x, train=False)
-    with pytest.raises(ValueError, match="without batch normalization"):
+    with pytest.raises(ValueError, match="the net has no batch normalization"):
         recomputed_statistics(net, variables, [x])
     with pytest.raises(ValueError, match="'batchnorm' is unknown: use one of batch_norm"):
         check_norm("batchnorm")
