@@ -41,7 +41,7 @@ def test_backpropagation_through_one_linear_unit_is_the_delta_rule():
     w, target = jnp.ones((4, 1)), jnp.zeros((6, 1))
     ((gradient, _),) = d.backpropagate([(w, jnp.zeros(1))], X, target, output="identity")
     np.testing.assert_allclose(gradient, X.T @ (X @ w - target), rtol=1e-5)
-    with pytest.raises(ValueError, match="activation='gelu' is unknown here: choose one of"):
+    with pytest.raises(ValueError, match="activation='gelu' is unknown here: use one of"):
         d.backpropagate(net(4, 5, 3), X, Y, activation="gelu")
 
 
