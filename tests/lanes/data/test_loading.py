@@ -288,8 +288,8 @@ def unequal_features():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (wrong_lengths, "10 inputs and 9 targets; must be equally many"),
-        (not_finite, r"inputs\[4, 1\] is nan; must be finite: mend or drop it"),
+        (wrong_lengths, "10 inputs but 9 targets; there must be as many of each"),
+        (not_finite, r"inputs\[4, 1\] is nan; must be finite: fix it or drop the example"),
         (negative_label, "label -1 found; labels must be 0 … 8: number the classes from 0"),
         (strings, r"x is <U1\[10, 1\]; must be an array of numbers"),
         (empty, "is empty; must hold at least one example|no training examples"),

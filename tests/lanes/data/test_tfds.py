@@ -265,7 +265,7 @@ def test_an_unreadable_image_names_its_file(tmp_path):
     info = (copy / "features.json").read_text().replace('"28"', '"27"')
     (copy / "features.json").write_text(info)
     with pytest.raises(
-        RequestError, match=r"record file .*mnist-train.* is damaged: an example of shape \(28, 28, 1\)"
+        RequestError, match=r"record file .*mnist-train.* is damaged: an example has shape \(28, 28, 1\)"
     ):
         load_dataset(TFDS("mnist", train="train[:10]"), data_dir=str(tmp_path))
 
