@@ -1,4 +1,4 @@
-"""What holds for the smallest of every family: finite steps in two precisions, traced rates, stated refusals."""
+"""The smallest net of every family: finite steps in two precisions, traced rates, refusals in one line."""
 
 import pickle
 
@@ -77,7 +77,7 @@ def step(net, x, variables):
 
 
 def assert_steps_are_finite(net, shape, variables_of):
-    """Half precision is run; whole precision, which tests/lanes/engine/test_every_net_in_lanes.py trains, is traced."""
+    """Runs in half precision; only traces in float32, in which tests/lanes/engine/test_every_net_in_lanes.py trains."""
     net.check(shape)
     x = examples(shape)
     stepped, (variables, rate, x) = step(net, x, variables_of(net, x))
@@ -107,7 +107,7 @@ def test_a_step_is_finite_in_both_precisions(name, variables_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
-def test_a_step_of_the_large_is_finite_in_both_precisions(name, variables_of):
+def test_a_step_of_large_nets_is_finite_in_both_precisions(name, variables_of):
     assert_steps_are_finite(*LARGE[name], variables_of)
 
 
@@ -129,7 +129,7 @@ def convolutions(jaxpr):
 
 
 @pytest.mark.parametrize("name", ["cnn", "lenet5", "nin", "resnet", "fractalnet", "neocognitron", "conv_autoencoder"])
-def test_training_is_on_the_fast_path_of_convolutions(name):
+def test_training_uses_the_fast_path_of_convolutions(name):
     net, shape = SMALLEST[name]
     x = jax.ShapeDtypeStruct((4, *shape), jnp.float32)
     variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
@@ -174,7 +174,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_built_is_refused_in_one_line(case):
+def test_impossible_nets_are_refused_in_one_line(case):
     net, shape, message = REFUSED[case]
     with pytest.raises(ValueError, match=message) as error:
         net.check(shape)
