@@ -296,7 +296,7 @@ def test_characters_missing_in_training_share_the_last_token():
 def test_the_validation_part_of_a_text_is_its_end():
     arrays, _ = next_tokens({"train": "ab" * 50}, 3, 0.2)
     assert [len(x) for x, _ in arrays.values()] == [79 // 3, 19 // 3]
-    with pytest.raises(RequestError, match="text of valid has 20 characters; sequence=20 needs 21"):
+    with pytest.raises(RequestError, match="text of valid has 20 characters; sequence=20 needs at least 21"):
         next_tokens({"train": "ab" * 50}, 20, 0.2)
 
 
@@ -411,7 +411,7 @@ def test_preparing_extracts_into_a_folder_of_the_set(tmp_path, monkeypatch, caps
     tfds_preparing._hide_gpus()
     assert (received["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
     broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
-    with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; the same"):
+    with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; repeat the command"):
         prepare(dataclasses.replace(prepared_plan, builder=broken))
     monkeypatch.setattr(tfds_preparing, "has_tensorflow", lambda: False)
     with pytest.raises(RequestError, match="waves: needs TensorFlow to be prepared: pip install"):
