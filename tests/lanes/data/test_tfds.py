@@ -411,7 +411,9 @@ def test_preparing_extracts_into_a_folder_of_the_set(tmp_path, monkeypatch, caps
     tfds_preparing._hide_gpus()
     assert (received["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
     broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
-    with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; repeat the command"):
+    with pytest.raises(
+        RequestError, match="waves: preparing failed: a data set tried to reach the network; repeat the command"
+    ):
         prepare(dataclasses.replace(prepared_plan, builder=broken))
     monkeypatch.setattr(tfds_preparing, "has_tensorflow", lambda: False)
     with pytest.raises(RequestError, match="waves: needs TensorFlow to be prepared: pip install"):
