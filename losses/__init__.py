@@ -1,4 +1,4 @@
-"""What is minimized: losses (unreduced), penalties, output units, metrics. Pure functions of arrays."""
+"""Losses (unreduced), penalties, output units and metrics, as pure functions of arrays."""
 
 from losses.classification import (
     Focal,

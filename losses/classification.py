@@ -1,6 +1,6 @@
-"""Losses of classification: logits in, one number per example out.
+"""Classification losses: logits in, one number per example out.
 
-`predictions` are raw outputs of the net (logits z), never probabilities. `targets` are integer labels [...], one-hot
+`predictions` are the net's raw outputs (logits z), never probabilities. `targets` are integer labels [...], one-hot
 rows or distributions [..., K]. Sequences work too: logits [B, T, K] with labels [B, T] give losses [B, T].
 """
 
@@ -20,7 +20,7 @@ def one_hot(targets: Array, classes: int, dtype: Any = jnp.float32) -> Array:
     """Integer labels [...] as rows of an identity matrix [..., K].
 
     Formula: y_k = 1[k = label]
-    Reference: introductory; coded as 1, 2, 3 instead, classes would have an order that they do not have.
+    Reference: introductory; coding classes as 1, 2, 3 instead would impose an order that they do not have.
     """
     return jax.nn.one_hot(targets, classes, dtype=dtype)
 
@@ -35,7 +35,7 @@ def smooth(targets: Array, alpha: float | Array) -> Array:
 
 
 def smooth_binary(targets: Array, alpha: float | Array) -> Array:
-    """Label smoothing of targets in {0, 1}, the two-class case of `smooth`; alpha may be traced.
+    """Label smoothing of binary targets in {0, 1}, the two-class case of `smooth`; alpha may be traced.
 
     Formula: y' = (1 - α) y + α / 2
     Reference: Szegedy et al., 2016
@@ -46,10 +46,10 @@ def smooth_binary(targets: Array, alpha: float | Array) -> Array:
 
 
 def zero_one(predictions: Array, targets: Array) -> Array:
-    """1 for a wrong label and 0 for the right one; its gradient is zero everywhere, so it only measures.
+    """1 for a wrong label, 0 for the right one; its gradient is zero, so it measures but cannot train.
 
     Formula: L = 1[argmax_k z_k ≠ y]; with one output unit L = 1[1[z > 0] ≠ y]
-    Reference: introductory; a loss counts errors, though it is sometimes printed as 1[argmax = y], the accuracy.
+    Reference: introductory; sometimes printed as 1[argmax = y], which is the accuracy.
     """
     predicted, true = shapes.labels("zero_one", predictions, targets)
     return (predicted != true).astype(predictions.dtype)
@@ -59,7 +59,7 @@ def binary_cross_entropy(predictions: Array, targets: Array) -> Array:
     """Cross-entropy of one logit per example, [...] or [..., 1], with targets in [0, 1].
 
     Formula: L = -y log σ(z) - (1 - y) log(1 - σ(z));  ∂L/∂z = σ(z) - y
-    Reference: Cox, 1958 (logistic regression); printed without its minus sign in places.
+    Reference: Cox, 1958 (logistic regression); sometimes printed without the minus sign.
     """
     if not shapes.is_single(predictions, targets):
         rule = "it takes one logit per example; use sigmoid_cross_entropy or softmax_cross_entropy"
@@ -70,7 +70,7 @@ def binary_cross_entropy(predictions: Array, targets: Array) -> Array:
 
 
 def sigmoid_cross_entropy(predictions: Array, targets: Array) -> Array:
-    """Cross-entropy of K labels that do not exclude each other, summed over them: [B, ...] -> [B].
+    """Cross-entropy of K labels that are not mutually exclusive, summed over them: [B, ...] -> [B].
 
     Formula: L = Σ_k -y_k log σ(z_k) - (1 - y_k) log(1 - σ(z_k));  ∂L/∂z_k = σ(z_k) - y_k
     Reference: Bishop, 1995, chapter 6 (independent attributes)
@@ -126,16 +126,16 @@ class Hinge:
         if predictions.ndim == 0 or predictions.shape[-1] < 2:
             raise shapes.mismatch("hinge", predictions, targets, "it compares scores of two or more classes")
         predictions, targets = shapes.aligned("hinge", predictions, targets)
-        of_target = jnp.sum(predictions * targets, axis=-1, keepdims=True)  # [..., 1]
-        excess = jax.nn.relu(predictions - of_target + jnp.asarray(self.margin, predictions.dtype))
+        target_score = jnp.sum(predictions * targets, axis=-1, keepdims=True)  # [..., 1]
+        excess = jax.nn.relu(predictions - target_score + jnp.asarray(self.margin, predictions.dtype))
         return jnp.sum(excess * (1 - targets), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Focal:
-    """Cross-entropy that fades for examples already right; gamma 2 by default, 0 is cross-entropy.
+    """Cross-entropy that fades for examples already classified well; gamma 2 by default, 0 is cross-entropy.
 
-    Softmax for logits [..., K], sigmoid for one output unit.
+    Softmax for logits [..., K], sigmoid for a single output unit.
 
     Formula: L = -Σ_k y_k (1 - p_k)^γ log p_k
     Reference: Lin et al., 2017

@@ -1,4 +1,4 @@
-"""Measures between distributions: probabilities [..., K] or Gaussian parameters [..., M] in, [...] out, in nats."""
+"""Entropies and divergences, in nats: probabilities [..., K] or Gaussian parameters [..., M] in, [...] out."""
 
 import math
 
@@ -14,7 +14,7 @@ Array = jax.Array
 
 def _same(name: str, p: Array, q: Array) -> None:
     if p.shape != q.shape:
-        raise ValueError(f"{name}: shapes {p.shape} and {q.shape} differ: give both over the same K outcomes")
+        raise ValueError(f"{name}: shapes {p.shape} and {q.shape} differ: both must cover the same K outcomes")
 
 
 def entropy(p: Array) -> Array:
@@ -29,7 +29,7 @@ def entropy(p: Array) -> Array:
 def cross_entropy(p: Array, q: Array) -> Array:
     """Nats needed to encode P with a code made for Q; infinite where p > 0 and q = 0.
 
-    A loss that starts from logits is `classification.softmax_cross_entropy`, which cannot overflow.
+    To train from logits use `classification.softmax_cross_entropy`, which cannot overflow.
 
     Formula: H(P, Q) = -Σ_k p_k log q_k
     Reference: Shannon, 1948
@@ -49,7 +49,7 @@ def kl_divergence(p: Array, q: Array) -> Array:
 
 
 def kl_from_logits(predictions: Array, targets: Array) -> Array:
-    """Divergence of softmax(logits) from the target distribution; ∂L/∂z = softmax(z) - y, as of cross-entropy.
+    """Divergence of softmax(logits) from the target distribution; ∂L/∂z = softmax(z) - y, as for cross-entropy.
 
     Formula: L = Σ_k y_k (log y_k - log softmax(z)_k)
     Reference: Kullback and Leibler, 1951
@@ -69,7 +69,7 @@ def entropy_from_logits(predictions: Array) -> Array:
 
 
 def gaussian_kl(mean: Array, log_variance: Array) -> Array:
-    """Divergence of a diagonal Gaussian from the standard normal, summed over M latent numbers.
+    """Divergence of a diagonal Gaussian from the standard normal, summed over the M latent dimensions.
 
     Formula: KL(N(μ, diag σ²)‖N(0, I)) = ½ Σ_i (μ_i² + σ_i² - 1 - log σ_i²)
     Reference: Kingma and Welling, 2014, appendix B
@@ -80,7 +80,7 @@ def gaussian_kl(mean: Array, log_variance: Array) -> Array:
 
 
 def bits(nats: Array | float) -> Array | float:
-    """The same information in bits.
+    """Nats converted to bits.
 
     Formula: bits = nats / log 2
     Reference: Shannon, 1948

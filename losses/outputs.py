@@ -1,7 +1,7 @@
-"""Output units: what turns a net's raw output into its prediction.
+"""Output units: functions that turn a net's raw output into its prediction.
 
 A loss from logits (softmax_cross_entropy, binary_cross_entropy, …) takes the raw output, and the unit is applied only
-to report predictions. Any other loss (squared_error, …) is computed behind the unit. `losses.pairs` has the table.
+to report predictions. Any other loss (squared_error, …) is computed after the unit. `losses.pairs` has the table.
 """
 
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,7 @@ Array = jax.Array
 
 
 def identity(z: Array) -> Array:
-    """Linear unit, for real targets: the mean of a Gaussian.
+    """Linear unit for real targets: the mean of a Gaussian.
 
     Formula: ŷ = z
     Reference: Legendre, 1805
@@ -22,7 +22,7 @@ def identity(z: Array) -> Array:
 
 
 def sigmoid(z: Array) -> Array:
-    """Probability of a yes, each output by itself.
+    """Probability that the target is 1, for each output independently.
 
     Formula: ŷ = 1 / (1 + e^(-z))
     Reference: Verhulst, 1845
@@ -31,7 +31,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def softmax(z: Array) -> Array:
-    """Probabilities of K exclusive classes, over the last axis, shifted by the maximum so that nothing overflows.
+    """Probabilities of K exclusive classes over the last axis, shifted by the maximum so that nothing overflows.
 
     Formula: ŷ_i = e^(z_i) / Σ_k e^(z_k)
     Reference: Bridle, 1990
@@ -49,7 +49,7 @@ def tanh(z: Array) -> Array:
 
 
 def clipped_linear(z: Array) -> Array:
-    """Thresholded linear unit; outside [0, 1] its gradient is zero, so an example there teaches nothing.
+    """Thresholded linear unit; outside [0, 1] its gradient is zero, so such examples do not train it.
 
     Formula: ŷ = max(0, min(1, z))
     Reference: Goodfellow, Bengio and Courville, 2016, section 6.2.2.2
@@ -78,7 +78,7 @@ def relu(z: Array) -> Array:
 
 
 def step(z: Array) -> Array:
-    """The perceptron's answer; its gradient is zero, so only rules without gradients train it.
+    """The perceptron's threshold unit; its gradient is zero, so only gradient-free rules train it.
 
     Formula: ŷ = 1[z > 0]
     Reference: Rosenblatt, 1958

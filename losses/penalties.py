@@ -1,15 +1,15 @@
-"""Penalties: what is added to the loss, and what is done to weights, to keep a net from overfitting.
+"""Penalties against overfitting: terms added to the loss, and transformations of the weights.
 
-A penalty acts on one of (`acts_on`):
+What a penalty acts on (`acts_on`) fixes its signature:
 
 - "params": `(params) -> scalar`; only kernels and embeddings, never biases, normalization or a PReLU's slope;
-- "activations": `(hidden) -> scalar`, hidden a list of arrays [B, ...], mean over the batch;
-- "code": the same, of the net's code [B, M] alone, or of its last hidden layer where it has no code;
-- "encoder": `(encode, x, key) -> scalar`, encode: x [B, ...] -> h [B, M], mean over the batch;
+- "activations": `(hidden) -> scalar`, hidden a list of arrays [B, ...]; mean over the batch;
+- "code": the same for the net's code [B, M] alone, or for its last hidden layer if it has no code;
+- "encoder": `(encode, x, key) -> scalar`, encode: x [B, ...] -> h [B, M]; mean over the batch;
 - "projection": `(params) -> params`, after the update;
 - "weights": `(params, key) -> params`, before the forward pass.
 
-The strength is part of what is returned, and may be traced.
+The value returned includes the strength, which may be traced.
 """
 
 from typing import Any, ClassVar, Protocol, runtime_checkable

@@ -1,6 +1,6 @@
-"""Losses of regression: predictions and targets of equal shape [B, ...] in, one number per example [B] out.
+"""Regression losses: predictions and targets of equal shape [B, ...] in, one number per example [B] out.
 
-Integer labels become one-hot where predictions have a class axis, so that squared error can classify.
+Integer labels become one-hot if the predictions have a class axis, so that squared error can classify.
 Sums run over an example's outputs; the caller takes the mean (or the sum) over examples.
 """
 
@@ -17,7 +17,7 @@ Array = jax.Array
 
 @jax.custom_jvp
 def magnitude(x: Array) -> Array:
-    """|x| with gradient 0 at 0, where that of `jnp.abs` is 1 and would push exact zeros away.
+    """|x| with gradient 0 at 0; the gradient of `jnp.abs` there is 1 and would push exact zeros away.
 
     Formula: |x|, d|x|/dx = 1 for x > 0, -1 for x < 0, 0 at 0
     Reference: introductory
@@ -27,8 +27,8 @@ def magnitude(x: Array) -> Array:
 
 @magnitude.defjvp
 def _magnitude_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (moved,) = primals, tangents
-    return jnp.abs(x), jnp.where(x > 0, moved, jnp.where(x < 0, -moved, jnp.zeros_like(moved)))
+    (x,), (x_dot,) = primals, tangents
+    return jnp.abs(x), jnp.where(x > 0, x_dot, jnp.where(x < 0, -x_dot, jnp.zeros_like(x_dot)))
 
 
 def _errors(name: str, predictions: Array, targets: Array) -> Array:
@@ -37,7 +37,7 @@ def _errors(name: str, predictions: Array, targets: Array) -> Array:
 
 
 def squared_error(predictions: Array, targets: Array) -> Array:
-    """Squared Euclidean distance; ∂L/∂ŷ = 2 (ŷ - y), whose factor 2 the delta rule drops.
+    """Squared Euclidean distance; ∂L/∂ŷ = 2 (ŷ - y), of which the delta rule drops the factor 2.
 
     Formula: L = ‖ŷ - y‖²
     Reference: Legendre, 1805
@@ -46,7 +46,7 @@ def squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def half_squared_error(predictions: Array, targets: Array) -> Array:
-    """Half the squared distance, made for the sum over examples; ∂L/∂ŷ = ŷ - y.
+    """Half the squared distance, to be summed over examples; ∂L/∂ŷ = ŷ - y.
 
     Formula: L = ½ Σ (y - ŷ)²
     Reference: Rumelhart, Hinton and Williams, 1986
@@ -55,7 +55,7 @@ def half_squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def half_mean_squared_error(predictions: Array, targets: Array) -> Array:
-    """Half the squared distance, made for the mean over n examples, which gives 1/(2n) Σ ‖y - a‖².
+    """Half the squared distance, to be averaged over n examples: 1/(2n) Σ ‖y - a‖².
 
     Formula: L = ½ ‖y - a‖², mean over examples
     Reference: Nielsen, 2015
@@ -64,7 +64,7 @@ def half_mean_squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def mean_squared_error(predictions: Array, targets: Array) -> Array:
-    """Mean over an example's m outputs of the squared error.
+    """Squared error averaged over an example's m outputs.
 
     Formula: L = 1/m ‖ŷ - y‖²
     Reference: Gauss, 1809
@@ -73,10 +73,10 @@ def mean_squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
-    """Root over each example's m outputs; the gradient at a perfect example is 0.
+    """Root mean square over each example's m outputs; the gradient at a perfect example is 0.
 
     The RMSE of a batch or a data set is the root of the mean of `mean_squared_error`, not the mean of these roots:
-    use `metrics.root_mean_squared_error` for that.
+    `metrics.root_mean_squared_error` computes it.
 
     Formula: L = √(1/m Σ_i (ŷ_i - y_i)²)
     Reference: Gauss, 1809
@@ -96,7 +96,7 @@ def absolute_error(predictions: Array, targets: Array) -> Array:
 
 
 def mean_absolute_error(predictions: Array, targets: Array) -> Array:
-    """Mean over an example's m outputs of the absolute error.
+    """Absolute error averaged over an example's m outputs.
 
     Formula: L = 1/m Σ_i |ŷ_i - y_i|
     Reference: Laplace, 1799
@@ -125,12 +125,12 @@ class Lp:
 
     def check(self) -> None:
         if not self.p >= 1:
-            raise ValueError(f"lp: p={self.p} must be 1 or more, below it the loss is not convex; 1 is absolute_error")
+            raise ValueError(f"lp: p={self.p} must be 1 or more, as the loss is not convex below; 1 is absolute_error")
 
     def __call__(self, predictions: Array, targets: Array) -> Array:
         distances = jnp.abs(_errors("lp", predictions, targets))
         positive = distances > 0
-        # 0^(p-1) has no finite derivative for p below 2: keep 0 out of the power.
+        # The derivative of 0^(p-1) is not finite for p below 2: keep 0 out of the power.
         powers = jnp.where(positive, distances, 1) ** jnp.asarray(self.p, distances.dtype)
         return shapes.total(jnp.where(positive, powers, 0))
 

@@ -1,4 +1,4 @@
-"""What predictions and targets must look like before a loss or a metric may compare them."""
+"""Checks and alignment of the shapes of predictions and targets, shared by losses and metrics."""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +7,12 @@ Array = jax.Array
 
 
 def mismatch(name: str, predictions: Array, targets: Array, rule: str) -> ValueError:
-    """The one-line error for shapes that do not go together."""
+    """The one-line error for shapes that do not match."""
     return ValueError(f"{name}: predictions {predictions.shape} do not fit targets {targets.shape}: {rule}")
 
 
 def is_integer(targets: Array) -> bool:
-    """Whether targets are labels (integers or booleans); decided by dtype, never by value."""
+    """Whether targets are labels (integers or booleans), by dtype and never by value."""
     return not jnp.issubdtype(targets.dtype, jnp.floating)
 
 
@@ -24,12 +24,12 @@ def is_single(predictions: Array, targets: Array) -> bool:
 
 
 def aligned(name: str, predictions: Array, targets: Array) -> tuple[Array, Array]:
-    """Targets brought to the shape and dtype of the predictions.
+    """Predictions, and targets converted to their shape and dtype.
 
-    Integer labels [...] become one-hot where predictions are [..., K]; targets [...] become [..., 1] where there is one
-    output unit. Nothing else is broadcast: [B, 1] against [B] would silently compare every pair of examples.
+    Integer labels [...] become one-hot for predictions [..., K]; targets [...] become [..., 1] for a single output
+    unit. Nothing else is broadcast: [B, 1] against [B] would silently compare every pair of examples.
 
-    Raises ValueError, with both shapes, where they still differ.
+    Raises ValueError with both shapes if they still differ.
     """
     predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
     if not jnp.issubdtype(predictions.dtype, jnp.floating):
@@ -47,7 +47,7 @@ def aligned(name: str, predictions: Array, targets: Array) -> tuple[Array, Array
 def labels(name: str, predictions: Array, targets: Array, threshold: float = 0.0) -> tuple[Array, Array]:
     """Predicted and true labels, both int32 in the shape [...] of the examples.
 
-    With one output unit the label is 1[prediction > threshold], otherwise the argmax over the last axis.
+    With a single output unit the label is 1[prediction > threshold], otherwise the argmax over the last axis.
     """
     predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
     if is_single(predictions, targets):

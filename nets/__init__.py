@@ -1,4 +1,4 @@
-"""Nets, their layers, activations and initializers: pure Flax modules and functions that import nothing of ours.
+"""Nets, layers, activations and initializers: pure Flax modules and functions, independent of `lanes` and `losses`.
 
 `NETS`, `ACTIVATIONS`, `INITIALIZERS` and `NORMALIZATIONS` map the names of each kind to descriptions or functions.
 """

@@ -1,4 +1,4 @@
-"""AlexNet in its one-tower form, for 224×224 and for 32×32 images."""
+"""AlexNet in its one-tower form, for 224×224 and 32×32 images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nets.shapes import check_form, check_image, check_positive
 class AlexNet(nn.Module):
     """Five convolutions and two wide dense layers (Krizhevsky 2014, after Krizhevsky, Sutskever and Hinton 2012).
 
-    61,100,840 parameters with form "imagenet", 1,000 outputs and 224×224×3: one tower (no groups), 64-192-384-256-256
+    61,100,840 parameters in form "imagenet" with 1,000 outputs and 224×224×3: one tower (no groups), 64-192-384-256-256
     maps, biases everywhere, no response normalization, 6×6 maps flattened. Form "cifar" takes 32×32: its first
     convolution is 5×5 with stride 1 and its pools halve exactly, so that 4×4 maps are flattened.
 
-    Input [B, H, W, C], prediction [B, outputs]; dropout stands before each hidden dense layer (0.5 in the paper).
+    Input [B, H, W, C], prediction [B, outputs]; dropout precedes each hidden dense layer (0.5 in the paper).
 
     Args:
         form: "imagenet" or "cifar".

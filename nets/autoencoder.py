@@ -1,4 +1,4 @@
-"""Autoencoders: dense and convolutional (1-D to 3-D), tied, stochastic; and retrieval by the bits of their codes."""
+"""Autoencoders: dense and convolutional (1-D to 3-D), tied, stochastic; and retrieval by binary codes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from nets.outputs import Outputs
 from nets.shapes import check_form, check_positive
 
 CODE_UNITS = ("identity", "activation", "sigmoid")
-_STRIDE = 2  # of every convolution on the way to the code
+_STRIDE = 2  # of every convolution in the encoder
 
 
 class Encoder(nn.Module):
     """x [B, …] → hidden layers → code [B, code].
 
-    Its layers are named as `MLP`'s ("hidden_0", …, the code being the last), so that the parameters fit
-    `MLP(widths=(*widths, code))`: pretraining, and fine-tuning with labels.
+    The layers are named like those of `MLP` ("hidden_0", …, the code being the last), so that the parameters fit
+    `MLP(widths=(*widths, code))`: pretrain here, then fine-tune with labels there.
 
     Args:
         widths: units of the hidden layers, or channels of the convolutions of stride 2.
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
 
 
 class HiddenTransposed(nn.Module):
-    """One hidden transposed convolution of stride 2, cut to `space`: [B, *space', C] → [B, *space, features]."""
+    """A hidden transposed convolution of stride 2, cropped to `space`: [B, *space', C] → [B, *space, features]."""
 
     features: int
     window: int
@@ -88,11 +88,11 @@ class HiddenTransposed(nn.Module):
     def __call__(self, x: jax.Array, space: tuple[int, ...], *, train: bool) -> jax.Array:
         features = self.features * pieces_of(self.activation)
         z = TransposedConvolution(features, self.window, _STRIDE, kernel_init=self.kernel_init, name="conv")(x)
-        return activated(self, _cut(z, space), train=train)
+        return activated(self, _cropped(z, space), train=train)
 
 
 class TiedDense(nn.Module):
-    """y = h Wᵀ + b for the kernel W [out, in] of another layer: h [B, in] → [B, out]. Only b is its own."""
+    """y = h Wᵀ + b with the kernel W [out, in] of another layer: h [B, in] → [B, out]. Owns only b."""
 
     @nn.compact
     def __call__(self, h: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -101,7 +101,7 @@ class TiedDense(nn.Module):
 
 
 class Decoder(nn.Module):
-    """code [B, code] → hidden layers, the encoder's in reverse → logits [B, *shape]; arguments as in `Encoder`."""
+    """code [B, code] → the encoder's hidden layers in reverse → logits [B, *shape]; arguments as in `Encoder`."""
 
     widths: tuple[int, ...]
     convolutional: bool = False
@@ -117,9 +117,9 @@ class Decoder(nn.Module):
     def __call__(
         self, code: jax.Array, shape: tuple[int, ...], kernels: tuple[jax.Array, ...] = (), *, train: bool
     ) -> jax.Array:
-        """Decode; `kernels`, where given, are the encoder's, whose transposes are used (dense, elementwise units)."""
+        """Decode; `kernels` are the encoder's, to be used transposed, if weights are tied (dense, elementwise units)."""
         if self.convolutional:
-            return self._spread(code, shape, train)
+            return self._convolutional(code, shape, train)
         h = code
         for layer, width in enumerate(self.widths[::-1]):
             if kernels:
@@ -134,7 +134,7 @@ class Decoder(nn.Module):
         output = nn.Dense(math.prod(shape), kernel_init=self.kernel_init, name="output")
         return output(h).reshape(-1, *shape)
 
-    def _spread(self, code: jax.Array, shape: tuple[int, ...], train: bool) -> jax.Array:
+    def _convolutional(self, code: jax.Array, shape: tuple[int, ...], train: bool) -> jax.Array:
         spaces = [tuple(shape[:-1])]
         for _ in self.widths:
             spaces.append(tuple(-(-side // _STRIDE) for side in spaces[-1]))
@@ -147,28 +147,28 @@ class Decoder(nn.Module):
             hidden = HiddenTransposed(width, self.window, dropout=self.dropout, name=name, **shared)
             h = hidden(h, spaces[-1 - layer], train=train)
         output = TransposedConvolution(shape[-1], self.window, _STRIDE, kernel_init=self.kernel_init, name="output")
-        return _cut(output(h), spaces[0])
+        return _cropped(output(h), spaces[0])
 
 
-def _cut(x: jax.Array, space: tuple[int, ...]) -> jax.Array:
+def _cropped(x: jax.Array, space: tuple[int, ...]) -> jax.Array:
     return x[(slice(None), *(slice(side) for side in space))]
 
 
 class Autoencoder(nn.Module):
     """x → code → reconstruction (Rumelhart et al. 1986; Hinton and Salakhutdinov 2006).
 
-    Gives `Outputs`: prediction = the reconstruction before its output unit (logits), shaped like the input; latent =
-    the code [B, code]. Linear with squared error (`widths=()`, identity code) it learns PCA's subspace. Sparse,
+    Returns `Outputs`: prediction is the reconstruction before its output unit (logits), shaped like the input; latent
+    is the code [B, code]. A linear one (`widths=()`, identity code) with squared error learns PCA's subspace. Sparse,
     contractive and denoising autoencoders are this net with a penalty or input noise.
 
     Args:
-        widths: hidden units on the way to the code; the decoder mirrors them. Convolutional: channels, each layer
-            halving space, undone by transposed convolutions.
-        code: numbers in the code; more than the inputs make it overcomplete.
+        widths: hidden units of the encoder, mirrored by the decoder. Convolutional: channels of layers that each halve
+            space, undone by transposed convolutions.
+        code: size of the code; larger than the input makes it overcomplete.
         code_unit: "identity", "activation" (the net's), or "sigmoid" (bits, for semantic hashing).
-        code_noise: σ of Gaussian noise on the code before its sigmoid, in training: it drives the bits to 0 and 1
+        code_noise: σ of Gaussian noise added to the code before its sigmoid, in training: drives the bits to 0 and 1
             (Salakhutdinov and Hinton 2009; σ = 4). With other units it makes the code stochastic.
-        tied: the decoder's kernels are the encoder's transposed; dense only, and no code larger than the input.
+        tied: the decoder's kernels are the encoder's transposed; dense only, with a code no larger than the input.
         convolutional, window: as in `Encoder`, in as many dimensions as the input has.
         norm, norm_position, bias: as in `MLP`, in every hidden layer.
         activation, kernel_init, dropout: filled by the engine.
@@ -220,7 +220,7 @@ class Autoencoder(nn.Module):
         return self.decoder(code, shape, kernels, train=train)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse codes too large for tied weights, ties that cannot be, a wrong rank, unknown names.
+        """Refuse codes too large for tied weights, layers that cannot be tied, a wrong rank, unknown names.
 
         Raises:
             ValueError: with the value got and the rule.
@@ -239,7 +239,7 @@ class Autoencoder(nn.Module):
 
 
 def check_coder(net: str, shape: tuple[int, ...], widths: tuple[int, ...], code: int, convolutional: bool) -> None:
-    """Refuse sizes that are not positive and, convolutional, what is not [*space, C] or has no channels given.
+    """Refuse sizes that are not positive and, for convolutional nets, empty widths or a shape that is not [*space, C].
 
     Raises:
         ValueError: with the value got and the rule.
@@ -247,19 +247,19 @@ def check_coder(net: str, shape: tuple[int, ...], widths: tuple[int, ...], code:
     check_positive("widths and code", (*widths, code))
     check_positive("example shape", shape)
     if convolutional and not widths:
-        raise ValueError(f"{net} has convolutional=True but no widths: give the channels of one layer or more")
+        raise ValueError(f"{net} has convolutional=True but no widths: give the channels of at least one layer")
     if convolutional and not 2 <= len(shape) <= 4:
         raise ValueError(f"{net} with convolutional=True takes [*space, C], 1 to 3 dimensions of space, got {shape}")
 
 
 def bits(code: jax.Array) -> jax.Array:
-    """The bits of sigmoid codes: code > ½."""
+    """Bits of sigmoid codes: code > ½."""
     return code > 0.5
 
 
 def hamming_distances(queries: jax.Array, stored: jax.Array) -> jax.Array:
-    """Number of bits that differ: queries [Q, code] and stored [N, code] of booleans → [Q, N] integers.
+    """Number of differing bits: boolean queries [Q, code] and stored [N, code] → integers [Q, N].
 
-    Semantic hashing retrieves what is nearest in it (Salakhutdinov and Hinton 2009).
+    Semantic hashing retrieves the nearest codes in this distance (Salakhutdinov and Hinton 2009).
     """
     return (queries[:, None, :] != stored[None, :, :]).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""FractalNet: very deep without residuals, by columns of different depth that are joined again and again."""
+"""FractalNet: very deep without residuals, by repeatedly joining columns of different depth."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from nets.shapes import check_positive
 
 
 class FractalNet(nn.Module):
-    """f_1(x) = conv(x), f_(c+1)(x) = join(f_c(f_c(x)), conv(x)), one such block a stage (Larsson et al. 2017).
+    """f_1(x) = conv(x), f_(c+1)(x) = join(f_c(f_c(x)), conv(x)), a block per stage (Larsson et al. 2017).
 
-    A block of C columns has 2^C - 1 convolutions and its longest path 2^(C-1). A join is the mean of its inputs; each
-    stage ends in 2×2 max pooling and the net in the mean over space. Input [B, *space, C], prediction [B, outputs];
-    dropout follows each stage.
+    A block of C columns has 2^C - 1 convolutions, 2^(C-1) of them on its longest path. A join is the mean of its
+    inputs; each stage ends in 2×2 max pooling and the net in the mean over space. Input [B, *space, C], prediction
+    [B, outputs]; dropout follows each stage.
 
     Args:
         widths: channels of the stages.
         columns: C.
-        drop_path: rate at which a join loses an input, at least one being kept ("local", half of the steps); in the
-            other half a single column, the same everywhere, carries the signal ("global"). Off in evaluation, and
-            fully off at the plain number 0. 0.15 in the paper.
+        drop_path: rate at which a join drops each input, keeping at least one ("local", half of the steps); in the
+            other half a single column, the same in all blocks, carries the signal ("global"). Off in evaluation; the
+            plain number 0 leaves no trace in the program. 0.15 in the paper.
         norm, norm_position, bias: as in `MLP`, in every convolution.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """
@@ -54,7 +54,7 @@ class FractalNet(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(global_average_pool(h))
 
     def _block(self, x: jax.Array, stage: int, width: int, single: jax.Array | None, train: bool) -> jax.Array:
-        """Column c convolves every 2^(C-1-c) steps; the columns that are due at a step are joined."""
+        """Column c convolves every 2^(C-1-c) steps; columns that convolve at the same step are joined."""
         last = self.columns - 1
         starts = [x] * self.columns
         for step in range(1, 2**last + 1):
@@ -77,7 +77,7 @@ class FractalNet(nn.Module):
         kept = jax.random.bernoulli(local_key, 1 - jnp.asarray(self.drop_path, jnp.float32), (len(ends),))
         spare = jax.nn.one_hot(jax.random.randint(spare_key, (), 0, len(ends)), len(ends), dtype=bool)
         kept = jnp.where(kept.any(), kept, spare)
-        alone = jnp.asarray(columns) == single  # `single` is below 0 in local steps, and no column then
+        alone = jnp.asarray(columns) == single  # in local steps `single` is negative and matches no column
         kept = jnp.where(alone.any(), alone, kept).astype(stacked.dtype)
         return jnp.tensordot(kept / kept.sum(), stacked, axes=1)
 
@@ -93,6 +93,6 @@ class FractalNet(nn.Module):
         if not 2 <= len(shape) <= 4:
             raise ValueError(f"FractalNet takes examples [*space, C] with 1 to 3 dimensions of space, got {shape}")
         if min(shape[:-1]) < 2:
-            raise ValueError(f"FractalNet needs at least 2 places a side, got examples of shape {shape}")
+            raise ValueError(f"FractalNet needs sides of at least 2, got examples of shape {shape}")
         if isinstance(self.drop_path, (int, float)) and not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path {self.drop_path} must be in [0, 1): it is a probability of dropping")

@@ -1,4 +1,4 @@
-"""A small generative adversarial net: generator and discriminator in one module, with a method each."""
+"""A small generative adversarial net: generator and discriminator in one module."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Examples x [B, …] → logits of being real [B, 1]."""
+    """Examples x [B, …] → logits [B, 1] of being real."""
 
     widths: tuple[int, ...]
     activation: Factory = rectifier
@@ -45,25 +45,25 @@ class Discriminator(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         h = flatten(x)
         for layer, width in enumerate(self.widths):
-            layer_ = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **hidden_fields(self))
-            h = layer_(h, train=train)
+            hidden = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **hidden_fields(self))
+            h = hidden(h, train=train)
         return nn.Dense(1, kernel_init=self.kernel_init, name="output")(h)
 
 
 class GAN(nn.Module):
-    """A generator and a discriminator that play against each other (Goodfellow et al. 2014), both dense.
+    """A generator and a discriminator trained against each other (Goodfellow et al. 2014), both dense.
 
-    Parameters stand under "generator" and "discriminator", so that each can have its optimizer. `__call__` on examples
-    x [B, …] draws z with the stream "sample" (zeros where there is none) and gives `Outputs`: prediction = generated
-    examples in the units of x (shaped like x, through `squash`), latent = z, auxiliary = the discriminator's logits
-    [B, 1] of x and of the generated.
+    Parameters are kept under "generator" and "discriminator", so that each can have its own optimizer. `__call__` on
+    examples x [B, …] draws z from the stream "sample" (zeros without it) and returns `Outputs`: prediction is the
+    generated examples (shaped like x, through `squash`), latent is z, auxiliary is the discriminator's logits [B, 1]
+    for x and for the generated examples.
 
     Args:
-        latent: numbers in z, drawn from N(0, I).
+        latent: size of z, drawn from N(0, I).
         widths: hidden units of the generator; the discriminator has them in reverse.
         squash: "sigmoid" for examples in [0, 1], "tanh" for [-1, 1], "identity" for others.
         norm, norm_position: of the generator, as in `MLP`.
-        activation, kernel_init, dropout: filled by the engine; dropout is the discriminator's.
+        activation, kernel_init, dropout: filled by the engine; dropout acts in the discriminator.
     """
 
     latent: int = 16
@@ -88,7 +88,7 @@ class GAN(nn.Module):
         return Outputs(prediction=fake, latent=z, auxiliary=verdicts)
 
     def noise(self, key: jax.Array | None, x: jax.Array) -> jax.Array:
-        """z [B, latent] for as many examples as in x [B, …], in its type."""
+        """z [B, latent], with the batch size and dtype of x [B, …]; zeros if key is None."""
         shape = (x.shape[0], self.latent)
         return jnp.zeros(shape, x.dtype) if key is None else jax.random.normal(key, shape, x.dtype)
 
@@ -97,7 +97,7 @@ class GAN(nn.Module):
         return SQUASHES[self.squash](self.generator(z, shape, train=train))
 
     def discriminate(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Logits [B, 1] of being real."""
+        """Logits [B, 1] of being real, for examples x [B, …]."""
         return self.discriminator(x, train=train)
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from nets.outputs import Outputs
 from nets.pooling import average_pool, global_average_pool, max_pool
 from nets.shapes import check_image
 
-# Maps of: 1×1, bottleneck and 3×3, bottleneck and 5×5, projection of the pool.
+# Maps of the 1×1 convolution, the bottleneck and 3×3, the bottleneck and 5×5, and the pool's projection.
 _MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -27,7 +27,7 @@ _MODULES = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-_SMALLEST_WITH_HEADS = 65  # a sixteenth of it must hold the heads' 5×5 pool
+_SMALLEST_WITH_HEADS = 65  # the heads' 5×5 pool must fit into maps of a sixteenth of the side
 
 
 class Inception(nn.Module):
@@ -47,9 +47,9 @@ class Inception(nn.Module):
             layer = HiddenConv(features, window, use_bias=self.norm is None, name=name, **hidden_fields(self))
             return layer(h, train=train)
 
-        one, narrow_3, wide_3, narrow_5, wide_5, pooled = self.maps
+        direct, narrow_3, wide_3, narrow_5, wide_5, pooled = self.maps
         branches = [
-            conv("one", one, 1, x),
+            conv("one", direct, 1, x),
             conv("wide_3", wide_3, 3, conv("narrow_3", narrow_3, 1, x)),
             conv("wide_5", wide_5, self.window, conv("narrow_5", narrow_5, 1, x)),
             conv("pooled", pooled, 1, max_pool(x, 3, 1, "SAME")),
@@ -80,17 +80,17 @@ class AuxiliaryHead(nn.Module):
 class GoogLeNet(nn.Module):
     """Nine Inception modules (Szegedy et al. 2014), by default in the widespread form with batch normalization.
 
-    6,624,904 parameters without auxiliary heads, 13,004,888 with them, at 1,000 outputs on 224×224×3: batch
-    normalization instead of biases in the convolutions, and 3×3 in the branch that the paper gives 5×5. The paper's
-    own, `norm=None, window=5`, has 6,998,552 (biases; its response normalization has no parameters).
+    6,624,904 parameters without auxiliary heads, 13,004,888 with them, for 1,000 outputs on 224×224×3: batch
+    normalization replaces biases in the convolutions, and 3×3 windows replace the paper's 5×5. The paper's own form,
+    `norm=None, window=5`, has 6,998,552 (with biases; its response normalization has no parameters).
 
-    Input [B, H, W, C]; gives the logits [B, outputs], and in training with heads `Outputs` whose `auxiliary` holds two
-    more, after modules 4a and 4d, to be weighted (0.3 in the paper). Dropout stands before the readout (0.4) and in the
-    heads (0.7 in the paper; here the same rate).
+    Input [B, H, W, C], prediction [B, outputs]. With auxiliary heads it returns `Outputs`, whose `auxiliary` holds in
+    training two more sets of logits, after modules 4a and 4d, to be weighted (0.3 in the paper). Dropout acts before
+    the readout (0.4 in the paper) and in the heads (0.7 in the paper; here at the same rate).
 
     Args:
-        auxiliary: whether there are auxiliary heads; they are evaluated in training only.
-        window: of the third branch.
+        auxiliary: whether there are auxiliary heads, which are evaluated in training only.
+        window: window of the third branch, 5 in the paper.
         norm, norm_position, bias: as in `MLP`, in every convolution.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """

@@ -1,4 +1,4 @@
-"""Hopfield's associative memory: direct learning, recall, energy and capacity. Pure functions; states are ±1."""
+"""Hopfield's associative memory: Hebbian storage, recall, energy and capacity. Pure functions; states are ±1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 def store(patterns: jax.Array) -> jax.Array:
-    """Hebbian storage (Hopfield 1982): W = 1/N Σ_p x_p x_pᵀ without its diagonal.
+    """Hebbian storage (Hopfield 1982): W = 1/N Σ_p x_p x_pᵀ with zero diagonal.
 
     Args:
         patterns: [P, N] of ±1.
@@ -24,37 +24,37 @@ def store(patterns: jax.Array) -> jax.Array:
 
 
 def energy(weights: jax.Array, state: jax.Array) -> jax.Array:
-    """E = -½ sᵀ W s: states [..., N] → [...]. No asynchronous update raises it."""
+    """E = -½ sᵀ W s: states [..., N] → [...]. Asynchronous updates never raise it."""
     return -0.5 * jnp.einsum("...i,ij,...j->...", state, weights, state)
 
 
 def update(weights: jax.Array, state: jax.Array) -> jax.Array:
-    """One synchronous step of all units: s' = sign(W s), a unit without a field stays; states [..., N]."""
+    """One synchronous step of all units: s' = sign(W s), unchanged where the field is 0; states [..., N]."""
     field = jnp.einsum("ij,...j->...i", weights, state)
     return jnp.where(field == 0, state, jnp.sign(field))
 
 
 def sweep(weights: jax.Array, state: jax.Array, key: jax.Array) -> jax.Array:
-    """One asynchronous pass: every unit once, one after the other in random order; state [N]."""
+    """One asynchronous pass: updates every unit once, in random order; state [N]."""
 
-    def one(state: jax.Array, unit: jax.Array) -> tuple[jax.Array, None]:
+    def update_unit(state: jax.Array, unit: jax.Array) -> tuple[jax.Array, None]:
         field = weights[unit] @ state
         return state.at[unit].set(jnp.where(field == 0, state[unit], jnp.sign(field))), None
 
-    return jax.lax.scan(one, state, jax.random.permutation(key, state.shape[0]))[0]
+    return jax.lax.scan(update_unit, state, jax.random.permutation(key, state.shape[0]))[0]
 
 
 def recall(
     weights: jax.Array, state: jax.Array, *, steps: int = 20, key: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Let a state fall to a memory.
+    """Let a state relax to a stored pattern.
 
     Args:
         weights: W [N, N].
         state: s [N].
-        steps: synchronous steps, or asynchronous passes; a fixed point stays.
-        key: for asynchronous passes, whose energy never rises; None for synchronous steps, which may end in a cycle of
-            two.
+        steps: number of synchronous steps or asynchronous passes; a fixed point no longer changes.
+        key: for asynchronous passes, whose energy never rises; None for synchronous steps, which may end in a
+            two-cycle.
 
     Returns:
         The final state [N], and the energies [steps + 1] from the first state to the last.
@@ -70,7 +70,7 @@ def recall(
 
 @functools.partial(jax.jit, static_argnames=("units", "patterns", "steps"))
 def _overlap(key: jax.Array, flipped: jax.Array, *, units: int, patterns: int, steps: int) -> jax.Array:
-    """Mean overlap x·s / N between stored patterns and what is recalled from noisy copies of them."""
+    """Mean overlap x·s / N between stored patterns and their recall from noisy copies."""
     pattern_key, flip_key, recall_key = jax.random.split(key, 3)
     x = jax.random.rademacher(pattern_key, (patterns, units), jnp.float32)
     noisy = jnp.where(jax.random.bernoulli(flip_key, flipped, x.shape), -x, x)
@@ -83,21 +83,21 @@ def _overlap(key: jax.Array, flipped: jax.Array, *, units: int, patterns: int, s
 def capacity(
     key: jax.Array, units: int, loads: Sequence[float], *, flipped: float = 0.0, steps: int = 20, repeats: int = 1
 ) -> jax.Array:
-    """How well random patterns are recalled at each load P / N: the overlap falls near 0.14 (Amit et al. 1985).
+    """How well random patterns are recalled at each load P / N; the overlap drops near 0.14 (Amit et al. 1985).
 
     Args:
-        key: of the patterns.
+        key: draws the patterns.
         units: N.
-        loads: P / N of the experiments.
-        flipped: share of a pattern's units that are flipped before recall.
+        loads: values of P / N.
+        flipped: fraction of a pattern's units that are flipped before recall.
         steps: asynchronous passes.
         repeats: memories drawn for each load.
 
     Returns:
-        Mean overlap with the pattern that was stored, 1 for perfect recall, [repeats, loads].
+        Mean overlap [repeats, loads] with the stored patterns, 1 for perfect recall.
 
     Raises:
-        ValueError: a load without a single pattern.
+        ValueError: a load below one pattern.
     """
     counts = [round(load * units) for load in loads]
     if min(counts) < 1:

@@ -1,4 +1,4 @@
-"""What a net is made of: layers, shapes, parameters and multiply-adds, found by tracing; nothing is compiled or run."""
+"""A net's layers, shapes, parameters and multiply-adds, found by tracing; nothing is compiled or run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nets.fast_convolution import as_stated
 
 
 class Layer(NamedTuple):
-    """A module that owns parameters or multiplies, in the order of evaluation."""
+    """A module that owns parameters or multiplies."""
 
     name: str  # its path in the parameters, "/" between the modules
     shape: tuple[int, ...]  # of its output for one example
@@ -25,7 +25,7 @@ class Layer(NamedTuple):
 
 
 def shapes(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-    """The variables of `net` as `jax.ShapeDtypeStruct`s, for one example of `shape` (int32 `dtype` for tokens)."""
+    """The variables of `net` as `jax.ShapeDtypeStruct`s, for one example of `shape` (`dtype` int32 for tokens)."""
     x = jax.ShapeDtypeStruct((1, *shape), dtype)
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.eval_shape(
@@ -34,12 +34,12 @@ def shapes(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
 
 
 def parameter_count(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> int:
-    """Trained numbers of `net`; running statistics are not among them."""
+    """Number of trained parameters of `net`, without running statistics."""
     return _size(shapes(net, shape, dtype).get("params", {}))
 
 
 def multiply_adds(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> int:
-    """Multiply-adds of products and convolutions in one forward pass of one example (half of what FLOPs count)."""
+    """Multiply-adds of matrix products and convolutions in one example's forward pass (half the FLOPs)."""
     return sum(layer.multiply_adds for layer in layers(net, shape, dtype))
 
 
@@ -49,7 +49,7 @@ def layers(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
     A scanned block appears once, with the parameters and multiply-adds of all its repetitions.
 
     Raises:
-        ValueError: what the net's own check says of this shape.
+        ValueError: from the net's own check of this shape.
     """
     if isinstance(net, ChecksExamples):
         net.check(shape)
@@ -71,10 +71,10 @@ def layers(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
 
 
 def summary(net: nn.Module, shape: tuple[int, ...], dtype: Any = jnp.float32) -> str:
-    """A table of the layers of `net` for one example of `shape`, and the totals.
+    """A table of the layers of `net` for one example of `shape`, with totals.
 
     Raises:
-        ValueError: what the net's own check says of this shape.
+        ValueError: from the net's own check of this shape.
     """
     rows = layers(net, shape, dtype)
     head = ("layer", "output", "parameters", "multiply-adds")
@@ -100,7 +100,7 @@ class _Operation(NamedTuple):
 
 
 def _operations(jaxpr: core.Jaxpr, scopes: tuple[str, ...], times: int) -> Iterator[_Operation]:
-    """Every operation, inner programs included, with the names of the modules it stands in."""
+    """Every operation, including those of inner programs, with the names of the modules it belongs to."""
     for equation in jaxpr.eqns:
         here = (*scopes, *str(equation.source_info.name_stack).split("/"))
         repeated = times * (equation.params["length"] if equation.primitive.name == "scan" else 1)
@@ -121,14 +121,14 @@ def _multiply_adds(equation: Any) -> int:
     if equation.primitive.name == "conv_general_dilated":
         kernel = equation.invars[1].aval.shape
         features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-        # A transposed convolution's inputs stand between zeros, whose products do not count.
+        # A transposed convolution spreads its inputs between zeros, whose products do not count.
         zeros = math.prod(equation.params["lhs_dilation"])
         return math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) // features // zeros
     return 0
 
 
 def _module(params: Mapping[str, Any], scopes: tuple[str, ...]) -> str:
-    """The path of those names that lead somewhere in the parameters: methods and lifted bodies are skipped."""
+    """The path in the parameters that the scopes lead to; names of methods and lifted bodies are skipped."""
     path: list[str] = []
     for scope in scopes:
         if isinstance(params, Mapping) and isinstance(params.get(scope), Mapping):
@@ -138,7 +138,7 @@ def _module(params: Mapping[str, Any], scopes: tuple[str, ...]) -> str:
 
 
 def _owned(params: Mapping[str, Any], products: Mapping[str, int]) -> dict[str, int]:
-    """Parameters by the module that owns them, or by the one above that multiplies with them (a cell's gates)."""
+    """Parameters by the module that owns them, or by the module above that multiplies with them (a cell's gates)."""
     owned: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         names = [entry.key for entry in path[:-1]]

@@ -1,7 +1,7 @@
-"""The layers that every family is made of: dropout, and a hidden dense layer with all its options.
+"""Layers that all families share: dropout, and a hidden dense layer with all its options.
 
-A net's field `activation` is a factory, called once per layer: it gives the function or module that is applied there
-(so a learned slope is each layer's own). A factory with a property `pieces` (maxout) widens the layer that many times.
+A net's field `activation` is a factory, called once per layer, which returns the function or module applied there (so
+each layer has its own learned slope). A factory with a property `pieces` (maxout) widens the layer by that factor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _lecun_normal = nn.initializers.lecun_normal()
 
 
 def kernel_default(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """The initializer of nets that are given no other: normal, truncated, with variance 1 / fan-in (LeCun et al. 1998).
+    """The default initializer of kernels: truncated normal with variance 1 / fan-in (LeCun et al. 1998).
 
     A named function, unlike what Flax returns, so that a net with it can be pickled.
     """
@@ -33,58 +33,58 @@ def kernel_default(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float3
 
 
 def rectifier() -> Callable[[jax.Array], jax.Array]:
-    """The activation of nets that are given no other: max(0, z)."""
+    """The default activation: max(0, z)."""
     return nn.relu
 
 
 def identity() -> Callable[[jax.Array], jax.Array]:
     """The activation of linear layers: z."""
-    return _itself
+    return _identity
 
 
-def _itself(z: jax.Array) -> jax.Array:
+def _identity(z: jax.Array) -> jax.Array:
     return z
 
 
 def hyperbolic_tangent() -> Callable[[jax.Array], jax.Array]:
-    """The activation of recurrent nets that are given no other: tanh z."""
+    """The default activation of recurrent nets: tanh z."""
     return nn.tanh
 
 
 def pieces_of(activation: Factory) -> int:
-    """How many times as many features a layer needs before this activation as after it (1, but for maxout)."""
+    """How many features a layer needs before this activation for each one after it (1 except for maxout)."""
     return int(activation.pieces) if isinstance(activation, Widening) else 1
 
 
 def hidden_fields(net: Any) -> dict[str, Any]:
-    """What a net hands on to each of its hidden layers; a field that it does not have keeps the layer's default."""
+    """The fields that a net passes on to its hidden layers; a field it lacks keeps the layer's default."""
     names = ("activation", "kernel_init", "bias", "norm", "norm_position")
     return {name: getattr(net, name) for name in names if hasattr(net, name)}
 
 
 def is_off(rate: Any) -> bool:
-    """Whether a rate is the plain number 0 (a traced rate may turn out to be 0, but its layer stays in the program)."""
+    """Whether a rate is the plain number 0; a traced rate may be 0 at run time, but its layer stays in the program."""
     return isinstance(rate, (int, float)) and rate == 0
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """[B, …] as [B, F]."""
+    """[B, …] → [B, F]."""
     return x.reshape(x.shape[0], -1)
 
 
 def kept(key: jax.Array, keep: Any, shape: tuple[int, ...]) -> jax.Array:
-    """Independent True with probability `keep`, to 1/65536, of this shape: two draws from each 32 random bits.
+    """A mask of independent Trues, each with probability `keep` (to 1/65536): two draws from every 32 random bits.
 
-    On a CPU two draws from each word took 0.4 times as long as `jax.random.bernoulli`, and using both of Threefry's words per
-    call, which `jax.random.bits` folds into one, 0.44 times as long as that.
+    On CPU, two draws from each word take 0.4 times as long as `jax.random.bernoulli`, and using both of Threefry's words
+    per call, which `jax.random.bits` folds into one, 0.44 times as long as that.
     """
     count = math.prod(shape)
     words = -(-count // 2)
     if jax.random.key_impl(key) == "threefry2x32":
-        drawn = threefry_2x32(jax.random.key_data(key), jnp.arange(words, dtype=jnp.uint32))
+        random = threefry_2x32(jax.random.key_data(key), jnp.arange(words, dtype=jnp.uint32))
     else:
-        drawn = jax.random.bits(key, (words,), jnp.uint32)
-    bits = jax.lax.bitcast_convert_type(drawn, jnp.uint16)
+        random = jax.random.bits(key, (words,), jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(random, jnp.uint16)
     below = jnp.round(jnp.asarray(keep, jnp.float32) * 2.0**16).astype(jnp.uint32)
     return bits.reshape(-1)[:count].reshape(shape).astype(jnp.uint32) < below
 
@@ -92,12 +92,12 @@ def kept(key: jax.Array, keep: Any, shape: tuple[int, ...]) -> jax.Array:
 class Dropout(nn.Module):
     """Inverted dropout (Srivastava et al. 2014): x / (1 - p) with probability 1 - p, else 0; in evaluation x.
 
-    p is the rate of dropping (a lecture has the drop rate in its text and the keep rate in its formulas). Unlike
-    `flax.linen.Dropout` it takes a traced rate, so a sweep over rates compiles once.
+    p is the rate of dropping, not of keeping. Unlike `flax.linen.Dropout` it may be traced, so a sweep over rates
+    compiles once.
 
     Args:
         rate: p in [0, 1), a number or a traced scalar; the plain number 0 leaves no trace in the program.
-        shared: axes along which one draw serves all positions, for instance (1, 2) to drop whole channels of images.
+        shared: axes along which all positions share a draw, for instance (1, 2) to drop whole channels of images.
     """
 
     rate: Any = 0.0
@@ -110,22 +110,22 @@ class Dropout(nn.Module):
         keep = 1 - jnp.asarray(self.rate, jnp.float32)
         shape = tuple(1 if axis in self.shared else size for axis, size in enumerate(x.shape))
         mask = kept(self.make_rng("dropout"), keep, shape)
-        # At rate 1 nothing is kept: 0 / 0 would poison the gradient.
+        # At rate 1 nothing is kept, and 0 / 0 would poison the gradient.
         scale = jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0).astype(x.dtype)
         return jnp.where(mask, x * scale, jnp.zeros_like(x))
 
 
 def activated(layer: Any, z: jax.Array, *, train: bool) -> jax.Array:
-    """What follows a linear map: normalization and activation in their order, the sown activation, dropout.
+    """What follows a linear map: normalization before or after the activation, then dropout.
 
-    z [B, …, C * pieces] → h [B, …, C]; h is sown as "hidden" in the collection "intermediates", before dropout.
-    To be called once, inside the compact method of `layer`, whose parameters the normalization's ("norm") become.
+    z [B, …, C * pieces] → h [B, …, C]; h before dropout is sown as "hidden" in the collection "intermediates".
+    Call it once, inside the compact method of `layer`, which then owns the normalization's parameters ("norm").
 
     Args:
         layer: a module with the fields `activation` (factory), `norm` (name in NORMALIZATIONS, or None),
             `norm_position` ("before" or "after" the activation) and `dropout` (rate after the activation).
         z: values before the activation.
-        train: whether statistics are the batch's own, and dropout is on.
+        train: whether to normalize with the batch's own statistics and to apply dropout.
     """
     if layer.norm is not None and layer.norm_position == "before":
         z = NORMALIZATIONS[layer.norm](train=train, name="norm")(z)
@@ -137,7 +137,7 @@ def activated(layer: Any, z: jax.Array, *, train: bool) -> jax.Array:
 
 
 class HiddenDense(nn.Module):
-    """One hidden dense layer: x [B, …, F] → dropout(g(norm(x W + b))) [B, …, features], "hidden" sown before dropout.
+    """A hidden dense layer: x [B, …, F] → dropout(g(norm(x W + b))) [B, …, features]; "hidden" is sown before dropout.
 
     Args:
         features: units after the activation.

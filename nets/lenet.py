@@ -1,4 +1,4 @@
-"""LeNet-5, and the small convolutional net of any dimension and depth that follows its pattern."""
+"""LeNet-5, and a small convolutional net of any dimension and depth on its pattern."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nets.shapes import check_image, check_positive
 class LeNet5(nn.Module):
     """Two 5×5 convolutions with 2×2 pooling, two dense layers (LeCun, Bottou, Bengio and Haffner 1998).
 
-    61,706 parameters on 28×28×1 with padding "SAME", or on 32×32×1 with "VALID". Choices behind the count: the second
-    convolution sees all maps of the first (the paper's connects 60 of 96 pairs), pooling has no parameters, the output
-    is linear (the paper's has radial basis functions). Pooling takes the maximum.
+    61,706 parameters on 28×28×1 with padding "SAME", or on 32×32×1 with "VALID". Unlike the paper's, the second
+    convolution sees all maps of the first (not 60 of 96 pairs), pooling takes the maximum and has no parameters, and
+    the output is linear (not radial basis functions).
 
     Input [B, H, W, C], prediction [B, outputs]; dropout acts on the dense layers.
 
@@ -75,10 +75,10 @@ class CNN(nn.Module):
 
     Args:
         widths: channels of the layers.
-        windows: window of each layer, in all dimensions.
-        stride: of every layer.
-        padding: zeros at each side.
-        pooled: average over space before the readout (translation makes no difference), instead of flattening.
+        windows: window of each layer, the same in all dimensions.
+        stride: stride of every layer.
+        padding: zeros on each side.
+        pooled: average over space before the readout (translation invariance) instead of flattening.
         norm, norm_position, bias: as in `MLP`.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """
@@ -109,14 +109,14 @@ class CNN(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse examples that are not [*space, C] or run out of places, and lists of different length.
+        """Refuse examples that are not [*space, C] or too small, and lists of different length.
 
         Raises:
             ValueError: with the value got and the rule.
         """
         if len(self.widths) != len(self.windows):
             raise ValueError(
-                f"CNN has {len(self.widths)} widths and {len(self.windows)} windows: give one window a layer"
+                f"CNN has {len(self.widths)} widths and {len(self.windows)} windows: give one window per layer"
             )
         check_positive("widths", self.widths)
         check_positive("windows", self.windows)
@@ -127,6 +127,4 @@ class CNN(nn.Module):
         for layer, window in enumerate(self.windows):
             sides = [(side + 2 * self.padding - window) // self.stride + 1 for side in sides]
             if min(sides) < 1:
-                raise ValueError(
-                    f"examples of shape {shape} have no place left in layer {layer} of CNN: use fewer layers"
-                )
+                raise ValueError(f"examples of shape {shape} are too small for layer {layer} of CNN: use fewer layers")

@@ -16,15 +16,15 @@ class MLP(nn.Module):
     """h_0 = x, h_l = g(h_(l-1) W_l + b_l), prediction = h_L W + b (Rumelhart, Hinton and Williams 1986).
 
     Input [B, …] is flattened to [B, F]; the prediction is [B, outputs]. Widths (4, 3) on 6 inputs with one output make
-    the lectures' 6-4-3-1 net of 47 parameters (weights and biases); no widths make a linear map. With a maxout
-    activation each hidden layer computes `pieces` linear maps and keeps the largest (Goodfellow et al. 2013).
+    a 6-4-3-1 net of 47 parameters (weights and biases); empty widths make a linear map. With a maxout activation each
+    hidden layer computes `pieces` linear maps and keeps the largest (Goodfellow et al. 2013).
 
     Args:
         widths: units of the hidden layers.
         norm: "batch_norm", "layer_norm" or "group_norm" in each hidden layer, or None.
         norm_position: "before" or "after" the activation.
         bias: initial value of the hidden biases.
-        input_dropout: rate on the inputs.
+        input_dropout: dropout rate on the inputs.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """
 
@@ -49,7 +49,7 @@ class MLP(nn.Module):
         """Refuse what cannot be built for examples of this shape.
 
         Raises:
-            ValueError: widths that are no positive integers, an unknown norm or position, an empty example.
+            ValueError: widths that are not positive integers, an unknown norm or position, an empty example.
         """
         check_positive("widths", self.widths)
         check_positive("example shape", shape)

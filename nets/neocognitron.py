@@ -1,4 +1,4 @@
-"""The neocognitron's S- and C-cells, as history: what convolution and pooling come from."""
+"""The neocognitron's S- and C-cells, the historical origin of convolution and pooling."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SCells(nn.Module):
         excitation = self.param("kernel", self.kernel_init, (self.window, self.window, channels, self.planes))
         inhibition = jnp.abs(self.param("inhibition", nn.initializers.ones, (self.planes,)))
         mean = jnp.full((self.window, self.window, channels, 1), 1 / (self.window**2 * channels), u.dtype)
-        # A root has no finite slope at 0: the smallest step above it.
+        # The slope of the root is infinite at 0: stay a small step above.
         v = jnp.sqrt(convolve(u**2, mean, (1, 1), "SAME") + 1e-6)
         r = self.selectivity
         shunt = 1 + r / (1 + r) * inhibition.reshape(1, 1, 1, -1) * v
@@ -43,18 +43,18 @@ class SCells(nn.Module):
 
 
 class Neocognitron(nn.Module):
-    """Stages of S-cells, which extract a feature everywhere, and C-cells, which forgive its place (Fukushima 1980).
+    """Stages of S-cells, which extract features, and C-cells, which tolerate shifts of them (Fukushima 1980).
 
-    C-cells average their S-cells over a window and saturate: c = m / (1 + m). The original grows its weights without a
-    teacher; here they, and a linear readout of the last C-cells, are trained by gradient like any net's.
+    C-cells average their S-cells over a window and saturate: c = m / (1 + m). The original learns its weights
+    unsupervised; here they and a linear readout of the last C-cells are trained by gradient, like those of any net.
 
-    Input [B, H, W, C] (negative values are cut off), prediction [B, outputs]; dropout stands before the readout.
+    Input [B, H, W, C] (negative values are clipped to 0), prediction [B, outputs]; dropout precedes the readout.
 
     Args:
         planes: cell planes of the stages.
-        window: of the S-cells.
+        window: window of the S-cells.
         pool: window and stride of the C-cells.
-        selectivity: r; larger makes the S-cells choosier.
+        selectivity: r; larger makes the S-cells more selective.
         outputs, activation, kernel_init, dropout: filled by the engine; the activation is the S-cells' rectifier.
     """
 
@@ -80,7 +80,7 @@ class Neocognitron(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse what is no image, sizes that are not positive, maxout.
+        """Refuse examples that are not images, sizes that are not positive, maxout.
 
         Raises:
             ValueError: with the value got and the rule.

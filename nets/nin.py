@@ -1,4 +1,4 @@
-"""Network in network: convolutions followed by 1×1 convolutions, and no dense layer."""
+"""Network in network: convolutions followed by 1×1 convolutions, without dense layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NIN(nn.Module):
     Input [B, H, W, C], prediction [B, outputs]; dropout follows each of the two pools (0.5 in the paper).
 
     Args:
-        widths: channels of the layers but the last, three to a stage.
+        widths: channels of all layers but the last, three to a stage.
         norm, norm_position, bias: as in `MLP`, in every hidden layer.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """

@@ -1,5 +1,6 @@
-"""Normalization layers, made alike inside a compact method: `NORMALIZATIONS[norm](train=train, name="norm")(x)`,
-x [B, …, C]. The table's names are those that a net's field `norm` takes.
+"""Normalization layers with one interface: `NORMALIZATIONS[norm](train=train, name="norm")(x)`, x [B, …, C].
+
+The table's names are the values of a net's field `norm`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ EPSILON = 1e-5  # torchvision's, under the root
 class BatchNorm(nn.Module):
     """γ (x - E x) / √(Var x + ε) + β over all axes but the last (Ioffe and Szegedy 2015); x [B, …, C].
 
-    ε stands inside the root and outside the variance (a lecture prints it inside Var). In training the batch's own
-    statistics are used, and running ones kept in the collection "batch_stats" where that is mutable; in evaluation the
-    running ones serve, or those that `recomputed_statistics` takes from the whole training set.
+    ε is added to the variance, under the root. Training uses the batch's own statistics, and updates running ones in
+    the collection "batch_stats" if that is mutable; evaluation uses the running ones, or those that
+    `recomputed_statistics` takes from the whole training set.
     """
 
     train: bool
@@ -42,7 +43,7 @@ class BatchNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """γ (x - E x) / √(Var x + ε) + β over the last axis, position by position (Ba, Kiros and Hinton 2016)."""
+    """γ (x - E x) / √(Var x + ε) + β over the last axis, at each position independently (Ba, Kiros and Hinton 2016)."""
 
     train: bool = False  # the same in training and evaluation
 
@@ -55,8 +56,8 @@ class GroupNorm(nn.Module):
     """Normalization over space and over groups of channels of each example (Wu and He 2018).
 
     Args:
-        groups: wanted number of groups; taken is the largest divisor of the channels that is not above it and leaves
-            four channels or more to a group (a dense layer's group of one would be normalised to zero).
+        groups: upper bound on the number of groups. The number is the largest divisor of the channels within it that
+            leaves at least four channels per group (a dense layer's group of one would be normalised to zero).
     """
 
     train: bool = False
@@ -75,7 +76,7 @@ class GroupNorm(nn.Module):
 
 
 def _wide(x: jax.Array) -> jax.Array:
-    """Half precision as float32: its sums over a batch would not be sums."""
+    """Half precision converted to float32, as it cannot hold sums over a batch."""
     return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
@@ -89,7 +90,7 @@ def _moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]
 
 
 def _scaled(layer: nn.Module, x: jax.Array, mean: jax.Array, var: jax.Array) -> jax.Array:
-    """Standardised x times the layer's γ ("scale", from 1) plus its β ("bias", from 0), in the type of x."""
+    """Standardised x times γ ("scale", initially 1) plus β ("bias", initially 0), in the dtype of x."""
     scale = layer.param("scale", nn.initializers.ones, x.shape[-1:])
     bias = layer.param("bias", nn.initializers.zeros, x.shape[-1:])
     standardised = (_wide(x) - mean) * jax.lax.rsqrt(var + EPSILON)
@@ -107,7 +108,7 @@ def check_norm(norm: str | None, position: str = "before") -> None:
     """Refuse an unknown normalization or position.
 
     Raises:
-        ValueError: with the names that exist.
+        ValueError: with the names that are valid.
     """
     if norm is not None and norm not in NORMALIZATIONS:
         raise ValueError(f"norm {norm!r} is unknown: use one of {', '.join(NORMALIZATIONS)}, or None for none")
@@ -121,36 +122,36 @@ def recomputed_statistics(
     batches: Iterable[jax.Array],
     rngs: dict[str, jax.Array] | None = None,
 ) -> Any:
-    """Batch statistics over all of `batches` for evaluation, instead of the running ones.
+    """Batch statistics over all of `batches`, to be used in evaluation instead of the running ones.
 
-    Each layer's mean and variance are joined by the law of total variance, E[Var] + Var[E], over batches of equal
-    size normalised as in training. With a single batch they are that batch's own, layer after layer.
+    Each layer's means and variances over batches of equal size, normalised as in training, are combined by the law of
+    total variance, E[Var] + Var[E]. With a single batch they are that batch's own.
 
     Args:
         net: a net with batch normalization.
-        variables: its variables; they are not changed.
+        variables: its variables; not modified.
         batches: inputs [B, …], all of the same size.
-        rngs: streams the net needs in training (dropout).
+        rngs: streams that the net needs in training (dropout).
 
     Returns:
         A new "batch_stats" collection.
 
     Raises:
-        ValueError: no batch was given, or the net keeps no batch statistics.
+        ValueError: there are no batches, or the net has no batch normalization.
     """
     if not variables.get("batch_stats"):
-        raise ValueError("batch statistics of a net without batch normalization: set norm='batch_norm'")
+        raise ValueError("the net has no batch normalization, so no statistics to recompute: set norm='batch_norm'")
     zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
 
     @jax.jit
     def moments(x: jax.Array) -> Any:
         _, mutated = net.apply({**variables, "batch_stats": zeros}, x, train=True, rngs=rngs, mutable=["batch_stats"])
-        # From zero, one update leaves (1 - momentum) times the batch's statistic.
+        # Starting from zero, one update gives (1 - momentum) times the batch's statistic.
         return jax.tree.map(lambda s: s / (1 - MOMENTUM), mutated["batch_stats"])
 
     collected = [moments(x) for x in batches]
     if not collected:
-        raise ValueError("batch statistics of no batch: give at least one")
+        raise ValueError("there are no batches to take statistics from: give at least one")
     return jax.tree.map(_total, *collected, is_leaf=_is_statistic)
 
 

@@ -1,4 +1,4 @@
-"""What a net returns when a prediction alone is not enough for its objective."""
+"""What a net returns if its objective needs more than a prediction."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import jax
 class Outputs:
     """A net's outputs, a pytree; an objective reads the fields it needs.
 
-    A net whose only output is its prediction returns the bare array instead. Hidden activations are not in here:
-    they are sown in the collection "intermediates" under the name "hidden" and appear when asked for
-    (`net.apply(…, mutable=["intermediates"])`).
+    A net whose only output is its prediction returns the bare array instead. Hidden activations are not part of it:
+    they are sown in the collection "intermediates" under the name "hidden", which
+    `net.apply(…, mutable=["intermediates"])` returns.
     """
 
     prediction: jax.Array  # logits [B, outputs] or [B, T, outputs], or a reconstruction shaped like the input
     latent: jax.Array | None = None  # [B, codes]: the code of an autoencoder, the sampled code of a VAE
     mean: jax.Array | None = None  # [B, codes]: mean of q(z|x)
     log_variance: jax.Array | None = None  # [B, codes]: log of the diagonal variance of q(z|x)
-    auxiliary: tuple[jax.Array, ...] = ()  # logits [B, outputs] of auxiliary heads, from the input upwards
+    auxiliary: tuple[jax.Array, ...] = ()  # logits [B, outputs] of auxiliary heads, in order from the input
 
 
 def outputs_of(result: Any) -> Outputs:

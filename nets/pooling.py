@@ -1,4 +1,4 @@
-"""Pooling in windows of any rank, channels last."""
+"""Pooling over windows of any rank, channels last."""
 
 import functools
 import itertools
@@ -33,9 +33,9 @@ def _within(window: tuple[int, ...]) -> tuple[int, ...]:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _tile_max(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """The largest of each tile: rows by strided slices, then columns by a reduction, whose result XLA keeps.
+    """The maximum of each tile: over rows by strided slices, then over columns by a reduction, whose result XLA keeps.
 
-    A maximum that is slices throughout is as fast by itself, but XLA's CPU backend then computes it anew wherever it is read.
+    Slices alone would be as fast by themselves, but XLA's CPU backend then recomputes the maximum wherever it is read.
     """
     *outer, inner = window
     columns = functools.reduce(jnp.maximum, _members(x, (*outer, 1)))
@@ -43,16 +43,16 @@ def _tile_max(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
 
 
 def _members(x: jax.Array, window: tuple[int, ...]) -> list[jax.Array]:
-    """For each place within a tile, x there in all tiles [B, *space', C]."""
-    starts = itertools.product(*(range(k) for k in window))
-    return [x[(slice(None), *(slice(at, None, k) for at, k in zip(start, window, strict=True)))] for start in starts]
+    """For each position within a tile, the values of x at it in all tiles, [B, *space', C]."""
+    corners = itertools.product(*(range(k) for k in window))
+    return [x[(slice(None), *(slice(i, None, k) for i, k in zip(corner, window, strict=True)))] for corner in corners]
 
 
 @_tile_max.defjvp
 def _tile_max_jvp(
     window: tuple[int, ...], primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """y' = the mean of x' where x is its tile's largest value."""
+    """y' is the mean of x' over the positions that attain the tile's maximum."""
     (x,), (x_dot,) = primals, tangents
     y = _tile_max(x, window)
     count = functools.reduce(jnp.add, [(member == y).astype(x.dtype) for member in _members(x, window)])
@@ -66,14 +66,14 @@ def max_pool(
 ) -> jax.Array:
     """The largest value in each window: x [B, *space, C] → [B, *space', C].
 
-    Windows that tile the input go without `reduce_window`, which is slower on CPU; the gradient of equal largest values
-    is then shared among them, where `reduce_window` gives it to the first.
+    Windows that tile the input avoid `reduce_window`, which is slower on CPU; tied maxima then share the gradient,
+    whereas `reduce_window` gives it to the first.
 
     Args:
-        x: in any number of dimensions.
-        window: one number for all dimensions, or one each.
-        strides: likewise; default the window.
-        padding: "VALID", "SAME", or (low, high) each dimension.
+        x: array with any number of spatial dimensions.
+        window: a number for all dimensions, or one per dimension.
+        strides: likewise; defaults to the window.
+        padding: "VALID", "SAME", or (low, high) per dimension.
     """
     window = repeated(window, x.ndim - 2)
     strides = window if strides is None else repeated(strides, x.ndim - 2)
@@ -85,7 +85,7 @@ def max_pool(
 def average_pool(
     x: jax.Array, window: int | Sequence[int], strides: int | Sequence[int] | None = None, padding: str | Any = "VALID"
 ) -> jax.Array:
-    """The mean of each window, padding not counted: x [B, *space, C] → [B, *space', C]; arguments as in `max_pool`."""
+    """The mean of each window, padding excluded: x [B, *space, C] → [B, *space', C]; arguments as in `max_pool`."""
     window = repeated(window, x.ndim - 2)
     strides = window if strides is None else repeated(strides, x.ndim - 2)
     if _tiles(x, window, strides, padding):

@@ -1,4 +1,4 @@
-"""Radial basis function networks: hidden units that answer to the distance from a centre."""
+"""Radial basis function networks: hidden units that respond to the distance from a centre."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flax import linen as nn
 from nets.layers import Dropout, Initializer, flatten, kernel_default
 from nets.shapes import check_form, check_positive
 
-# Of q = ‖x - c‖² / σ².
+# Functions of q = ‖x - c‖² / σ².
 BASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gaussian": lambda q: jnp.exp(-q / 2),
     "inverse_quadratic": lambda q: 1 / (1 + q),
@@ -23,7 +23,7 @@ BASES: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def squared_distances(x: jax.Array, centers: jax.Array) -> jax.Array:
-    """‖x_b - c_j‖² for x [B, F] and centers [M, F]: [B, M], by ‖x‖² - 2 x·c + ‖c‖², cut off at 0."""
+    """‖x_b - c_j‖² for x [B, F] and centers [M, F]: [B, M], as ‖x‖² - 2 x·c + ‖c‖², clipped at 0."""
     product = jnp.einsum("bf,mf->bm", x, centers)
     return jnp.maximum((x**2).sum(axis=1)[:, None] - 2 * product + (centers**2).sum(axis=1)[None, :], 0)
 
@@ -31,15 +31,15 @@ def squared_distances(x: jax.Array, centers: jax.Array) -> jax.Array:
 class RBF(nn.Module):
     """h_j = φ(‖x - c_j‖² / σ_j²), prediction = h W + b (Broomhead and Lowe 1988).
 
-    The hidden units aggregate by distance instead of by a product. Input [B, …] is flattened to [B, F]. Trained by
+    Hidden units respond to a distance instead of an inner product. Input [B, …] is flattened to [B, F]. Trained by
     gradient (centres, widths and readout), or directly by `fit`.
 
     Args:
         centers: number of hidden units.
         basis: φ, a name in `BASES`.
-        normalized: whether the h_j of an example are divided by their sum (Moody and Darken 1989).
-        outputs, kernel_init, dropout: filled by the engine; kernel_init draws W. Centres start at standard normal
-            numbers and widths at √F, right for standardised inputs.
+        normalized: divide the h_j of an example by their sum (Moody and Darken 1989).
+        outputs, kernel_init, dropout: filled by the engine; kernel_init draws W. Centres are initialized from the
+            standard normal and widths at √F, which suits standardised inputs.
     """
 
     centers: int = 64
@@ -61,7 +61,7 @@ class RBF(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def hidden(self, x: jax.Array, centers: jax.Array, log_widths: jax.Array) -> jax.Array:
-        """Hidden units [B, M] of flat inputs [B, F], for centers [M, F] and log_widths [M]."""
+        """Hidden activations [B, M] of flat inputs [B, F], for centers [M, F] and log_widths [M]."""
         h = BASES[self.basis](squared_distances(x, centers) * jnp.exp(-2 * log_widths)[None, :])
         return h / (h.sum(axis=1, keepdims=True) + jnp.finfo(h.dtype).tiny) if self.normalized else h
 
@@ -77,10 +77,10 @@ class RBF(nn.Module):
 
 
 def k_means(key: jax.Array, x: jax.Array, centers: int, rounds: int = 20) -> jax.Array:
-    """Centres [M, F] of x [N, F] by Lloyd's rounds; a centre without examples stays.
+    """Centres [M, F] of x [N, F] by rounds of Lloyd's algorithm; a centre without examples does not move.
 
-    They start at examples drawn one after the other with probability proportional to their squared distance from those
-    drawn before (k-means++, Arthur and Vassilvitskii 2007).
+    Centres start at examples drawn one after another, with probability proportional to the squared distance from the
+    nearest drawn before (k-means++, Arthur and Vassilvitskii 2007).
 
     Raises:
         ValueError: more centres than examples.
@@ -96,7 +96,7 @@ def k_means(key: jax.Array, x: jax.Array, centers: int, rounds: int = 20) -> jax
     first_key, key = jax.random.split(key)
 
     def spread(index: int, c: jax.Array) -> jax.Array:
-        # Centres not chosen yet still hold the first example, and change no smallest distance.
+        # Centres not drawn yet still hold the first example, which leaves the smallest distances unchanged.
         gap = squared_distances(x, c).min(axis=1)
         return c.at[index].set(x[jax.random.categorical(jax.random.fold_in(key, index), jnp.log(gap))])
 
@@ -106,15 +106,15 @@ def k_means(key: jax.Array, x: jax.Array, centers: int, rounds: int = 20) -> jax
 
 
 def fit(net: RBF, key: jax.Array, x: jax.Array, targets: jax.Array, ridge: float = 1e-6) -> dict[str, Any]:
-    """Direct learning, without a gradient: centres by k-means, widths by their spacing, readout by least squares.
+    """Fit without gradients: centres by k-means, widths from their spacing, readout by least squares.
 
     σ = d_max / √(2 M), d_max the largest distance between centres; W, b = argmin ‖H W + b - Y‖² + ridge N ‖W‖².
 
     Args:
-        net: with `outputs` equal to the targets' columns.
-        key: of the start of k-means.
+        net: with `outputs` equal to the number of target columns.
+        key: draws the initial centres of k-means.
         x: inputs [N, …].
-        targets: Y [N, outputs], for classes one-hot.
+        targets: Y [N, outputs], one-hot for classes.
         ridge: keeps the system solvable.
 
     Returns:

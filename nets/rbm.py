@@ -18,7 +18,7 @@ Parameters = Mapping[str, jax.Array]
 class RBM(nn.Module):
     """p(v, h) ∝ exp(v·b + h·c + vᵀ W h) over bits v [F] and h [code] (Smolensky 1986, Hinton 2002).
 
-    Input [B, …] in [0, 1] is flattened. Gives `Outputs`: latent = p(h = 1 | v) [B, code], and as prediction the logits
+    Input [B, …] in [0, 1] is flattened. Returns `Outputs`: latent is p(h = 1 | v) [B, code], prediction is the logits
     of p(v = 1 | latent), shaped like the input: a mean-field reconstruction. Trained by `contrastive_divergence`, whose
     result has the structure of the parameters "kernel" [F, code], "visible_bias" [F], "hidden_bias" [code].
 
@@ -47,7 +47,7 @@ class RBM(nn.Module):
         """Refuse empty examples and codes.
 
         Raises:
-            ValueError: with the value got.
+            ValueError: with the value got and the rule.
         """
         check_positive("code", (self.code,))
         check_positive("example shape", shape)
@@ -69,7 +69,7 @@ def free_energy(params: Parameters, v: jax.Array) -> jax.Array:
 
 
 def sample_bits(key: jax.Array, logits: jax.Array) -> jax.Array:
-    """Independent bits, 1 with probability σ(logits), in the type of the logits."""
+    """Independent bits, 1 with probability σ(logits), in the dtype of the logits."""
     return jax.random.bernoulli(key, nn.sigmoid(logits)).astype(logits.dtype)
 
 
@@ -91,12 +91,12 @@ def contrastive_divergence(
     """CD-k (Hinton 2002): the gradient of mean F(data) - mean F(samples after k Gibbs steps), the samples held fixed.
 
     Args:
-        params: of the net, {"kernel", "visible_bias", "hidden_bias"}.
-        key: of the sampling.
+        params: the net's {"kernel", "visible_bias", "hidden_bias"}.
+        key: random key of the sampling.
         v: data [B, F] in [0, 1].
         steps: k.
-        chain: where sampling starts, [B, F]; default the data. The samples of the last call make it persistent
-            (PCD, Tieleman 2008).
+        chain: where sampling starts, [B, F]; defaults to the data. Passing the samples of the previous call makes it
+            persistent (PCD, Tieleman 2008).
 
     Returns:
         A gradient to descend, with the structure of `params`; and the samples [B, F].

@@ -29,21 +29,20 @@ class Recurrent(nn.Module):
     Input: a series [B, T, C] of floats, or tokens [B, T] of integers, which are embedded. Prediction: [B, outputs] with
     heads "last" (state after the last step: classifier, sequence-to-one regression), "mean" (over steps) and "all" (all
     steps' states side by side, as in MNIST-1D's GRU: 5,110 parameters with `cell="gru", widths=(6,),
-    bidirectional=True`, on 40×1); [B, T, outputs] with "each" (next token, which is causal unless bidirectional).
+    bidirectional=True`, on 40×1); [B, T, outputs] with "each" (next token; causal unless bidirectional).
 
-    An LSTM has 4 (C H + H² + H) parameters a layer, a GRU 3 (C H + H² + H) + H, an Elman cell C H + H² + H.
+    A layer has 4 (C H + H² + H) parameters as LSTM, 3 (C H + H² + H) + H as GRU, C H + H² + H as Elman cell.
 
     Args:
         cell: "rnn", "lstm" or "gru".
-        widths: H of the layers, each direction.
-        bidirectional: a second cell reads backwards; the layer's state is both side by side.
+        widths: H of each layer, per direction.
+        bidirectional: add a second cell that reads backwards; the layer's state is both states side by side.
         head: "last", "mean", "all" or "each".
-        vocabulary: number of different tokens; default `outputs` (next token), unused for series.
+        vocabulary: number of distinct tokens; defaults to `outputs` (next token), unused for series.
         embedding: width of the tokens' embedding.
-        orthogonal: recurrent kernels start orthogonal; otherwise `kernel_init` draws them too (`identity_rnn`).
+        orthogonal: initialize recurrent kernels orthogonally; otherwise `kernel_init` draws them too (`identity_rnn`).
         outputs, activation, kernel_init, dropout: filled by the engine. The activation is that of the new state (the
-            candidate; and the LSTM's output), tanh where none is given; gates are sigmoids. Dropout stands after each
-            layer.
+            candidate; and the LSTM's output), tanh by default; gates are sigmoids. Dropout follows each layer.
     """
 
     cell: str = "lstm"
@@ -60,7 +59,7 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, lengths: jax.Array | None = None) -> jax.Array:
-        """Predict; `lengths` [B] are the numbers of valid steps, what follows them is without influence."""
+        """Predict; `lengths` [B] are the numbers of valid steps, and later steps are ignored."""
         h = x
         if jnp.issubdtype(x.dtype, jnp.integer):
             h = nn.Embed(self.vocabulary or self.outputs, self.embedding, name="embedding")(x)
@@ -72,7 +71,7 @@ class Recurrent(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(self._summary(h, last, lengths))
 
     def _layer(self, x: jax.Array, layer: int, width: int, lengths: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """All states [B, T, H] and the one after the last step [B, H]; twice as wide if bidirectional."""
+        """All states [B, T, H] and the state after the last step [B, H]; twice as wide if bidirectional."""
         states, ends = zip(
             *(
                 self._direction(x, f"layer_{layer}_{name}", width, name == "backward", lengths)
@@ -86,8 +85,8 @@ class Recurrent(nn.Module):
         self, x: jax.Array, name: str, width: int, reverse: bool, lengths: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         activation = self.activation()
-        usual = self.cell == "lstm" and activation in (tanh, nn.tanh)
-        cell = (LSTMCell if usual else CELLS[self.cell])(
+        standard = self.cell == "lstm" and activation in (tanh, nn.tanh)
+        cell = (LSTMCell if standard else CELLS[self.cell])(
             width,
             activation_fn=activation,
             kernel_init=self.kernel_init,
@@ -112,7 +111,7 @@ class Recurrent(nn.Module):
         return flatten(h) if self.head == "all" else h.sum(axis=1) / jnp.maximum(lengths, 1)[:, None].astype(h.dtype)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse another rank than [T, C] or [T], unknown cells and heads, maxout.
+        """Refuse a rank other than [T, C] or [T], unknown cells and heads, maxout.
 
         Raises:
             ValueError: with the value got and the rule.

@@ -1,4 +1,4 @@
-"""Residual nets and their plain twins: CIFAR and ImageNet forms, wide ones, stochastic depth. In 1-D to 3-D."""
+"""Residual nets and their plain counterparts, in 1-D to 3-D: CIFAR, wide and ImageNet forms, stochastic depth."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Form(NamedTuple):
     width: int  # channels of the first stage
     blocks: Callable[[int], tuple[int, ...]]  # depth → blocks a stage; raises ValueError
     preactivation: bool
-    projection: bool  # shortcuts that change shape: 1×1 convolution, or a subsample padded by zero channels
+    projection: bool  # shortcuts that change shape: 1×1 convolution, or subsampling padded by zero channels
     large_stem: bool  # 7×7 of stride 2 and a pool, or 3×3
-    smallest: int
+    smallest: int  # side of the input
 
 
 _IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -45,7 +45,7 @@ def _wide_blocks(depth: int) -> tuple[int, ...]:
 
 def _imagenet_blocks(depth: int) -> tuple[int, ...]:
     if depth not in _IMAGENET:
-        raise ValueError(f"ResNet depth {depth} is none of {', '.join(map(str, _IMAGENET))} of form 'imagenet'")
+        raise ValueError(f"ResNet depth {depth} must be {', '.join(map(str, _IMAGENET))} in form 'imagenet': use one")
     return _IMAGENET[depth]
 
 
@@ -57,9 +57,9 @@ FORMS: dict[str, _Form] = {
 
 
 def drop_path(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:
-    """Drop whole examples of a branch [B, …] with probability `rate`, the others divided by 1 - rate.
+    """Drop a branch [B, …] for each example with probability `rate`; divide it by 1 - rate where it is kept.
 
-    The inverted form of stochastic depth (Huang et al. 2016), which scales at evaluation; drawn for each example.
+    The inverted form of stochastic depth (Huang et al. 2016, who scale at evaluation), drawn per example.
     """
     keep = 1 - jnp.asarray(rate, jnp.float32)
     mask = jax.random.bernoulli(key, keep, (x.shape[0],) + (1,) * (x.ndim - 1))
@@ -69,16 +69,16 @@ def drop_path(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:
 class ResidualBlock(nn.Module):
     """x + F(x), F two 3×3 convolutions or a bottleneck of 1×1, 3×3, 1×1; x [B, *space, C] → [B, *space / stride, C'].
 
-    The last layer of F is named with the prefix "residual_out": its normalization, or its convolution where F ends in
-    one (preactivation, or no normalization).
+    The last layer of F is named "residual_out": its normalization, or its convolution if F ends in one
+    (preactivation, or no normalization).
 
     Args:
         features: channels of the 3×3 convolutions.
-        expansion: channels of the output over `features`; 1 makes the block of two convolutions, 4 the bottleneck.
-        stride: of the (first) 3×3 convolution.
+        expansion: output channels divided by `features`: 1 for two 3×3 convolutions, 4 for the bottleneck.
+        stride: stride of the (first) 3×3 convolution.
         residual: whether x is added.
         preactivation: normalization and activation before each convolution (He et al. 2016b), and dropout between.
-        projection: a 1×1 convolution where the shortcut changes shape, instead of zero channels.
+        projection: use a 1×1 convolution where the shortcut changes shape, instead of zero channels.
         activation, kernel_init, norm, dropout: as in `ResNet`.
     """
 
@@ -167,7 +167,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Residual net (He, Zhang, Ren and Sun 2016) and, with `residual=False`, the plain net of the same layers.
+    """Residual net (He, Zhang, Ren and Sun 2016) or, with `residual=False`, the plain net of the same layers.
 
     Input [B, *space, C] with one to three dimensions of space, prediction [B, outputs]. Parameters (kernels without
     biases, normalization's γ and β, the readout's bias; running statistics are not counted), for 3 channels:
@@ -180,25 +180,25 @@ class ResNet(nn.Module):
     | "wide" 28, widen=10, 10 outputs | 28 | 36,479,194 |
 
     In form "cifar" (3×3 stem, three stages) a shortcut that changes shape subsamples and pads with zero channels (the
-    paper's option A), so that plain and residual nets have equal parameters; in "imagenet" (7×7 stem, four stages) and
-    "wide" it is a 1×1 convolution (option B). "imagenet" has the stride in the 3×3 convolution of its bottlenecks.
-    "wide" puts normalization and activation before each convolution (Zagoruyko and Komodakis 2016).
+    paper's option A), so that plain and residual nets have equally many parameters; in "imagenet" (7×7 stem, four
+    stages) and "wide" it is a 1×1 convolution (option B). "imagenet" has the stride in the 3×3 convolution of its
+    bottlenecks. "wide" puts normalization and activation before each convolution (Zagoruyko and Komodakis 2016).
 
     The equal blocks of a stage are one scanned block, whose parameters are stacked along a leading axis
-    ("stage_0_rest"): the compile time grows with the stages, not with the depth.
+    ("stage_0_rest"), so that compile time grows with the stages and not with the depth.
 
     Args:
         depth: layers; 6n+2 in form "cifar", 6n+4 in "wide", 18, 34, 50, 101 or 152 in "imagenet".
         form: "cifar", "imagenet" or "wide".
-        width: channels of the first stage and of the stem; default 16, and 64 in "imagenet".
-        widen: factor of the channels of all stages, not of the stem.
+        width: channels of the first stage and of the stem; defaults to 16, or 64 in "imagenet".
+        widen: factor on the channels of all stages, but not of the stem.
         residual: whether there are shortcuts.
-        drop_path: stochastic depth: the rate at which the last block is dropped, the others linearly less (0.5 in Huang
-            et al. 2016).
-        norm: "batch_norm", "layer_norm", "group_norm" or None (then the convolutions have biases).
-        unrolled: a parameter entry for each block, instead of stacked ones (for layer-wise initialization).
-        outputs, activation, kernel_init, dropout: filled by the engine; dropout stands between the convolutions of a
-            "wide" block, and else before the readout.
+        drop_path: stochastic depth: the rate at which the last block is dropped, falling linearly towards the first
+            (0.5 in Huang et al. 2016).
+        norm: "batch_norm", "layer_norm", "group_norm" or None (the convolutions then have biases).
+        unrolled: separate parameters for each block instead of stacked ones (for layer-wise initialization).
+        outputs, activation, kernel_init, dropout: filled by the engine; dropout acts between the convolutions of a
+            "wide" block, otherwise before the readout.
     """
 
     depth: int = 20
@@ -279,7 +279,7 @@ class ResNet(nn.Module):
         return h
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse a depth that the form does not have, examples too small or of another rank, maxout, unknown names.
+        """Refuse a depth that the form lacks, examples too small or of a wrong rank, maxout, unknown names.
 
         Raises:
             ValueError: with the value got and the rule.
@@ -293,13 +293,13 @@ class ResNet(nn.Module):
         if not 2 <= len(shape) <= 4:
             raise ValueError(f"ResNet takes examples of shape [*space, C] with 1 to 3 dimensions of space, got {shape}")
         if min(shape[:-1]) < form.smallest:
-            raise ValueError(f"ResNet in form {self.form!r} needs at least {form.smallest} places a side, got {shape}")
+            raise ValueError(f"ResNet in form {self.form!r} needs sides of at least {form.smallest}, got {shape}")
         if isinstance(self.drop_path, (int, float)) and not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path {self.drop_path} must be in [0, 1): it is a probability of dropping")
 
 
 def _scanned(block: ResidualBlock, x: jax.Array, rates: list[Any], train: bool) -> jax.Array:
-    """The same block once for each rate, with parameters and draws of its own each time."""
+    """The block once per rate, each time with its own parameters and random draws."""
     off = all(is_off(rate) for rate in rates)
 
     def body(block: ResidualBlock, h: jax.Array, rate: Any) -> tuple[jax.Array, None]:

@@ -1,4 +1,4 @@
-"""Checks that nets share: one line each, with the value got, the rule, and what to do."""
+"""Checks that nets share; their one-line errors name the value got, the rule, and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def check_positive(name: str, values: Sequence[int]) -> None:
-    """Refuse sizes that are no positive integers.
+    """Refuse sizes that are not positive integers.
 
     Raises:
         ValueError: with the value.
@@ -16,17 +16,17 @@ def check_positive(name: str, values: Sequence[int]) -> None:
 
 
 def check_rank(net: str, shape: tuple[int, ...], rank: int, layout: str) -> None:
-    """Refuse examples of another rank than the net's.
+    """Refuse examples whose rank is not the net's.
 
     Raises:
-        ValueError: with the shape got and the layout wanted.
+        ValueError: with the shape got and the expected layout.
     """
     if len(shape) != rank:
         raise ValueError(f"{net} takes examples of shape {layout}, got {shape}: reshape the data or choose another net")
 
 
 def check_image(net: str, shape: tuple[int, ...], smallest: int = 1) -> None:
-    """Refuse what is no image [H, W, C] or one whose sides are below `smallest`.
+    """Refuse examples that are not images [H, W, C] or have a side below `smallest`.
 
     Raises:
         ValueError: with the shape got and the rule.
@@ -43,7 +43,7 @@ def check_form(net: str, form: str, forms: Sequence[str]) -> None:
     """Refuse a form that the net does not have.
 
     Raises:
-        ValueError: with those it has.
+        ValueError: with the forms it has.
     """
     if form not in forms:
         raise ValueError(f"{net} has no form {form!r}: use {' or '.join(map(repr, forms))}")

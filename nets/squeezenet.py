@@ -14,7 +14,7 @@ from nets.normalization import check_norm
 from nets.pooling import global_average_pool, max_pool
 from nets.shapes import check_form, check_image
 
-# Squeezed channels of the eight fire modules; each expands to four (or eight) times as many.
+# (squeeze, expand) channels of the eight fire modules, whose output has 2 · expand.
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 _POOLED_BEFORE = {"1.0": (0, 3, 7), "1.1": (0, 2, 4)}
 
@@ -45,7 +45,7 @@ class SqueezeNet(nn.Module):
     1,248,424 parameters in form "1.0" and 1,235,496 in "1.1" with 1,000 outputs on 3 channels: biases, no
     normalization, no bypass. The last convolution is linear (the paper rectifies it).
 
-    Input [B, H, W, C], prediction [B, outputs]; dropout stands before the last convolution (0.5 in the paper).
+    Input [B, H, W, C], prediction [B, outputs]; dropout precedes the last convolution (0.5 in the paper).
 
     Args:
         form: "1.0" (7×7 first convolution of 96 maps, late pools) or "1.1" (3×3 of 64, early pools, 2.4 times faster).

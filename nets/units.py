@@ -1,4 +1,4 @@
-"""Single units and single layers of them: what the history begins with."""
+"""A single layer of linear or threshold units, where neural networks began."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nets.shapes import check_positive
 
 
 class Linear(nn.Module):
-    """z = x W + b, one layer of units without a hidden one: [B, …] → [B, outputs].
+    """z = x W + b, a single layer of units without hidden ones: [B, …] → [B, outputs].
 
-    With the output unit and loss that stand beside it in a run this is a linear regression, a logistic regression (one
-    output, `binary_cross_entropy`), a softmax regression (30,730 parameters on CIFAR-10), or an Adaline (Widrow and
-    Hoff 1960: squared error of z, trained by the delta rule). With `threshold` it is the perceptron (Rosenblatt 1958),
-    1[z > 0], whose gradient is zero almost everywhere: the perceptron rule trains it.
+    Depending on the run's output unit and loss this is a linear regression, a logistic regression (one output,
+    `binary_cross_entropy`), a softmax regression (30,730 parameters on CIFAR-10), or an Adaline (Widrow and Hoff 1960:
+    squared error of z, trained by the delta rule). With `threshold` it is the perceptron (Rosenblatt 1958), 1[z > 0],
+    whose gradient is zero almost everywhere: the perceptron rule trains it.
 
     Args:
         threshold: whether the prediction is 1[z > 0] instead of z.

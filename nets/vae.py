@@ -17,13 +17,14 @@ from nets.outputs import Outputs
 class VAE(nn.Module):
     """q(z|x) = N(μ(x), diag σ²(x)), z = μ + σ ε, p(x|z) by the decoder (Kingma and Welling 2014).
 
-    Gives `Outputs`: prediction = logits of p(x|z), shaped like the input; latent = z, mean = μ and log_variance =
-    log σ², each [B, code]. ε is drawn from the stream "sample", in training and in evaluation; without that stream
-    z = μ.
+    Returns `Outputs`: prediction is the logits of p(x|z), shaped like the input; latent is z, mean is μ and
+    log_variance is log σ², each [B, code]. ε is drawn from the stream "sample", in training and in evaluation; without
+    that stream z = μ.
 
     Args:
-        widths: hidden units of the encoder, the decoder mirrors them; convolutional: channels, each layer halves space.
-        code: numbers in z.
+        widths: hidden units of the encoder, mirrored by the decoder. Convolutional: channels of layers that each halve
+            space.
+        code: size of z.
         convolutional, window: as in `nets.autoencoder.Encoder`.
         norm, norm_position, bias: as in `MLP`, in every hidden layer.
         activation, kernel_init, dropout: filled by the engine.
@@ -62,14 +63,14 @@ class VAE(nn.Module):
         return mean, log_variance
 
     def draw(self, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-        """z = μ + σ ε, the reparametrised sample; μ where there is no stream "sample"."""
+        """z = μ + σ ε, the reparametrised sample; μ without a stream "sample"."""
         if not self.has_rng("sample"):
             return mean
         noise = jax.random.normal(self.make_rng("sample"), mean.shape, mean.dtype)
         return mean + jnp.exp(log_variance / 2) * noise
 
     def decode(self, z: jax.Array, shape: tuple[int, ...], *, train: bool = False) -> jax.Array:
-        """Logits [B, *shape] of p(x|z) for z [B, code]; z from N(0, I) samples the model."""
+        """Logits [B, *shape] of p(x|z) for z [B, code]; with z from N(0, I), samples of the model."""
         return self.decoder(z, shape, train=train)
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -1,1 +1,1 @@
-"""What is computed from a trained net and arrays; nothing of sweeps."""
+"""Computations on a trained net and arrays; knows nothing of sweeps."""

@@ -1,6 +1,6 @@
-"""Four ways to a derivative, and second derivatives: by hand, numerical, symbolic, forward (dual numbers), by products.
+"""Derivatives by hand, by differences, symbolically and in forward mode (dual numbers); and Hessians, by products.
 
-`jax.grad` is what trains; these are here to be compared with it, in numbers and in cost.
+Training uses `jax.grad`; these are for comparison with it, in numbers and in cost.
 """
 
 import math
@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 Array = jax.Array
 Layers = Sequence[tuple[Array, Array]]  # (W [in, out], b [out]) of each layer
 
-# φ and φ', the latter written with z and a = φ(z), as the lectures do.
+# φ(z), and φ' as a function of z and a = φ(z).
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "identity": (lambda z: z, lambda z, a: jnp.ones_like(z)),  # noqa: ARG005
     "sigmoid": (jax.nn.sigmoid, lambda z, a: a * (1 - a)),  # noqa: ARG005
@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "elu": (jax.nn.elu, lambda z, a: jnp.where(z > 0, jnp.ones_like(z), a + 1)),
 }
 
-# Output units with their loss: in each pair the error at the output is a - y.
+# Output units with their losses: for each of these pairs the error at the output is a - y.
 OUTPUTS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "identity": (lambda z: z, lambda z, y: 0.5 * jnp.sum((z - y) ** 2)),
     "sigmoid": (jax.nn.sigmoid, lambda z, y: jnp.sum(jax.nn.softplus(z) - y * z)),
@@ -34,21 +34,21 @@ OUTPUTS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Arra
 }
 
 
-def _choose(table: dict[str, Any], kind: str, name: str) -> Any:
+def _entry(table: dict[str, Any], kind: str, name: str) -> Any:
     if name not in table:
-        raise ValueError(f"{kind}={name!r} is unknown here: choose one of {', '.join(table)}")
+        raise ValueError(f"{kind}={name!r} is unknown here: use one of {', '.join(table)}")
     return table[name]
 
 
 def cost(
     layers: Layers, x: Array, y: Array, *, activation: str = "sigmoid", output: str = "sigmoid", l2: float | Array = 0.0
 ) -> Array:
-    """What `backpropagate` differentiates, for `jax.grad` to be compared with it.
+    """The cost that `backpropagate` differentiates, as a function that `jax.grad` can differentiate too.
 
     Formula: J = Σ_b L(a_b, y_b) + λ/2 Σ W²; L is ½‖a - y‖² (identity), binary (sigmoid) or softmax cross-entropy
     """
-    function, _ = _choose(ACTIVATIONS, "activation", activation)
-    _, loss = _choose(OUTPUTS, "output", output)
+    function, _ = _entry(ACTIVATIONS, "activation", activation)
+    _, loss = _entry(OUTPUTS, "output", output)
     for w, b in layers[:-1]:
         x = function(x @ w + b[None, :])
     w, b = layers[-1]
@@ -59,16 +59,17 @@ def cost(
 def backpropagate(
     layers: Layers, x: Array, y: Array, *, activation: str = "sigmoid", output: str = "sigmoid", l2: float | Array = 0.0
 ) -> list[tuple[Array, Array]]:
-    """Gradients of `cost` by the lectures' equations: x [B, F], y [B, K] -> (∂J/∂W, ∂J/∂b) of each layer.
+    """Gradients of `cost` by the equations of backpropagation: x [B, F], y [B, K] -> (∂J/∂W, ∂J/∂b) of each layer.
 
-    Sums over the batch, and λ/2 Σ W² without biases. The output error is a - y only because each output unit stands
-    with its own loss. For one linear unit this is the delta rule, which drops the factor 2 of ‖a - y‖².
+    Gradients are summed over the batch; λ/2 Σ W² leaves out the biases. The output error is a - y only because each
+    output unit comes with its matching loss. For a single linear unit this is the delta rule, which drops the factor 2
+    of ‖a - y‖².
 
     Formula: δ_out = a - y; δ_h = δ_out Wᵀ ⊙ φ'(z); ∂J/∂W = Aᵀ δ + λ W; ∂J/∂b = Σ_b δ
     Reference: Rumelhart, Hinton and Williams, 1986
     """
-    function, derivative = _choose(ACTIVATIONS, "activation", activation)
-    unit, _ = _choose(OUTPUTS, "output", output)
+    function, derivative = _entry(ACTIVATIONS, "activation", activation)
+    unit, _ = _entry(OUTPUTS, "output", output)
     inputs, nets = [x], []  # A and Z of each layer
     for w, b in layers:
         nets.append(inputs[-1] @ w + b[None, :])
@@ -84,7 +85,7 @@ def backpropagate(
 
 
 def forward_difference(f: Callable[[float], float], a: float, h: float = 1e-7) -> float:
-    """Slope of the secant through a and a + h; the error falls with h.
+    """Slope of the secant through a and a + h; the error is of order h.
 
     Formula: (f(a + h) - f(a)) / h
     Reference: Newton, 1687
@@ -93,7 +94,7 @@ def forward_difference(f: Callable[[float], float], a: float, h: float = 1e-7) -
 
 
 def central_difference(f: Callable[[float], float], a: float, h: float = 1e-5) -> float:
-    """Slope of the secant through a - h and a + h; the error falls with h².
+    """Slope of the secant through a - h and a + h; the error is of order h².
 
     Formula: (f(a + h) - f(a - h)) / (2h)
     Reference: Press et al., 2007, section 5.7
@@ -106,7 +107,7 @@ def numerical_gradient(
 ) -> np.ndarray:
     """Gradient of a scalar function by differences, in float64: 2n calls (central) or n + 1 (forward) for n inputs.
 
-    The default step is the cube root (central) or the square root (forward) of the machine epsilon, × max(1, |x_i|).
+    The default step is the cube root (central) or square root (forward) of the machine epsilon, times max(1, |x_i|).
 
     Formula: ∂f/∂x_i ≈ (f(x + h e_i) - f(x - h e_i)) / (2h)
     Reference: Press et al., 2007, section 5.7
@@ -127,12 +128,13 @@ def numerical_gradient(
 def symbolic_gradient(f: Callable[..., Any], names: Sequence[str]) -> tuple[Callable[..., list[float]], list[Any]]:
     """Gradient of a formula by SymPy: a function of the named variables, and its expressions.
 
-    f takes SymPy symbols and gives an expression. Expressions can grow faster than the formula ("expression swell").
+    f takes SymPy symbols and returns an expression. Derivatives can grow much faster than the formula ("expression
+    swell").
 
     Formula: the rules of calculus applied to the formula of f
     Reference: Meurer et al., 2017 (SymPy)
 
-    Raises ImportError, saying what to install, without SymPy.
+    Raises ImportError if SymPy is not installed, with the command that installs it.
     """
     try:
         import sympy
@@ -145,14 +147,14 @@ def symbolic_gradient(f: Callable[..., Any], names: Sequence[str]) -> tuple[Call
     return sympy.lambdify(symbols, expressions, "numpy"), expressions
 
 
-def _one(*arguments: Any) -> float:  # noqa: ARG001
+def _unit_slope(*arguments: Any) -> float:  # noqa: ARG001
     return 1.0
 
 
-# Partial derivatives of each function that a jet can go through.
+# Partial derivatives of each function that a jet can pass through.
 PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
-    np.add: (_one, _one),
-    np.subtract: (_one, lambda x, y: -1.0),  # noqa: ARG005
+    np.add: (_unit_slope, _unit_slope),
+    np.subtract: (_unit_slope, lambda x, y: -1.0),  # noqa: ARG005
     np.multiply: (lambda x, y: y, lambda x, y: x),  # noqa: ARG005
     np.divide: (lambda x, y: 1 / y, lambda x, y: -x / y**2),  # noqa: ARG005
     np.power: (lambda x, y: y * x ** (y - 1), lambda x, y: x**y * np.log(x)),
@@ -170,9 +172,9 @@ PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
 
 
 class Jet(np.lib.mixins.NDArrayOperatorsMixin):
-    """Dual number with several ε: a value and its derivative along each of n directions, carried along together.
+    """Dual number with several ε: a value together with its derivatives along n directions.
 
-    Works with operators and NumPy functions: `np.tanh(x * y)`. `value` is a number, `parts` has n numbers.
+    Works with operators and NumPy functions: `np.tanh(x * y)`. `value` is a scalar, `parts` the n derivatives.
 
     Formula: (a + Σ a_k ε_k)(b + Σ b_k ε_k) = ab + Σ (a b_k + b a_k) ε_k, as ε_i ε_j = 0; f(a + bε) = f(a) + f'(a) b ε
     Reference: Clifford, 1873; Wengert, 1964
@@ -208,7 +210,7 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def dual_gradient(f: Callable[[list[Jet]], Jet], x: Sequence[float]) -> tuple[float, np.ndarray]:
-    """Value and gradient of f by forward mode: one pass that carries n derivatives, so the cost grows with n.
+    """Value and gradient of f in forward mode: a single pass carries n derivatives, so the cost grows with n.
 
     Formula: f(x + ε) = f(x) + Σ_k ∂f/∂x_k ε_k
     Reference: Wengert, 1964
@@ -218,7 +220,7 @@ def dual_gradient(f: Callable[[list[Jet]], Jet], x: Sequence[float]) -> tuple[fl
 
 
 def forward_gradient(f: Callable[[Array], Array], x: Array) -> Array:
-    """Gradient of a scalar function of x [n] by n forward products; `jax.grad` needs one backward pass.
+    """Gradient of a scalar function of x [n] by n Jacobian-vector products; `jax.grad` needs one backward pass.
 
     Formula: ∂f/∂x_k = jvp(f, x, e_k)
     Reference: Wengert, 1964
@@ -227,7 +229,7 @@ def forward_gradient(f: Callable[[Array], Array], x: Array) -> Array:
 
 
 def hessian_product(f: Callable[[Any], Array], params: Any, direction: Any) -> Any:
-    """Hessian of a scalar function times a direction of the params' structure, for the cost of a few gradients.
+    """Hessian of a scalar function times a direction with the structure of `params`; costs a few gradients.
 
     Formula: H v = ∂/∂t ∇f(θ + t v) at t = 0
     Reference: Pearlmutter, 1994
@@ -236,7 +238,7 @@ def hessian_product(f: Callable[[Any], Array], params: Any, direction: Any) -> A
 
 
 def hessian(f: Callable[[Any], Array], params: Any) -> Array:
-    """Whole Hessian [n, n] over the flattened params, by n products: for small nets.
+    """Full Hessian [n, n] over the flattened parameters, by n products: for small nets.
 
     Formula: H = [H e_1, …, H e_n]
     Reference: Pearlmutter, 1994
@@ -250,7 +252,7 @@ def hessian(f: Callable[[Any], Array], params: Any) -> Array:
 
 
 def hessian_spectrum(f: Callable[[Any], Array], params: Any) -> np.ndarray:
-    """Eigenvalues of the Hessian in ascending order: a saddle has both signs. Whole Hessian, so for small nets.
+    """Eigenvalues of the Hessian in ascending order; a saddle has both signs. Needs the full Hessian: for small nets.
 
     Formula: eigenvalues of (H + Hᵀ) / 2
     Reference: Dauphin et al., 2014
@@ -260,10 +262,10 @@ def hessian_spectrum(f: Callable[[Any], Array], params: Any) -> np.ndarray:
 
 
 def lanczos_spectrum(f: Callable[[Any], Array], params: Any, key: Array, *, steps: int = 20) -> np.ndarray:
-    """Ritz values of the Hessian in ascending order, by `steps` products: the ends converge first.
+    """Ritz values of the Hessian in ascending order, by `steps` products; the extreme ones converge first.
 
-    Each new direction is made orthogonal to all earlier ones, twice, on the host in float64; it stops early where the
-    directions span an invariant space.
+    Each new direction is orthogonalized twice against all earlier ones, on the host in float64. Stops early when the
+    directions span an invariant subspace.
 
     Formula: eigenvalues of T = Qᵀ H Q, Q an orthonormal basis of span(v, Hv, H²v, …)
     Reference: Lanczos, 1950; Ghorbani, Krishnan and Xiao, 2019
@@ -275,7 +277,7 @@ def lanczos_spectrum(f: Callable[[Any], Array], params: Any, key: Array, *, step
     v = np.array(jax.random.normal(key, flat.shape), dtype=np.float64)
     basis = np.zeros((0, flat.size))
     diagonal: list[float] = []
-    beside: list[float] = []
+    off_diagonal: list[float] = []
     v /= math.sqrt(v @ v)
     for _ in range(min(steps, flat.size)):
         basis = np.concatenate([basis, v[None]])
@@ -284,10 +286,11 @@ def lanczos_spectrum(f: Callable[[Any], Array], params: Any, key: Array, *, step
         for _ in range(2):
             w -= basis.T @ (basis @ w)
         size = math.sqrt(w @ w)
-        # Float32 products leave a remainder of their rounding: below it there is no new direction.
-        if size < 1e-6 * max(1e-30, *map(abs, diagonal), *beside):
+        # Rounding of the float32 products leaves a remainder; below it there is no new direction.
+        if size < 1e-6 * max(1e-30, *map(abs, diagonal), *off_diagonal):
             break
-        beside.append(size)
+        off_diagonal.append(size)
         v = w / size
     n = len(diagonal)
-    return np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside[: n - 1], 1) + np.diag(beside[: n - 1], -1))
+    beside = off_diagonal[: n - 1]
+    return np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))

@@ -1,4 +1,4 @@
-"""Magnitude pruning of trained nets: the smallest weights are set to zero, as after training with an L1 penalty."""
+"""Magnitude pruning of trained nets: sets the smallest weights to zero, for instance after training with L1."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Tree = Any
 
 
 def pruned(params: Tree, sparsity: float) -> Tree:
-    """Parameters of lanes [P, …] with the share `sparsity` of each lane's kernel weights, the smallest, at zero.
+    """Parameters of lanes [P, …] with the smallest kernel weights of each lane, a fraction `sparsity`, set to zero.
 
     Formula: w ← w 1[|w| > t], t the ⌊sparsity n⌋-th smallest |w| over all n weights of all kernels; biases stay
     Reference: Han, Pool, Tran and Dally, Learning both weights and connections for efficient neural networks, 2015

@@ -1,4 +1,4 @@
-"""Drawing from trained models: text from a next-token net, examples from a generative one."""
+"""Sampling from trained models: text from a next-token net, examples from a generative one."""
 
 import functools
 from typing import Any
@@ -18,21 +18,21 @@ def sample_text(
 ) -> Array:
     """`length` tokens that a next-token net writes after `prompt`, each drawn from softmax(logits / temperature).
 
-    The whole text goes through the net for each token, so that any net will do whose logits [B, T, K] at a step depend on
-    nothing after it.
+    Runs the whole text through the net for every token, so any causal net will do: its logits [B, T, K] at a step must
+    not depend on later steps.
 
     Args:
         net, variables: from `lanes.restore` or `lanes.train`.
         prompt: int [P], at least one token.
         length: tokens to write, 1 or more.
-        temperature: 0 takes the likeliest token each time; 1 samples from the model; more is wilder.
-        key: of the draws; not needed at temperature 0.
+        temperature: 0 always takes the likeliest token, 1 samples from the model, above 1 flattens the distribution.
+        key: random key; not needed at temperature 0.
 
     Returns:
         int32 [length].
 
     Raises:
-        ValueError: an empty prompt, no length, a temperature below 0, no key.
+        ValueError: an empty prompt, a length below 1, a negative temperature, or no key for a positive one.
     """
     prompt = jnp.asarray(prompt, jnp.int32)
     if prompt.ndim != 1 or not prompt.size:
@@ -53,24 +53,24 @@ def sample_text(
 def _write(
     net: nn.Module, likeliest: bool, begin: int, variables: Any, text: Array, temperature: Array, key: Array
 ) -> Array:
-    def one(at: Array, text: Array) -> Array:
-        logits = outputs_of(net.apply(variables, text[None, :], train=False)).prediction[0, at - 1].astype(jnp.float32)
-        drawn = jax.random.categorical(jax.random.fold_in(key, at), logits / temperature)
-        return text.at[at].set(jnp.argmax(logits).astype(jnp.int32) if likeliest else drawn.astype(jnp.int32))
+    def append(t: Array, text: Array) -> Array:
+        logits = outputs_of(net.apply(variables, text[None, :], train=False)).prediction[0, t - 1].astype(jnp.float32)
+        drawn = jax.random.categorical(jax.random.fold_in(key, t), logits / temperature)
+        return text.at[t].set(jnp.argmax(logits).astype(jnp.int32) if likeliest else drawn.astype(jnp.int32))
 
-    return jax.lax.fori_loop(begin, text.size, one, text)
+    return jax.lax.fori_loop(begin, text.size, append, text)
 
 
 def sample_prior(net: nn.Module, variables: Any, shape: tuple[int, ...], count: int, key: Array) -> Array:
-    """`count` examples [count, *shape] that a VAE or GAN makes of z ~ N(0, I).
+    """`count` examples [count, *shape] that a VAE or GAN generates from z ~ N(0, I).
 
-    Of a VAE these are the logits (or means) of p(x|z): put the output unit behind them. Of a GAN, the examples.
+    A VAE returns the logits (or means) of p(x|z), to which the output unit is still to be applied; a GAN, examples.
 
     Args:
         net, variables: from `lanes.restore` or `lanes.train`.
-        shape: of an example.
-        count: how many.
-        key: of the draws.
+        shape: shape of one example.
+        count: number of examples.
+        key: random key.
 
     Raises:
         ValueError: a net that cannot generate.

@@ -1,1 +1,1 @@
-"""From the name of a data set to its arrays."""
+"""Data sets: from a name, a description or a user's function to host arrays."""

@@ -1,7 +1,7 @@
-"""Decoded arrays kept on disk: made once, checked at every load, memory-mapped.
+"""A cache of decoded arrays on disk: made once, checked at every load, memory-mapped.
 
-An entry is a folder of .npy files and a manifest with their checksums. It is written beside its place and renamed there
-whole, so a killed or a second process leaves either a whole entry or none.
+An entry is a folder of .npy files and a manifest with their checksums. It is written under a temporary name and then
+renamed, so a killed process or two at once leave either a whole entry or none.
 """
 
 import concurrent.futures
@@ -22,10 +22,10 @@ import numpy as np
 
 from lanes.files import cache_dir, checksum, sync
 
-FORMAT = 1  # part of every key: another layout or another way of decoding makes entries anew
+FORMAT = 1  # part of every key; raise it when the layout or the decoding changes, and entries are made again
 MANIFEST = "manifest.json"
 
-WORK = ".making-"  # begins the names of folders that are not whole yet
+WORK = ".making-"  # prefix of folders that are still being written
 
 Allocate = Callable[[str, tuple[int, ...], Any], np.ndarray]
 
@@ -35,25 +35,28 @@ class _NoSpaceError(Exception):
 
 
 def data_dirs(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Where prepared TFDS sets are looked for, in this order: `data_dir`, $TFDS_DATA_DIR, ~/tensorflow_datasets."""
-    named = [data_dir, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
-    return [Path(folder).expanduser() for folder in named if folder]
+    """Where prepared TFDS sets are searched, in this order: `data_dir`, $TFDS_DATA_DIR, ~/tensorflow_datasets."""
+    folders = [data_dir, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
+    return [Path(folder).expanduser() for folder in folders if folder]
 
 
 def cached_arrays(
     name: str, key: Mapping[str, Any], make: Callable[[Allocate], Mapping[str, Any] | None]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays of an entry, made if they are not there or damaged.
+    """The arrays of an entry, which is made if it is missing or damaged.
 
     Args:
-        name: begins the entry's folder name.
-        key: plain values; everything that the arrays depend on (version, source, preprocessing).
-        make: called as `make(allocate)`; `allocate(array_name, shape, dtype)` gives an array on disk to fill, so that
-            a set larger than memory can be made. What it returns (JSON) is kept beside the arrays.
+        name: prefix of the entry's folder name.
+        key: plain values of everything that the arrays depend on (version, source, preprocessing).
+        make: called as `make(allocate)`; `allocate(array_name, shape, dtype)` returns an array on disk to fill, so
+            sets larger than memory can be made. Its return value (JSON) is stored with the arrays.
 
     Returns:
-        The arrays, memory-mapped and read-only, and what `make` returned. Where no folder can be written the arrays are
-        in memory, with one line of warning.
+        The arrays, memory-mapped and read-only, and the return value of `make`. If the cache cannot be written, the
+        arrays are in memory and a line on stderr says so.
+
+    Raises:
+        OSError: the entry was written but cannot be read back.
     """
     text = json.dumps({"format": FORMAT, **key}, sort_keys=True)
     folder = cache_dir() / "arrays" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -65,19 +68,23 @@ def cached_arrays(
         _remove_abandoned(folder.parent)
         work = Path(tempfile.mkdtemp(prefix=WORK, dir=folder.parent))
     except OSError as error:
-        _say(f"array cache: {folder.parent} cannot be written ({error.strerror}); decoding again next time")
+        _say(
+            f"array cache: {folder.parent} cannot be written ({error.strerror}): nothing is cached, decoding again next time"
+        )
         return _in_memory(make)
     try:
         _write(work, key, make)
         _move(work, folder)
     except _NoSpaceError as error:
-        _say(f"array cache: {folder.parent} cannot hold the arrays ({error}); decoding again next time")
+        _say(
+            f"array cache: {folder.parent} cannot hold the arrays ({error}): nothing is cached, decoding again next time"
+        )
         return _in_memory(make)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     entry = _read(folder)
     if entry is None:
-        raise OSError(f"array cache: {folder} was written and cannot be read back; check the disk")
+        raise OSError(f"array cache: {folder} was written but cannot be read back: check the disk")
     return entry
 
 
@@ -119,12 +126,12 @@ def _move(work: Path, folder: Path) -> None:
     try:
         os.rename(work, folder)
     except OSError:
-        if not folder.exists():  # otherwise another process was first, with the same contents
+        if not folder.exists():  # if it does, another process has finished it with the same contents
             raise
 
 
 def _reserve(file: Path) -> None:
-    """Takes the file's space on the disk now: writing to a mapped file without space for it kills the process."""
+    """Reserves the file's disk space now: running out of it while writing to a mapped file kills the process."""
     if not hasattr(os, "posix_fallocate"):
         return
     with open(file, "r+b") as handle:
@@ -132,11 +139,12 @@ def _reserve(file: Path) -> None:
             os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _NoSpaceError(error.strerror) from None  # other errors: a file system without reservations
+                raise _NoSpaceError(error.strerror) from None
+            # Other errors mean that the file system cannot reserve space.
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Removes what killed processes were making, a day later."""
+    """Removes unfinished folders of killed processes, once they are a day old."""
     for folder in parent.glob(f"{WORK}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < time.time() - 86_400:
@@ -144,7 +152,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The entry, or None where there is none; a damaged one is set aside with one line."""
+    """The entry, or None if there is none; a damaged entry is set aside, with a line on stderr."""
     if not folder.exists():
         return None
     try:
@@ -154,7 +162,7 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
             found = dict(zip(expected, pool.map(checksum, [folder / f"{name}.npy" for name in expected])))
         wrong = [name for name in expected if expected[name] != found[name]]
         if wrong:
-            raise ValueError(f"{wrong[0]}.npy does not have its checksum")
+            raise ValueError(f"the checksum of {wrong[0]}.npy is wrong")
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in expected}
     except FileNotFoundError as error:
         _set_aside(folder, f"{Path(error.filename).name} is missing")
@@ -170,7 +178,7 @@ def _set_aside(folder: Path, reason: str) -> None:
     _say(f"array cache: {folder.name} is damaged ({reason}); set aside as {aside.name}, made again")
     try:
         os.rename(folder, aside / folder.name)
-    except FileNotFoundError:  # another process has set it aside
+    except FileNotFoundError:  # another process has already set it aside
         aside.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""What a data set is to the engine: arrays of three splits, their task, and how inputs are standardized."""
+"""A data set as the engine sees it: the arrays of its splits, their task, and how inputs are standardized."""
 
 import dataclasses
 import mmap
@@ -8,7 +8,7 @@ import numpy as np
 
 TASKS = ("classes", "binary", "multilabel", "real", "tokens")
 STANDARDIZATIONS = ("global", "feature", "unit", "none")
-CHUNK_BYTES = 1 << 20  # arrays may be memory-mapped and larger than memory: they are walked in pieces of this size
+CHUNK_BYTES = 1 << 20  # arrays may be memory-mapped and larger than memory, so they are read in pieces of this size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set, ready for the engine. A net sees `(x.astype(float32) - offset) * scale`; tokens are left as they are.
+    """A data set, ready for the engine. A net sees `(x.astype(float32) - offset) * scale`, or tokens as they are.
 
     Attributes:
         name, version: identify it in results and caches.
-        train, valid, test: the splits; the last two may be None.
+        train, valid, test: the splits; valid and test may be None.
         task: one of TASKS.
         outputs: number of classes, dimension of the target (1 for binary), or size of the vocabulary.
         offset, scale: float32, of shape () or of one example's features, from the training split only.
-        classes: names of the outputs where they are known.
+        classes: names of the outputs, if known.
         vocabulary: for text, the character of each input token.
-        standardize: how offset and scale were made, one of STANDARDIZATIONS; None where the user gave them.
+        standardize: how offset and scale were computed, one of STANDARDIZATIONS; None if the user set them.
     """
 
     name: str
@@ -61,25 +61,27 @@ class Dataset:
     standardize: str | None = None
 
     def splits(self) -> dict[str, Split]:
-        """The splits there are, by name."""
+        """The splits that exist, by name."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays: what the data set takes when it lives on a device."""
+        """Bytes of all arrays: the memory that the data set takes on a device."""
         return sum(split.x.nbytes + split.y.nbytes for split in self.splits().values())
 
     def first_examples(self, n: int, seed: int) -> "Dataset":
-        """With the first n training examples of one stratified order: smaller sets are parts of larger ones.
+        """The data set with only the first n training examples of a stratified order; smaller sets nest in larger ones.
 
-        Offset and scale are computed anew, from these examples only.
+        Offset and scale are recomputed from these examples only.
 
         Raises:
             ValueError: n is not in 1 … number of training examples.
         """
         if not 1 <= n <= len(self.train):
-            raise ValueError(f"train_examples={n}: must be from 1 to {len(self.train)}, all that {self.name!r} has")
+            raise ValueError(
+                f"train_examples={n}: must be from 1 to {len(self.train)}, the number that {self.name!r} has"
+            )
         train = self.train.take(stratified_order(self.train.y, seed)[:n])
         offset, scale = self.offset, self.scale
         if self.standardize is not None:
@@ -88,10 +90,11 @@ class Dataset:
 
 
 def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:
-    """A shuffled order of the examples whose every prefix, and every stretch, has about the classes' own proportions.
+    """A shuffled order of the examples in which every prefix, and every range, has about the overall class proportions.
 
-    The k-th member of a class of n members is put at (k + u) / n with u uniform in [0, 1), so a prefix of the fraction
-    f holds f·n members of that class, give or take one. Targets that are not one class per example are merely shuffled.
+    The k-th of the n members of a class gets the position (k + u) / n with u uniform in [0, 1), so a prefix of the
+    fraction f holds f·n members of that class, give or take one. Targets other than one class per example are merely
+    shuffled.
 
     Returns:
         int64 [N], a permutation.
@@ -100,28 +103,32 @@ def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:
     order = generator.permutation(len(y))
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         return order
-    place = np.empty(len(y))
+    position = np.empty(len(y))
     shuffled = np.asarray(y)[order]
     for label in np.unique(shuffled):
         members = np.flatnonzero(shuffled == label)
-        place[members] = (np.arange(len(members)) + generator.random(len(members))) / len(members)
-    return order[np.argsort(place, kind="stable")]
+        position[members] = (np.arange(len(members)) + generator.random(len(members))) / len(members)
+    return order[np.argsort(position, kind="stable")]
 
 
 def share(n: int, fraction: float, name: str) -> int:
-    """Number of examples in a fraction of `n`; 0 only for the fraction 0, and never all of them."""
+    """Number of examples in a fraction of `n`: 0 only for the fraction 0, and never all of them.
+
+    Raises:
+        ValueError: the fraction is not in [0, 1), or leaves no example on one side. `name` is the field named in it.
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"{name}={fraction}: must be at least 0 and below 1")
     count = round(n * fraction)
     if fraction and not 1 <= count < n:
         raise ValueError(
-            f"{name}={fraction}: makes {count} of {n} examples, at least 1 must be on each side; change it"
+            f"{name}={fraction}: selects {count} of {n} examples; at least 1 must be on each side: change it"
         )
     return count
 
 
 def cut(split: Split, fraction: float, seed: int, name: str = "valid_fraction") -> tuple[Split, Split | None]:
-    """Cuts a stratified fraction off a split: (what is left, shuffled; what was cut off, or None for 0)."""
+    """Splits off a stratified fraction: (the rest, shuffled; the fraction, or None if it is 0)."""
     count = share(len(split), fraction, name)
     if not count:
         return split, None
@@ -130,14 +137,14 @@ def cut(split: Split, fraction: float, seed: int, name: str = "valid_fraction") 
 
 
 def joined(first: Split, second: Split | None) -> Split:
-    """One split of two."""
+    """Both splits as one."""
     if second is None:
         return first
     return Split(np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y]))
 
 
 def pieces(array: np.ndarray, piece_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
-    """The array by rows, in pieces of about so many bytes; pages of a memory-mapped file are given back after each."""
+    """The array along its rows in pieces of about `piece_bytes`; releases a memory-mapped file's pages after each."""
     row = max(1, array[:1].nbytes)
     step = max(1, piece_bytes // row)
     for start in range(0, len(array), step):
@@ -146,7 +153,7 @@ def pieces(array: np.ndarray, piece_bytes: int = CHUNK_BYTES) -> Iterator[np.nda
 
 
 def release(array: np.ndarray) -> None:
-    """Gives a memory-mapped array's pages back to the system, so that a walk through it does not fill the memory."""
+    """Returns a memory-mapped array's pages to the system, so that reading all of it does not fill the memory."""
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
@@ -159,12 +166,12 @@ def standardization(x: np.ndarray, how: str, piece_bytes: int = CHUNK_BYTES) -> 
 
     Args:
         x: [N, *features], of any numeric type.
-        how: "global" (one mean and standard deviation for all numbers), "feature" (one per feature; a feature that is
+        how: "global" (one mean and standard deviation over all numbers), "feature" (one per feature; a feature that is
             constant in training is scaled to 0), "unit" (uint8 to 0 … 1), "none".
-        piece_bytes: the pieces in which a large array is read.
+        piece_bytes: size of the pieces in which large arrays are read.
 
     Returns:
-        offset, scale: float32, of shape (), or of one example for "feature".
+        offset, scale: float32, of shape (), or of one example's shape for "feature".
 
     Raises:
         ValueError: `how` is not one of STANDARDIZATIONS.
@@ -176,7 +183,7 @@ def standardization(x: np.ndarray, how: str, piece_bytes: int = CHUNK_BYTES) -> 
     axes = 0 if how == "feature" else None
     count = len(x) if how == "feature" else x.size
     mean = sum(piece.sum(axes, dtype=np.float64) for piece in pieces(x, piece_bytes)) / count
-    # The second walk is about the mean: sums of squares would lose the digits of features far from 0.
+    # A second pass over squared deviations: plain sums of squares would cancel for features far from 0.
     square = sum(np.square(piece - mean).sum(axes) for piece in pieces(x, piece_bytes)) / count
     deviation = np.sqrt(square)
     flat = deviation <= 1e-12 * np.maximum(1, np.abs(mean))
@@ -185,10 +192,10 @@ def standardization(x: np.ndarray, how: str, piece_bytes: int = CHUNK_BYTES) -> 
 
 
 def check_dataset(data: Dataset) -> Dataset:
-    """The data set itself, if its arrays fit together.
+    """Returns the data set if its arrays are consistent.
 
     Raises:
-        ValueError: unequal lengths or shapes, an empty split, a number that is not finite, a label that is no class.
+        ValueError: unequal lengths or shapes, an empty split, a number that is not finite, a label that is not a class.
     """
     if data.task not in TASKS:
         raise ValueError(f"data set {data.name!r}: task={data.task!r} must be one of {', '.join(TASKS)}")
@@ -196,9 +203,13 @@ def check_dataset(data: Dataset) -> Dataset:
     for name, split in data.splits().items():
         where = f"data set {data.name!r}, split {name}"
         if len(split.x) != len(split.y):
-            raise ValueError(f"{where}: {len(split.x)} inputs and {len(split.y)} targets; must be equally many")
+            raise ValueError(
+                f"{where}: {len(split.x)} inputs but {len(split.y)} targets; there must be as many of each"
+            )
         if not len(split.x):
-            raise ValueError(f"{where}: is empty; must hold at least one example (leave it out, or cut less)")
+            raise ValueError(
+                f"{where}: is empty; must hold at least one example: leave it out, or use smaller fractions"
+            )
         if split.x.shape[1:] != features:
             raise ValueError(f"{where}: inputs of shape {split.x.shape[1:]}, must be {features} as in train")
         _check_finite(split.x, where, "inputs")
@@ -214,11 +225,11 @@ def _check_finite(array: np.ndarray, where: str, what: str) -> None:
     for piece in pieces(array):
         bad = ~np.isfinite(piece)
         if bad.any():
-            at = np.argwhere(bad)[0]
-            index = (seen + int(at[0]), *map(int, at[1:]))
-            value = piece[tuple(at)]
+            first = np.argwhere(bad)[0]
+            index = (seen + int(first[0]), *map(int, first[1:]))
+            value = piece[tuple(first)]
             raise ValueError(
-                f"{where}: {what}[{', '.join(map(str, index))}] is {value}; must be finite: mend or drop it"
+                f"{where}: {what}[{', '.join(map(str, index))}] is {value}; must be finite: fix it or drop the example"
             )
         seen += len(piece)
 

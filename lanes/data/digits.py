@@ -1,8 +1,8 @@
 """The 1,797 handwritten digits of 8×8 pixels that scikit-learn ships, as a TFDS data set.
 
-It is made without network and without TensorFlow.
+Preparing it needs neither a network nor TensorFlow.
 
-Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), its test part.
+Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), test part.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from lanes.files import cache_dir
 
 VERSION = "1.0.0"
 SPLITS = {"train": 1437, "validation": 180, "test": 180}
-SEED = 1797  # fixes which digit is in which split; part of the version
+SEED = 1797  # determines which digit is in which split; part of the version
 WHITE = 16  # the highest grey level
 CLASSES = tuple("0123456789")
 
@@ -34,9 +34,9 @@ class Digits:
 
     Args:
         standardize: see `lanes.data.dataset.standardization`; "unit" divides by 16.
-        valid_fraction: None for the 180 validation examples as prepared; otherwise the 1,617 examples that are not for
-            testing are cut anew.
-        split_seed: of that cut.
+        valid_fraction: fraction of the 1,617 examples outside the test split to use for validation; None for the 180
+            validation examples as prepared.
+        split_seed: seed of that split.
     """
 
     standardize: str = "global"
@@ -44,7 +44,7 @@ class Digits:
     split_seed: int = 0
 
     def load(self, data_dir: str | None = None) -> Dataset:
-        """The data set; prepared and decoded the first time, afterwards read from the array cache."""
+        """The data set: prepared and decoded the first time, then read from the array cache."""
 
         def make(allocate: Allocate) -> None:
             for name, (x, y) in read_digits(data_dir).items():
@@ -76,7 +76,7 @@ class Digits:
 
 
 def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The arrays of the prepared set; prepared in the first folder that can be written if no folder has it."""
+    """The arrays of the prepared set, (images, labels) by split."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(str(prepared_digits(data_dir)))
@@ -88,19 +88,25 @@ def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]
 
 
 def prepared_digits(data_dir: str | None) -> Path:
-    """The folder of the prepared set."""
+    """The folder of the prepared set; if there is none, prepares it in the first folder that can be written.
+
+    Raises:
+        ValueError: no folder can be written.
+    """
     folders = [*data_dirs(data_dir), cache_dir() / "tfds"]
     for folder in folders:
         if (folder / "digits" / VERSION / "dataset_info.json").exists():
             return folder / "digits" / VERSION
     for folder in folders:
-        with contextlib.suppress(OSError):  # not writable: the next one
+        with contextlib.suppress(OSError):  # not writable: try the next
             return prepare_digits(folder)
-    raise ValueError(f"digits: none of {', '.join(map(str, folders))} can be written; set LANES_CACHE_DIR to a folder")
+    raise ValueError(
+        f"digits: none of {', '.join(map(str, folders))} can be written; set LANES_CACHE_DIR to a writable folder"
+    )
 
 
 def digits_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The source arrays in their splits, stratified and shuffled: (uint8 [N, 8, 8, 1] of 0 … 16, int64 [N])."""
+    """scikit-learn's arrays by split, stratified and shuffled: (uint8 [N, 8, 8, 1] of 0 … 16, int64 [N])."""
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -116,7 +122,7 @@ def digits_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @functools.cache
 def digits_builder() -> Any:
-    """The builder's class. TFDS is imported here and not with this file: most programs need only the cached arrays."""
+    """The TFDS builder's class. TFDS is imported only here, because most programs need only the cached arrays."""
     import tensorflow_datasets as tfds
 
     class Digits(tfds.core.GeneratorBasedBuilder):
@@ -124,7 +130,7 @@ def digits_builder() -> Any:
 
         VERSION = tfds.core.Version(VERSION)
         RELEASE_NOTES = {"1.0.0": "Stratified splits by a fixed seed."}  # noqa: RUF012
-        # TFDS would look beside the code for checksums of downloads (there are none), by a module it does not install.
+        # Otherwise TFDS looks beside the code for checksums of downloads, with a module that it does not install.
         code_path = None
 
         def _info(self) -> Any:
@@ -141,7 +147,7 @@ def digits_builder() -> Any:
                 supervised_keys=("image", "label"),
                 homepage="https://archive.ics.uci.edu/dataset/80",
                 license="CC BY 4.0",
-                disable_shuffling=True,  # the order is already the shuffled one
+                disable_shuffling=True,  # already shuffled
             )
 
         def _split_generators(self, dl_manager: Any) -> Any:
@@ -157,10 +163,10 @@ def digits_builder() -> Any:
 
 
 def prepare_digits(data_dir: str | os.PathLike[str]) -> Path:
-    """Makes `data_dir/digits/1.0.0` unless it is there, and returns its path.
+    """Prepares `data_dir/digits/1.0.0` if it is missing, and returns its path.
 
-    It is prepared in a folder of its own and moved into place whole: two processes that prepare at once, or one that is
-    killed, leave nothing half done.
+    It is prepared in a temporary folder and then renamed, so that neither two processes at once nor a killed one leave
+    a partial set.
 
     Raises:
         OSError: `data_dir` cannot be written.
@@ -178,7 +184,7 @@ def prepare_digits(data_dir: str | os.PathLike[str]) -> Path:
         try:
             os.rename(work / "digits" / VERSION, final)
         except OSError:
-            if not final.exists():  # otherwise another process was first, with the same contents
+            if not final.exists():  # if it does, another process has finished it with the same contents
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)

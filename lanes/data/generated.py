@@ -1,4 +1,4 @@
-"""What generated data sets share: seeded on the host, sized by field, cut in three."""
+"""The base of generated data sets: seeded on the host, sized by fields, split in three."""
 
 import dataclasses
 import re
@@ -12,16 +12,16 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Generated:
-    """What generated sets share: `examples(n, random)` makes (x, y), and the sizes below cut it in three.
+    """Base of generated sets: `examples(n, random)` makes (x, y), and the fractions below split them in three.
 
     Args:
-        n: number of examples in all.
-        seed: of the examples; another seed is another draw of the same problem.
-        test_fraction: of n; for testing.
-        valid_fraction: of what is left, for validation; 0 for none.
-        split_seed: of the (stratified) splitting.
+        n: total number of examples.
+        seed: seed of the examples; another seed is another draw of the same problem.
+        test_fraction: fraction of n for testing.
+        valid_fraction: fraction of the rest for validation; 0 for none.
+        split_seed: seed of the (stratified) splits.
         standardize: see `lanes.data.dataset.standardization`.
-        binary: two classes as one target of 0 and 1, for one output unit.
+        binary: encode two classes as a single target of 0 or 1, for one output unit.
     """
 
     n: int = 500
@@ -33,12 +33,12 @@ class Generated:
     binary: bool = False
 
     def check(self) -> None:
-        """Raises ValueError where a field is out of its range."""
+        """Raises ValueError if a field is out of range."""
         at_least("n", self.n, 3)
         share(self.n, self.test_fraction, "test_fraction")
         share(self.n, self.valid_fraction, "valid_fraction")
         if self.binary and (self.kind, self.choices) != ("classes", 2):
-            raise ValueError(f"binary=True: {type(self).__name__} has not two classes; leave it out")
+            raise ValueError(f"binary=True: {type(self).__name__} does not have two classes: leave it out")
 
     def examples(self, n: int, random: np.random.Generator) -> Arrays:
         """n examples (x float32 or int32 [n, *features], y)."""
@@ -46,7 +46,7 @@ class Generated:
 
     @property
     def kind(self) -> str:
-        """The task, `binary` apart: "classes", "real" or "tokens"."""
+        """The task apart from `binary`: "classes", "real" or "tokens"."""
         return "classes"
 
     @property
@@ -80,7 +80,7 @@ class Generated:
         )
 
     def _targeted(self, split: Split) -> Split:
-        """With the targets that `binary` asks for; the splitting saw them as classes."""
+        """The split with binary targets if `binary`; splits are stratified by class before."""
         return Split(split.x, split.y.astype(np.float32)[:, None]) if self.binary else split
 
 
@@ -91,21 +91,21 @@ def at_least(name: str, value: float, least: float) -> None:
 
 
 def class_labels(n: int, classes: int) -> np.ndarray:
-    """Classes 0 … classes - 1 in equal shares (the first ones get the remainder)."""
+    """int32 [n]: classes 0 … classes - 1 in equal shares (the first classes get the remainder)."""
     return (np.arange(n) % classes).astype(np.int32)
 
 
 def polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Points of the plane, [N, 2]."""
+    """Points in the plane [N, 2] from polar coordinates [N]."""
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
 
 
 def around(points: np.ndarray, noise: float, random: np.random.Generator) -> np.ndarray:
-    """The points with Gaussian noise, float32."""
+    """The points with Gaussian noise of standard deviation `noise`, float32."""
     return (points + noise * random.standard_normal(points.shape)).astype(np.float32)
 
 
 def corners(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two inputs of 0 and 1 (int32 [N] each), the four combinations equally often."""
+    """Two inputs of 0 or 1 (int32 [N] each), with all four combinations equally often."""
     corner = class_labels(n, 4)
     return corner // 2, corner % 2

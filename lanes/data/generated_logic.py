@@ -9,7 +9,7 @@ from lanes.data.generated import Arrays, Generated, around, at_least, corners
 
 @dataclasses.dataclass(frozen=True)
 class XOR(Generated):
-    """Exclusive or: the four corners (±1, ±1) with noise; class 1 where the signs differ. No line separates it.
+    """Exclusive or: the four corners (±1, ±1) with noise; class 1 if the signs differ. No line separates the classes.
 
     Args:
         noise: standard deviation around the corners.
@@ -36,7 +36,7 @@ GATES = {
 
 @dataclasses.dataclass(frozen=True)
 class Gates(Generated):
-    """A logic gate of two inputs 0 or 1, with noise: each of these is one unit's work.
+    """A logic gate of two inputs 0 or 1, with noise; a single unit can compute each of these gates.
 
     Args:
         gate: one of GATES: and, or, nor, nand.
@@ -60,10 +60,10 @@ class Gates(Generated):
 
 @dataclasses.dataclass(frozen=True)
 class Parity(Generated):
-    """Whether an odd number of inputs ±1 is +1. No input string occurs twice, so test strings are new.
+    """Whether an odd number of the inputs ±1 is +1. No input string occurs twice, so test strings are unseen.
 
     Args:
-        n: at most 2^bits.
+        n: number of examples, at most 2^bits.
         bits: length of the string, 1 to 62.
     """
 
@@ -76,7 +76,7 @@ class Parity(Generated):
             raise ValueError(f"bits={self.bits}: must be from 1 to 62")
         if self.n > 2**self.bits:
             raise ValueError(
-                f"n={self.n}: there are {2**self.bits} strings of bits={self.bits}; take fewer or more bits"
+                f"n={self.n}: there are only {2**self.bits} strings of bits={self.bits}; lower n or raise bits"
             )
 
     def examples(self, n: int, random: np.random.Generator) -> Arrays:

@@ -1,4 +1,4 @@
-"""Generated points of the plane in classes."""
+"""Generated classification problems of points in the plane."""
 
 import dataclasses
 
@@ -35,14 +35,14 @@ class Spirals(Generated):
 
     def examples(self, n: int, random: np.random.Generator) -> Arrays:
         y = class_labels(n, self.classes)
-        t = np.sqrt(random.random(n))  # even along the arm, about, where t uniform would crowd the middle
+        t = np.sqrt(random.random(n))  # about uniform along the arm; uniform t would crowd the middle
         angle = 2 * np.pi * (self.turns * t + y / self.classes)
         return around(polar(t, angle), self.noise, random), y
 
 
 @dataclasses.dataclass(frozen=True)
 class Moons(Generated):
-    """Two half circles that reach into each other, as in scikit-learn's `make_moons`.
+    """Two interleaved half circles, as in scikit-learn's `make_moons`.
 
     Args:
         noise: standard deviation added to both coordinates.
@@ -89,9 +89,9 @@ class Circles(Generated):
 
 @dataclasses.dataclass(frozen=True)
 class Blobs(Generated):
-    """Gaussian clouds of standard deviation 1, one per class, centres evenly on a circle; two are red and green points.
+    """Gaussian clouds of standard deviation 1, one per class, with centres evenly spaced on a circle.
 
-    For two classes the best error is Φ(-distance / 2), with Φ the normal distribution function.
+    For two classes the lowest possible error is Φ(-distance / 2), with Φ the normal distribution function.
 
     Args:
         classes: number of clouds, ≥ 2.
@@ -118,9 +118,9 @@ class Blobs(Generated):
 
 @dataclasses.dataclass(frozen=True)
 class ConvexRegions(Generated):
-    """The square [-1, 1]², class 1 inside any of some regular polygons; half of the points are of class 1.
+    """Points in the square [-1, 1]², class 1 inside any of several regular polygons; both classes are equally frequent.
 
-    One unit cuts off a half plane, two layers a convex region (`regions=1`), three layers a union of them.
+    A unit cuts off a half plane, two layers a convex region (`regions=1`), three layers a union of such regions.
 
     Args:
         regions: number of polygons, 1 to 4, side by side.
@@ -141,7 +141,7 @@ class ConvexRegions(Generated):
         """bool [N]: which points [N, 2] lie in a polygon."""
         around_centre = 2 * np.pi * (np.arange(self.regions) + 0.5) / self.regions
         centres = polar(np.full(self.regions, 0.0 if self.regions == 1 else 0.55), around_centre)
-        circumradius = 0.7 if self.regions == 1 else 0.38  # neighbours do not touch
+        circumradius = 0.7 if self.regions == 1 else 0.38  # small enough that neighbours do not touch
         normals = polar(np.ones(self.sides), 2 * np.pi * np.arange(self.sides) / self.sides)
         apothem = circumradius * np.cos(np.pi / self.sides)
         along = (x[:, None, :] - centres) @ normals.T  # [N, regions, sides]
@@ -152,7 +152,7 @@ class ConvexRegions(Generated):
         x = np.empty((n, 2))
         for label in (0, 1):
             rows = np.flatnonzero(y == label)
-            while len(rows):  # points of the other class are drawn again
+            while len(rows):  # redraw points of the other class
                 x[rows] = random.uniform(-1, 1, (len(rows), 2))
                 rows = rows[self.inside(x[rows]) != label]
         return x.astype(np.float32), y

@@ -1,4 +1,4 @@
-"""Generated functions to fit, and generated sequences that need memory."""
+"""Generated regression problems, and generated sequences that need memory."""
 
 import dataclasses
 
@@ -38,9 +38,9 @@ class Sine(Generated):
 
 @dataclasses.dataclass(frozen=True)
 class Polynomial(Generated):
-    """y = T(x), Chebyshev's polynomial of the first kind, for x uniform in [-1, 1], with noise: to under- and overfit.
+    """y = T(x), a Chebyshev polynomial of the first kind, for x uniform in [-1, 1], with noise: for under- and overfitting.
 
-    It stays within [-1, 1] for every degree and turns degree - 1 times.
+    T stays within [-1, 1] for every degree and has degree - 1 turning points.
 
     Args:
         degree: ≥ 0.
@@ -73,8 +73,8 @@ class Polynomial(Generated):
 class Adding(Generated):
     """The adding problem (Hochreiter and Schmidhuber 1997, in the form of Le, Jaitly and Hinton 2015).
 
-    x [T, 2] holds a number uniform in [0, 1] and a mark per step; one step of each half is marked; y [1] is the sum of
-    the two marked numbers. Always answering 1 has the mean squared error 1/6 ≈ 0.167.
+    x [T, 2] holds at each step a number uniform in [0, 1] and a mark; one step in each half is marked; y [1] is the sum
+    of the two marked numbers. Always predicting 1 has a mean squared error of 1/6 ≈ 0.167.
 
     Args:
         length: T, ≥ 2.
@@ -110,14 +110,14 @@ class Adding(Generated):
 class Copy(Generated):
     """The copy problem (Hochreiter and Schmidhuber 1997, in the form of Arjovsky, Shah and Bengio 2016).
 
-    The input shows `length` symbols 1 … symbols, then blanks (0), then after `delay` steps the mark symbols + 1, and
-    blanks; the target is blank until the mark and then the symbols in order. Both are tokens [T], T = delay + 2 length.
-    Without memory the cross-entropy per step is at best length · log(symbols) / T.
+    The input shows `length` symbols from 1 … symbols, then blanks (0), then after `delay` steps the mark symbols + 1, and
+    blanks again; the target is blank up to the mark, then repeats the symbols in order. Both are tokens [T],
+    T = delay + 2 length. Without memory the cross-entropy per step is at best length · log(symbols) / T.
 
     Args:
         symbols: number of symbols, ≥ 2.
-        length: how many are shown, ≥ 1.
-        delay: steps from the last symbol to the first that is to be given back, ≥ 1.
+        length: number of symbols shown, ≥ 1.
+        delay: steps from the last symbol shown to the first one to be repeated, ≥ 1.
     """
 
     n: int = 2000

@@ -1,4 +1,4 @@
-"""Generated data sets: small problems with a known answer."""
+"""All generated data sets: small problems whose answer is known."""
 
 from lanes.data.generated import Generated
 from lanes.data.generated_logic import XOR, Gates, Parity

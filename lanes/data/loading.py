@@ -1,4 +1,4 @@
-"""Data sets by name, by description, or by the user's own function."""
+"""Loading data sets by name, by description, or from the user's own function."""
 
 import dataclasses
 import difflib
@@ -33,7 +33,7 @@ __all__ = ["DATASETS", "Dataset", "Split", "from_arrays", "load_dataset"]
 
 @runtime_checkable
 class Description(Protocol):
-    """What names a data set: a frozen dataclass with its settings as fields."""
+    """Describes a data set: a frozen dataclass with its settings as fields."""
 
     def load(self, data_dir: str | None = None) -> Dataset:
         """The data set."""
@@ -72,13 +72,13 @@ DATASETS: dict[str, Description] = {
     "fashion_mnist": TFDS("fashion_mnist"),
     "mnist1d": TFDS("mnist1d"),
     "cifar10": TFDS("cifar10"),
-    "cifar10_jpeg": TFDS("cifar10_jpeg"),  # a lossy stand-in, not CIFAR-10: images encoded again as JPEG
+    "cifar10_jpeg": TFDS("cifar10_jpeg"),  # a lossy stand-in for CIFAR-10: its images re-encoded as JPEG
     "tiny_shakespeare": TFDS("tiny_shakespeare", valid="validation+test"),
 }
 
-SPLIT_SEED = 0  # of the cuts of the user's own arrays, which bring no seed
+SPLIT_SEED = 0  # of the splits of the user's own arrays, which have no seed of their own
 TEST_FRACTION = 0.1
-VALID_FRACTION = 1 / 9  # of the rest: 80 / 10 / 10 in all
+VALID_FRACTION = 1 / 9  # of the rest, which makes 80 / 10 / 10
 
 
 def load_dataset(
@@ -91,16 +91,16 @@ def load_dataset(
     """Loads a data set into host arrays.
 
     Args:
-        data: a name of DATASETS or of a TFDS set that is prepared; a description (`Spirals(n=500)`); or a function
-            without arguments that returns a Dataset, arrays (x, y), or a dict of splits: {"train": (x, y), …}.
-        valid_fraction: this fraction of the training examples (those not for testing) becomes the validation split,
-            stratified, by the data set's own fixed seed; 0 for none. None: the data set's own.
-        train_examples: keep this many training examples, in equal class shares; the first n of one fixed order, so that
-            smaller subsets are parts of larger ones.
-        data_dir: where prepared TFDS sets are looked for first, before $TFDS_DATA_DIR and ~/tensorflow_datasets.
+        data: a name in DATASETS or of a prepared TFDS set; a description (`Spirals(n=500)`); or a function without
+            arguments that returns a Dataset, arrays (x, y), or a dict of splits: {"train": (x, y), …}.
+        valid_fraction: fraction of the examples outside the test split that becomes the validation split, stratified,
+            with the data set's own fixed seed; 0 for none. None: the data set's own.
+        train_examples: keep this many training examples, in the overall class proportions: the first n of a fixed
+            order, so that smaller subsets nest in larger ones.
+        data_dir: where prepared TFDS sets are searched first, before $TFDS_DATA_DIR and ~/tensorflow_datasets.
 
     Raises:
-        ValueError: an unknown name, a set that is not prepared, arrays that do not fit together.
+        ValueError: an unknown name, a set that is not prepared, inconsistent arrays.
     """
     if isinstance(data, str):
         data = named(data, data_dir)
@@ -118,17 +118,17 @@ def load_dataset(
 
 
 def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Description:
-    """The description that a name stands for: an entry of DATASETS, or any TFDS set that is prepared.
+    """The description that a name stands for: an entry of DATASETS, or any prepared TFDS set.
 
     Raises:
-        RequestError: no such name (with the nearest one), or a TFDS set that is not prepared (with the command).
+        RequestError: an unknown name (suggesting the nearest), or a TFDS set that is not prepared (with the command).
     """
     where = None if data_dir is None else os.fspath(data_dir)
     if name in DATASETS:
         return DATASETS[name]
     if find_prepared(name, where) is not None:
         return TFDS(name)
-    import tensorflow_datasets as tfds  # only now: it takes a second
+    import tensorflow_datasets as tfds  # only here, as it takes a second
 
     builders = tfds.list_builders(with_community_datasets=False)
     base = name.partition(":")[0].partition("/")[0]
@@ -159,25 +159,25 @@ def from_arrays(
     task: str | None = None,
     standardize: str | None = None,
 ) -> Dataset:
-    """A data set from two arrays, cut in three: stratified where y is one class per example, else at random.
+    """A data set from two arrays, split in three: stratified if y is one class per example, otherwise at random.
 
     Args:
         x: [N, *features]: uint8 images, numbers, or integer tokens [N, T].
         y: [N] integer classes, [N] or [N, D] real targets, or [N, T] next tokens.
         name: shown in results.
-        test_fraction: of N; 0 for none.
-        valid_fraction: of the rest; 0 for none. The defaults make 80 / 10 / 10.
-        seed: of the cuts.
+        test_fraction: fraction of N; 0 for none.
+        valid_fraction: fraction of the rest; 0 for none. The defaults make 80 / 10 / 10.
+        seed: seed of the splits.
         task: one of lanes.data.dataset.TASKS; None: "classes" for integers [N], "tokens" for integers of x's
-            shape, else "real".
-        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" for others.
+            shape, otherwise "real".
+        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" otherwise.
 
     Raises:
-        ValueError: arrays that do not fit together, labels below 0, numbers that are not finite.
+        ValueError: inconsistent arrays, labels below 0, numbers that are not finite.
     """
     everything = _typed(x, y, task, name)
     kind = task or _task(everything)
-    # Checked before the cut, so that an index in a message is the user's.
+    # Checked before splitting, so that indices in messages refer to the user's arrays.
     check_dataset(_assembled(name, everything, None, None, kind, "none"))
     rest, test = cut(everything, test_fraction, seed, "test_fraction")
     train, valid = cut(rest, valid_fraction, seed)
@@ -187,28 +187,30 @@ def from_arrays(
 
 def _user_data(make: Callable[[], Any], valid_fraction: float | None) -> Dataset:
     name = getattr(make, "__name__", type(make).__name__)
-    made = make()
-    if isinstance(made, Dataset):
+    result = make()
+    if isinstance(result, Dataset):
         if valid_fraction is not None:
             raise ValueError(
-                f"valid_fraction={valid_fraction}: {name} returns a Dataset, whose splits are made; leave it out"
+                f"valid_fraction={valid_fraction}: {name} returns a Dataset, which is already split; leave it out"
             )
-        return check_dataset(made)
-    if isinstance(made, Mapping):
-        return _from_splits(name, made, valid_fraction)
-    if isinstance(made, tuple) and len(made) == 2:
+        return check_dataset(result)
+    if isinstance(result, Mapping):
+        return _from_splits(name, result, valid_fraction)
+    if isinstance(result, tuple) and len(result) == 2:
         return from_arrays(
-            *made, name=name, valid_fraction=VALID_FRACTION if valid_fraction is None else valid_fraction
+            *result, name=name, valid_fraction=VALID_FRACTION if valid_fraction is None else valid_fraction
         )
-    raise ValueError(f"data={name}: returned {type(made).__name__}; must return a Dataset, (x, y), or a dict of splits")
+    raise ValueError(
+        f"data={name}: returned {type(result).__name__}; must return a Dataset, (x, y), or a dict of splits"
+    )
 
 
-def _from_splits(name: str, made: Mapping[str, Any], valid_fraction: float | None) -> Dataset:
-    wrong = set(made) - {"train", "valid", "test"}
-    if wrong or "train" not in made:
-        raise ValueError(f"data={name}: splits {sorted(made)}; must be train and, if wanted, valid and test")
+def _from_splits(name: str, parts: Mapping[str, Any], valid_fraction: float | None) -> Dataset:
+    unknown = set(parts) - {"train", "valid", "test"}
+    if unknown or "train" not in parts:
+        raise ValueError(f"data={name}: splits {sorted(parts)}; must be train and, optionally, valid and test")
     splits = {}
-    for key, part in made.items():
+    for key, part in parts.items():
         x, y = (part.x, part.y) if isinstance(part, Split) else part
         splits[key] = _typed(x, y, None, name)
     task = _task(splits["train"])
@@ -220,13 +222,13 @@ def _from_splits(name: str, made: Mapping[str, Any], valid_fraction: float | Non
 
 
 def _typed(x: Any, y: Any, task: str | None, name: str) -> Split:
-    """The arrays in the types that the engine takes."""
+    """The arrays converted to the dtypes that the engine takes."""
     x, y = np.asarray(x), np.asarray(y)
     for what, array in (("x", x), ("y", y)):
         if array.dtype.kind not in "buif" or not array.ndim:
             raise ValueError(f"data={name}: {what} is {array.dtype}{list(array.shape)}; must be an array of numbers")
     if len(x) != len(y):
-        raise ValueError(f"data={name}: {len(x)} inputs and {len(y)} targets; must be equally many")
+        raise ValueError(f"data={name}: {len(x)} inputs but {len(y)} targets; there must be as many of each")
     if x.dtype != np.uint8:
         x = x.astype(np.int32 if x.dtype.kind in "ui" else np.float32, copy=False)
     real = task in ("real", "binary", "multilabel") or y.dtype.kind == "f"

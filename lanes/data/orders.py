@@ -1,8 +1,8 @@
-"""The order in which a run sees its training examples: made on the host once per seed, shared by runs of that seed."""
+"""The order in which a run sees its training examples: made once per seed on the host, shared by runs of that seed."""
 
 import numpy as np
 
-ORDER_STREAM = 0x0DE5  # names this stream of randomness, so that no other use of the run's seed repeats it
+ORDER_STREAM = 0x0DE5  # identifies this stream of randomness among the uses of a run's seed
 
 
 def epoch_order(n: int, seed: int, epoch: int, batch_size: int = 1) -> np.ndarray:
@@ -10,8 +10,8 @@ def epoch_order(n: int, seed: int, epoch: int, batch_size: int = 1) -> np.ndarra
 
     Args:
         n: number of training examples.
-        seed: the run's seed. Runs of equal `n`, `batch_size` and seed see the same batches in the same order.
-        epoch: number of the epoch, from 0. Any epoch's order is made directly, without those before it.
+        seed: the run's seed. Runs with equal `n`, `batch_size` and seed see the same batches in the same order.
+        epoch: number of the epoch, from 0. Each epoch's order is made directly, without those before it.
         batch_size: B; the order is cut to floor(n / B) · B examples, and batch i is `order[i * B : (i + 1) * B]`.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Batches of a data set that is too large for the device: read from disk or host memory ahead of the training step.
+"""Streaming a data set that is too large for the device: batches are read from disk or host memory ahead of training.
 
-They are the same batches in the same order as `lanes.data.orders.epoch_order` gives to training on a resident data set.
+They are the same batches, in the same order, as those of a resident data set (`lanes.data.orders.epoch_order`).
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from lanes.data.dataset import Split
 from lanes.data.orders import epoch_order
 
 BUFFER_BYTES = 256 << 20
-THREADS = 2  # reading and gathering is mostly waiting and copying; more threads take the cores from training
+THREADS = 2  # reading and gathering mostly waits and copies; more threads would take cores from training
 
 
 class RowReader:
-    """Gathers rows of an array. A memory-mapped file is read instead: its mapped pages would add up in memory."""
+    """Gathers rows of an array; reads those of a memory-mapped file directly, as mapped pages would fill the memory."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -38,15 +38,15 @@ class RowReader:
             return self.array[indices]
         out = np.empty((indices.size, *self.array.shape[1:]), self.array.dtype)
         flat = out.reshape(indices.size, -1).view(np.uint8) if self.row_bytes else out
-        for place, index in enumerate(indices.ravel()):
-            read = os.preadv(self.file, [flat[place]], self.start + int(index) * self.row_bytes)
+        for row, index in enumerate(indices.ravel()):
+            read = os.preadv(self.file, [flat[row]], self.start + int(index) * self.row_bytes)
             if read != self.row_bytes:
-                raise OSError(f"{self.array.filename}: row {index} cannot be read; the file is shorter than it was")  # type: ignore[attr-defined]
+                raise OSError(f"{self.array.filename}: row {index} cannot be read: the file has become shorter")  # type: ignore[attr-defined]
         return out.reshape(*indices.shape, *self.array.shape[1:])
 
 
 def _mapped_root(array: np.ndarray) -> np.memmap | None:
-    """The memory-mapped array that this one is (a part of), or None."""
+    """The memory-mapped array that this array is or is a view of, or None."""
     root, base = None, array
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap) and base.filename is not None:
@@ -64,14 +64,14 @@ class Stream:
     """Batches of one split for several seeds at once, prefetched by Grain.
 
     Args:
-        split: what is streamed; arrays in memory, or memory-mapped as `load_dataset` gives them.
-        seeds: distinct seeds of the lanes that are trained, S of them.
+        split: the split to stream; in memory, or memory-mapped as `load_dataset` returns it.
+        seeds: the S distinct seeds of the lanes being trained.
         batch_size: B.
-        buffer_bytes: bound on the batches that exist at one time, the one being trained on among them.
+        buffer_bytes: bound on the batches in memory at any time, including the one being trained on.
         steps_at_once: K, training steps per item.
 
     Raises:
-        ValueError: the buffer does not hold two items.
+        ValueError: the batch size is not in 1 … N, no steps per item, or a buffer too small for two items.
     """
 
     split: Split
@@ -95,7 +95,7 @@ class Stream:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return len(self.split) // self.batch_size
 
     @property
@@ -105,10 +105,10 @@ class Stream:
         return self.steps_at_once * len(self.seeds) * self.batch_size * example
 
     def blocks(self, epoch: int = 0, step: int = 0, epochs: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Items (x [k, S, B, ...], y [k, S, B, ...]) of `epochs` epochs, from a step of the first one on.
+        """Items (x [k, S, B, ...], y [k, S, B, ...]) of `epochs` epochs, starting at `step` of the first.
 
-        k is steps_at_once, and less at the end of an epoch: no item reaches into the next. Nothing earlier is read, so
-        that resuming costs nothing.
+        k is steps_at_once, or less at the end of an epoch: no item spans two epochs. Nothing before the first step is
+        read, so resuming costs nothing.
         """
         import grain
 
@@ -121,7 +121,7 @@ class Stream:
             return
         read = _Reader(self)
         source: Any = grain.MapDataset.source(starts).map(read)
-        ahead = self.buffer_bytes // self.item_bytes - 1  # one more is with the caller
+        ahead = self.buffer_bytes // self.item_bytes - 1  # the caller holds one more
         threads = min(THREADS, ahead)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
         yield from source.to_iter_dataset(options)
@@ -133,15 +133,15 @@ class Stream:
 
 
 class _Reader:
-    """Makes an item from the number of an epoch and of a step."""
+    """Makes the item that starts at (epoch, step)."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.x, self.y = RowReader(stream.split.x), RowReader(stream.split.y)
-        self.orders = functools.lru_cache(2)(self._orders)  # the epoch that ends and the one that begins
+        self.orders = functools.lru_cache(2)(self._orders)  # the epoch ending and the one beginning
 
     def _orders(self, epoch: int) -> np.ndarray:
-        """int32 [S, steps, B]: which example is where in the epoch."""
+        """int32 [S, steps, B]: the examples of an epoch in order, for each seed."""
         stream = self.stream
         orders = [epoch_order(len(stream.split), seed, epoch, stream.batch_size) for seed in stream.seeds]
         return np.stack(orders).reshape(len(stream.seeds), stream.steps, stream.batch_size)

@@ -14,28 +14,28 @@ from lanes.data.tfds_decoding import Decoding
 from lanes.data.tfds_records import PreparedSet, find_prepared, fingerprint
 from lanes.errors import RequestError
 
-VALID_FRACTION = 0.1  # of a set that brings no validation split
+VALID_FRACTION = 0.1  # for sets without a validation split
 
 
 @dataclasses.dataclass(frozen=True)
 class TFDS:
     """A prepared TFDS set: `TFDS("mnist")`, `TFDS("mnist:3.0.1", train="train[:50000]", valid="train[50000:]")`.
 
-    Inputs are images (uint8), numbers, or text as characters; targets classes or numbers. Text without targets becomes
-    sequences whose targets are their next characters. Integers other than uint8 are tokens.
+    Inputs are images (uint8), numbers, or text as characters; targets are classes or numbers. Text without targets
+    becomes sequences whose targets are the next characters. Integers other than uint8 are tokens.
 
     Args:
-        name: `set`, `set/config`, with `:version` if not the newest that is prepared.
+        name: `set` or `set/config`, with `:version` for a version other than the newest prepared.
         train, valid, test: splits in TFDS's own syntax. `valid` None: the split `validation` if there is one, otherwise
-            a part of train; `test` None: the split `test` if there is one. (Not if another part names it.)
-        valid_fraction: this part of the training examples (`valid` joined to them) is for validation: stratified by
-            class, of text the end; 0 for none. None: 0.1 where there is no validation split.
-        split_seed: of that cut.
-        inputs, target: names of features, in place of the set's supervised keys.
-        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" for others.
-        shuffled_positions: reorder the positions of every example (series: steps; images: pixels) by one fixed
-            permutation, which takes their neighbourhood away.
-        sequence: characters of a text sequence, ≥ 1.
+            a part of train; `test` None: the split `test` if there is one. (Unless another part names it.)
+        valid_fraction: fraction of the training examples (including those of `valid`) to use for validation, stratified
+            by class, or the end of a text; 0 for none. None: 0.1 if there is no validation split.
+        split_seed: seed of that split.
+        inputs, target: names of features, instead of the set's supervised keys.
+        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" otherwise.
+        shuffled_positions: reorder the positions of every example (steps of series, pixels of images) by one fixed
+            permutation, which destroys their neighbourhoods.
+        sequence: length of text sequences in characters, ≥ 1.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TFDS:
     sequence: int = 64
 
     def check(self) -> None:
-        """Raises ValueError where a field is out of its range."""
+        """Raises ValueError if a field is out of range."""
         if self.standardize not in (None, *STANDARDIZATIONS):
             raise ValueError(f"standardize={self.standardize!r}: must be None or one of {', '.join(STANDARDIZATIONS)}")
         if self.valid_fraction is not None and not 0 <= self.valid_fraction < 1:
@@ -60,10 +60,10 @@ class TFDS:
             raise ValueError(f"sequence={self.sequence}: must be at least 1")
 
     def load(self, data_dir: str | None = None) -> Dataset:
-        """The data set: decoded the first time, afterwards read from the array cache.
+        """The data set: decoded the first time, then read from the array cache.
 
         Raises:
-            RequestError: it is not prepared, a record file is damaged, or its features are of no supported kind.
+            RequestError: it is not prepared, a record file is damaged, or its features are of an unsupported kind.
         """
         self.check()
         folder = find_prepared(self.name, data_dir)
@@ -82,7 +82,7 @@ class TFDS:
             measured = np.stack(standardization(train.x, how))
             allocate("standardization", measured.shape, np.float32)[...] = measured
 
-        # Kept too: on a large set it takes longer than loading.
+        # Cached too: on a large set it takes longer than loading.
         measured, _ = cached_arrays(f"{slug}_standardization", {**key, "standardize": how}, measure)
         offset, scale = (np.asarray(row) for row in measured["standardization"])
         return check_dataset(
@@ -104,34 +104,35 @@ class TFDS:
 
 
 def not_prepared(name: str, data_dir: str | None) -> RequestError:
-    """The error for a set that no folder has."""
+    """The error for a set that is in none of the folders."""
     folders = ", ".join(map(str, data_dirs(data_dir)))
     command = f"lanes prepare {name}" + (f" --data-dir {data_dir}" if data_dir else "")
     return RequestError(f"data set {name!r} is not prepared in {folders}: run {command}")
 
 
-def _decode(wanted: TFDS, folder: Path, allocate: Allocate) -> dict[str, Any]:
-    """Fills the arrays of the parts; returns what else a Dataset needs."""
+def _decode(description: TFDS, folder: Path, allocate: Allocate) -> dict[str, Any]:
+    """Fills the arrays of the parts; returns the other fields that a Dataset needs."""
     source = PreparedSet(folder)
-    parts, fraction = _parts(wanted, source)
-    inputs, target = _keys(wanted, source)
-    decoding = Decoding(source, inputs, target, parts, fraction, wanted.split_seed)
+    parts, fraction = _parts(description, source)
+    inputs, target = _keys(description, source)
+    decoding = Decoding(source, inputs, target, parts, fraction, description.split_seed)
     if decoding.is_text:
-        return decoding.texts(allocate, wanted.sequence)
-    return decoding.arrays(allocate, wanted.shuffled_positions)
+        return decoding.texts(allocate, description.sequence)
+    return decoding.arrays(allocate, description.shuffled_positions)
 
 
-def _parts(wanted: TFDS, source: PreparedSet) -> tuple[dict[str, str], float]:
-    """The split to read for each part, and the fraction of train that is then cut off for validation."""
-    parts = {"train": wanted.train}
-    named = re.findall(r"[A-Za-z_]\w*", f"{wanted.train} {wanted.valid or ''}")
-    valid = wanted.valid or ("validation" if "validation" in source.splits and "validation" not in named else None)
-    fraction = wanted.valid_fraction
+def _parts(description: TFDS, source: PreparedSet) -> tuple[dict[str, str], float]:
+    """The TFDS split of each part, and the fraction of train to split off for validation."""
+    parts = {"train": description.train}
+    named = re.findall(r"[A-Za-z_]\w*", f"{description.train} {description.valid or ''}")
+    own_valid = "validation" if "validation" in source.splits and "validation" not in named else None
+    valid = description.valid or own_valid
+    fraction = description.valid_fraction
     if valid is not None and fraction is None:
         parts["valid"] = valid
     elif valid is not None:
         parts["train"] += f"+{valid}"
-    test = wanted.test or ("test" if "test" in source.splits and "test" not in named else None)
+    test = description.test or ("test" if "test" in source.splits and "test" not in named else None)
     if test is not None:
         parts["test"] = test
     if fraction is None:
@@ -139,19 +140,21 @@ def _parts(wanted: TFDS, source: PreparedSet) -> tuple[dict[str, str], float]:
     return parts, fraction
 
 
-def _keys(wanted: TFDS, source: PreparedSet) -> tuple[str, str | None]:
-    """Names of the input's and of the target's feature; a single feature of text needs no target."""
+def _keys(description: TFDS, source: PreparedSet) -> tuple[str, str | None]:
+    """Names of the input and target features; a set with a single text feature needs no target."""
     names = list(source.features)
-    inputs, target = wanted.inputs, wanted.target
+    inputs, target = description.inputs, description.target
     if inputs is None and source.info.supervised_keys is not None:
         keys = source.info.supervised_keys
         if len(keys) != 2 or not all(isinstance(key, str) for key in keys):
-            raise RequestError(f"{wanted.name}: supervised keys are {keys}, must be two names; set inputs and target")
+            raise RequestError(
+                f"{description.name}: supervised keys are {keys}, must be two names; set inputs and target"
+            )
         inputs, target = keys[0], target or keys[1]
     elif inputs is None and len(names) == 1:
         inputs = names[0]
     if inputs is None or not {inputs, target or inputs} <= set(names):
         raise RequestError(
-            f"{wanted.name}: inputs={inputs!r}, target={target!r}; set inputs and target to two of {', '.join(names)}"
+            f"{description.name}: inputs={inputs!r}, target={target!r}; set inputs and target to two of {', '.join(names)}"
         )
     return inputs, target

@@ -1,4 +1,4 @@
-"""From the records of a prepared TFDS set to arrays, straight to their place on disk."""
+"""Decoding the records of a prepared TFDS set, straight into its arrays on disk."""
 
 import concurrent.futures
 import dataclasses
@@ -14,19 +14,19 @@ from lanes.data.dataset import share, stratified_order
 from lanes.data.tfds_records import PreparedSet, first_line, quiet
 from lanes.errors import RequestError
 
-POSITIONS_SEED = 0x1D  # of the one permutation of `shuffled_positions`
+POSITIONS_SEED = 0x1D  # of the permutation of `shuffled_positions`
 
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
-    """What is read of a set.
+    """Decodes the parts of a set.
 
     Args:
         source: the prepared set.
-        inputs, target: names of features; target None for text that is its own target.
-        parts: train, and valid and test where there are, with the split to read.
-        fraction: of train, cut off as valid.
-        seed: of that cut.
+        inputs, target: names of features; target None for text whose targets are its next characters.
+        parts: the TFDS split to read for train and optionally for valid and test.
+        fraction: fraction of train to split off as valid.
+        seed: seed of that split.
     """
 
     source: PreparedSet
@@ -42,9 +42,9 @@ class Decoding:
         return type(self.source.features[self.inputs]).__name__ == "Text"
 
     def arrays(self, allocate: Allocate, shuffled_positions: bool) -> dict[str, Any]:
-        """Decodes images or numbers into the parts' arrays; returns the rest of a Dataset."""
+        """Decodes images or numbers into the parts' arrays; returns the other fields of a Dataset."""
         if self.target is None:
-            raise RequestError(f"{self.source.info.name}: has no supervised keys; set inputs and target")
+            raise RequestError(f"{self.source.info.name}: the set has no supervised keys; set inputs and target")
         shape, dtype = self._inputs()
         targets = {part: self._targets(split) for part, split in self.parts.items()}
         task, outputs, classes = self._task(targets, shape)
@@ -55,13 +55,13 @@ class Decoding:
                 if shuffled_positions:
                     block = block.reshape(len(block), len(positions), -1)[:, positions].reshape(block.shape)
                 for array, destination in rows:
-                    place = destination[start : start + len(block)]
-                    array[place[place >= 0]] = block[place >= 0]
+                    to = destination[start : start + len(block)]
+                    array[to[to >= 0]] = block[to >= 0]
         names = list(dict.fromkeys([*self.parts, *(["valid"] if self.fraction else [])]))
         return {"parts": names, "task": task, "outputs": outputs, "classes": classes, "vocabulary": ()}
 
     def texts(self, allocate: Allocate, sequence: int) -> dict[str, Any]:
-        """Texts as tokens: their next characters as targets, or the set's own targets."""
+        """Encodes texts as tokens, with the next characters or the set's own targets; returns as `arrays` does."""
         texts = {
             part: [text for _, block in self._read(split, self._text) for text in block]
             for part, split in self.parts.items()
@@ -86,13 +86,13 @@ class Decoding:
         return {"parts": list(pairs), "task": task, "outputs": outputs, "classes": classes, "vocabulary": vocabulary}
 
     def _inputs(self) -> tuple[tuple[int, ...], Any]:
-        """Shape and type of the inputs' array."""
+        """Shape of an example and dtype of the inputs' array."""
         feature = self.source.features[self.inputs]
         shape, dtype = feature.shape, getattr(feature, "np_dtype", None)
         if not isinstance(shape, tuple) or None in shape or dtype is None or np.dtype(dtype).kind not in "buif":
             raise RequestError(
                 f"{self.source.info.name}: feature {self.inputs!r} is {feature!r}; must be numbers of one fixed shape, "
-                f"or text: write a builder that makes it so"
+                f"or text: convert it in a builder of your own"
             )
         kind = np.dtype(dtype)
         if kind != np.uint8:
@@ -100,13 +100,13 @@ class Decoding:
         return tuple(shape) or (1,), kind
 
     def _targets(self, split: str) -> np.ndarray:
-        """The targets of a split in its order; the inputs are not decoded for this."""
+        """The targets of a split in order, without decoding the inputs."""
         feature = self.source.features[self.target]
         kind = getattr(feature, "np_dtype", None)
         if kind is None or not isinstance(feature.shape, tuple) or None in feature.shape:
             raise RequestError(
                 f"{self.source.info.name}: target {self.target!r} is {feature!r}; must be a class, or numbers "
-                f"of one shape"
+                f"of one fixed shape"
             )
         real = np.dtype(kind).kind == "f"
         blocks = [block for _, block in self._read(split, self._stacked_targets(np.float32 if real else np.int32))]
@@ -132,7 +132,7 @@ class Decoding:
     def _destinations(
         self, part: str, y: np.ndarray, shape: tuple[int, ...], dtype: Any, allocate: Allocate
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Writes the targets; for each array to fill, the row of each record in it, or -1."""
+        """Writes the targets; returns the input arrays to fill, each with every record's row in it, or -1."""
         groups = {part: np.arange(len(y))}
         if part == "train" and self.fraction:
             order, count = self._cut(y)
@@ -154,8 +154,8 @@ class Decoding:
             block = np.empty((len(records), *shape), dtype)
             for row, record in enumerate(records):
                 example = self.source.features.deserialize_example_np(record, decoders=skipped)[self.inputs]
-                if np.shape(example) != declared:  # assigning would broadcast some wrong shapes
-                    raise ValueError(f"an example of shape {np.shape(example)}, must be {declared}")
+                if np.shape(example) != declared:  # assignment would broadcast some wrong shapes
+                    raise ValueError(f"an example has shape {np.shape(example)}, must be {declared}")
                 block[row] = example
             return block
 
@@ -175,13 +175,13 @@ class Decoding:
         return [example[self.inputs].decode("utf-8", "replace") for example in examples]
 
     def _skip(self, name: str | None) -> dict[str, Any]:
-        """Decoders that leave every encoded feature but the needed ones alone."""
+        """Decoders that skip the feature of this name if decoding it would take time."""
         import tensorflow_datasets as tfds
 
         return {name: tfds.decode.SkipDecoding()} if name and _is_encoded(self.source.features[name]) else {}
 
     def _read(self, split: str, decode: Callable[[list[bytes]], Any]) -> Iterator[tuple[int, Any]]:
-        """Decoded blocks of a split's records, each with the number of its first record; decoded in threads."""
+        """Blocks of a split's records, decoded in threads, each with the number of its first record."""
         with quiet(), concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for piece in self.source.pieces(split):
                 starts = range(0, len(piece.records), 256)
@@ -189,7 +189,7 @@ class Decoding:
                 for start, block in zip(starts, blocks):
                     try:
                         decoded = block.result()
-                    except Exception as error:  # whatever a decoder raises about bytes that it cannot read
+                    except Exception as error:  # decoders raise anything on bytes that they cannot read
                         raise self.source.damaged(piece.file, first_line(error)) from None
                     yield piece.start + start, decoded
 

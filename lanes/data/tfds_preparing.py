@@ -1,4 +1,4 @@
-"""Preparing TFDS sets: the only code here that downloads, and only after it was asked to."""
+"""Preparing TFDS sets: the only code that downloads, and only when told to."""
 
 import dataclasses
 import importlib.util
@@ -14,7 +14,7 @@ from lanes.data.tfds import TFDS
 from lanes.data.tfds_records import find_prepared, first_line, quiet
 from lanes.errors import RequestError
 
-PLAIN_FEATURES = ("Tensor", "Scalar", "ClassLabel")  # written without TensorFlow
+PLAIN_FEATURES = ("Tensor", "Scalar", "ClassLabel")  # can be written without TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Plan:
 
     Attributes:
         builder: TFDS's builder.
-        folder: the TFDS data folder that the set goes to.
-        downloads: address → bytes of each recorded file (None where TFDS records no size).
-        nbytes: size of the whole download, 0 where TFDS does not record it.
-        needs_tensorflow: some feature can only be written by TensorFlow.
+        folder: the TFDS data folder that the set is written to.
+        downloads: address → bytes of each file to download (None if TFDS records no size).
+        nbytes: size of all downloads, 0 if TFDS does not record it.
+        needs_tensorflow: whether some feature can only be written by TensorFlow.
     """
 
     builder: Any
@@ -36,14 +36,14 @@ class Plan:
     needs_tensorflow: bool
 
     def lines(self) -> list[str]:
-        """The plan in plain words."""
+        """The plan in words, for printing."""
         info = self.builder.info
         size = f"{self.nbytes / 2**20:.1f} MiB" if self.nbytes else "a size that TFDS does not record"
         lines = [f"{info.full_name}: would download {size} and write {self.folder / info.full_name}"]
         for address, nbytes in self.downloads.items():
             lines.append(f"  {address}" + (f"  {nbytes:,} bytes" if nbytes else ""))
         if not self.downloads:
-            lines.append("  TFDS records no addresses: its builder decides at run time what to fetch")
+            lines.append("  TFDS records no addresses: the builder decides at run time what to download")
         if self.needs_tensorflow and not has_tensorflow():
             lines.append("  needs TensorFlow, which is not installed: pip install -e '.[tensorflow]'")
         return lines
@@ -55,10 +55,10 @@ def has_tensorflow() -> bool:
 
 
 def plan(name: str, data_dir: str | None) -> Plan | Path | None:
-    """What is to be done for a set: a plan; or the folder of one that is there or needs no download; None if generated.
+    """The plan for preparing a set; its folder if it is prepared or needs no download; None if it is generated.
 
     Raises:
-        RequestError: an unknown name, or one that TFDS has no builder for.
+        RequestError: an unknown name, or one without a TFDS builder.
     """
     description = DATASETS.get(name)
     if isinstance(description, Digits):
@@ -98,32 +98,32 @@ def _plan(name: str, data_dir: str | None) -> Plan:
     )
 
 
-def prepare(chosen: Plan, say: Callable[[str], None] = print) -> Path:
-    """Downloads and prepares. TensorFlow, where it is needed, sees no GPU.
+def prepare(plan: Plan, say: Callable[[str], None] = print) -> Path:
+    """Downloads and prepares a set; returns its folder. TensorFlow, if needed, is kept off the GPUs.
 
     Raises:
-        RequestError: TensorFlow is needed and not installed, or a download or the builder failed.
+        RequestError: TensorFlow is needed but not installed, or a download or the builder failed.
     """
     import tensorflow_datasets as tfds
 
-    name = chosen.builder.info.name
-    if chosen.needs_tensorflow:
+    name = plan.builder.info.name
+    if plan.needs_tensorflow:
         if not has_tensorflow():
             raise RequestError(f"{name}: needs TensorFlow to be prepared: pip install -e '.[tensorflow]'")
         _hide_gpus()
-    downloads = chosen.folder / "downloads"
-    # TFDS names what it extracts by the archive's base name: sets of equal base names would read each other's files.
+    downloads = plan.folder / "downloads"
+    # TFDS names extracted folders by the archive's base name, so sets with equal base names would read each other's files.
     config = tfds.download.DownloadConfig(extract_dir=str(downloads / "extracted" / name))
     try:
-        chosen.builder.download_and_prepare(download_dir=str(downloads / name), download_config=config)
-    except Exception as error:  # whatever a network, an archive or a builder raises
-        raise RequestError(f"{name}: preparing failed: {first_line(error)}; the same command tries again") from error
-    say(f"{chosen.builder.info.full_name}: prepared in {chosen.builder.data_dir}")
-    return Path(str(chosen.builder.data_dir))
+        plan.builder.download_and_prepare(download_dir=str(downloads / name), download_config=config)
+    except Exception as error:  # networks, archives and builders raise anything
+        raise RequestError(f"{name}: preparing failed: {first_line(error)}; repeat the command to try again") from error
+    say(f"{plan.builder.info.full_name}: prepared in {plan.builder.data_dir}")
+    return Path(str(plan.builder.data_dir))
 
 
 def _hide_gpus() -> None:
-    """TensorFlow takes all memory of the GPUs that it sees, from other programs too."""
+    """Hides the GPUs from TensorFlow, which would take all of their memory."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import tensorflow
 

@@ -1,4 +1,4 @@
-"""Prepared TFDS sets on disk: where they are, and their records read without TensorFlow, each damaged file by name."""
+"""Prepared TFDS sets on disk: finding them, and reading their records without TensorFlow; damaged files are named."""
 
 import contextlib
 import re
@@ -10,12 +10,12 @@ from lanes.data.array_cache import data_dirs
 from lanes.errors import RequestError
 from lanes.files import cache_dir
 
-READ_AT_ONCE = 2048  # records, so that decoding never holds a whole file
+READ_AT_ONCE = 2048  # records, so that a whole file is never in memory
 NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[^:/]+))?(:(?P<version>[\w.]+))?")
 
 
 class Piece(NamedTuple):
-    """Consecutive records of a split: the number of the first, the file they are from, and their bytes."""
+    """Consecutive records of a split: the number of the first, their file, and their bytes."""
 
     start: int
     file: Path
@@ -26,11 +26,11 @@ def find_prepared(name: str, data_dir: str | None) -> Path | None:
     """The folder of a prepared set, or None.
 
     Args:
-        name: `set`, `set/config`, `set:1.0.0` or `set/config:1.0.0`; without a version, the newest that is there.
-        data_dir: looked into first; see `lanes.data.array_cache.data_dirs`.
+        name: `set`, `set/config`, `set:1.0.0` or `set/config:1.0.0`; without a version, the newest prepared.
+        data_dir: searched first; see `lanes.data.array_cache.data_dirs`.
 
     Raises:
-        RequestError: the name is not of that form, or leaves open which configuration is meant.
+        RequestError: the name is not of that form, or the set has several configurations and none is named.
     """
     match = NAME.fullmatch(name)
     if match is None:
@@ -62,18 +62,18 @@ def _only_configuration(name: str, root: Path, version: str | None) -> Path | No
 
 
 def prepared_names(data_dir: str | None) -> list[str]:
-    """Names of the sets that are prepared in any of the folders."""
+    """Names of all prepared sets in the folders."""
     infos = (path for folder in data_dirs(data_dir) for path in folder.glob("*/*/dataset_info.json"))
     return sorted({path.parents[1].name for path in infos})
 
 
 def fingerprint(folder: Path) -> list[list[Any]]:
-    """Names, sizes and times of the set's files: what decoded arrays were made from."""
+    """Names, sizes and modification times of a set's files, which identify what decoded arrays were made from."""
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(folder.glob("*"))]
 
 
 class PreparedSet:
-    """A prepared set: its metadata, and its records in TFDS's own split syntax."""
+    """A prepared set: its metadata, and its records by TFDS's split syntax."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow_datasets as tfds
@@ -82,39 +82,39 @@ class PreparedSet:
         try:
             with quiet():
                 self.info = tfds.builder_from_directory(str(folder)).info
-        except Exception as error:  # whatever a JSON or protobuf reader raises
+        except Exception as error:  # JSON and protobuf readers raise anything
             raise RequestError(f"{folder}: metadata cannot be read ({first_line(error)}); prepare it again") from None
         self.features = self.info.features
         self.splits = list(self.info.splits)
         if not str(self.info.file_format).lower().endswith("array_record"):
             raise RequestError(
                 f"{folder}: its files are {self.info.file_format}, must be array_record to be read without TensorFlow; "
-                f"prepare it anew: lanes prepare {self.info.name}"
+                f"prepare it again: lanes prepare {self.info.name}"
             )
 
     def instructions(self, split: str) -> list[Any]:
-        """TFDS's list of files, each with the records to skip and to take.
+        """TFDS's list of files, each with the number of records to skip and to take.
 
         Raises:
-            RequestError: no such split, or not TFDS's syntax.
+            RequestError: an unknown split, or a wrong syntax.
         """
         try:
             return list(self.info.splits[split].file_instructions)
-        except Exception as error:  # KeyError, ValueError or AssertionError by what is wrong with it
+        except Exception as error:  # KeyError, ValueError or AssertionError, depending on what is wrong
             raise RequestError(
                 f"{self.info.name}: split {split!r} cannot be read ({first_line(error)}); "
                 f"splits are {', '.join(self.splits)}, slices such as train[:50000] or train[10%:]"
             ) from None
 
     def count(self, split: str) -> int:
-        """Number of records of a split or slice."""
+        """Number of records in a split or slice."""
         return sum(instruction.take for instruction in self.instructions(split))
 
     def pieces(self, split: str) -> Iterator[Piece]:
-        """The records of a split in order, READ_AT_ONCE or fewer at a time.
+        """The records of a split in order, at most READ_AT_ONCE at a time.
 
         Raises:
-            RequestError: a file is missing or damaged; it is named.
+            RequestError: a file is missing or damaged; the message names it.
         """
         start = 0
         for instruction in self.instructions(split):
@@ -130,7 +130,7 @@ class PreparedSet:
             raise self.damaged(file, "it is missing")
         try:
             reader = array_record_module.ArrayRecordReader(str(file))
-        except Exception as error:  # RuntimeError and others, by what is wrong with the file
+        except Exception as error:  # RuntimeError and others, depending on what is wrong with the file
             raise self.damaged(file, first_line(error)) from None
         try:
             found = reader.num_records()
@@ -144,7 +144,7 @@ class PreparedSet:
                 except RuntimeError as error:
                     raise self.damaged(file, first_line(error)) from None
         finally:
-            with contextlib.suppress(RuntimeError):  # closing a damaged file raises the error again
+            with contextlib.suppress(RuntimeError):  # closing a damaged file raises its error again
                 reader.close()
 
     def damaged(self, file: Path, reason: str) -> RequestError:
@@ -157,7 +157,7 @@ class PreparedSet:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without TFDS's advice about OpenCV and TensorFlow."""
+    """Silences TFDS's advice about OpenCV and TensorFlow."""
     from absl import logging
 
     before = logging.get_verbosity()
@@ -169,5 +169,5 @@ def quiet() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its kind."""
+    """The first line of an error's message, or its type if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,3 +1,5 @@
+"""Classification losses against their formulas, targets of every form, and refusals."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +53,7 @@ def test_gradient_of_binary_cross_entropy_is_sigmoid_minus_target():
     )
 
 
-def test_binary_equals_two_class():
+def test_a_single_output_equals_two_classes():
     z = jnp.asarray(LOGITS[:, 0])
     two = jnp.stack([jnp.zeros(5), z], axis=-1)
     expected = softmax_cross_entropy(two, BINARY)
@@ -72,7 +74,7 @@ def test_hinge_sums_over_wrong_classes_only():
     expected = [sum(max(0.0, row[j] - row[y] + 1) for j in range(4) if j != y) for row, y in zip(EXACT, LABELS)]
     for targets in (LABELS, ONE_HOT):
         np.testing.assert_allclose(losses.Hinge()(LOGITS, jnp.asarray(targets)), expected, rtol=1e-5)
-    # The worked scores (3.2, 5.1, -1.7) with the first class right: max(0, 2.9) + max(0, -3.9).
+    # Scores (3.2, 5.1, -1.7) with the first class correct: max(0, 2.9) + max(0, -3.9).
     np.testing.assert_allclose(losses.Hinge()(jnp.array([[3.2, 5.1, -1.7]]), jnp.array([0])), [2.9], rtol=1e-6)
     at_the_kink = gradient(losses.Hinge(), np.array([[1.0, 0.0]], np.float32), jnp.array([0]))
     np.testing.assert_array_equal(at_the_kink, [[0, 0]])
@@ -89,7 +91,7 @@ def test_zero_one_counts_errors_and_has_no_gradient():
     np.testing.assert_array_equal(gradient(zero_one, LOGITS, jnp.asarray(LABELS)), np.zeros((5, 4)))
 
 
-def test_smoothing():
+def test_label_smoothing():
     smoothed = losses.smooth(jnp.asarray(ONE_HOT), 0.1)
     np.testing.assert_allclose(smoothed, 0.9 * ONE_HOT + 0.025, rtol=1e-6)
     np.testing.assert_allclose(
@@ -122,7 +124,7 @@ def test_the_wrong_number_of_outputs_is_refused():
         losses.Hinge()(jnp.ones((5, 4), jnp.int32), LABELS)
 
 
-def test_two_strengths_share_one_compilation():
+def test_traced_parameters_compile_once():
     traces = []
 
     @jax.jit

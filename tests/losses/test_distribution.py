@@ -1,3 +1,5 @@
+"""Entropies and divergences against SciPy and numerical integration."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def test_discrete_measures_against_scipy():
         np.testing.assert_allclose(distribution.entropy_from_logits(jnp.log(q)), scipy_entropy(Q, axis=-1), rtol=1e-12)
 
 
-def test_divergence_is_zero_only_where_equal_and_infinite_where_impossible():
+def test_divergence_is_zero_if_equal_and_infinite_if_impossible():
     np.testing.assert_allclose(distribution.kl_divergence(jnp.asarray(P), jnp.asarray(P)), 0)
     assert jnp.isinf(distribution.kl_divergence(jnp.array([0.5, 0.5]), jnp.array([1.0, 0.0])))
     assert bool(jnp.all(distribution.kl_divergence(jnp.asarray(P), jnp.asarray(Q)) > 0))

@@ -1,4 +1,4 @@
-"""Every loss at logits and errors of ±1e4, in both precisions: no NaN, no infinity, in value and gradient."""
+"""Every loss at logits and errors of ±1e4, in both precisions: values and gradients stay finite."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def value_and_gradient(function, first, *others):
 
 
 def cases(name):
-    """Predictions and targets of every kind that a loss takes, in both precisions."""
+    """Predictions with targets of every kind that the loss takes, in both precisions."""
     kind = losses.LOSS_KINDS[name]
     for dtype in (jnp.float32, jnp.bfloat16):
         predictions = jnp.asarray(EXTREMES, dtype)
@@ -37,9 +37,9 @@ def assert_finite(*arrays):
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
-def test_losses(name):
+def test_losses_stay_finite(name):
     pairs = list(cases(name))
-    # All cases in one program: compiling each would take minutes.
+    # All cases in one program, as compiling each would take minutes.
     results = jax.jit(lambda pairs: [value_and_gradient(losses.LOSSES[name], *pair) for pair in pairs])(pairs)
     for (predictions, _), (values, gradient) in zip(pairs, results):
         assert values.dtype == gradient.dtype == predictions.dtype
@@ -47,21 +47,21 @@ def test_losses(name):
         assert (np.asarray(values, np.float32) >= 0).all()
 
 
-def test_focal_for_every_exponent():
+def test_focal_stays_finite_for_every_exponent():
     pairs = list(cases("focal"))
     gradients = jax.jit(lambda gamma, pairs: [value_and_gradient(losses.Focal(gamma), *pair) for pair in pairs])
     for gamma in (0.0, 0.5, 1.0, 2.0):
         assert_finite(*jax.tree.leaves(gradients(jnp.float32(gamma), pairs)))
 
 
-def test_confident_and_wrong_costs_the_logit():
+def test_a_confident_mistake_costs_the_margin_of_its_logits():
     logits = jnp.array([[1e4, -1e4]])
     assert losses.LOSSES["softmax_cross_entropy"](logits, jnp.array([1]))[0] == 2e4
     assert losses.LOSSES["binary_cross_entropy"](jnp.array([1e4]), jnp.array([0]))[0] == 1e4
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_output_units_and_entropies(dtype):
+def test_output_units_and_entropies_stay_finite(dtype):
     z = jnp.asarray(EXTREMES, dtype)
     functions = {**losses.OUTPUT_UNITS, "entropy": entropy_from_logits, "kl": lambda z: gaussian_kl(z, -jnp.abs(z))}
     results = jax.jit(lambda z: {name: value_and_gradient(f, z) for name, f in functions.items()})(z)

@@ -22,7 +22,7 @@ PAIRS = [(name, target) for name, kind in losses.LOSS_KINDS.items() if name != "
 
 @pytest.mark.parametrize(("name", "target"), PAIRS)
 def test_gradient_by_central_differences(name, target):
-    """Σ_b loss: five examples at once, each entry of the prediction moved by ±h; error O(h²) and rounding 1e-16 / h."""
+    """Σ_b loss over five examples, each entry of the predictions moved by ±h: error O(h²), rounding 1e-16 / h."""
     targets = TARGETS[target]
     predictions = LOGITS[:, :1] if target == "binary" else LOGITS
     if name == "negative_log_likelihood":

@@ -13,8 +13,8 @@ def test_accuracy_of_classes_and_of_one_output():
     np.testing.assert_array_equal(metrics.accuracy(SCORES, LABELS), [1, 0, 0])
     np.testing.assert_array_equal(metrics.accuracy(SCORES, jnp.eye(3)[LABELS]), [1, 0, 0])
     np.testing.assert_array_equal(metrics.accuracy(jnp.array([-1.0, 2.0]), jnp.array([0, 0])), [1, 0])
-    behind_a_sigmoid = metrics.accuracy(jnp.array([[0.4], [0.7]]), jnp.array([0, 1]), threshold=0.5)
-    np.testing.assert_array_equal(behind_a_sigmoid, [1, 1])
+    after_a_sigmoid = metrics.accuracy(jnp.array([[0.4], [0.7]]), jnp.array([0, 1]), threshold=0.5)
+    np.testing.assert_array_equal(after_a_sigmoid, [1, 1])
 
 
 def test_top_k_counts_ties_against():
@@ -25,7 +25,7 @@ def test_top_k_counts_ties_against():
         metrics.top_k(SCORES, LABELS, k=4)
 
 
-def test_labels_that_do_not_exclude_each_other():
+def test_metrics_of_several_labels_per_example():
     logits, targets = jnp.array([[1.0, -1.0, 2.0], [1.0, 1.0, 1.0]]), jnp.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])
     np.testing.assert_allclose(metrics.label_accuracy(logits, targets), [1, 2 / 3], rtol=1e-6)
     np.testing.assert_array_equal(metrics.exact_match(logits, targets), [1, 0])

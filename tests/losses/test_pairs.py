@@ -65,7 +65,7 @@ def test_targets_and_smoothing():
     assert "set it to 0" in losses.fits_smoothing("squared_error")
 
 
-def test_a_loss_of_the_users_own_is_left_alone():
+def test_the_users_own_losses_are_not_checked():
     def mine(predictions, targets):
         return predictions - targets
 
@@ -77,7 +77,7 @@ def test_a_loss_of_the_users_own_is_left_alone():
         losses.name_of("hinge_loss")
 
 
-def test_softmax_of_the_lectures():
+def test_softmax_of_worked_examples():
     softmax = losses.OUTPUT_UNITS["softmax"]
     np.testing.assert_allclose(softmax(jnp.array([3.0, 1.0, 1.0])), [0.787, 0.107, 0.107], atol=5e-4)
     np.testing.assert_allclose(softmax(jnp.array([1.2, 5.1, 2.7])), [0.018, 0.900, 0.082], atol=5e-4)

@@ -1,3 +1,5 @@
+"""Penalties against NumPy, what they act on, ranges of their strengths, and traced strengths."""
+
 import dataclasses
 
 import jax
@@ -22,8 +24,8 @@ PARAMS = {
     "Conv_0": {"kernel": leaf(3, 3, 2, 5), "bias": leaf(5)},
     "Embed_0": {"embedding": leaf(6, 2)},
 }
-TOUCHED = [PARAMS["Conv_0"]["kernel"], PARAMS["Dense_0"]["kernel"], PARAMS["Embed_0"]["embedding"]]
-WEIGHTS = np.concatenate([np.asarray(w, np.float64).ravel() for w in TOUCHED])
+PENALIZED = [PARAMS["Conv_0"]["kernel"], PARAMS["Dense_0"]["kernel"], PARAMS["Embed_0"]["embedding"]]
+WEIGHTS = np.concatenate([np.asarray(w, np.float64).ravel() for w in PENALIZED])
 X = RNG.normal(size=(5, 4))
 W = RNG.normal(size=(4, 3))
 
@@ -45,15 +47,15 @@ def test_values_against_numpy():
     np.testing.assert_allclose(both, 0.1 * np.abs(WEIGHTS).sum() + 0.2 * (WEIGHTS**2).sum(), rtol=1e-5)
 
 
-def test_only_kernels_and_embeddings_feel_a_penalty():
+def test_only_kernels_and_embeddings_are_penalized():
     gradient = jax.jit(jax.grad(losses.ElasticNet(1.0, 1.0)))(PARAMS)
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
-        touched = path[-1].key in ("kernel", "embedding")
-        assert bool(jnp.any(g != 0)) == touched, path
+        penalized = path[-1].key in ("kernel", "embedding")
+        assert bool(jnp.any(g != 0)) == penalized, path
     np.testing.assert_allclose(jax.grad(l2)(PARAMS)["Dense_0"]["kernel"], 2 * PARAMS["Dense_0"]["kernel"])
 
 
-def test_a_weight_at_zero_stays_there():
+def test_l1_has_no_gradient_at_zero():
     assert jax.grad(l1)({"kernel": jnp.zeros((2, 2))})["kernel"].sum() == 0
 
 
@@ -137,7 +139,7 @@ def test_weight_noise_has_its_deviation_and_spares_biases():
 
 
 @pytest.mark.parametrize("name", losses.PENALTIES)
-def test_ranges(name):
+def test_values_out_of_range_are_refused(name):
     description = losses.PENALTIES[name]
     description.check()
     assert hash(description) == hash(dataclasses.replace(description))

@@ -1,3 +1,5 @@
+"""Regression losses against closed forms, in value and gradient; shapes and ranges that are refused."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,14 +41,14 @@ def test_value_and_gradient_against_numpy(name):
         np.testing.assert_allclose(values, CLOSED_FORMS[name], rtol=1e-12)
         gradient = jax.grad(lambda p: jnp.sum(loss(p, targets)))(predictions)
         step = 1e-6
-        for place in [(0, 0), (2, 1), (3, 2)]:
-            ends = [predictions.at[place].add(sign * step) for sign in (1, -1)]
+        for index in [(0, 0), (2, 1), (3, 2)]:
+            ends = [predictions.at[index].add(sign * step) for sign in (1, -1)]
             up, down = (float(jnp.sum(loss(end, targets))) for end in ends)
-            np.testing.assert_allclose(gradient[place], (up - down) / (2 * step), rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(gradient[index], (up - down) / (2 * step), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
-def test_a_perfect_prediction_costs_nothing_and_teaches_nothing(name):
+def test_a_perfect_prediction_has_no_loss_and_no_gradient(name):
     targets = jnp.asarray(TARGETS, jnp.float32)
     value, gradient = jax.value_and_grad(lambda p: jnp.sum(losses.LOSSES[name](p, targets)))(targets)
     assert value == pytest.approx(0, abs=1e-6)
@@ -54,14 +56,14 @@ def test_a_perfect_prediction_costs_nothing_and_teaches_nothing(name):
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
-def test_shapes(name):
+def test_shapes_must_match(name):
     loss = losses.LOSSES[name]
     ones = jnp.ones((4, 3))
     with pytest.raises(ValueError, match=r"\(4, 3\).*\(4,\)"):
         loss(ones, jnp.ones(4))
     with pytest.raises(ValueError, match=r"\(4, 3\).*\(3, 3\)"):
         loss(ones, jnp.ones((3, 3)))
-    # One output: targets [B] are a column, not a table of all pairs.
+    # With a single output, targets [B] are a column and do not broadcast to all pairs.
     column = jnp.arange(4.0)[:, None]
     np.testing.assert_array_equal(loss(column, column[:, 0] + 1), loss(column, column + 1))
 

@@ -1,4 +1,4 @@
-"""What the tests of nets share."""
+"""Fixtures that the tests of nets share."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def parameter_count() -> Callable[..., int]:
-    """Trained numbers of a net on examples of a shape, by tracing `init`: nothing is compiled."""
+    """Number of a net's parameters for examples of a shape, by tracing `init`; nothing is compiled."""
 
     def count(net, shape, dtype=jnp.float32):
         x = jax.ShapeDtypeStruct((1, *shape), dtype)
@@ -22,5 +22,5 @@ def parameter_count() -> Callable[..., int]:
 
 @pytest.fixture(scope="session")
 def variables_of() -> Callable[..., dict]:
-    """A net's first variables for an input, by one compiled program instead of one for each operation."""
+    """A net's initial variables for an input, from one compiled program instead of one per operation."""
     return lambda net, x: jax.jit(lambda x: net.init(jax.random.key(1), x, train=False))(x)

@@ -1,4 +1,4 @@
-"""Activations against closed forms, finite differences, stated kinks and extremes."""
+"""Activations against closed forms and finite differences, at kinks and at extremes."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ def _logistic(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-# Closed forms in float64, by table name. Not those of the implementation where another one is known.
+# Closed forms in float64, by table name; different from the implementation's where another form is known.
 CLOSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "identity": lambda z: z,
     "step": lambda z: np.heaviside(z, 0.0),
@@ -55,7 +55,7 @@ CLOSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "softmax": _softmax,
 }
 
-# The gradient as stated in the docstrings, where the derivative jumps: {name: {z: g'}}.
+# Gradients where the derivative jumps, as the docstrings state them: {name: {z: g'}}.
 KINKS = {
     "step": {0.0: 0.0},
     "step_ste": {0.0: 1.0},
@@ -72,21 +72,21 @@ KINKS = {
     "relu6": {0.0: 0.0, 6.0: 0.0},
 }
 
-# Extremes, and all kinks: an even number, for maxout.
+# Extremes and all kinks; an even number, for maxout.
 EXTREMES = [0.0, 1e-8, -1e-8, 88.0, -88.0, 1e3, -1e3, 1e4, -1e4, 1.0, -1.0, 6.0]
 
-# An even number of points off every kink, on both sides of zero, of sinc's join at |z| = 1 and of relu6's ceiling.
+# Points away from all kinks, on both sides of zero, of sinc's join at |z| = 1 and of relu6's ceiling; an even number.
 POINTS = np.array([-7.3, -2.1, -1.05, -0.95, -0.3, -1e-3, 1e-3, 0.2, 0.7, 0.97, 1.03, 2.6, 5.1, 7.7])
 
 
 def _weights(name: str, size: int) -> np.ndarray:
-    """Unequal weights of the outputs, so that softmax (whose outputs sum to 1) has a gradient."""
+    """Unequal weights of the outputs: with equal ones softmax, whose outputs sum to 1, would have no gradient."""
     return np.linspace(0.5, 1.5, size // 2 if name == "maxout" else size)
 
 
 @functools.cache
 def _computed(dtype: str) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """{name: (value, gradient)} of all activations in one program: weighted at POINTS in float64, else at EXTREMES."""
+    """{name: (value, gradient)} from one program: at POINTS with weights in float64, otherwise at EXTREMES."""
 
     @jax.jit
     def evaluate(z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -123,7 +123,7 @@ def test_values_and_gradients_in_float64(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINKS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_stated_gradient_at_kinks(name: str, dtype: str) -> None:
+def test_gradients_at_kinks_are_the_documented_ones(name: str, dtype: str) -> None:
     _, gradient = _computed(dtype)[name]
     for z, expected in KINKS[name].items():
         assert float(gradient[EXTREMES.index(z)]) == pytest.approx(expected, rel=2**-7)
@@ -131,7 +131,7 @@ def test_stated_gradient_at_kinks(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_finite_at_extremes_and_dtype_kept(name: str, dtype: str) -> None:
+def test_values_at_extremes_are_finite_and_keep_the_dtype(name: str, dtype: str) -> None:
     value, gradient = _computed(dtype)[name]
     assert value.dtype == gradient.dtype == dtype
     assert np.isfinite(np.asarray(value, np.float64)).all()
@@ -142,7 +142,7 @@ def test_finite_at_extremes_and_dtype_kept(name: str, dtype: str) -> None:
 
 
 def _stable(name: str, z: np.ndarray) -> np.ndarray:
-    """The closed form, where it would overflow its limit."""
+    """The closed form, written so that it does not overflow."""
     softplus = np.logaddexp(0, z)
     logistic = 0.5 * (1 + np.tanh(z / 2))
     stable = {
@@ -203,8 +203,8 @@ def test_sinc_is_smooth_through_zero_to_the_second_derivative() -> None:
         assert float(bend(jnp.float32(z))) == pytest.approx(-1 / 3, rel=1e-5)
 
 
-def test_derivatives_stated_in_docstrings() -> None:
-    """The docstrings' g' by SymPy, for the smooth units whose formula is more than a line of thought."""
+def test_documented_derivatives() -> None:
+    """The docstrings' g' against SymPy, for the smooth units with longer formulas."""
     z = sympy.symbols("z", real=True)
     sigma, softplus = 1 / (1 + sympy.exp(-z)), sympy.log(1 + sympy.exp(z))
     mish = z * sympy.tanh(softplus)
@@ -215,18 +215,18 @@ def test_derivatives_stated_in_docstrings() -> None:
         (sympy.log(sigma), 1 / (1 + sympy.exp(z))),
     ]
     for value, derivative in pairs:
-        for at in (-1.7, 0.4, 2.2):
-            assert float((sympy.diff(value, z) - derivative).subs(z, at)) == pytest.approx(0, abs=1e-12)
+        for point in (-1.7, 0.4, 2.2):
+            assert float((sympy.diff(value, z) - derivative).subs(z, point)) == pytest.approx(0, abs=1e-12)
 
 
-def test_worked_softmax_numbers() -> None:
+def test_softmax_of_worked_examples() -> None:
     softmax = ACTIVATIONS["softmax"]
     np.testing.assert_allclose(softmax(jnp.array([3.0, 1.0, 1.0])), [0.787, 0.107, 0.107], atol=6e-4)
     np.testing.assert_allclose(softmax(jnp.array([1.2, 5.1, 2.7])), [0.018, 0.900, 0.082], atol=6e-4)
     np.testing.assert_allclose(softmax(jnp.ones((2, 3, 4))).sum(-1), np.ones((2, 3)), rtol=1e-6)
 
 
-def test_maxout_takes_the_best_of_its_pieces() -> None:
+def test_maxout_takes_the_maximum_of_its_pieces() -> None:
     z = jax.random.normal(jax.random.key(0), (4, 5, 12))
     for pieces in (2, 3, 4):
         best = Maxout(pieces)(z)
@@ -252,7 +252,7 @@ class TwoLayers(nn.Module):
         return x
 
 
-def test_each_layer_learns_a_slope_of_its_own() -> None:
+def test_each_layer_learns_its_own_slope() -> None:
     x = jax.random.normal(jax.random.key(0), (8, 3))
     net = TwoLayers(PerLayer(PReLU(slope=0.1)))
     params = net.init(jax.random.key(1), x)["params"]
@@ -316,7 +316,7 @@ def test_per_layer_widens_for_maxout_and_returns_plain_functions_as_they_are() -
         (Maxout(1), r"`pieces` \(=1\) must be at least 2"),
     ],
 )
-def test_ranges(description: Any, message: str) -> None:
+def test_values_out_of_range_are_refused(description: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         description.check()
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The convolution against XLA's own, in value and in every kind of derivative; the transposed form."""
+"""The convolution against XLA's, in value and in every kind of derivative; the transposed convolution."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def layouts(rank):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_all_derivatives_equal_xlas(case):
+def test_values_and_all_derivatives_equal_those_of_xla(case):
     rank, stride, dilation, inner, groups, padding = CASES[case]
     with jax.enable_x64(True):
         x, w = arguments(rank, groups, jnp.float64)
@@ -56,11 +56,11 @@ def test_values_and_all_derivatives_equal_xlas(case):
             _, curvature = jax.jvp(jax.grad(f, argnums=1), (x, w), (x, w))  # forward over reverse
             return value, slopes, forward, curvature
 
-        wanted, got = jax.jit(lambda: (derivatives(xlas), derivatives(ours)))()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), wanted, got)
+        expected, got = jax.jit(lambda: (derivatives(xlas), derivatives(ours)))()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), expected, got)
 
 
-def test_float32_gradients_equal_xlas():
+def test_float32_gradients_equal_those_of_xla():
     x, w = arguments(2, 1, jnp.float32)
     numbers = lax.conv_dimension_numbers(x.shape, w.shape, layouts(2))
 
@@ -98,8 +98,8 @@ def convolutions(jaxpr):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_training_states_only_ordinary_convolutions(rank):
-    """In a loop on CPU every other layout is ten times slower (jax issue 12868)."""
+def test_training_contains_only_ordinary_convolutions(rank):
+    """Inside a loop on CPU, any other layout is ten times slower (jax issue 12868)."""
     x, w = arguments(rank, 1, jnp.float32)
 
     def train(w, x):
@@ -112,12 +112,12 @@ def test_training_states_only_ordinary_convolutions(rank):
     found = list(convolutions(jax.make_jaxpr(train)(w, x).jaxpr))
     ones = (1,) * (rank + 2)
     ordinary = lax.conv_dimension_numbers(ones, ones, layouts(rank))
-    assert len(found) == 3  # forward, and two gradients
+    assert len(found) == 3  # forward and two gradients
     assert all(e.params["dimension_numbers"] == ordinary and e.params["batch_group_count"] == 1 for e in found)
 
 
 def test_few_channels_are_folded_into_more():
-    """Below 17 channels XLA's CPU backend takes a kernel several times slower."""
+    """Below 17 channels XLA's CPU backend uses a kernel that is several times slower."""
     x, w = jnp.ones((2, 14, 14, 6)), jnp.ones((5, 5, 6, 16))
 
     def channels(function, *args):
@@ -126,7 +126,7 @@ def test_few_channels_are_folded_into_more():
     def slopes(padding):
         return jax.grad(lambda x: (convolve(x, w, (1, 1), padding) ** 2).sum())
 
-    assert channels(slopes("SAME"), x) == [32, 32]  # forward, and the gradient
+    assert channels(slopes("SAME"), x) == [32, 32]  # forward and the gradient
     assert channels(slopes("VALID"), x) == [32]  # here the gradient is a matrix product
     enough = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
     assert channels(lambda x, w: convolve(x, w, (1, 1), "SAME"), *enough) == [16]
@@ -139,8 +139,8 @@ def test_other_layouts_are_refused():
         convolve(x, w, (1, 1), "SAME", dimension_numbers=numbers)
 
 
-def test_three_small_windows_see_what_one_large_one_does():
-    """Three 3×3 layers (27 C² weights) and one 7×7 (49 C²) reach from a pixel equally far."""
+def test_three_small_windows_reach_as_far_as_a_large_one():
+    """Three 3×3 layers (27 C² weights) have the receptive field of one 7×7 layer (49 C² weights)."""
 
     def reach(windows):
         w = [jnp.ones((k, k, 1, 1)) for k in windows]
@@ -159,16 +159,16 @@ def test_three_small_windows_see_what_one_large_one_does():
 @pytest.mark.parametrize(
     ("window", "stride", "padding"), [(3, 2, "SAME"), (2, 2, "SAME"), (3, 2, "VALID"), (2, 3, "VALID")]
 )
-def test_transposed_convolution_is_laxs(window, stride, padding):
+def test_transposed_convolution_equals_that_of_lax(window, stride, padding):
     x = jax.random.normal(jax.random.key(0), (2, 4, 5, 3))
     layer = TransposedConvolution(6, window, stride, padding)
     variables = layer.init(jax.random.key(1), x)
     kernel = variables["params"]["kernel"]
-    wanted = lax.conv_transpose(x, kernel, (stride, stride), padding)
-    np.testing.assert_allclose(layer.apply(variables, x), wanted, rtol=1e-5, atol=1e-5)
+    expected = lax.conv_transpose(x, kernel, (stride, stride), padding)
+    np.testing.assert_allclose(layer.apply(variables, x), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_layer_has_its_options():
+def test_options_of_the_layer():
     x = jnp.ones((1, 8, 8, 4))
     layer = convolution(6, (3, 1), 2, strides=2, padding=0, dilation=2, groups=2, bias=0.5)
     variables = layer.init(jax.random.key(0), x)

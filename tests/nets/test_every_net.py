@@ -1,4 +1,4 @@
-"""What holds for the smallest of every family: finite steps in two precisions, traced rates, stated refusals."""
+"""The smallest net of every family: finite steps in two precisions, traced rates, refusals in one line."""
 
 import pickle
 
@@ -77,7 +77,7 @@ def step(net, x, variables):
 
 
 def assert_steps_are_finite(net, shape, variables_of):
-    """Half precision is run; whole precision, which tests/lanes/engine/test_every_net_in_lanes.py trains, is traced."""
+    """Runs in half precision; only traces in float32, in which tests/lanes/engine/test_every_net_in_lanes.py trains."""
     net.check(shape)
     x = examples(shape)
     stepped, (variables, rate, x) = step(net, x, variables_of(net, x))
@@ -107,7 +107,7 @@ def test_a_step_is_finite_in_both_precisions(name, variables_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
-def test_a_step_of_the_large_is_finite_in_both_precisions(name, variables_of):
+def test_a_step_of_large_nets_is_finite_in_both_precisions(name, variables_of):
     assert_steps_are_finite(*LARGE[name], variables_of)
 
 
@@ -129,7 +129,7 @@ def convolutions(jaxpr):
 
 
 @pytest.mark.parametrize("name", ["cnn", "lenet5", "nin", "resnet", "fractalnet", "neocognitron", "conv_autoencoder"])
-def test_training_is_on_the_fast_path_of_convolutions(name):
+def test_training_uses_the_fast_path_of_convolutions(name):
     net, shape = SMALLEST[name]
     x = jax.ShapeDtypeStruct((4, *shape), jnp.float32)
     variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
@@ -146,17 +146,17 @@ def test_training_is_on_the_fast_path_of_convolutions(name):
 REFUSED = {
     "depth": (nets.ResNet(depth=21), (32, 32, 3), r"depth 21 must be 6n\+2 .*: use 20 or 26"),
     "wide depth": (nets.ResNet(depth=20, form="wide"), (32, 32, 3), r"depth 20 must be 6n\+4 .*: use 16 or 22"),
-    "imagenet depth": (nets.ResNet(depth=20, form="imagenet"), (224, 224, 3), "depth 20 is none of 18, 34"),
+    "imagenet depth": (nets.ResNet(depth=20, form="imagenet"), (224, 224, 3), "depth 20 must be 18, 34"),
     "resnet form": (nets.ResNet(form="mnist"), (32, 32, 3), "no form 'mnist'"),
     "drop path": (nets.ResNet(drop_path=1.0), (32, 32, 3), r"drop_path 1.0 must be in \[0, 1\)"),
     "resnet maxout": (nets.ResNet(activation=PerLayer(Maxout())), (32, 32, 3), "maxout of 2 pieces"),
     "small": (nets.LeNet5(), (8, 8, 1), "at least 12×12, got 8×8"),
     "small alexnet": (nets.AlexNet(), (32, 32, 3), "at least 63×63, got 32×32"),
-    "small resnet": (nets.ResNet(), (2, 2, 3), "at least 4 places a side"),
+    "small resnet": (nets.ResNet(), (2, 2, 3), "sides of at least 4"),
     "small heads": (nets.GoogLeNet(auxiliary=True), (32, 32, 3), "at least 65×65"),
     "rank": (nets.LeNet5(), (784,), r"shape \[H, W, C\], got \(784,\)"),
     "cnn rank": (nets.CNN(), (40,), r"\[\*space, C\]"),
-    "cnn places": (nets.CNN(widths=(4,) * 4, windows=(5, 5, 5, 5)), (12, 1), "no place left in layer 2"),
+    "small cnn": (nets.CNN(widths=(4,) * 4, windows=(5, 5, 5, 5)), (12, 1), "too small for layer 2"),
     "cnn lengths": (nets.CNN(widths=(4,)), (40, 1), "1 widths and 3 windows"),
     "recurrent rank": (nets.Recurrent(), (8, 8, 1), r"series \[T, C\] or tokens \[T\]"),
     "cell": (nets.Recurrent(cell="lstn"), (8, 1), "no form 'lstn': use 'rnn' or 'lstm' or 'gru'"),
@@ -169,12 +169,12 @@ REFUSED = {
     "conv vae rank": (nets.VAE(convolutional=True), (64,), "1 to 3 dimensions of space"),
     "basis": (nets.RBF(basis="linear"), (5,), "no form 'linear'"),
     "squash": (nets.GAN(squash="relu"), (5,), "squash 'relu' is unknown"),
-    "fractal places": (nets.FractalNet(), (1, 1, 3), "at least 2 places"),
+    "small fractal": (nets.FractalNet(), (1, 1, 3), "sides of at least 2"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_built_is_refused_in_one_line(case):
+def test_impossible_nets_are_refused_in_one_line(case):
     net, shape, message = REFUSED[case]
     with pytest.raises(ValueError, match=message) as error:
         net.check(shape)

@@ -1,4 +1,4 @@
-"""Hopfield: energy falls, stored patterns return, and recall breaks down near 0.14 N."""
+"""Hopfield nets: the energy never rises, stored patterns are recalled, and recall breaks down near 0.14 N."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,13 @@ import pytest
 from nets import hopfield
 
 
-def test_hebbian_weights_are_symmetric_without_a_diagonal():
+def test_hebbian_weights_are_symmetric_with_zero_diagonal():
     patterns = jax.random.rademacher(jax.random.key(0), (3, 8), jnp.float32)
     weights = hopfield.store(patterns)
     p = np.asarray(patterns, np.float64)
-    wanted = p.T @ p / 8
-    np.fill_diagonal(wanted, 0)
-    np.testing.assert_allclose(weights, wanted, atol=1e-6)
+    expected = p.T @ p / 8
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
 
 
 def test_energy_never_rises_in_asynchronous_recall():
@@ -25,8 +25,8 @@ def test_energy_never_rises_in_asynchronous_recall():
     assert (jnp.diff(energies) <= 1e-4).all()
     assert energies[-1] < energies[0]
     np.testing.assert_array_equal(hopfield.update(weights, final), final)  # a fixed point
-    wanted = -0.5 * np.asarray(start) @ np.asarray(weights) @ np.asarray(start)
-    np.testing.assert_allclose(energies[0], wanted, rtol=1e-4)
+    expected = -0.5 * np.asarray(start) @ np.asarray(weights) @ np.asarray(start)
+    np.testing.assert_allclose(energies[0], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("key", [None, 3])
@@ -38,12 +38,12 @@ def test_a_noisy_pattern_is_restored(key):
 
 
 @pytest.mark.slow
-def test_recall_falls_near_fourteen_hundredths_of_the_units():
+def test_recall_breaks_down_near_a_load_of_0_14():
     below, above = hopfield.capacity(jax.random.key(0), 400, (0.1, 0.2), repeats=2, steps=8).mean(axis=0)
     assert below > 0.98
     assert above < 0.8
 
 
-def test_a_load_without_a_pattern_is_refused():
+def test_a_load_below_one_pattern_is_refused():
     with pytest.raises(ValueError, match="holds no pattern: use at least"):
         hopfield.capacity(jax.random.key(0), 10, [0.01])

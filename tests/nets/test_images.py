@@ -1,4 +1,4 @@
-"""Parameter counts of the published image nets, and what is particular to each."""
+"""Parameter counts of published image nets, and the particulars of each."""
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def test_parameters_are_the_published_ones(name, parameter_count):
 
 
 @pytest.mark.slow
-def test_auxiliary_heads_speak_in_training_only():
+def test_auxiliary_heads_are_evaluated_in_training_only():
     net = GoogLeNet(auxiliary=True, outputs=7)
     x = jax.ShapeDtypeStruct((2, 65, 65, 3), jnp.float32)
 
@@ -72,7 +72,7 @@ def small_residual():
 
 
 def unstacked(tree):
-    """The parameters of the scanned form, under the names of the unrolled one."""
+    """Parameters of the scanned form under the names of the unrolled form."""
     new = {}
     for name, value in tree.items():
         if not name.endswith("_rest"):
@@ -86,7 +86,7 @@ def unstacked(tree):
 
 
 @pytest.mark.slow
-def test_scanned_and_unrolled_blocks_are_one_function(small_residual):
+def test_scanned_and_unrolled_blocks_compute_the_same(small_residual):
     net, variables, x = small_residual
     unrolled = net.clone(unrolled=True)
     flat = {kind: unstacked(tree) for kind, tree in variables.items()}
@@ -94,8 +94,8 @@ def test_scanned_and_unrolled_blocks_are_one_function(small_residual):
     np.testing.assert_allclose(apply(net, variables), apply(unrolled, flat), rtol=1e-4, atol=1e-5)
 
 
-def test_silent_branches_leave_the_shortcut(small_residual):
-    """With γ = 0 at each branch's end ("residual_out") the net is its stem, shortcuts and readout."""
+def test_without_branches_only_the_shortcuts_remain(small_residual):
+    """With γ = 0 at the end of each branch ("residual_out"), the net is its stem, shortcuts and readout."""
     net, variables, x = small_residual
 
     def silence(path, leaf):
@@ -130,7 +130,7 @@ def test_stochastic_depth_is_off_in_evaluation_and_random_in_training(small_resi
 
 
 def test_fractal_block_has_paths_of_every_length():
-    """With kernels that double a pixel, a path of n convolutions multiplies by 2^n; a join is the mean."""
+    """With kernels that double each pixel, a path of n convolutions multiplies by 2^n; a join averages."""
     net = FractalNet(widths=(1,), columns=3, norm=None, outputs=1, activation=lambda: lambda z: z)
     x = jnp.ones((1, 2, 1))
     variables = net.init(jax.random.key(0), x, train=False)
@@ -139,8 +139,8 @@ def test_fractal_block_has_paths_of_every_length():
     params["output"] = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
     # Columns of 1, 2 and 4 convolutions: halfway the last two are joined, at the end all three.
     half = (2 + 2 * 2) / 2
-    wanted = (2 + half * 2 + half * 2 * 2) / 3
-    np.testing.assert_allclose(net.apply({"params": params}, x, train=False), [[wanted]], rtol=1e-6)
+    expected = (2 + half * 2 + half * 2 * 2) / 3
+    np.testing.assert_allclose(net.apply({"params": params}, x, train=False), [[expected]], rtol=1e-6)
 
 
 def test_translation_does_not_change_a_pooled_cnn():

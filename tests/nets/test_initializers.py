@@ -1,4 +1,4 @@
-"""Initializers against the variance they state, orthogonality, exact counts, and the signal through ten layers."""
+"""Initializers: documented variances, orthogonality, exact counts, and the signal through ten layers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from nets.initializers import (
 
 DENSE, CONV = (900, 1200), (3, 3, 200, 600)
 
-# Variance as the docstrings state it: a number divided by nothing, the fan-in, or the sum of both fans.
+# Variances as documented: a number divided by nothing, by the fan-in, or by the sum of both fans.
 VARIANCE = {
     "uniform_0.01": (0.01**2 / 3, "nothing"),
     "uniform_0.1": (0.1**2 / 3, "nothing"),
@@ -39,7 +39,7 @@ VARIANCE = {
     "he_normal": (2, "in"),
     "zero_residual": (2, "in"),
     "sparse": (15, "in"),
-    "identity_rnn": (0.001**2, "nothing"),  # where not square
+    "identity_rnn": (0.001**2, "nothing"),  # if not square
 }
 
 
@@ -49,14 +49,14 @@ def _variance(name: str, shape: Sequence[int]) -> float:
     return number / {"nothing": 1, "in": window * shape[-2], "both": window * (shape[-2] + shape[-1])}[divisor]
 
 
-def test_every_entry_is_held_to_something() -> None:
+def test_every_entry_is_tested() -> None:
     assert set(INITIALIZERS) == {*VARIANCE, "zeros", "constant", "orthogonal", "lsuv"}
 
 
 @pytest.mark.parametrize("name", VARIANCE)
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 def test_mean_and_variance_over_a_million_draws(name: str, kind: str) -> None:
-    # Sparse weights by a small fan-in, so that there are near a million of them, too.
+    # A small fan-in for sparse weights, so that about a million of them are nonzero.
     shapes = {"dense": (20, 60_000), "conv": (2, 2, 5, 60_000)} if name == "sparse" else {"dense": DENSE, "conv": CONV}
     weights = np.asarray(INITIALIZERS[name](jax.random.key(3), shapes[kind]), np.float64)
     assert weights.size > 1e6
@@ -66,7 +66,7 @@ def test_mean_and_variance_over_a_million_draws(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["xavier_uniform", "lecun_uniform", "he_uniform", "uniform_0.1"])
-def test_uniform_fills_its_interval_and_no_more(name: str) -> None:
+def test_uniform_fills_exactly_its_interval(name: str) -> None:
     weights = np.abs(INITIALIZERS[name](jax.random.key(0), (100, 300)))
     limit = math.sqrt(3 * _variance(name, (100, 300)))
     assert 0.99 * limit < weights.max() <= limit * (1 + 1e-6)
@@ -110,7 +110,7 @@ def test_orthogonal(name: str, shape: tuple[int, ...]) -> None:
     ("shape", "k", "dtype"),
     [((200, 50), 15, jnp.float32), ((5, 5, 8, 16), 3, jnp.bfloat16), ((6, 50), 15, jnp.float32)],
 )
-def test_sparse_counts_exactly(shape: tuple[int, ...], k: int, dtype: Any) -> None:
+def test_sparse_has_exactly_k_weights_per_unit(shape: tuple[int, ...], k: int, dtype: Any) -> None:
     weights = np.asarray(Sparse(k=k)(jax.random.key(0), shape, dtype), np.float32).reshape(-1, shape[-1])
     np.testing.assert_array_equal(np.count_nonzero(weights, axis=0), min(k, weights.shape[0]))
     if k < weights.shape[0]:
@@ -134,8 +134,8 @@ def test_traced_parameters(description: Any, field: str) -> None:
     draw = jax.jit(
         lambda p, dtype: replace(description, **{field: p})(jax.random.key(0), (8, 6), dtype), static_argnums=1
     )
-    one, two = draw(jnp.float32(1), jnp.float32), draw(jnp.float32(2), jnp.float32)
-    np.testing.assert_allclose(two, 2 * one, rtol=1e-6)
+    single, double = draw(jnp.float32(1), jnp.float32), draw(jnp.float32(2), jnp.float32)
+    np.testing.assert_allclose(double, 2 * single, rtol=1e-6)
     assert draw(jnp.float32(2), jnp.bfloat16).dtype == jnp.bfloat16
 
 
@@ -151,8 +151,9 @@ def test_scaled_multiplies_by_a_traced_gain() -> None:
         np.testing.assert_allclose(plain[name], INITIALIZERS[name](jax.random.key(0), (12, 8)), rtol=1e-5, atol=1e-7)
 
 
-# The catalogue's claim: standard deviations of activations through 10 layers of 500 units.
 def _signal(activation: Callable[[jax.Array], jax.Array], name: str) -> np.ndarray:
+    """Standard deviations of the activations after each of 10 layers of 500 units."""
+
     @jax.jit
     def through(key: jax.Array) -> jax.Array:
         h, deviations = jax.random.normal(key, (500, 500)), []
@@ -165,20 +166,20 @@ def _signal(activation: Callable[[jax.Array], jax.Array], name: str) -> np.ndarr
 
 
 @pytest.mark.parametrize("name", ["lecun_normal", "lecun_uniform", "xavier_normal", "xavier_uniform"])
-def test_tanh_keeps_its_signal_with_lecun_and_xavier(name: str) -> None:
+def test_lecun_and_xavier_preserve_the_signal_through_tanh(name: str) -> None:
     deviations = _signal(jnp.tanh, name)
     assert deviations.max() < 0.7
     assert deviations.min() > 0.2
 
 
 @pytest.mark.parametrize("name", ["he_normal", "he_uniform"])
-def test_relu_keeps_its_signal_with_he(name: str) -> None:
+def test_he_preserves_the_signal_through_relu(name: str) -> None:
     deviations = _signal(jax.nn.relu, name)
     assert deviations.max() < 1.0
     assert deviations.min() > 0.6
 
 
-def test_tanh_loses_its_signal_with_small_weights() -> None:
+def test_small_weights_lose_the_signal_through_tanh() -> None:
     deviations = _signal(jnp.tanh, "uniform_0.01")
     assert deviations[-1] < 1e-8
     # each layer shrinks by √(fan_in a²/3) = 0.129
@@ -186,7 +187,7 @@ def test_tanh_loses_its_signal_with_small_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["xavier_normal", "xavier_uniform"])
-def test_relu_loses_its_signal_with_xavier(name: str) -> None:
+def test_xavier_loses_the_signal_through_relu(name: str) -> None:
     deviations = _signal(jax.nn.relu, name)
     assert deviations[-1] < 0.05 * deviations[0]
     # each layer halves the second moment
@@ -240,13 +241,13 @@ def test_lsuv_only_scales_kernels(lsuv: Any) -> None:
         assert ratio > 0
         np.testing.assert_allclose(new, ratio * old, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(before["params"][name]["bias"], after["params"][name]["bias"])
-    # A recurrent cell's kernels are left as drawn, and statistics are not touched.
+    # The kernels of recurrent cells and the statistics are left unchanged.
     cell = "SimpleCell_0"
     jax.tree.map(np.testing.assert_array_equal, before["params"][cell], after["params"][cell])
     jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], after["batch_stats"])
 
 
-def test_gain_comes_after_lsuv(lsuv: Any) -> None:
+def test_the_gain_is_applied_after_lsuv(lsuv: Any) -> None:
     _, _, after, gained, _ = lsuv
     for name in ("conv", "last"):
         np.testing.assert_allclose(gained["params"][name]["kernel"], 0.5 * after["params"][name]["kernel"], rtol=1e-5)
@@ -278,7 +279,7 @@ def test_lsuv_in_stacked_layers() -> None:
     assert np.all(np.abs(net.apply(before, x, train=False).var((1, 2)) - 1) > 0.1)
 
 
-def test_lsuv_leaves_a_silent_layer_alone() -> None:
+def test_lsuv_leaves_a_layer_with_constant_output_alone() -> None:
     net = OneDense()
     variables = net.init(jax.random.key(0), jnp.ones((4, 3)), train=False)
     after = LSUV().transform(variables, net, jnp.zeros((4, 3)), jax.random.key(0))
@@ -309,7 +310,7 @@ class Normalized(nn.Module):
         return nn.LayerNorm(name="norm")(nn.Dense(4, kernel_init=ZeroResidual(), name="dense")(x))
 
 
-def test_zero_residual_makes_each_block_its_shortcut_and_trainable() -> None:
+def test_zero_residual_blocks_start_as_their_shortcuts_and_are_trainable() -> None:
     net, x = Branches(), jax.random.normal(jax.random.key(0), (5, 4))
     before = net.init(jax.random.key(1), x, train=False)
     after = jax.jit(lambda v: ZeroResidual().transform(v, net, x, jax.random.key(2)))(before)
@@ -326,7 +327,7 @@ def test_zero_residual_makes_each_block_its_shortcut_and_trainable() -> None:
     assert gradient["residual_out_1"]["norm"]["scale"].any()
 
 
-def test_zero_residual_and_gain() -> None:
+def test_the_gain_is_applied_after_zero_residual() -> None:
     net, x = Branches(), jnp.ones((5, 4))
     before = net.init(jax.random.key(1), x, train=False)
     after: Any = scaled(ZeroResidual(), 2.0).transform(before, net, x, jax.random.key(2))  # type: ignore[union-attr]
@@ -334,7 +335,7 @@ def test_zero_residual_and_gain() -> None:
     assert not after["params"]["residual_out"]["kernel"].any()
 
 
-def test_zero_residual_leaves_nets_without_branches_as_they_are() -> None:
+def test_zero_residual_leaves_nets_without_branches_alone() -> None:
     net, x = OneDense(), jnp.ones((5, 4))
     before = net.init(jax.random.key(1), x, train=False)
     after = ZeroResidual().transform(before, net, x, jax.random.key(2))

@@ -1,4 +1,4 @@
-"""The summary's numbers, counted by hand."""
+"""A net's summary against counts by hand."""
 
 import jax.numpy as jnp
 import pytest
@@ -37,7 +37,7 @@ def test_transposed_convolutions_do_not_count_zeros():
     assert rows["decoder/output"].multiply_adds == rows["encoder/hidden_0/conv"].multiply_adds
 
 
-def test_running_statistics_are_no_parameters():
+def test_running_statistics_are_not_parameters():
     net = MLP(widths=(4,), norm="batch_norm")
     assert set(shapes(net, (3,))) == {"params", "batch_stats"}
     assert parameter_count(net, (3,)) == 3 * 4 + 4 + 8 + 50

@@ -1,4 +1,4 @@
-"""Dropout with traced rates, and what a hidden layer does in which order."""
+"""Dropout with traced rates, and the order of operations in a hidden layer."""
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate():
     np.testing.assert_allclose(y.max(), 1 / 0.7, rtol=1e-6)
 
 
-def test_what_is_kept_is_independent_and_of_the_asked_probability():
-    """Pairs share 32 random bits: four standard errors for the mean of every 7th, and for the product of neighbours."""
+def test_masks_are_independent_with_the_right_probability():
+    """Pairs share 32 random bits: the mean and the products at several distances lie within four standard errors."""
     mask = np.asarray(kept(jax.random.key(0), 0.3, (7, 99_999)), np.float64)
     assert mask.shape == (7, 99_999)
     assert abs(mask.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / mask.size)
@@ -64,14 +64,14 @@ def test_hidden_layer_follows_its_formula_and_sows_before_dropout():
     variables = layer.init(jax.random.key(1), x, train=False)
     y, sown = layer.apply(variables, x, train=True, rngs={"dropout": jax.random.key(2)}, mutable=["intermediates"])
     params = variables["params"]["dense"]
-    wanted = np.maximum(np.asarray(x) @ np.asarray(params["kernel"]) + 0.5, 0)
+    expected = np.maximum(np.asarray(x) @ np.asarray(params["kernel"]) + 0.5, 0)
     (hidden,) = sown["intermediates"]["hidden"]
-    np.testing.assert_allclose(hidden, wanted, rtol=1e-5, atol=1e-6)
-    assert ((y == 0) | (np.abs(np.asarray(y) - 2 * wanted) < 1e-5)).all()
+    np.testing.assert_allclose(hidden, expected, rtol=1e-5, atol=1e-6)
+    assert ((y == 0) | (np.abs(np.asarray(y) - 2 * expected) < 1e-5)).all()
 
 
 @pytest.mark.parametrize(("position", "smallest"), [("before", 0.0), ("after", -10.0)])
-def test_normalization_stands_where_it_is_put(position, smallest):
+def test_normalization_before_and_after_the_activation(position, smallest):
     x = jax.random.normal(jax.random.key(0), (8, 4))
     layer = HiddenDense(6, norm="layer_norm", norm_position=position)
     y = layer.apply(layer.init(jax.random.key(1), x, train=False), x, train=False)
@@ -79,7 +79,7 @@ def test_normalization_stands_where_it_is_put(position, smallest):
     assert bool(y.min() < 0) == (position == "after")  # after the rectifier, values are centred again
 
 
-def test_maxout_widens_its_layer_and_prelu_is_each_layers_own():
+def test_maxout_widens_its_layer_and_prelu_belongs_to_its_layer():
     x = jnp.ones((2, 3))
     maxout = HiddenDense(4, PerLayer(Maxout(pieces=3)))
     variables = maxout.init(jax.random.key(0), x, train=False)

@@ -7,9 +7,9 @@ import numpy as np
 from nets import MLP, Maxout, PerLayer
 
 
-def test_parameters_of_the_lectures_net(parameter_count):
+def test_parameter_counts(parameter_count):
     assert parameter_count(MLP(widths=(4, 3), outputs=1), (6,)) == 47
-    assert parameter_count(MLP(widths=(100, 100)), (40, 1)) == 15_210  # MNIST-1D's
+    assert parameter_count(MLP(widths=(100, 100)), (40, 1)) == 15_210  # the MLP of MNIST-1D
     assert parameter_count(MLP(widths=(), outputs=10), (32, 32, 3)) == 30_730
     assert parameter_count(MLP(widths=(4, 3), outputs=1, activation=PerLayer(Maxout(pieces=3))), (6,)) == 84 + 45 + 4
 
@@ -23,9 +23,9 @@ def test_forward_pass_is_its_formula():
         dense = variables["params"][layer]["dense"]
         np.testing.assert_array_equal(dense["bias"], np.full(dense["bias"].shape, 0.1, np.float32))
         h = np.maximum(h @ np.asarray(dense["kernel"], np.float64) + 0.1, 0)
-    wanted = h @ np.asarray(variables["params"]["output"]["kernel"], np.float64)
+    expected = h @ np.asarray(variables["params"]["output"]["kernel"], np.float64)
     y, sown = net.apply(variables, x, train=False, mutable=["intermediates"])
-    np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
     assert [len(layer["hidden"]) for layer in sown["intermediates"].values()] == [1, 1]
 
 

@@ -1,4 +1,4 @@
-"""Normalization against its formula; running statistics, and those recomputed from a whole set."""
+"""Normalization against its formula; running statistics, and statistics recomputed over a whole set."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from nets import MLP, NORMALIZATIONS, recomputed_statistics
 from nets.normalization import EPSILON, GroupNorm, check_norm
 
 
-def made(norm, x, train=True):
+def build(norm, x, train=True):
     layer = NORMALIZATIONS[norm](train=train, name=None)
     return layer, layer.init(jax.random.key(0), x)
 
@@ -20,7 +20,7 @@ AXES = {"batch_norm": (0, 1, 2), "layer_norm": (3,)}
 @pytest.mark.parametrize("norm", AXES)
 def test_normalization_is_its_formula(norm):
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (4, 3, 3, 8))
-    layer, variables = made(norm, x)
+    layer, variables = build(norm, x)
     y, _ = layer.apply(variables, x, mutable=["batch_stats"])
     z = np.asarray(x, np.float64)
     mean, var = z.mean(AXES[norm], keepdims=True), z.var(AXES[norm], keepdims=True)
@@ -35,13 +35,15 @@ def test_group_norm_normalises_groups_of_channels_over_space():
     z = (z - z.mean((1, 3), keepdims=True)) / np.sqrt(z.var((1, 3), keepdims=True) + EPSILON)
     np.testing.assert_allclose(y, z.reshape(4, 3, 3, 8), rtol=1e-4, atol=1e-5)
     dense = jax.random.normal(jax.random.key(0), (2, 6))
-    assert jnp.abs(GroupNorm().apply(GroupNorm().init(jax.random.key(0), dense), dense)).min() > 0  # no group of one
+    assert (
+        jnp.abs(GroupNorm().apply(GroupNorm().init(jax.random.key(0), dense), dense)).min() > 0
+    )  # no groups of one channel
 
 
 @pytest.mark.parametrize("norm", NORMALIZATIONS)
 def test_half_precision_stays_half_and_finite(norm):
     x = (100 + jax.random.normal(jax.random.key(0), (4, 8))).astype(jnp.bfloat16)
-    layer, variables = made(norm, x)
+    layer, variables = build(norm, x)
     variables = jax.tree.map(lambda v: v.astype(jnp.bfloat16), variables)
     y, _ = layer.apply(variables, x, mutable=["batch_stats"])
     assert y.dtype == jnp.bfloat16
@@ -50,13 +52,13 @@ def test_half_precision_stays_half_and_finite(norm):
 
 def test_running_statistics_move_in_training_only():
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (64, 5))
-    layer, variables = made("batch_norm", x)
+    layer, variables = build("batch_norm", x)
     _, changed = layer.apply(variables, x, mutable=["batch_stats"])
     np.testing.assert_allclose(changed["batch_stats"]["mean"], 0.1 * x.mean(axis=0), rtol=1e-5)
     evaluation = NORMALIZATIONS["batch_norm"](train=False, name=None)
     _, same = evaluation.apply({**variables, **changed}, x, mutable=["batch_stats"])
     np.testing.assert_array_equal(same["batch_stats"]["var"], changed["batch_stats"]["var"])
-    layer.apply(variables, x)  # a forward pass in training mode that keeps nothing is allowed
+    layer.apply(variables, x)  # a training-mode pass that keeps no statistics is allowed
 
 
 def test_recomputed_statistics_are_those_of_the_whole_set():
@@ -70,11 +72,11 @@ def test_recomputed_statistics_are_those_of_the_whole_set():
     np.testing.assert_allclose(statistics["var"], z.var(0), rtol=1e-4)
 
 
-def test_what_cannot_be_is_said():
+def test_missing_statistics_and_unknown_names_are_refused():
     x = jnp.ones((4, 3))
     net = MLP(widths=(2,))
     variables = net.init(jax.random.key(0), x, train=False)
-    with pytest.raises(ValueError, match="without batch normalization"):
+    with pytest.raises(ValueError, match="the net has no batch normalization"):
         recomputed_statistics(net, variables, [x])
     with pytest.raises(ValueError, match="'batchnorm' is unknown: use one of batch_norm"):
         check_norm("batchnorm")

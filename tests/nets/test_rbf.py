@@ -1,4 +1,4 @@
-"""The RBF network: its formula, and direct learning."""
+"""The RBF network against its formula, and fitting it without gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def test_hidden_units_are_functions_of_distance():
 
 
 @pytest.mark.parametrize("basis", rbf.BASES)
-def test_normalised_units_add_to_one(basis):
+def test_normalised_units_sum_to_one(basis):
     x = jax.random.normal(jax.random.key(0), (5, 3))
     net = RBF(centers=4, basis=basis, normalized=True)
     _, sown = net.apply(net.init(jax.random.key(1), x, train=False), x, train=False, mutable=["intermediates"])
@@ -38,7 +38,7 @@ def test_k_means_finds_separate_clusters():
         rbf.k_means(jax.random.key(0), x, 61)
 
 
-def test_direct_learning_solves_what_one_unit_cannot():
+def test_fit_learns_xor():
     x = jax.random.uniform(jax.random.key(0), (200, 2), minval=-1, maxval=1)
     y = jnp.sign(x[:, :1] * x[:, 1:])  # XOR's pattern
     net = RBF(centers=25, outputs=1)

@@ -35,16 +35,16 @@ def test_free_energy_sums_out_the_hidden_units():
     )
 
 
-def test_conditionals_are_the_joints():
+def test_conditionals_follow_from_the_joint_distribution():
     params = parameters()
     p = joint(params)
-    wanted = p @ states(H) / p.sum(axis=1)[:, None]
-    np.testing.assert_allclose(jax.nn.sigmoid(hidden_logits(params, states(V))), wanted, rtol=1e-4)
-    wanted = p.T @ states(V) / p.sum(axis=0)[:, None]
-    np.testing.assert_allclose(jax.nn.sigmoid(visible_logits(params, states(H))), wanted, rtol=1e-4)
+    expected = p @ states(H) / p.sum(axis=1)[:, None]
+    np.testing.assert_allclose(jax.nn.sigmoid(hidden_logits(params, states(V))), expected, rtol=1e-4)
+    expected = p.T @ states(V) / p.sum(axis=0)[:, None]
+    np.testing.assert_allclose(jax.nn.sigmoid(visible_logits(params, states(H))), expected, rtol=1e-4)
 
 
-def test_gibbs_chain_reaches_the_distribution():
+def test_gibbs_chain_converges_to_the_distribution():
     params = parameters()
     start = jnp.zeros((20_000, V))
     samples = jax.jit(gibbs_chain, static_argnums=3)(params, jax.random.key(1), start, 30)
@@ -53,7 +53,7 @@ def test_gibbs_chain_reaches_the_distribution():
     np.testing.assert_allclose(jnp.bincount(index, length=2**V) / len(samples), p / p.sum(), atol=0.015)
 
 
-def test_contrastive_divergence_is_the_difference_of_free_energies_slopes():
+def test_contrastive_divergence_is_the_gradient_of_the_free_energy_difference():
     params = parameters()
     v = states(V)[3:9]
     slopes, samples = contrastive_divergence(params, jax.random.key(1), v, steps=2)
@@ -66,7 +66,7 @@ def test_contrastive_divergence_is_the_difference_of_free_energies_slopes():
     assert kept.shape == (2, V)
 
 
-def test_it_learns_a_distribution_of_two_patterns():
+def test_contrastive_divergence_learns_two_patterns():
     data = jnp.tile(jnp.array([[1.0, 1, 0, 0], [0, 0, 1, 1]]), (8, 1))
     net = RBM(code=H)
     params = net.init(jax.random.key(0), data, train=False)["params"]

@@ -1,4 +1,4 @@
-"""Recurrent nets: the cells' formulas, causality by gradients, masks, heads."""
+"""Recurrent nets: formulas of the cells, causality by gradients, masks, heads."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def test_parameters(net, shape, dtype, count, parameter_count):
     assert parameter_count(net, shape, dtype) == count
 
 
-def test_elman_net_is_its_formula(variables_of):
+def test_elman_net_follows_its_formula(variables_of):
     x = jax.random.normal(jax.random.key(0), (3, 4, 2))
     net = Recurrent(cell="rnn", widths=(5,))
     variables = variables_of(net, x)
@@ -35,18 +35,18 @@ def test_elman_net_is_its_formula(variables_of):
     for t in range(4):
         h = np.tanh(np.asarray(x, np.float64)[:, t] @ cell["i"]["kernel"] + cell["i"]["bias"] + h @ cell["h"]["kernel"])
     output = variables["params"]["output"]
-    wanted = h @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
+    expected = h @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
     apply = jax.jit(lambda x: net.apply(variables, x, train=False))
-    np.testing.assert_allclose(apply(x), wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(apply(x), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_lstm_equals_flaxs_in_values_and_all_derivatives():
+def test_lstm_equals_that_of_flax_in_values_and_all_derivatives():
     with jax.enable_x64(True):
         x = jax.random.normal(jax.random.key(0), (3, 5, 2), jnp.float64)
         make = {"param_dtype": jnp.float64}
         nets = nn.RNN(nn.OptimizedLSTMCell(4, **make)), nn.RNN(LSTMCell(4, **make))
         variables, ours = (net.init(jax.random.key(1), x) for net in nets)
-        jax.tree.map(np.testing.assert_array_equal, variables, ours)  # the same names and the same first values
+        jax.tree.map(np.testing.assert_array_equal, variables, ours)  # the same names and initial values
         turned = jax.tree.map(jnp.sin, variables)
 
         def derivatives(net):
@@ -59,13 +59,13 @@ def test_lstm_equals_flaxs_in_values_and_all_derivatives():
             again = jax.grad(lambda x: jax.grad(f, argnums=1)(variables, x)[0, 0, 0])(x)  # reverse over reverse
             return value, slopes, forward, curvature, again
 
-        wanted, got = jax.jit(lambda: tuple(derivatives(net) for net in nets))()
-    assert wanted[0].dtype == jnp.float64
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12), wanted, got)
+        expected, got = jax.jit(lambda: tuple(derivatives(net) for net in nets))()
+    assert expected[0].dtype == jnp.float64
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12), expected, got)
 
 
 @pytest.mark.slow
-def test_an_lstm_of_another_activation_bends_its_state_by_that(variables_of):
+def test_an_lstm_applies_another_activation_to_its_state(variables_of):
     x = jax.random.normal(jax.random.key(0), (4, 6, 2))
 
     def states_and_slopes(activation):
@@ -82,13 +82,13 @@ def test_an_lstm_of_another_activation_bends_its_state_by_that(variables_of):
     states, _ = states_and_slopes(relu)
     assert (states >= 0).all()  # a sigmoid times a rectified state
     assert (states == 0).any()
-    _, slopes = states_and_slopes(PReLU())  # a parameter of the layer's own
+    _, slopes = states_and_slopes(PReLU())  # the layer owns the slope
     (learned,) = [leaf for path, leaf in slopes if "slope" in jax.tree_util.keystr(path)]
     assert learned != 0
 
 
 @pytest.mark.parametrize("cell", ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("rnn", "gru"))])
-def test_each_prediction_depends_on_the_past_and_not_on_the_future(cell, variables_of):
+def test_predictions_depend_on_the_past_only(cell, variables_of):
     x = jax.random.normal(jax.random.key(0), (1, 5, 2))
     net = Recurrent(cell=cell, widths=(3, 3), head="each", outputs=1)
     variables = variables_of(net, x)
@@ -109,7 +109,7 @@ def test_bidirectional_nets_see_everything(variables_of):
     ("head", "bidirectional"),
     [("mean", False), *(pytest.param(head, True, marks=pytest.mark.slow) for head in ("last", "all"))],
 )
-def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional, variables_of):
+def test_steps_after_the_end_of_a_sequence_are_ignored(head, bidirectional, variables_of):
     net = Recurrent(cell="gru", widths=(3, 2), head=head, bidirectional=bidirectional)
     x = jax.random.normal(jax.random.key(0), (2, 5, 2))
     variables = variables_of(net, x)
@@ -124,8 +124,8 @@ def test_what_follows_a_sequences_end_is_without_influence(head, bidirectional, 
     np.testing.assert_allclose(apply(x, jnp.array([5, 5])), full, rtol=1e-5, atol=1e-6)
 
 
-def test_identity_start_keeps_the_state(variables_of):
-    """Recurrent kernels drawn by the swept initializer, with rectifiers: h grows by the same number each step."""
+def test_identity_initialization_keeps_the_state(variables_of):
+    """With an identity kernel, rectifiers and constant input, h grows by the same amount each step."""
     net = Recurrent(
         cell="rnn", widths=(4,), head="each", orthogonal=False, kernel_init=IdentityRNN(), activation=PerLayer(relu)
     )

@@ -1,4 +1,4 @@
-"""Single layers of units."""
+"""Linear and threshold units."""
 
 import jax
 import jax.numpy as jnp

@@ -1,3 +1,5 @@
+"""Derivatives by hand, by differences, symbolically and by dual numbers against `jax.grad`; Hessians against `jax.hessian`."""
+
 import builtins
 import itertools
 
@@ -41,7 +43,7 @@ def test_backpropagation_through_one_linear_unit_is_the_delta_rule():
     w, target = jnp.ones((4, 1)), jnp.zeros((6, 1))
     ((gradient, _),) = d.backpropagate([(w, jnp.zeros(1))], X, target, output="identity")
     np.testing.assert_allclose(gradient, X.T @ (X @ w - target), rtol=1e-5)
-    with pytest.raises(ValueError, match="activation='gelu' is unknown here: choose one of"):
+    with pytest.raises(ValueError, match="activation='gelu' is unknown here: use one of"):
         d.backpropagate(net(4, 5, 3), X, Y, activation="gelu")
 
 
@@ -49,7 +51,7 @@ def parabola(x):
     return x**2 / 4 - 2 * x + 5
 
 
-def test_secant_and_derivative_of_the_lecture():
+def test_secants_and_derivative_of_a_parabola():
     assert d.forward_difference(parabola, 6, 2) == 1.5
     assert d.central_difference(parabola, 6, 2) == 1.0  # exact for a parabola
     assert jax.grad(parabola)(6.0) == 1.0
@@ -57,7 +59,7 @@ def test_secant_and_derivative_of_the_lecture():
     assert (value, gradient[0]) == (2.0, 1.0)
 
 
-def test_jets_of_the_lecture():
+def test_jets_multiply_and_print():
     x, y = d.Jet.variable(2.0, 0, 2), d.Jet.variable(3.0, 1, 2)
     z = x * y
     assert repr(z) == "6 + 3ε₀ + 2ε₁"
@@ -74,7 +76,7 @@ def formula(v, lib):
 POINT = [0.4, 1.3, -0.7]
 
 
-def test_all_ways_to_a_derivative_agree():
+def test_all_methods_of_differentiation_agree():
     sympy = pytest.importorskip("sympy")
     value, dual = d.dual_gradient(lambda v: formula(v, np), POINT)
     assert value == pytest.approx(formula(POINT, np), rel=1e-15)
@@ -91,7 +93,7 @@ def test_all_ways_to_a_derivative_agree():
         )
 
 
-def test_every_function_that_a_jet_goes_through_has_the_right_partials():
+def test_partials_of_every_function_that_takes_jets():
     for ufunc in d.PARTIALS:
         arguments = [0.7, 1.9][: ufunc.nin]
         _, gradient = d.dual_gradient(lambda v, ufunc=ufunc: ufunc(*v), arguments)
@@ -103,7 +105,7 @@ def test_every_function_that_a_jet_goes_through_has_the_right_partials():
         _ = np.ones(2) * d.Jet.variable(1.0, 0, 1)
 
 
-def test_a_net_by_dual_numbers():
+def test_gradient_of_a_net_by_dual_numbers():
     layers = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in net(3, 4, 1)]
 
     def loss(v):

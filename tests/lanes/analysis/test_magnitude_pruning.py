@@ -1,4 +1,4 @@
-"""Magnitude pruning: which weights go, and what an evaluation says of it."""
+"""Magnitude pruning: which weights it removes, and evaluation at several sparsities."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ PARAMS = {
 }
 
 
-def test_the_smallest_weights_of_each_lane_go_and_biases_stay():
+def test_the_smallest_weights_of_each_lane_are_removed_and_biases_kept():
     half = pruned(PARAMS, 0.5)
     np.testing.assert_array_equal(half["a"]["kernel"], [[[0, -3], [2, 0]], [[5, 5], [5, 5]]] * np.array([[[1]], [[0]]]))
     np.testing.assert_array_equal(half["b"]["kernel"], [[[0], [4]], [[0], [0]]])
@@ -29,7 +29,7 @@ def test_the_smallest_weights_of_each_lane_go_and_biases_stay():
 
 
 @pytest.mark.slow
-def test_accuracy_against_sparsity(tmp_path):
+def test_evaluation_at_several_sparsities(tmp_path):
     base = Run(data=Blobs(n=200, classes=3), net=MLP(widths=(8,)), activation="prelu", epochs=2, batch_size=16)
     lanes.sweep(grid(base, seed=range(2)), tmp_path, width=2, devices=1, quiet=True)
     table = evaluate(tmp_path, prune=(0.0, 0.99))
@@ -39,8 +39,8 @@ def test_accuracy_against_sparsity(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"), [({"prune": (1.0,)}, "must be in"), ({"prune": (0.5,), "ensemble": True}, "--ensemble")]
+    ("request_", "message"), [({"prune": (1.0,)}, "must be in"), ({"prune": (0.5,), "ensemble": True}, "--ensemble")]
 )
-def test_wrong_requests(tmp_path, request_, said):
-    with pytest.raises(RequestError, match=said):
+def test_wrong_requests_are_refused(tmp_path, request_, message):
+    with pytest.raises(RequestError, match=message):
         evaluate(tmp_path, **request_)

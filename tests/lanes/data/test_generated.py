@@ -1,4 +1,4 @@
-"""The generated sets: sizes, seeds, shapes, and what each is known for."""
+"""Generated sets: sizes, seeds, shapes, and the defining property of each."""
 
 import dataclasses
 import math
@@ -27,12 +27,12 @@ ALL = {name: description for name, description in DATASETS.items() if isinstance
 
 
 def everything(description):
-    """All examples of a set, whatever the split."""
+    """All examples of a set, regardless of split."""
     splits = load_dataset(description).splits().values()
     return np.concatenate([split.x for split in splits]), np.concatenate([split.y for split in splits])
 
 
-def test_the_catalogue_is_complete():
+def test_all_generated_sets_are_in_the_table():
     expected = "spirals moons circles blobs xor parity gates convex_regions sine polynomial adding copy"
     assert set(ALL) == set(expected.split())
 
@@ -73,8 +73,8 @@ def test_every_field_changes_the_data(name):
         assert not same, field.name
 
 
-@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.kind == "classes" and one.choices == 2])
-def test_binary_targets_are_one_number_of_the_same_examples(name):
+@pytest.mark.parametrize("name", [name for name, item in ALL.items() if item.kind == "classes" and item.choices == 2])
+def test_binary_targets_encode_the_same_examples(name):
     classes, binary = load_dataset(ALL[name]), load_dataset(dataclasses.replace(ALL[name], binary=True))
     np.testing.assert_array_equal(classes.train.x, binary.train.x)
     np.testing.assert_array_equal(classes.train.y[:, None].astype(np.float32), binary.train.y)
@@ -87,16 +87,16 @@ def test_binary_targets_are_one_number_of_the_same_examples(name):
         (Spirals(n=2), "n=2: must be at least 3"),
         (Spirals(noise=-1.0), "noise=-1.0: must be at least 0"),
         (Spirals(noise=float("nan")), "noise=nan: must be at least 0"),
-        (Spirals(classes=3, binary=True), "binary=True: Spirals has not two classes"),
-        (Sine(binary=True), "binary=True: Sine has not two classes"),
+        (Spirals(classes=3, binary=True), "binary=True: Spirals does not have two classes"),
+        (Sine(binary=True), "binary=True: Sine does not have two classes"),
         (Circles(factor=1.0), "factor=1.0: must be above 0 and below 1"),
         (ConvexRegions(regions=5), "regions=5: must be from 1 to 4"),
         (Gates(gate="xnor"), "gate='xnor': must be one of and, or, nor, nand"),
-        (Parity(bits=4, n=17), "n=17: there are 16 strings of bits=4"),
+        (Parity(bits=4, n=17), "n=17: there are only 16 strings of bits=4"),
         (Adding(length=1), "length=1: must be at least 2"),
         (Copy(delay=0), "delay=0: must be at least 1"),
         (Moons(test_fraction=1.0), "test_fraction=1.0: must be at least 0 and below 1"),
-        (Moons(n=5, valid_fraction=0.01), "valid_fraction=0.01: makes 0 of 5 examples"),
+        (Moons(n=5, valid_fraction=0.01), "valid_fraction=0.01: selects 0 of 5 examples"),
     ],
 )
 def test_fields_out_of_range_are_refused(description, message):
@@ -119,7 +119,7 @@ def test_moons_and_circles_without_noise_lie_on_circles():
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), np.where(y == 0, 1, 0.3), atol=1e-6)
 
 
-def test_blobs_have_the_best_error_of_their_formula():
+def test_the_lowest_error_on_blobs_follows_its_formula():
     x, y = everything(Blobs(n=40_000, distance=2.0))
     wrong = np.mean((x[:, 0] < 0) != y)  # centres at +1 and -1
     assert wrong == pytest.approx(0.5 * math.erfc(1 / math.sqrt(2)), abs=0.005)
@@ -129,7 +129,7 @@ def test_blobs_have_the_best_error_of_their_formula():
 
 
 @pytest.mark.parametrize("regions", [1, 2, 3, 4])
-def test_convex_regions_are_balanced_and_one_is_convex(regions):
+def test_convex_regions_are_balanced_and_a_single_region_is_convex(regions):
     description = ConvexRegions(regions=regions, n=400, sides=6)
     x, y = everything(description)
     assert y.mean() == 0.5
@@ -167,7 +167,7 @@ def test_parity_strings_are_distinct_and_one_flip_changes_the_class(bits):
     np.testing.assert_array_equal((np.prod(-x, axis=1) < 0), y == 1)
 
 
-def test_sine_and_polynomial_without_noise_are_their_functions():
+def test_sine_and_polynomial_without_noise_follow_their_functions():
     x, y = everything(Sine(noise=0.0, cycles=1.5))
     np.testing.assert_allclose(y, np.sin(3 * np.pi * x), atol=2e-6)
     x, y = everything(Polynomial(noise=0.0, degree=3))
@@ -176,7 +176,7 @@ def test_sine_and_polynomial_without_noise_are_their_functions():
     assert np.std(y - (4 * x**3 - 3 * x)) == pytest.approx(0.3, rel=0.03)
 
 
-def test_adding_sums_the_two_marked_numbers_one_of_each_half():
+def test_adding_marks_a_number_in_each_half_and_sums_them():
     x, y = everything(Adding(n=4000, length=11))
     values, marks = x[..., 0], x[..., 1]
     np.testing.assert_array_equal(marks[:, :5].sum(1), 1)
@@ -185,7 +185,7 @@ def test_adding_sums_the_two_marked_numbers_one_of_each_half():
     assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, rel=0.05)
 
 
-def test_copy_gives_back_what_was_shown_after_the_mark():
+def test_copy_repeats_the_symbols_after_the_mark():
     x, y = everything(Copy(n=300, symbols=4, length=3, delay=6))
     assert x.shape == y.shape == (300, 12)
     np.testing.assert_array_equal(y[:, 9:], x[:, :3])

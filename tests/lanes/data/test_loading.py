@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module", autouse=True)
 def folders(tmp_path_factory):
-    """An own cache and home, and no network, for every test of this file."""
+    """A temporary cache and home, and no network, for all tests of this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANES_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
@@ -53,7 +53,7 @@ def test_digits_have_the_stated_splits_and_pixels():
     assert (data.task, data.outputs, data.classes) == ("classes", 10, tuple("0123456789"))
 
 
-def test_digits_are_the_source_each_example_once_and_stratified():
+def test_digits_contain_each_source_example_once_and_are_stratified():
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -66,7 +66,7 @@ def test_digits_are_the_source_each_example_once_and_stratified():
 
 
 @pytest.mark.slow
-def test_digits_prepared_twice_are_the_same_and_read_without_tfds_the_second_time(tmp_path):
+def test_digits_are_prepared_once_and_then_read_without_tfds(tmp_path):
     first = digits.prepare_digits(tmp_path)
     assert digits.prepare_digits(tmp_path) == first
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
@@ -82,13 +82,13 @@ def test_digits_prepared_twice_are_the_same_and_read_without_tfds_the_second_tim
 def test_digits_that_another_process_finished_first_are_kept(tmp_path, monkeypatch):
     rename = os.rename
 
-    def second(source, target):
+    def overtaken(source, target):
         if Path(target) != tmp_path / "digits" / "1.0.0":
-            return rename(source, target)  # TFDS's own
+            return rename(source, target)  # a rename by TFDS itself
         shutil.copytree(source, target)
         raise OSError("directory not empty")
 
-    monkeypatch.setattr(digits.os, "rename", second)
+    monkeypatch.setattr(digits.os, "rename", overtaken)
     folder = digits.prepare_digits(tmp_path)
     assert folder.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
@@ -103,7 +103,7 @@ def test_digits_can_be_prepared_by_two_processes_at_once(tmp_path):
     assert [len(x) for x, _ in digits.read_digits(str(tmp_path)).values()] == [1437, 180, 180]
 
 
-def test_digits_where_the_data_folder_cannot_be_written_go_to_the_cache(tmp_path, monkeypatch):
+def test_digits_go_to_the_cache_if_the_data_folder_cannot_be_written(tmp_path, monkeypatch):
     blocker = tmp_path / "file"
     blocker.write_text("")
     monkeypatch.setenv("TFDS_DATA_DIR", str(blocker / "under_a_file"))
@@ -113,7 +113,7 @@ def test_digits_where_the_data_folder_cannot_be_written_go_to_the_cache(tmp_path
     assert (tmp_path / "cache" / "tfds" / "digits" / "1.0.0" / "dataset_info.json").is_file()
 
 
-def test_valid_fraction_recuts_digits_without_touching_the_test_split():
+def test_valid_fraction_leaves_the_test_split_of_digits_alone():
     data, other = load_dataset("digits"), load_dataset("digits", valid_fraction=0.25)
     assert (len(other.train), len(other.valid)) == (1617 - 404, 404)
     np.testing.assert_array_equal(data.test.x, other.test.x)
@@ -124,7 +124,7 @@ def test_valid_fraction_recuts_digits_without_touching_the_test_split():
     assert (load_dataset(reseeded, valid_fraction=0.25).valid.x != other.valid.x).any()
 
 
-def test_train_examples_are_nested_stratified_and_standardized_by_themselves():
+def test_train_examples_are_nested_stratified_and_standardized_on_their_own():
     few, more = (load_dataset("digits", train_examples=n) for n in (50, 200))
     np.testing.assert_array_equal(few.train.x, more.train.x[:50])
     assert np.bincount(few.train.y).tolist() == pytest.approx([5] * 10, abs=1)
@@ -149,7 +149,7 @@ def test_standardized_training_inputs_have_mean_0_and_deviation_1(how):
     assert offset.dtype == scale.dtype == np.float32
 
 
-def test_standardization_walks_large_arrays_in_pieces():
+def test_standardization_reads_large_arrays_in_pieces():
     x = np.random.default_rng(0).integers(0, 255, (1000, 7, 3)).astype(np.uint8)
     whole = standardization(x, "global")
     np.testing.assert_allclose(standardization(x, "global", piece_bytes=100), whole, rtol=1e-6)
@@ -165,7 +165,7 @@ def test_unit_and_no_standardization():
         standardization(x, "feture")
 
 
-# ---- orders of splitting
+# ---- stratified orders
 
 
 def test_every_prefix_of_a_stratified_order_has_the_classes_proportions():
@@ -191,13 +191,13 @@ def test_every_prefix_of_a_stratified_order_has_the_classes_proportions():
         (3, "data=3: must be a name"),
     ],
 )
-def test_wrong_names_say_what_to_do_in_one_line(name, message):
+def test_wrong_names_are_refused_with_advice_in_one_line(name, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset(name)
     assert "\n" not in str(caught.value)
 
 
-# ---- the user's own
+# ---- the user's own data
 
 
 def my_arrays():
@@ -222,14 +222,14 @@ def test_arrays_are_cut_80_10_10_stratified_and_typed():
     np.testing.assert_array_equal(data.train.x, load_dataset(my_arrays).train.x)
 
 
-def test_splits_keep_their_rows_and_valid_is_cut_when_asked():
+def test_splits_keep_their_rows_and_valid_fraction_makes_a_valid_split():
     data = load_dataset(my_splits)
     assert data.valid is None
     np.testing.assert_array_equal(data.test.y, labels()[150:])
     assert len(load_dataset(my_splits, valid_fraction=0.2).valid) == 30
 
 
-def test_a_dataset_is_taken_as_it_is():
+def test_a_dataset_is_used_as_it_is():
     data = load_dataset(my_dataset)
     assert [len(split) for split in data.splits().values()] == [112, 48, 40]
     assert float(data.scale) == 1
@@ -288,8 +288,8 @@ def unequal_features():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (wrong_lengths, "10 inputs and 9 targets; must be equally many"),
-        (not_finite, r"inputs\[4, 1\] is nan; must be finite: mend or drop it"),
+        (wrong_lengths, "10 inputs but 9 targets; there must be as many of each"),
+        (not_finite, r"inputs\[4, 1\] is nan; must be finite: fix it or drop the example"),
         (negative_label, "label -1 found; labels must be 0 … 8: number the classes from 0"),
         (strings, r"x is <U1\[10, 1\]; must be an array of numbers"),
         (empty, "is empty; must hold at least one example|no training examples"),
@@ -298,7 +298,7 @@ def unequal_features():
         (unequal_features, r"split test: inputs of shape \(3,\), must be \(5,\) as in train"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused_in_one_line(make, message):
+def test_inconsistent_arrays_are_refused_in_one_line(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset(make)
     assert "\n" not in str(caught.value)
@@ -369,7 +369,7 @@ def test_a_damaged_entry_is_set_aside_and_made_again(damage, capsys):
     assert entry(name)[2] == 0
 
 
-def test_a_failed_or_killed_making_leaves_no_entry():
+def test_a_failure_while_making_leaves_no_entry():
     def fails(allocate):
         allocate("a", (3,), np.float32)
         raise RuntimeError("stop")
@@ -379,7 +379,7 @@ def test_a_failed_or_killed_making_leaves_no_entry():
     assert not [path for path in (cache_dir() / "arrays").iterdir() if path.name.startswith(("failing", ".making-"))]
 
 
-def test_threads_that_make_one_entry_at_once_agree():
+def test_threads_that_make_the_same_entry_at_once_agree():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         arrays = [future.result()[0] for future in [pool.submit(entry, "together") for _ in range(8)]]
     for array in arrays:
@@ -396,7 +396,7 @@ def test_without_a_writable_cache_arrays_are_made_in_memory(monkeypatch, tmp_pat
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_and_arrays_are_made_in_memory(monkeypatch, capsys):
+def test_on_a_full_disk_arrays_are_made_in_memory_with_a_message(monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -407,7 +407,7 @@ def test_a_full_disk_is_said_and_arrays_are_made_in_memory(monkeypatch, capsys):
     assert not [path for path in (cache_dir() / "arrays").iterdir() if path.name.startswith(("full", ".making-"))]
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later():
+def test_leftovers_of_killed_processes_are_removed_after_a_day():
     old, new = cache_dir() / "arrays" / ".making-old", cache_dir() / "arrays" / ".making-new"
     for folder in (old, new):
         folder.mkdir(parents=True)
@@ -427,5 +427,5 @@ def test_datasets_and_splits_are_what_the_engine_expects():
     assert [field.name for field in dataclasses.fields(Split)] == ["x", "y"]
     names = [field.name for field in dataclasses.fields(Dataset)]
     assert names[:10] == ["name", "version", "train", "valid", "test", "task", "outputs", "offset", "scale", "classes"]
-    shutil.rmtree(cache_dir() / "arrays")  # what is cached can be deleted at any time
+    shutil.rmtree(cache_dir() / "arrays")  # the cache may be deleted at any time
     assert len(load_dataset("digits").train) == 1437

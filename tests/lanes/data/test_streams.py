@@ -1,4 +1,4 @@
-"""Streamed batches: the same as resident ones, from any step on, within a bound of memory."""
+"""Streamed batches equal resident ones, from any step on and within bounded memory."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def split(request, tmp_path_factory):
 
 
 def resident(split, seeds, epoch):
-    """What training on a resident data set sees: [steps, S, B, ...]."""
+    """The batches of training on a resident data set: [steps, S, B, ...]."""
     rows = np.stack([epoch_order(N, seed, epoch, B).reshape(-1, B) for seed in seeds], 1)
     return np.asarray(split.x)[rows], np.asarray(split.y)[rows]
 
@@ -48,7 +48,7 @@ def test_an_epoch_order_is_a_permutation_cut_to_whole_batches():
         epoch_order(N, 0, 0, 104)
 
 
-def test_every_example_comes_equally_often_over_many_epochs():
+def test_over_many_epochs_all_examples_occur_equally_often():
     counts = np.bincount(np.concatenate([epoch_order(13, 0, epoch, 5) for epoch in range(2000)]), minlength=13)
     assert np.abs(counts / 2000 - 10 / 13).max() < 0.04
 
@@ -73,7 +73,7 @@ def test_resuming_continues_at_the_exact_batch(split):
     assert list(stream.batches(step=stream.steps)) == []
 
 
-def test_blocks_hold_steps_of_one_epoch(split):
+def test_no_block_spans_two_epochs(split):
     stream = Stream(split, (0, 1, 2), B, steps_at_once=4)
     blocks = list(stream.blocks(step=1, epochs=2))
     assert [len(x) for x, _ in blocks] == [4, 4, 1, 4, 4, 2]
@@ -94,7 +94,7 @@ def test_rows_are_read_in_any_order_and_shape(split):
     np.testing.assert_array_equal(RowReader(split.y).rows(rows), np.asarray(split.y)[rows])
 
 
-def test_a_buffer_without_room_and_wrong_sizes_are_refused(split):
+def test_too_small_a_buffer_and_wrong_sizes_are_refused(split):
     with pytest.raises(ValueError, match=r"buffer_bytes=100: must hold two items of 480 bytes .* raise it"):
         Stream(split, (0, 1, 2), B, buffer_bytes=100)
     with pytest.raises(ValueError, match="batch_size=104: must be from 1 to 103"):
@@ -120,7 +120,7 @@ print(peak() - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
-def test_memory_is_bounded_by_the_buffer_and_not_by_the_set(tmp_path, monkeypatch):
+def test_memory_is_bounded_by_the_buffer_regardless_of_the_set(tmp_path, monkeypatch):
     monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path))
 
     def make(allocate):

@@ -1,4 +1,4 @@
-"""TFDS sets: own builders, damaged files, and, where the prepared sets are at hand, their contents."""
+"""TFDS sets: a builder of our own, damaged files, and the contents of those prepared sets that are available."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ SHARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), ROOT.pare
 
 @pytest.fixture(scope="module", autouse=True)
 def folders(tmp_path_factory):
-    """An own cache and home, and no network, for every test of this file."""
+    """A temporary cache and home, and no network, for all tests of this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANES_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
@@ -46,14 +46,14 @@ def _no_network(*_, **__):
 
 
 def shared(name):
-    """The folder that has a prepared set; the test is skipped where there is none."""
+    """The folder with a prepared set; skips the test if there is none."""
     for folder in SHARED:
         if (folder / name).is_dir():
             return str(folder)
     pytest.skip(f"{name} is not prepared in $TFDS_DATA_DIR, nor in shared/tfds beside the checkout")
 
 
-# ---- an own builder, prepared and read without TensorFlow
+# ---- a builder of our own, prepared and read without TensorFlow
 
 
 @functools.cache  # TFDS refuses a second builder of one name
@@ -116,7 +116,7 @@ def waves(tmp_path_factory):
     return str(folder)
 
 
-def test_a_prepared_set_is_found_by_name_and_cut_stratified(waves):
+def test_a_prepared_set_is_found_by_name_and_split_stratified(waves):
     data = load_dataset("waves", data_dir=waves)
     assert (data.name, data.version, data.task, data.outputs) == ("waves", "1.2.0", "classes", 3)
     assert data.classes == ("flat", "steep", "odd")
@@ -142,7 +142,7 @@ def test_runs_on_a_set_in_a_named_folder_are_identified_trained_and_restored(wav
         lanes.restore(tmp_path, run_id)
 
 
-def test_splits_are_in_tfds_own_syntax(waves):
+def test_splits_use_the_syntax_of_tfds(waves):
     stored = load_dataset(TFDS("waves", valid_fraction=0.0), data_dir=waves).train.x[:, 0, 0]
     data = load_dataset(
         TFDS("waves", train="train[:70]", valid="train[70:]+test[50%:]", test="test[:10]"), data_dir=waves
@@ -160,7 +160,7 @@ def test_splits_are_in_tfds_own_syntax(waves):
         load_dataset(TFDS("waves", train="train[:x]"), data_dir=waves)
 
 
-def test_features_become_the_types_that_nets_take(waves):
+def test_features_become_dtypes_that_nets_take(waves):
     def load(inputs, target):
         return load_dataset(TFDS("waves", inputs=inputs, target=target), data_dir=waves)
 
@@ -179,7 +179,7 @@ def test_features_become_the_types_that_nets_take(waves):
         load("series", "lable")
 
 
-def test_text_with_classes_becomes_padded_characters(waves):
+def test_text_with_classes_becomes_padded_tokens(waves):
     data = load_dataset(TFDS("waves", inputs="remark", target="label", sequence=12), data_dir=waves)
     assert (data.task, data.outputs, data.train.x.shape) == ("classes", 3, (81, 12))
     for tokens, label in zip(data.test.x, data.test.y):
@@ -189,7 +189,7 @@ def test_text_with_classes_becomes_padded_characters(waves):
         assert number % 3 == label
 
 
-def test_shuffled_positions_are_one_permutation_of_every_example(waves):
+def test_shuffled_positions_apply_one_permutation_to_all_examples(waves):
     plain = load_dataset(TFDS("waves", valid_fraction=0.0), data_dir=waves)
     shuffled = load_dataset(TFDS("waves", valid_fraction=0.0, shuffled_positions=True), data_dir=waves)
     order = (shuffled.train.x[0] - plain.train.x[0].min()).astype(int)[:, 0]
@@ -248,7 +248,7 @@ def test_a_damaged_record_file_is_named_in_one_line(broken, damage):
 
 
 @pytest.mark.parametrize("name", ["features.json", "dataset_info.json"])
-def test_damaged_metadata_is_said_in_one_line(broken, name):
+def test_damaged_metadata_is_reported_in_one_line(broken, name):
     data_dir, file = broken
     file.with_name(name).write_text("{")
     with pytest.raises(RequestError, match="metadata cannot be read") as caught:
@@ -265,7 +265,7 @@ def test_an_unreadable_image_names_its_file(tmp_path):
     info = (copy / "features.json").read_text().replace('"28"', '"27"')
     (copy / "features.json").write_text(info)
     with pytest.raises(
-        RequestError, match=r"record file .*mnist-train.* is damaged: an example of shape \(28, 28, 1\)"
+        RequestError, match=r"record file .*mnist-train.* is damaged: an example has shape \(28, 28, 1\)"
     ):
         load_dataset(TFDS("mnist", train="train[:10]"), data_dir=str(tmp_path))
 
@@ -273,7 +273,7 @@ def test_an_unreadable_image_names_its_file(tmp_path):
 # ---- text
 
 
-def test_windows_have_the_next_characters_as_targets():
+def test_targets_of_windows_are_the_next_characters():
     arrays, vocabulary = next_tokens({"train": "hello world", "valid": "low"}, 2, 0.0)
     assert vocabulary == tuple(" dehlorw")
     x, y = arrays["train"]
@@ -282,7 +282,7 @@ def test_windows_have_the_next_characters_as_targets():
     assert arrays["valid"][0].shape == (1, 2)
 
 
-def test_characters_that_training_lacks_share_a_last_token():
+def test_characters_missing_in_training_share_the_last_token():
     arrays, vocabulary = next_tokens({"train": "aabb", "valid": "abcé"}, 1, 0.0)
     assert vocabulary == ("a", "b", UNKNOWN)
     assert arrays["valid"][1].ravel().tolist() == [1, 2, 2]
@@ -293,17 +293,17 @@ def test_characters_that_training_lacks_share_a_last_token():
     assert inputs["test"].tolist() == [[0, 1, 2]]
 
 
-def test_validation_of_text_is_its_end():
+def test_the_validation_part_of_a_text_is_its_end():
     arrays, _ = next_tokens({"train": "ab" * 50}, 3, 0.2)
     assert [len(x) for x, _ in arrays.values()] == [79 // 3, 19 // 3]
-    with pytest.raises(RequestError, match="text of valid has 20 characters; sequence=20 needs 21"):
+    with pytest.raises(RequestError, match="text of valid has 20 characters; sequence=20 needs at least 21"):
         next_tokens({"train": "ab" * 50}, 20, 0.2)
 
 
-# ---- the prepared sets
+# ---- contents of the prepared sets
 
 
-def test_tiny_shakespeare_is_whole_characters_of_the_training_vocabulary():
+def test_tiny_shakespeare_has_its_sizes_and_vocabulary():
     folder = shared("tiny_shakespeare")
     data = load_dataset("tiny_shakespeare", data_dir=folder)
     assert (data.task, data.outputs, data.test) == ("tokens", 65, None)
@@ -315,14 +315,14 @@ def test_tiny_shakespeare_is_whole_characters_of_the_training_vocabulary():
     assert len(load_dataset(text, data_dir=folder).valid) == (111_539 - 1) // 128
 
 
-def test_mnist1d_has_a_channel_and_its_sizes():
+def test_mnist1d_has_its_sizes_and_a_channel():
     data = load_dataset("mnist1d", data_dir=shared("mnist1d"))
     assert [split.x.shape for split in data.splits().values()] == [(3600, 40, 1), (400, 40, 1), (1000, 40, 1)]
     assert np.bincount(data.valid.y).min() >= 39
     assert float(np.std(data.train.x * data.scale)) == pytest.approx(1, abs=1e-4)
 
 
-def test_images_equal_what_tfds_reads():
+def test_images_equal_those_read_by_tfds():
     import tensorflow_datasets as tfds
 
     folder = shared("cifar10_jpeg")
@@ -338,7 +338,7 @@ def test_images_equal_what_tfds_reads():
 
 
 @pytest.mark.slow
-def test_mnist_is_complete_and_loads_within_a_second_the_second_time():
+def test_mnist_is_complete_and_reloads_within_a_second():
     folder = shared("mnist")
     data = load_dataset("mnist", data_dir=folder)
     assert [len(split) for split in data.splits().values()] == [54_000, 6_000, 10_000]
@@ -368,7 +368,7 @@ def test_the_command_prepares_digits_without_a_download(tmp_path):
     assert (tmp_path / "digits" / "1.0.0" / "dataset_info.json").is_file()
 
 
-def test_generated_sets_and_prepared_ones_need_nothing(waves):
+def test_generated_and_prepared_sets_need_no_plan(waves):
     assert plan("spirals", None) is None
     assert plan("waves", waves) == Path(waves) / "waves" / "1.2.0"
 
@@ -390,29 +390,31 @@ def test_a_plan_names_every_download_and_downloads_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_preparing_follows_a_plan_with_an_extraction_folder_of_the_sets_own(tmp_path, monkeypatch, capsys):
+def test_preparing_extracts_into_a_folder_of_the_set(tmp_path, monkeypatch, capsys):
     import tensorflow_datasets as tfds
 
     builder = waves_builder()(data_dir=str(tmp_path), file_format="array_record")
-    asked = {}
+    received = {}
     original = tfds.download.DownloadConfig
     monkeypatch.setattr(
-        tfds.download, "DownloadConfig", lambda **settings: asked.update(settings) or original(**settings)
+        tfds.download, "DownloadConfig", lambda **settings: received.update(settings) or original(**settings)
     )
-    chosen = Plan(builder, tmp_path, {}, 0, needs_tensorflow=False)
-    assert prepare(chosen) == tmp_path / "waves" / "1.2.0"
-    assert asked["extract_dir"] == str(tmp_path / "downloads" / "extracted" / "waves")
+    prepared_plan = Plan(builder, tmp_path, {}, 0, needs_tensorflow=False)
+    assert prepare(prepared_plan) == tmp_path / "waves" / "1.2.0"
+    assert received["extract_dir"] == str(tmp_path / "downloads" / "extracted" / "waves")
     assert "waves/1.2.0: prepared in" in capsys.readouterr().out
     tensorflow = types.SimpleNamespace(
-        config=types.SimpleNamespace(set_visible_devices=lambda *seen: asked.update(seen=seen))
+        config=types.SimpleNamespace(set_visible_devices=lambda *seen: received.update(seen=seen))
     )
     monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     tfds_preparing._hide_gpus()
-    assert (asked["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
+    assert (received["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
     broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
-    with pytest.raises(RequestError, match="waves: preparing failed: a data set tried to reach the network; the same"):
-        prepare(dataclasses.replace(chosen, builder=broken))
+    with pytest.raises(
+        RequestError, match="waves: preparing failed: a data set tried to reach the network; repeat the command"
+    ):
+        prepare(dataclasses.replace(prepared_plan, builder=broken))
     monkeypatch.setattr(tfds_preparing, "has_tensorflow", lambda: False)
     with pytest.raises(RequestError, match="waves: needs TensorFlow to be prepared: pip install"):
-        prepare(dataclasses.replace(chosen, needs_tensorflow=True))
+        prepare(dataclasses.replace(prepared_plan, needs_tensorflow=True))
