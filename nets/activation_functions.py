@@ -1,7 +1,7 @@
-"""Activations without parameters: plain functions of z, of its shape and dtype.
+"""Activations without parameters: functions that keep the shape and dtype of z.
 
-All but `softmax` act on each number by itself. Each docstring has a line `Formula:` and a line `Reference:`, from which the
-catalogue page is made.
+All but `softmax` act elementwise. The catalogue page is made from the lines `Formula:` and `Reference:` of each
+docstring.
 """
 
 import math
@@ -12,7 +12,7 @@ from jax import Array
 
 
 def identity(z: Array) -> Array:
-    """The linear unit: a composition of linear units is linear.
+    """The linear unit; compositions of linear units are linear.
 
     Formula: g(z) = z; g' = 1
     Reference: Widrow and Hoff, Adaptive switching circuits, 1960 (Adaline)
@@ -21,7 +21,7 @@ def identity(z: Array) -> Array:
 
 
 def step(z: Array) -> Array:
-    """The threshold unit: no gradient reaches what stands before it.
+    """The threshold unit; no gradient passes through it.
 
     Formula: g(z) = 1[z > 0], 0 at z = 0; g' = 0 everywhere, as computed
     Reference: McCulloch and Pitts 1943; Rosenblatt, The perceptron, 1958
@@ -38,7 +38,7 @@ _straight_through.defjvps(lambda tangent, _value, _z: tangent)
 
 
 def step_ste(z: Array) -> Array:
-    """The threshold unit with a straight-through gradient: the identity's, not clipped.
+    """The threshold unit with a straight-through gradient: that of the identity, not clipped.
 
     Formula: g(z) = 1[z > 0]; g' is taken to be 1 everywhere
     Reference: Bengio, Léonard and Courville, Estimating or propagating gradients through stochastic neurons, 2013
@@ -52,12 +52,12 @@ def clipped_linear(z: Array) -> Array:
     Formula: g(z) = max(0, min(1, z)); g' = 1[0 < z < 1], 0 at both kinks
     Reference: Courbariaux, Bengio and David, BinaryConnect, 2015 (section 2.2, "hard sigmoid" up to a shift and scale)
     """
-    # Written as a choice, because jnp.clip shares the gradient at a tie and gives 1/2 at the kinks.
+    # Not jnp.clip, which shares the gradient at ties: it would be 1/2 at the kinks.
     return jnp.where((z > 0) & (z < 1), z, (z >= 1).astype(z.dtype))
 
 
 def tanh(z: Array) -> Array:
-    """Hyperbolic tangent, a scaled sigmoid: tanh z = 2σ(2z) - 1 (one of our source texts prints 2σ(z) - 1).
+    """Hyperbolic tangent, a scaled sigmoid: tanh z = 2σ(2z) - 1.
 
     Formula: g(z) = tanh z; g' = 1 - g²
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998
@@ -131,8 +131,8 @@ def sinc(z: Array) -> Array:
     Formula: g(z) = sin z / z, 1 at z = 0; g' = (z cos z - sin z) / z², 0 at z = 0
     Reference: Parascandolo, Huttunen and Virtanen, Taming the waves: sine as activation function, 2016 (periodic units)
     """
-    # g' of the quotient cancels near zero (1e8 - 1e8 at z = 1e-8), so |z| < 1 goes by the series. Each branch sees only
-    # arguments of its own, or the gradient of the branch not taken would be NaN.
+    # g' of the quotient cancels near zero (1e8 - 1e8 at z = 1e-8), so the series is used for |z| < 1. Each branch gets
+    # only its own arguments, otherwise the gradient of the branch not taken would be NaN.
     near = jnp.abs(z) < 1
     square = jnp.where(near, z, 0.0) ** 2
     series = jnp.full_like(z, _SINC_SERIES[-1])

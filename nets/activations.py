@@ -1,10 +1,9 @@
-"""Activations: what a unit does with its weighted sum z.
+"""Activations: functions of a unit's weighted sum z.
 
-Every entry of `ACTIVATIONS` is called on an array and returns one of the same dtype; all but `softmax` and `maxout`
-act on each number by itself. Those without parameters are functions (`nets.activation_functions`); kinds with
-parameters are small frozen descriptions: their float fields may be traced scalars when they are called, so they look at
-them only in `check()`. Each docstring has a line `Formula:` and a line `Reference:`, from which the catalogue page is
-made.
+Every entry of `ACTIVATIONS` maps an array to an array of the same dtype; all but `softmax` and `maxout` act
+elementwise. Those without parameters are functions (`nets.activation_functions`); kinds with parameters are small
+frozen descriptions. Their float fields may be traced scalars when they are called, so only `check()` inspects the
+values. The catalogue page is made from the lines `Formula:` and `Reference:` of each docstring.
 """
 
 import math
@@ -48,20 +47,20 @@ class Activation(Protocol):
 
 @runtime_checkable
 class Learned(Protocol):
-    """An activation with parameters of its own in each layer."""
+    """An activation with its own parameters in each layer."""
 
     def module(self) -> nn.Module:
-        """One layer's activation."""
+        """A new module, for one layer."""
         ...
 
 
 @runtime_checkable
 class Widening(Protocol):
-    """An activation that takes several features for each that it gives."""
+    """An activation with several input features per output feature."""
 
     @property
     def pieces(self) -> int:
-        """How many times as wide the linear layer before it must be."""
+        """The factor by which the linear layer before it is widened."""
         ...
 
 
@@ -102,10 +101,10 @@ class LeakyReLU:
 
 @dataclass(frozen=True)
 class PReLU:
-    """Rectifier whose slope α below zero is learned, one for each layer or, `per_channel`, one for each feature.
+    """Rectifier whose slope α below zero is learned, one per layer or, with `per_channel`, one per feature.
 
-    `slope` is where α starts (default 0.25). `module()` makes a layer with a parameter `slope` of its own; the
-    description itself can be called on an array too, with α at its start.
+    `slope` is the initial α (default 0.25). `module()` makes a layer with its own parameter `slope`; called on an array,
+    the description itself uses the initial α.
 
     Formula: g(z) = max(0, z) + α min(0, z); g' = 1 for z > 0, α else; ∂g/∂α = min(0, z)
     Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015
@@ -118,6 +117,7 @@ class PReLU:
         return _leaky(z, _like(self.slope, z))
 
     def module(self) -> nn.Module:
+        """A layer with a learned slope."""
         return PReLULayer(start=self.slope, per_channel=self.per_channel)
 
     def check(self) -> None:
@@ -125,7 +125,7 @@ class PReLU:
 
 
 class PReLULayer(nn.Module):
-    """The layer of `PReLU`: [..., C] to [..., C] with a parameter `slope` of shape [] or, `per_channel`, [C]."""
+    """The layer of `PReLU`: [..., C] to [..., C] with a parameter `slope` of shape [], or [C] if `per_channel`."""
 
     start: Any = 0.25  # a number or a traced scalar
     per_channel: bool = False
@@ -176,9 +176,9 @@ class Swish:
 
 @dataclass(frozen=True)
 class Maxout:
-    """The largest of `pieces` (k, default 2) linear units: a layer, not elementwise, [..., k*m] to [..., m].
+    """The maximum of `pieces` (k, default 2) linear units: a layer, not elementwise, [..., k*m] to [..., m].
 
-    The net makes its linear layer k times as wide; unit i is the maximum over features i, m+i, 2m+i, …
+    The net makes the linear layer before it k times as wide; unit i is the maximum over features i, m+i, 2m+i, …
 
     Formula: g_i = max_k (w_ki·x + b_ki); the gradient goes to the largest piece, shared equally on ties
     Reference: Goodfellow, Warde-Farley, Mirza, Courville and Bengio, Maxout networks, 2013
@@ -201,10 +201,10 @@ class Maxout:
 
 @dataclass(frozen=True)
 class PerLayer:
-    """What a net holds as its field `activation`: called once for each layer, it makes that layer's activation.
+    """The value of a net's field `activation`: called once per layer, it returns that layer's activation.
 
-    A learned activation (one with a method `module`) becomes a module of the layer's own, so that no two layers share a
-    slope; every other activation is returned as it is. `pieces` is how many times as wide the layer before must be.
+    A learned activation (one with a method `module`) becomes a new module for each layer, so that no two layers share a
+    slope; any other activation is returned as it is. `pieces` is the factor by which the layer before it is widened.
     """
 
     activation: Activation
@@ -218,12 +218,12 @@ class PerLayer:
 
 
 def _like(parameter: Any, z: Array) -> Array:
-    # A traced float32 parameter must not lift a bfloat16 z to float32.
+    # A traced float32 parameter must not promote a bfloat16 z to float32.
     return jnp.asarray(parameter, z.dtype)
 
 
 def _leaky(z: Array, slope: Array) -> Array:
-    # Not jax.nn.leaky_relu: its gradient at 0 is 1, so slope 0 would not be relu for units that start at exactly 0.
+    # Not jax.nn.leaky_relu: its gradient at 0 is 1, so slope 0 would differ from relu for units at exactly 0.
     return jnp.where(z > 0, z, slope * z)
 
 

@@ -13,7 +13,7 @@ from nets.layers import Factory, Initializer, activated, kernel_default, pieces_
 
 
 def repeated(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """One number for each dimension."""
+    """A number per dimension."""
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 
@@ -35,14 +35,14 @@ def convolution(
 
     Args:
         features: output channels.
-        window: one number for all dimensions, or one each.
-        rank: dimensions of space, 1 to 3.
+        window: a number for all dimensions, or one per dimension.
+        rank: number of spatial dimensions, 1 to 3.
         strides, dilation: likewise.
-        padding: "SAME", "VALID", one number for all sides, or (low, high) each dimension.
-        groups: groups of channels; both channel counts must be divisible by it.
-        use_bias: whether there is a bias, starting at `bias`.
+        padding: "SAME", "VALID", a number for all sides, or (low, high) per dimension.
+        groups: groups of channels; must divide the numbers of input and output channels.
+        use_bias: whether there is a bias, initially `bias`.
         kernel_init: initializer of w [*window, in / groups, features].
-        name: of the layer's parameters.
+        name: name of the layer's parameters.
     """
     return nn.Conv(
         features,
@@ -60,7 +60,7 @@ def convolution(
 
 
 class TransposedConvolution(nn.Module):
-    """The transposed convolution: zeros between the inputs, then a convolution of stride 1 (Zeiler et al. 2010).
+    """Transposed convolution: zeros between the inputs, then a convolution of stride 1 (Zeiler et al. 2010).
 
     x [B, *space, in] → [B, *space', features]: space' = strides * space with "SAME", and strides * space +
     max(window - strides, 0) with "VALID". The kernel is not flipped: the layer is the gradient of a convolution with
@@ -89,14 +89,14 @@ class TransposedConvolution(nn.Module):
 
 
 def _transposed_pads(window: int, stride: int, padding: str) -> tuple[int, int]:
-    """Zeros before and after, such that the output has stride * n places ("SAME") or also the window's overhang."""
+    """Zeros before and after, for an output of length stride * n ("SAME"), or with the window's overhang ("VALID")."""
     total = window + stride - 2 + (max(window - stride, 0) if padding == "VALID" else 0)
     low = window - 1 if padding == "VALID" or stride > window - 1 else -(-total // 2)
     return low, total - low
 
 
 class HiddenConv(nn.Module):
-    """One hidden convolutional layer: x [B, *space, in] → dropout(g(norm(x ∗ w + b))) [B, *space', features].
+    """A hidden convolutional layer: x [B, *space, in] → dropout(g(norm(x ∗ w + b))) [B, *space', features].
 
     Args:
         features: channels after the activation.

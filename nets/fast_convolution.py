@@ -1,16 +1,16 @@
-"""One convolution for all nets, fast inside compiled loops on CPU too. 1-D to 3-D, channels last.
+"""The convolution of all nets, 1-D to 3-D, channels last; fast inside compiled loops on CPU too.
 
-On CPU, XLA brings a convolution into the form that its fast kernel takes (batch, space, channels; window, in, out)
-only outside of loop bodies, and the gradients that automatic differentiation states are not in that form: a training
-step inside `lax.scan` then runs on a kernel ten times slower (jax issue 12868). `convolve` therefore states its
-derivative such that its transposes, which are the two gradients, come out as ordinary convolutions.
+On CPU, XLA rewrites a convolution into the layout of its fast kernel (batch, space, channels; window, in, out) only
+outside loop bodies, and the gradients that automatic differentiation produces are not in that layout: a training step
+inside `lax.scan` then runs on a kernel ten times slower (jax issue 12868). `convolve` therefore writes its derivative so
+that its transposes, which are the two gradients, come out as ordinary convolutions.
 
-XLA's CPU backend has a second, faster kernel, which it takes from 17 channels on. A 2-D convolution of fewer is
-computed with f neighbouring columns of the image as f times as many channels: x [B, H, W, C] is [B, H, W / f, f C]
-without moving a number, and the kernel, widened with zeros, gives f columns of the result at once. Of LeNet-5 (28×28,
-batch 64, one core, milliseconds): first convolution 0.70 instead of 3.85, second 0.45 instead of 0.87; the second's
-gradient with respect to its input, as one matrix product, 0.95 instead of 3.06. With pooling's gradient from slices a
-whole step takes 6.2 instead of 12.6.
+XLA's CPU backend has a second, faster kernel for 17 channels or more. A 2-D convolution with fewer treats f
+neighbouring columns of the image as f times as many channels: x [B, H, W, C] becomes [B, H, W / f, f C] without moving
+data, and the kernel, widened with zeros, computes f columns of the result at once. For LeNet-5 (28×28, batch 64, one
+core, milliseconds): first convolution 0.70 instead of 3.85, second 0.45 instead of 0.87; the second's gradient with
+respect to its input, as one matrix product, 0.95 instead of 3.06. With pooling's gradient from slices a whole step
+takes 6.2 instead of 12.6.
 """
 
 from __future__ import annotations
@@ -52,29 +52,29 @@ def convolve(
 ) -> jax.Array:
     """y[b, i, o] = Σ_{j, c} x[b, s i + d j - p, c] w[j, c, o], with the signature that `flax.linen.Conv` calls.
 
-    Which form is decided at trace time by `jax.default_backend()`: on CPU the one described above, elsewhere
-    `lax.conv_general_dilated` as it is. (`lax.platform_dependent` would put both into every jaxpr, and the decision
-    never changes a value: a CPU program traced where a GPU is the default is correct, only slower.)
+    The form is decided at trace time by `jax.default_backend()`: on CPU the form described above, elsewhere plain
+    `lax.conv_general_dilated`. (`lax.platform_dependent` would put both into every jaxpr, and the decision never
+    changes a value: a CPU program traced where a GPU is the default is correct, only slower.)
 
     The derivative is a custom JVP, not a custom VJP, so forward mode, second derivatives, `vmap` and `linearize` work
-    as on any function; only a tangent itself, where it is evaluated and not transposed, is off the fast path.
+    as for any function; only tangents that are evaluated rather than transposed are off the fast path.
 
     Args:
         lhs: x [B, *space, in].
         rhs: w [*window, in / groups, out].
-        window_strides: s, one number a dimension.
-        padding: "SAME", "VALID" or (low, high) a dimension.
-        lhs_dilation: zeros put between inputs plus one (a transposed convolution's stride); default 1.
+        window_strides: s, a number per dimension.
+        padding: "SAME", "VALID" or (low, high) per dimension.
+        lhs_dilation: number of zeros between inputs, plus one (the stride of a transposed convolution); default 1.
         rhs_dilation: d; default 1.
-        dimension_numbers: None, or the layout above, which is the only one.
-        feature_group_count: groups of channels; more than one are left to XLA's own gradients, which have no fast form.
+        dimension_numbers: None, or the layout above; no other is supported.
+        feature_group_count: groups of channels; with more than one, XLA's own gradients are used, which are slow.
         precision: as in `lax.conv_general_dilated`.
 
     Returns:
         y [B, *space', out].
 
     Raises:
-        ValueError: another layout.
+        ValueError: any other layout.
     """
     rank = lhs.ndim - 2
     standard = _numbers("N*C", "*IO", "N*C", rank)
@@ -97,7 +97,7 @@ _AS_STATED: contextvars.ContextVar[bool] = contextvars.ContextVar("as_stated", d
 
 @contextlib.contextmanager
 def as_stated() -> Iterator[None]:
-    """What is traced herein has each convolution as it is defined, not as it is computed fastest: for counting."""
+    """Traces convolutions in their defining form instead of their fastest: for counting operations."""
     before = _AS_STATED.set(True)
     try:
         yield
@@ -106,7 +106,7 @@ def as_stated() -> Iterator[None]:
 
 
 def _numbers(lhs: str, rhs: str, out: str, rank: int) -> lax.ConvDimensionNumbers:
-    """Layouts for a rank, "*" standing for the dimensions of space."""
+    """Layouts for a rank, where "*" stands for the spatial dimensions."""
     specs = tuple(spec.replace("*", "HWD"[:rank]) for spec in (lhs, rhs, out))
     ones = (1,) * (rank + 2)
     return lax.conv_dimension_numbers(ones, ones, specs)
@@ -127,17 +127,17 @@ def _convolved(settings: _Settings, lhs: jax.Array, rhs: jax.Array, kernel_layou
 
 
 def _ordinary_jvp(settings: _Settings, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
-    """y' = x' ∗ w + x ∗ w', each written in the layout whose transpose is an ordinary convolution.
+    """y' = x' ∗ w + x ∗ w', each in the layout whose transpose is an ordinary convolution.
 
     JAX transposes a convolution by exchanging the two channel letters of each operand. The constant operand is
-    therefore moved into exchanged order first: the transpose finds it in the order that the fast kernel takes.
+    therefore moved into exchanged order first, so that the transpose has it in the order that the fast kernel takes.
     """
     lhs, rhs = primals
     lhs_dot, rhs_dot = tangents
     y = _ordinary(settings, lhs, rhs)
     terms = []
     if not isinstance(lhs_dot, SymbolicZero):
-        terms.append(_of_lhs(settings, lhs_dot, rhs))
+        terms.append(_lhs_tangent(settings, lhs_dot, rhs))
     if not isinstance(rhs_dot, SymbolicZero):
         rank = lhs.ndim - 2
         space = tuple(range(rank))
@@ -149,13 +149,13 @@ def _ordinary_jvp(settings: _Settings, primals: tuple[Any, Any], tangents: tuple
     return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
 
 
-def _of_lhs(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax.Array:
-    """x' ∗ w, for its transpose: the gradient with respect to x."""
+def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax.Array:
+    """x' ∗ w, in the form whose transpose is the gradient with respect to x."""
     fold = _columns_to_fold(settings, lhs_dot, rhs)
     if fold == 1:
         return _convolved(settings, lhs_dot, jnp.swapaxes(rhs, -1, -2), "*OI")
-    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(_places(settings, lhs_dot, rhs)):
-        # Far fewer places in y than in x: one matrix product from each of them costs less than a convolution onto all of x.
+    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(_output_size(settings, lhs_dot, rhs)):
+        # Far fewer positions in y than in x: a matrix product from each costs less than a convolution onto all of x.
         patches = _patches(settings, lhs_dot, rhs)
         return jnp.tensordot(patches, rhs.reshape(-1, rhs.shape[-1]), 1, precision=settings.precision)
     kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
@@ -163,26 +163,26 @@ def _of_lhs(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax.Arra
     return _unfold_columns(y, fold)
 
 
-FEW = 16  # channels up to which XLA has only a slow kernel on CPU
+FEW = 16  # up to this number of channels XLA has only a slow kernel on CPU
 
 
 def _columns_to_fold(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> int:
-    """How many neighbouring columns f of a 2-D image become channels, so that there are more than `FEW`; 1: none.
+    """The number f of neighbouring columns of a 2-D image to turn into channels, for more than `FEW`; 1 for none.
 
-    Worth it where the channels in and out are few; f divides the width of the result.
+    Worth it if there are few input and output channels; f divides the width of the result.
     """
     ones = (1, 1)
     simple = settings.window_strides == settings.lhs_dilation == settings.rhs_dilation == ones
     channels = rhs.shape[-2:]
     if lhs.ndim != 4 or not simple or max(channels) > FEW or math.prod(channels) > FEW**2 / 2:
         return 1
-    width = _places(settings, lhs, rhs)[1]
+    width = _output_size(settings, lhs, rhs)[1]
     enough = (f for f in range(2, width + 1) if f * max(channels) > FEW and width % f == 0)
     fold = next(enough, 1)
     return fold if fold * max(channels) <= 4 * FEW else 1
 
 
-def _places(settings: _Settings, x: jax.Array, rhs: jax.Array) -> tuple[int, int]:
+def _output_size(settings: _Settings, x: jax.Array, rhs: jax.Array) -> tuple[int, int]:
     """Height and width of the result, at strides of 1."""
     (top, bottom), (left, right) = settings.padding
     return x.shape[1] + top + bottom - rhs.shape[0] + 1, x.shape[2] + left + right - rhs.shape[1] + 1
@@ -193,9 +193,9 @@ def _unpadded(settings: _Settings) -> _Settings:
 
 
 def _fold_columns(settings: _Settings, x: jax.Array, rhs: jax.Array, fold: int) -> jax.Array:
-    """x [B, H, W, C], padded, as [B, H', W' / f, f C]; W' has room for the folded kernel at every place."""
+    """x [B, H, W, C], padded, as [B, H', W' / f, f C]; W' has room for the folded kernel at every position."""
     rows, (low, _) = settings.padding
-    columns = _places(settings, x, rhs)[1] + (_folded_window(rhs, fold) - 1) * fold
+    columns = _output_size(settings, x, rhs)[1] + (_folded_window(rhs, fold) - 1) * fold
     x = jnp.pad(x, ((0, 0), rows, (low, columns - x.shape[2] - low), (0, 0)))
     return x.reshape(*x.shape[:2], columns // fold, fold * x.shape[3])
 
@@ -210,25 +210,25 @@ def _folded_window(rhs: jax.Array, fold: int) -> int:
 
 
 def _fold_kernel(w: jax.Array, fold: int) -> jax.Array:
-    """w [k, m, C, O] -> [k, q, f C, f O]: at (i, p, (a, c), (b, o)) stands w[i, p f + a - b, c, o], or zero outside of w."""
+    """w [k, m, C, O] -> [k, q, f C, f O], whose entry (i, p, (a, c), (b, o)) is w[i, p f + a - b, c, o], or 0 outside w."""
     k, m, channels, features = w.shape
     q = _folded_window(w, fold)
     columns = q * fold
-    # Rows of columns + 1, laid one after the other and cut at rows of `columns`, move by one place from row to row.
+    # Rows of length columns + 1, concatenated and cut again into rows of length `columns`, shift by one per row.
     longer = jnp.pad(w, ((0, 0), (0, columns + 1 - m), (0, 0), (0, 0)))
     rows = jnp.broadcast_to(longer[:, None], (k, fold, columns + 1, channels, features))
     flat = rows.reshape(k, fold * (columns + 1), channels, features)[:, : fold * columns]
-    moved = flat.reshape(k, fold, q, fold, channels, features)  # i, b, p, a, c, o
-    return moved.transpose(0, 2, 3, 4, 1, 5).reshape(k, q, fold * channels, fold * features)
+    shifted = flat.reshape(k, fold, q, fold, channels, features)  # i, b, p, a, c, o
+    return shifted.transpose(0, 2, 3, 4, 1, 5).reshape(k, q, fold * channels, fold * features)
 
 
 def _patches(settings: _Settings, x: jax.Array, rhs: jax.Array) -> jax.Array:
-    """x [B, H, W, C] -> what the window sees at each place, [B, H', W', k m C]."""
-    height, width = _places(settings, x, rhs)
+    """x [B, H, W, C] -> the window's inputs at each position, [B, H', W', k m C]."""
+    height, width = _output_size(settings, x, rhs)
     x = jnp.pad(x, ((0, 0), *settings.padding, (0, 0)))
     k, m = rhs.shape[:2]
-    seen = [x[:, i : i + height, j : j + width] for i in range(k) for j in range(m)]
-    return jnp.concatenate(seen, axis=-1)
+    inputs = [x[:, i : i + height, j : j + width] for i in range(k) for j in range(m)]
+    return jnp.concatenate(inputs, axis=-1)
 
 
 _ordinary.defjvp(_ordinary_jvp, symbolic_zeros=True)

@@ -1,10 +1,10 @@
-"""Initializers: where the weights of a layer start.
+"""Initializers of kernels.
 
-Every entry of `INITIALIZERS` is called as Flax does, `(key, shape, dtype=float32) -> array`, with the shape of a kernel.
-Kinds with parameters are small frozen descriptions, whose float fields may be traced scalars when they are called: they
-look at them only in `check()`.
+Every entry of `INITIALIZERS` has Flax's signature, `(key, shape, dtype=float32) -> array`, for the shape of a kernel.
+Kinds with parameters are small frozen descriptions. Their float fields may be traced scalars when they are called, so
+only `check()` inspects the values.
 
-Most are functions of shape alone (`nets.initializers_by_shape`). Two, `lsuv` and `zero_residual`, have a
+Most are functions of the shape alone (`nets.initializers_by_shape`). Two, `lsuv` and `zero_residual`, have a
 `transform(variables, net, x, key)` that is called after `init` (`nets.initializers_transforming`).
 """
 
@@ -44,7 +44,7 @@ class Initializer(Protocol):
 
 @dataclass(frozen=True)
 class Scaled:
-    """An initializer times a gain, which may be a traced scalar. Made by `scaled`."""
+    """An initializer times a gain, which may be a traced scalar; made by `scaled`."""
 
     initializer: Initializer
     gain: Any
@@ -56,7 +56,7 @@ class Scaled:
 def scaled(initializer: Initializer, gain: Any) -> Scaled | ScaledTransformed:
     """`initializer` with all its weights multiplied by `gain`, a number or a traced scalar.
 
-    For an initializer with a `transform` the gain comes after it: `lsuv` would undo one that came before.
+    The gain is applied after an initializer's `transform`, as `lsuv` would undo it otherwise.
     """
     return (ScaledTransformed if isinstance(initializer, Transforming) else Scaled)(initializer, gain)
 

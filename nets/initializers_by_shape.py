@@ -1,7 +1,7 @@
-"""Initializers that look at the shape of a kernel alone.
+"""Initializers that depend only on a kernel's shape.
 
-Dense kernels are [in, out], convolutional ones [*window, in, out]. fan_in = prod(window) * in is how many numbers a unit
-sums up, fan_out = prod(window) * out how many units a number reaches.
+Dense kernels are [in, out], convolutional kernels [*window, in, out]. fan_in = prod(window) * in is the number of inputs
+of a unit, fan_out = prod(window) * out the number of units that an input reaches.
 """
 
 import math
@@ -18,7 +18,7 @@ Shape = Sequence[int]
 
 
 def zeros(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """All weights zero: units stay equal, and behind a hidden layer no gradient arrives.
+    """All weights zero: units stay equal, and with hidden layers the gradients vanish.
 
     Formula: w = 0
     Reference: Rumelhart, Hinton and Williams, Learning internal representations by error propagation, 1986 (symmetry)
@@ -28,7 +28,7 @@ def zeros(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 @dataclass(frozen=True)
 class Constant:
-    """All weights equal: the units of a layer never become different.
+    """All weights equal: the units of a layer never become different from each other.
 
     Formula: w = c
     Reference: Rumelhart, Hinton and Williams, Learning internal representations by error propagation, 1986 (symmetry)
@@ -47,10 +47,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform in an interval of half-width a around zero that does not know the fan.
+    """Uniform on an interval of half-width a around zero, whatever the fan.
 
     Formula: w ~ U(-a, a); variance a²/3
-    Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, which replaces it by one that knows the fan
+    Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, who replace it by one that depends on the fan
     """
 
     limit: float = 0.01
@@ -64,7 +64,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal with a standard deviation σ that does not know the fan.
+    """Normal with standard deviation σ, whatever the fan.
 
     Formula: w ~ N(0, σ²), not truncated
     Reference: Krizhevsky, Sutskever and Hinton, ImageNet classification with deep CNNs, 2012 (σ = 0.01)
@@ -79,8 +79,8 @@ class Normal:
         _check_above_zero("std", self.std)
 
 
-# The normal forms are not truncated, as in the papers; jax.nn.initializers.he_normal and its like are, at two standard
-# deviations (with the same variance).
+# The normal forms are not truncated, as in the papers; jax.nn.initializers.he_normal and the like truncate at two
+# standard deviations (with the same variance).
 def xavier_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     """Uniform with the variance that is a compromise between the forward and the backward pass.
 
@@ -100,7 +100,7 @@ def xavier_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 
 def lecun_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """Uniform with the variance that keeps the signal through linear units.
+    """Uniform with the variance that preserves the signal through linear units.
 
     Formula: w ~ U(-a, a), a = √(3 / fan_in); variance 1 / fan_in
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998
@@ -109,7 +109,7 @@ def lecun_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 
 def lecun_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """Normal with the variance that keeps the signal through linear units; lectures after CS231n call it "Xavier".
+    """Normal with the variance that preserves the signal through linear units; sometimes called "Xavier".
 
     Formula: w ~ N(0, 1) / √fan_in, not truncated; variance 1 / fan_in
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998
@@ -118,7 +118,7 @@ def lecun_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 
 def he_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """Uniform with the variance that keeps the signal through rectifiers.
+    """Uniform with the variance that preserves the signal through rectifiers.
 
     Formula: w ~ U(-a, a), a = √(6 / fan_in); variance 2 / fan_in
     Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015
@@ -127,7 +127,7 @@ def he_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 
 def he_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """Normal with the variance that keeps the signal through rectifiers.
+    """Normal with the variance that preserves the signal through rectifiers.
 
     Formula: w ~ N(0, 1) / √(fan_in / 2), not truncated; variance 2 / fan_in
     Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015
@@ -136,10 +136,10 @@ def he_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
 
 
 def orthogonal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-    """Orthonormal columns, or rows where there are fewer of them, uniformly distributed.
+    """Orthonormal columns, or rows if there are fewer of them, uniformly distributed.
 
-    A convolutional kernel is taken as the matrix [prod(window) * in, out]. It goes through a QR decomposition: make it
-    in a small program of its own.
+    A convolutional kernel is treated as the matrix [prod(window) * in, out]. It takes a QR decomposition, so call it in
+    a small program of its own.
 
     Formula: WᵀW = I where fan_in >= out, WWᵀ = I else; mean square 1 / max(fan_in, out)
     Reference: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning, 2013
@@ -147,12 +147,12 @@ def orthogonal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     draw = jax_initializers.orthogonal()
     if jnp.dtype(dtype).itemsize >= 4:
         return draw(key, tuple(shape), dtype)
-    return draw(key, tuple(shape), jnp.float32).astype(dtype)  # there is no QR decomposition of half precision
+    return draw(key, tuple(shape), jnp.float32).astype(dtype)  # there is no QR decomposition in half precision
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """Exactly k incoming weights of each unit are not zero, or all where the fan-in is smaller.
+    """Exactly k incoming weights of each unit are nonzero, or all if the fan-in is smaller.
 
     Formula: k weights of each unit, drawn without replacement, ~ N(0, σ²), σ = 1; all others 0; variance σ² k / fan_in
     Reference: Martens, Deep learning via Hessian-free optimization, 2010
@@ -164,10 +164,10 @@ class Sparse:
     def __call__(self, key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
         _check_kernel("sparse", shape)
         matrix = (math.prod(shape[:-1]), shape[-1])  # [fan_in, out]
-        value_key, place_key = jax.random.split(key)
-        chosen = jnp.argsort(jax.random.bits(place_key, matrix), axis=0) < self.k  # a permutation for each unit
+        value_key, index_key = jax.random.split(key)
+        kept = jnp.argsort(jax.random.bits(index_key, matrix), axis=0) < self.k  # a permutation per unit
         values = jax.random.normal(value_key, matrix, dtype) * jnp.asarray(self.std, dtype)
-        return jnp.where(chosen, values, jnp.zeros_like(values)).reshape(tuple(shape))
+        return jnp.where(kept, values, jnp.zeros_like(values)).reshape(tuple(shape))
 
     def check(self) -> None:
         if self.k < 1:
@@ -177,9 +177,9 @@ class Sparse:
 
 @dataclass(frozen=True)
 class IdentityRNN:
-    """Kernels with as many inputs as outputs start as the identity times `scale`, others small and normal.
+    """The identity times `scale` for kernels with as many inputs as outputs, small normal numbers for others.
 
-    For recurrent kernels with rectifiers: the state is kept as it is. In a convolution the identity stands in the
+    For recurrent kernels with rectifiers, which then keep the state unchanged. In a convolution the identity is at the
     middle of the window. An input kernel that happens to be square becomes the identity too.
 
     Formula: W = scale · I where in = out; w ~ N(0, σ²), σ = 0.001, else
@@ -210,7 +210,9 @@ def _scaled_to_fan(scale: float, mode: Any, distribution: Any, key: Array, shape
 
 def _check_kernel(name: str, shape: Shape) -> None:
     if len(shape) < 2:
-        raise ValueError(f"the shape (={tuple(shape)}) for `{name}` must be a kernel's, [..., in, out]: not for a bias")
+        raise ValueError(
+            f"the shape (={tuple(shape)}) for `{name}` must be a kernel's, [..., in, out]: it cannot draw a bias"
+        )
 
 
 def _check_above_zero(name: str, value: float) -> None:
