@@ -16,7 +16,7 @@ Encode = Callable[[Array], Array]
 
 def _hidden(name: str, hidden: Sequence[Array]) -> Sequence[Array]:
     if not hidden:
-        raise ValueError(f"{name}: the net has no hidden activations: use it with a net that has hidden layers")
+        raise ValueError(f"{name}: the net has no hidden activations: use a net with hidden layers")
     return hidden
 
 
@@ -44,7 +44,7 @@ class ActivityL1:
 class ActivityKL:
     """Holds each unit's mean activation over the batch near rho; for units in (0, 1), such as sigmoid.
 
-    Means outside are brought to [1e-6, 1 - 1e-6], where the penalty is large and flat.
+    Means outside [1e-6, 1 - 1e-6] are clipped to it: there the penalty is large and flat.
 
     Formula: λ Σ_j ρ log(ρ / ρ̂_j) + (1 - ρ) log((1 - ρ) / (1 - ρ̂_j)), ρ̂_j = mean_b h_bj
     Reference: Ng, 2011 (sparse autoencoder)
@@ -73,7 +73,7 @@ class ActivityKL:
 
 @dataclasses.dataclass(frozen=True)
 class CodeL1(ActivityL1):
-    """`ActivityL1` of the code alone: what an autoencoder's other layers do is free.
+    """`ActivityL1` on the code alone, leaving an autoencoder's other layers free.
 
     Formula: λ Σ_j |h_j|, h the code
     Reference: Goodfellow, Bengio and Courville, 2016, section 14.2.1 (sparse autoencoder)
@@ -85,7 +85,7 @@ class CodeL1(ActivityL1):
 
 @dataclasses.dataclass(frozen=True)
 class CodeKL(ActivityKL):
-    """`ActivityKL` of the code alone, for a sigmoid code.
+    """`ActivityKL` on the code alone, for a sigmoid code.
 
     Formula: λ Σ_j ρ log(ρ / ρ̂_j) + (1 - ρ) log((1 - ρ) / (1 - ρ̂_j)), ρ̂_j = mean_b h_bj, h the code
     Reference: Ng, 2011 (sparse autoencoder)
@@ -98,7 +98,7 @@ class CodeKL(ActivityKL):
 def _pullback(name: str, encode: Encode, x: Array) -> tuple[Array, Callable[[Array], Array]]:
     code, pullback = jax.vjp(encode, x)
     if code.ndim != 2:
-        raise ValueError(f"{name}: encode must map {x.shape} to [B, M], but it gave {code.shape}: flatten the code")
+        raise ValueError(f"{name}: encode must map {x.shape} to [B, M], got {code.shape}: flatten the code")
     return code, lambda cotangent: pullback(cotangent)[0]
 
 
@@ -106,8 +106,7 @@ def _pullback(name: str, encode: Encode, x: Array) -> tuple[Array, Callable[[Arr
 class Contractive:
     """Exact squared norm of the encoder's Jacobian: M backward passes, mean over the batch.
 
-    It is the squared norm of the first derivative (one of the lectures calls it the second). `encode` must treat
-    examples independently: no batch statistics.
+    `encode` must treat examples independently: no batch statistics.
 
     Formula: λ Σ_i ‖∇_x h_i‖² = λ ‖J‖²_F
     Reference: Rifai et al., 2011
@@ -122,7 +121,7 @@ class Contractive:
     def __call__(self, encode: Encode, x: Array, key: Array | None = None) -> Array:  # noqa: ARG002
         code, pullback = _pullback("contractive", encode, x)
 
-        def row(unit: Array) -> Array:  # ∇_x h_i of every example at once: examples do not mix
+        def row(unit: Array) -> Array:  # ∇_x h_i of all examples at once, as they do not mix
             return pullback(jnp.broadcast_to(unit[None, :], code.shape))
 
         jacobian = jax.vmap(row)(jnp.eye(code.shape[1], dtype=code.dtype))  # [M, B, ...]
@@ -133,7 +132,7 @@ class Contractive:
 class ContractiveHutchinson:
     """Unbiased estimate of the contractive penalty: one backward pass per probe instead of M.
 
-    Formula: λ mean_v ‖Jᵀ v‖², v of independent ±1, as E‖Jᵀ v‖² = ‖J‖²_F
+    Formula: λ mean_v ‖Jᵀ v‖², the entries of v independent ±1, as E‖Jᵀ v‖² = ‖J‖²_F
     Reference: Hutchinson, 1990; Rifai et al., 2011
     """
 
