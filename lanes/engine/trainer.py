@@ -113,9 +113,8 @@ class Trainer:
             self.computed += int(groups.any(axis=1).sum()) * pack.width * (after.step - before.step)
         else:
             kept = np.asarray(after.lanes.epochs)
-            begun = kept + (
-                running & (np.asarray(after.lanes.status) == Status.DIVERGED)
-            )  # a diverging epoch is not kept
+            # A diverging epoch is not kept.
+            begun = kept + (running & (np.asarray(after.lanes.status) == Status.DIVERGED))
             ends = np.stack([kept, begun]) * per_epoch  # an epoch may be cut short where the length is given in steps
             done = ((ends if whole is None else ends.clip(max=whole)) - before.epoch * per_epoch).clip(0)
             longest = done[1].reshape(groups.shape).max(axis=1)
