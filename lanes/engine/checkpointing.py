@@ -8,7 +8,6 @@ import numpy as np
 from lanes.engine.context import Context
 from lanes.engine.fresh_lanes import FreshLanes
 from lanes.engine.regrouping import Seats
-from lanes.engine.rungs import gathered
 from lanes.plan.packs import Pack
 from lanes.program.epoch import Epoch, Partial
 from lanes.program.lane import Lane
@@ -36,8 +35,7 @@ class Checkpointing:
         self.fresh = FreshLanes(place, context.compiled, context.datasets)
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
-        """(state, history, seconds spent): from the pack's checkpoint and curves, from those of the packs that its lanes
-        were in before, or from the start."""
+        """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
         directory = self.context.directory
         folder = directory.checkpoints / pack.pack_id
         while (found := checkpoints.load(folder, directory.warn)) is not None:
@@ -47,10 +45,6 @@ class Checkpointing:
                 return self._restored(pack, numbers, number, leaves, curves)
             directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
             checkpoints.set_aside(folder / str(number))
-        moved = gathered(directory, pack, self.context.stage.sources)
-        if moved is not None and _is_complete(moved[2], pack, moved[1]):
-            self.context.writer.submit(self._write, pack, *moved)
-            return self._restored(pack, numbers, *moved)
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
 
     def save(

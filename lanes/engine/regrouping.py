@@ -1,23 +1,19 @@
 """Regrouping: lanes that are still running move together, so that they fill as few groups as they can.
 
-A group of a pack none of whose lanes is running is not computed (`lanes.program.epoch`), so lanes that have ended cost nothing
-once they stand apart: the program stays the same, and with it every number (a lane's numbers do not depend on where it
-stands, nor beside whom). Within a pack this happens at chunk boundaries; over all packs of a program at the rungs of a
-halving.
+A group without a running lane is not computed (`lanes.program.epoch`), so ended lanes cost nothing once they are grouped
+together. It happens within a pack, at chunk boundaries. The program stays the same, and so does every number: a lane's
+numbers depend neither on its position nor on its neighbours.
 """
 
-import itertools
-from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from lanes.plan.packs import Pack, power_of_two
-from lanes.plan.planned import Planned
+from lanes.plan.packs import Pack
 from lanes.program.lane import Lane, Status
 from lanes.program.places import Place
-from lanes.program.shared_activation import INDEX, group_key
+from lanes.program.shared_activation import INDEX
 
 LEAST_FREED = 8  # groups are freed where that is one in so many of those computed: a copy of the state is not free
 
@@ -77,59 +73,3 @@ def regrouped(
     if order is None:
         return lanes, now
     return moved(place, lanes, order), seats(place, now.order[order], numbers, slots)
-
-
-def repacked(
-    packs: Sequence[Pack], planned: Sequence[Planned], running: Collection[str], workers: int, shards: int
-) -> list[Pack]:
-    """The same runs in packs of the same shape, those that are running in as few groups as they need.
-
-    Running groups come first, dealt evenly to as many packs as hold them: a multiple of `workers`, or where there are fewer
-    groups one to a pack. Whatever has ended fills the rest. The result follows from which runs there are, not from where
-    they were.
-
-    Args:
-        packs: of any programs; runs stay with theirs.
-        planned: all runs, in their order.
-        running: identities of the runs that go on.
-        workers: places that take packs.
-        shards: parts that each pack is split into.
-    """
-    alike: dict[Any, list[Pack]] = {}
-    for pack in packs:
-        alike.setdefault((pack.signature, pack.width, pack.size), []).append(pack)
-    out: list[Pack] = []
-    for same in alike.values():
-        inside = {member.run_id for pack in same for member in pack.members}
-        out += _repacked(same, [one for one in planned if one.run_id in inside], set(running), workers, shards)
-    return out
-
-
-def _repacked(packs: list[Pack], members: list[Planned], running: set[str], workers: int, shards: int) -> list[Pack]:
-    width, room = packs[0].width, packs[0].size // packs[0].width
-    members.sort(key=lambda m: (group_key(m.compiled), m.run_id not in running, -m.run.epochs))
-    groups = []
-    for _, same in itertools.groupby(members, key=lambda m: group_key(m.compiled)):
-        listed = list(same)
-        groups += [listed[at : at + width] for at in range(0, len(listed), width)]
-    live = [group for group in groups if group[0].run_id in running]
-    live.sort(key=lambda group: -group[0].run.epochs)
-    rest = [group for group in groups if group[0].run_id not in running]
-    needed = -(-len(live) // room)
-    count = min(-(-needed // workers) * workers if len(live) >= workers else len(live), len(packs))
-    share = -(-len(live) // max(count, 1))
-    parts = [live[at : at + share] for at in range(0, len(live), max(share, 1))]
-    for part in parts:
-        part += [rest.pop(0) for _ in range(min(room - len(part), len(rest)))]
-    parts += [rest[at : at + room] for at in range(0, len(rest), room)]
-    filled = [_in_shards(part, width, room, shards) for part in parts]
-    most = max(len({m.run.seed for m in lanes if m is not None}) for lanes in filled)
-    seeds = max(power_of_two(most), *(pack.seeds for pack in packs))
-    return [Pack(lanes, width, seeds) for lanes in filled]
-
-
-def _in_shards(groups: list[list[Any]], width: int, room: int, shards: int) -> tuple[Any, ...]:
-    """The lanes of a pack: full groups, dealt to the shards in turn."""
-    padded = [[*group, *[None] * (width - len(group))] for group in groups]
-    padded += [[None] * width for _ in range(room - len(padded))]
-    return tuple(itertools.chain(*(group for shard in range(shards) for group in padded[shard::shards])))

@@ -88,7 +88,9 @@ def describe(plan: Plan, options: Options) -> str:
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
     wanted = {signature: choice.width for signature, choice in choices.items()}
     most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
-    packs = make_packs(plan.planned, wanted, len(plan.places), plan.places[0].shards, most)
+    packs = make_packs(
+        plan.planned, wanted, len(plan.places), plan.places[0].shards, most, dealt=options.halving is not None
+    )
     counts = describe_plan(packs)
     used = sum(len(place.devices) for place in plan.places)
     lines = [

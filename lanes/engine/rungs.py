@@ -1,17 +1,13 @@
-"""The rungs of a sweep that halves: where runs stand, what was decided, and where the lanes go on.
+"""The rungs of successive halving: where runs stand at each, and which of them go on.
 
     rungs/5/PACK.parquet    where the runs of a pack stand at epoch 5: run_id, status, value
-    rungs/5.json            the decision, once for all workers: values, who goes on, who is pruned, and the packs from here on
+    rungs/5.json            the decision, once for all workers: the values, which runs go on, which are pruned
 
-A decision follows from the standings alone, so a lost one is made again. Lanes that are moved to another pack go on from the
-checkpoints of the packs they were in; where one of those is lost, the new pack is trained from its first epoch, with the same
-numbers.
+A decision follows from the standings alone, so a lost one is made again, with the same outcome.
 """
 
-import contextlib
 import dataclasses
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +17,11 @@ import pandas as pd
 
 from lanes.describe import directions
 from lanes.describe.halving import Halving
-from lanes.engine import regrouping
-from lanes.errors import DamagedFileError, RequestError
+from lanes.errors import RequestError
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
 from lanes.program.lane import Status
-from lanes.storage import checkpoints, records
+from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.sealed import write_sealed
@@ -43,14 +38,12 @@ class Stage:
         halving: by whose metric.
         higher_is_better: whether it is of that metric.
         cuts: the epoch after which a run is pruned, by run_id.
-        sources: the pack and lane that a run was in before the last rung, by run_id.
     """
 
     until: int | None = None
     halving: Halving | None = None
     higher_is_better: bool = False
     cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    sources: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
 
     def cut(self, pack: Pack, epoch: int, status: np.ndarray) -> np.ndarray:
         """Which lanes [P] are running (`status` [P]) and pruned by an epoch."""
@@ -129,13 +122,10 @@ class Rungs:
         directory: the sweep's.
         halving: what holds there.
         planned: all runs.
-        workers: places of all shards together.
-        shards: parts that each pack is split into.
     """
 
-    def __init__(self, directory: Directory, halving: Halving, planned: Sequence[Planned], workers: int, shards: int):
+    def __init__(self, directory: Directory, halving: Halving, planned: Sequence[Planned]):
         self.directory, self.halving, self.planned = directory, halving, planned
-        self.workers, self.shards = workers, shards
         own = directions.own_directions(one.run for one in planned)
         self.higher_is_better = directions.ranking_direction(halving.metric, own)
         for rung in halving.rungs:
@@ -152,42 +142,28 @@ class Rungs:
     def stage(self, rung: int | None) -> Stage:
         """How packs are trained to a rung, or to the end; all earlier rungs have been decided."""
         cuts: dict[str, int] = {}
-        sources: dict[str, tuple[str, int]] = {}
         for earlier in self.halving.rungs:
             if earlier == rung or (decision := self.read(earlier)) is None:
                 break
             cuts |= dict.fromkeys(decision["pruned"], earlier)
-            sources = {run_id: (pack, lane) for run_id, (pack, lane) in decision["sources"].items()}
-        return Stage(rung, self.halving, self.higher_is_better, cuts, sources)
+        return Stage(rung, self.halving, self.higher_is_better, cuts)
 
     def awaited(self, rung: int, packs: Sequence[Pack]) -> list[Pack]:
-        """Packs with runs that are ranked at a rung and of which it is not known where they stand there."""
+        """Packs whose standings at this rung are still missing."""
         standing = self._standings(rung, set())
         failed = self._failed()
         ranked = set(self._ranked(rung))
         there = set(standing) | failed
         return [pack for pack in packs if any(m.run_id in ranked and m.run_id not in there for m in pack.members)]
 
-    def decide(self, rung: int, packs: Sequence[Pack]) -> dict[str, Any]:
-        """The decision of a rung that all packs have reached: the one that is written there, or made and written now."""
+    def decide(self, rung: int) -> dict[str, Any]:
+        """The decision of a rung that all packs have reached: the one already written, or made and written now."""
         with Claims(self.directory.path).hold(records.PLAN):
             decision = self.read(rung)
             if decision is None:
-                decision = self._made(rung, packs)
+                decision = self._made(rung)
                 write_sealed(self.path(rung), decision)
-            records.move(self.directory, decision["packs"], decision["sources"])
         return decision
-
-    def clear(self, packs: Sequence[Pack]) -> None:
-        """Delete checkpoints and curves of packs that rungs dissolved, once all packs have their own."""
-        if not all(checkpoints.epochs_in(self.directory.checkpoints / pack.pack_id) for pack in packs):
-            return
-        decisions = [decision for rung in self.halving.rungs if (decision := self.read(rung)) is not None]
-        dissolved = {pack for decision in decisions for pack, _ in decision["sources"].values()}
-        for name in dissolved - {pack.pack_id for pack in packs}:
-            shutil.rmtree(self.directory.checkpoints / name, ignore_errors=True)
-            with contextlib.suppress(FileNotFoundError):
-                (self.directory.curves / f"{name}.parquet").unlink()
 
     def _ranked(self, rung: int) -> list[str]:
         """Runs that come to a rung: all of them, or those that the rung before kept."""
@@ -210,23 +186,12 @@ class Rungs:
         results = self.directory.read_parts(self.directory.results)
         return set() if results.empty else set(results.loc[results["status"] == "failed", "run_id"])
 
-    def _made(self, rung: int, packs: Sequence[Pack]) -> dict[str, Any]:
+    def _made(self, rung: int) -> dict[str, Any]:
         standings = self._standings(rung, self._failed())
         ranked = self._ranked(rung)
         values = {run_id: float(standings[run_id][1]) for run_id in ranked}
         values = {run_id: math.nan if standings[run_id][0] == "diverged" else value for run_id, value in values.items()}
         kept = self.halving.kept(values, self.higher_is_better)
-        running = {run_id for run_id in kept if standings[run_id][0] == "running"}
-        narrowed = records.narrowed(self.directory)  # the same width for a run from its first epoch to its last
-        moving = [
-            pack
-            for pack in packs
-            if pack.pack_id not in narrowed
-            and self._stands_at(rung, pack)
-            and not self.directory.has_ended(pack.pack_id)
-        ]
-        new = regrouping.repacked(moving, self.planned, running, self.workers, self.shards)
-        places = {m.run_id: (p.pack_id, int(lane)) for p in moving for lane, m in zip(p.places, p.members)}
         return {
             "rung": rung,
             "metric": self.halving.metric,
@@ -236,48 +201,4 @@ class Rungs:
             "pruned": sorted(
                 run_id for run_id in set(ranked) - set(kept) if standings[run_id][0] in ("running", "failed")
             ),
-            "sources": places,
-            "packs": [records.placement(pack) for pack in new],
         }
-
-    def _stands_at(self, rung: int, pack: Pack) -> bool:
-        return self.directory.read_part(self.directory.rungs / str(rung), pack.pack_id) is not None
-
-
-def gathered(
-    directory: Directory, pack: Pack, sources: Mapping[str, tuple[str, int]]
-) -> tuple[int, dict[str, np.ndarray], pd.DataFrame] | None:
-    """(number, leaves, curves) of a pack whose lanes were moved to it, as it would have saved them itself; None where one of
-    the checkpoints that they come from is not there, or they are not all of one epoch.
-    """
-    if not pack.members or any(member.run_id not in sources for member in pack.members):
-        return None
-    wanted: dict[str, list[tuple[int, int]]] = {}
-    for at, member in zip(pack.places, pack.members):
-        source, lane = sources[member.run_id]
-        wanted.setdefault(source, []).append((int(at), lane))
-    numbers, out, curves, spent = set(), {}, [], 0.0
-    for source, lanes in wanted.items():
-        try:
-            found = checkpoints.read(directory.checkpoints / source)
-        except DamagedFileError:
-            return None
-        part = directory.read_part(directory.curves, source)
-        if found is None or part is None:
-            return None
-        number, leaves = found
-        numbers.add(number)
-        there, here = np.array([lane for _, lane in lanes]), np.array([at for at, _ in lanes])
-        spent += float(leaves.pop("spent")) * len(lanes) / max(1, int((leaves["status"] != Status.EMPTY).sum()))
-        for name, leaf in leaves.items():
-            if name not in out:
-                out[name] = np.repeat(leaf[there[:1]], pack.size, axis=0)
-            out[name][here] = leaf[there]
-        curves.append(part)
-    if len(numbers) != 1:
-        return None
-    empty = np.array([lane is None for lane in pack.lanes])
-    out["status"] = np.where(empty, Status.EMPTY, out["status"]).astype(np.int32)
-    table = pd.concat(curves, ignore_index=True)
-    table = table[table["run_id"].isin({member.run_id for member in pack.members})]
-    return numbers.pop(), out | {"spent": np.asarray(spent, np.float64)}, table.reset_index(drop=True)

@@ -15,7 +15,6 @@ from lanes.errors import ExitStatus
 from lanes.plan import shards
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
-from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 
@@ -26,7 +25,7 @@ class Stages:
     """Trains packs stage by stage.
 
     Attributes:
-        packs: that the runs are in, by now.
+        packs: that the runs are in.
         sessions: one for each stage that had anything to do.
         compiled: programs of all stages.
         failures: one line for each pack that failed, for writing that failed, and for what is waited for.
@@ -41,9 +40,7 @@ class Stages:
         self.failures: list[str] = []
         self._began = time.monotonic()
         self._failed: set[str] = set()
-        workers = len(plan.places) * (options.shard[1] if options.shard else 1)
-        shards = plan.places[0].shards
-        self.rungs = None if halving is None else Rungs(directory, halving, plan.planned, workers, shards)
+        self.rungs = None if halving is None else Rungs(directory, halving, plan.planned)
 
     def train(self) -> ExitStatus:
         """The exit status."""
@@ -55,12 +52,10 @@ class Stages:
             if status != ExitStatus.DONE:
                 return status
         status = self._train(self._unended(), rungs.stage(None))
-        if status == ExitStatus.DONE:
-            rungs.clear(self.packs)
         return ExitStatus.FAILED if status == ExitStatus.DONE and self.failures else status
 
     def _to_rung(self, rungs: Rungs, rung: int) -> ExitStatus:
-        """Train to a rung that is not decided yet, wait for whoever else does, decide, and move the lanes that go on."""
+        """Train to a rung that is not decided yet, wait for other workers, and decide."""
         if rungs.read(rung) is None:
             stage = rungs.stage(rung)
             awaited = {pack.pack_id for pack in rungs.awaited(rung, self.packs)}
@@ -70,12 +65,10 @@ class Stages:
                 return ExitStatus.STOPPED
             if self._still_awaited(rungs, rung):
                 return ExitStatus.FAILED if status == ExitStatus.FAILED else ExitStatus.STOPPED
-            rungs.clear(self.packs)
-        decision = rungs.decide(rung, self.packs)
+        decision = rungs.decide(rung)
         if not self.options.quiet:
             kept, ranked = len(decision["kept"]), len(decision["values"])
             self.directory.warn(f"epoch {rung}: {kept} of {ranked} runs go on, by {rungs.halving.metric}")
-        self.packs = records.earlier_packs(self.plan.planned, records.known_runs(self.directory))
         return ExitStatus.DONE
 
     def _train(self, todo: Sequence[Pack], stage: Stage) -> ExitStatus:

@@ -83,6 +83,7 @@ def make_packs(
     workers: int,
     shards: int,
     most: Mapping[str, int] | None = None,
+    dealt: bool = False,
 ) -> list[Pack]:
     """Packs of equal size for each signature, in the order in which the signatures first appear.
 
@@ -92,6 +93,8 @@ def make_packs(
         workers: places that take packs; there are a multiple of so many packs where there are lanes enough.
         shards: parts that each pack is split into.
         most: lanes in a pack by signature, where the width asks for no more; MOST_LANES where nothing is said.
+        dealt: deal groups to the packs in turn, so that survivors of a halving are spread over all workers; otherwise groups
+            that follow one another share a pack.
     """
     by_signature: dict[str, list[Planned]] = {}
     for one in planned:
@@ -106,7 +109,8 @@ def make_packs(
         if units >= workers:
             count = -(-count // workers) * workers
         each = -(-units // count) * shards
-        parts = [groups[at : at + each] for at in range(0, len(groups), each)]
+        starts = range(0, len(groups), each)
+        parts = [groups[i :: len(starts)] if dealt else groups[at : at + each] for i, at in enumerate(starts)]
         lanes = [tuple(itertools.chain(*part, (None,) * width * (each - len(part)))) for part in parts]
         seeds = max(len({one.run.seed for one in part if one is not None}) for part in lanes)
         packs += [Pack(part, width, power_of_two(seeds)) for part in lanes]

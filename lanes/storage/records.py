@@ -104,7 +104,7 @@ def record(
             directory, known
         )
         agreed = {key: bound[provenance.short(key)] for key in choices}
-        new = make_packs(fresh, agreed, workers, call.places[0].shards, most)
+        new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, _sources(known))
         if new:
             rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
@@ -122,27 +122,6 @@ def record(
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
     return packs + new
-
-
-def placement(pack: Pack) -> dict[str, Any]:
-    """A pack as its runs' rows describe it: name, shape, and the lane of each run."""
-    lanes = {member.run_id: int(lane) for lane, member in zip(pack.places, pack.members)}
-    return {"pack": pack.pack_id, "shape": _shape(pack), "lanes": lanes}
-
-
-def move(directory: Directory, packs: Sequence[Mapping[str, Any]], sources: Mapping[str, Sequence[Any]]) -> None:
-    """Move runs into other packs (`placement`), unless they have already left `sources`. Call it holding the lock PLAN."""
-    table = directory.read_runs()
-    before = dict(zip(table["run_id"], table["pack"]))
-    if all(before.get(run_id) != source[0] for run_id, source in sources.items()):
-        return
-    new = {run_id: (pack["pack"], lane, pack["shape"]) for pack in packs for run_id, lane in pack["lanes"].items()}
-    order = {run_id: number for number, run_id in enumerate(new)}
-    table["order"] = [order.get(run_id, -1) for run_id in table["run_id"]]
-    table = table.sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
-    for at, name in enumerate(("pack", "lane", "pack_shape")):
-        table[name] = [new[run_id][at] if run_id in new else old for run_id, old in zip(table["run_id"], table[name])]
-    directory.write_runs(table)
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:

@@ -13,13 +13,11 @@ from lanes import Run, grid, load, load_curves, restore
 from lanes.data.generated_sets import Blobs
 from lanes.engine import regrouping
 from lanes.engine.options import Options
-from lanes.engine.regrouping import better_order, computed_groups, repacked
+from lanes.engine.regrouping import better_order, computed_groups
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
-from lanes.plan.packs import make_packs
 from lanes.program.compiled import Programs
-from lanes.program.shared_activation import group_key
 from lanes.storage.directory import Directory
 from lanes.storage.trained import variables_of
 from nets import MLP
@@ -119,32 +117,3 @@ def test_an_order_has_as_few_groups_as_the_keys_allow(width, shards):
         assert sorted(order) == list(range(groups * width))
         assert all(len(set(group)) == 1 for group in keys[order].reshape(-1, width))
         assert computed_groups(running[order], width, shards) == -(-least // shards) < before
-
-
-@pytest.mark.parametrize(("workers", "shards"), [(1, 1), (2, 1), (1, 2), (5, 1)])
-def test_repacked_runs_are_all_there_in_few_groups_spread_evenly(workers, shards):
-    sweep = grid(BASE, activation=["relu", "tanh", "elu"], learning_rate=[0.01, 0.1], seed=range(17))
-    plan = make_plan(sweep, OPTIONS)
-    most = dict.fromkeys(plan.shapes, OPTIONS.pack_lanes)
-    packs = make_packs(plan.planned, dict.fromkeys(plan.shapes, 4), workers, shards, most)
-    for share in (0.05, 0.4, 1.0):
-        random = np.random.default_rng(0)
-        running = {one.run_id for one in plan.planned if random.random() < share}
-        new = repacked(packs, plan.planned, running, workers, shards)
-        assert sorted(m.run_id for pack in new for m in pack.members) == sorted(one.run_id for one in plan.planned)
-        assert {(pack.width, pack.size) for pack in new} == {(packs[0].width, packs[0].size)}
-        assert len(new) <= len(packs)
-        again = repacked(new, plan.planned, running, workers, shards)
-        assert [pack.pack_id for pack in again] == [pack.pack_id for pack in new]
-        counts = []
-        for pack in new:
-            assert len({member.run.seed for member in pack.members}) <= pack.seeds
-            groups = [[one for one in pack.lanes[at : at + 4] if one] for at in range(0, pack.size, 4)]
-            assert all(len({group_key(one.compiled) for one in group}) <= 1 for group in groups)
-            mask = np.array([one is not None and one.run_id in running for one in pack.lanes])
-            counts.append(computed_groups(mask, 4, shards) * shards)
-        keys = [group_key(one.compiled) for one in plan.planned if one.run_id in running]
-        least = sum(-(-keys.count(key) // 4) for key in set(keys))
-        busy = [count for count in counts if count]
-        assert least <= sum(busy) <= least + len(busy) * shards
-        assert len(busy) >= min(workers, len(packs), least)

@@ -39,6 +39,19 @@ MIXED = (
 )
 
 
+def test_dealt_packs_share_what_follows_one_another():
+    sweep = grid(BASE, learning_rate=[1e-3, 1e-2, 1e-1, 1.0], seed=range(16))
+    listed = planned(sweep)
+    widths = {one.signature: 4 for one in listed}
+    together, dealt = (make_packs(listed, widths, 4, 1, dealt=dealt) for dealt in (False, True))
+    rates = [{member.run.learning_rate for member in pack.members} for pack in together]
+    assert sorted(map(len, rates)) == [1, 1, 1, 1]
+    assert all(len({member.run.learning_rate for member in pack.members}) == 4 for pack in dealt)
+    shapes = [{(pack.width, pack.size) for pack in packs} for packs in (together, dealt)]
+    assert shapes[0] == shapes[1]
+    assert sorted(m.run_id for p in dealt for m in p.members) == sorted(one.run_id for one in listed)
+
+
 @pytest.mark.parametrize(("width", "workers", "shards"), [*itertools.product([1, 3, 8], [1, 2, 8], [1, 2])])
 def test_packs_hold_each_run_once_and_are_of_one_size(width, workers, shards):
     listed, packs = packs_of(MIXED, width, workers, shards)
