@@ -175,7 +175,7 @@ class LBFGS(Optimizer):
     The learning rate is the first trial step of each line search (1 is natural), which then adapts it. Weight decay and
     clipping are refused, because the loss that the line search evaluates includes neither; use `l2` instead.
 
-    Formula: d = H·g, H from the differences of θ and g by the two-loop recursion; θ ← θ - s·η·d, s meets the strong Wolfe conditions
+    Formula: d = H·g, H by the two-loop recursion over differences of θ and g; θ ← θ - s·η·d, s by the strong Wolfe conditions
     Reference: Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989
     """
 

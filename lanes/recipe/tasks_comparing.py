@@ -33,7 +33,10 @@ def _smoothed(target: Array, prediction: Array, alpha: Any) -> Array:
 
 
 def threshold(run: Any) -> float:
-    """The value, as the loss sees it, above which 1 is predicted: 0 for logits and tanh, ½ for probabilities and linear outputs."""
+    """The prediction, as the loss sees it, above which the label is 1.
+
+    0 for logits, tanh and user-defined losses; ½ for probabilities and linear outputs.
+    """
     kind = kind_of(run.loss)
     return 0.0 if kind is None or run.output is OUTPUT_UNITS["tanh"] else kind.threshold
 

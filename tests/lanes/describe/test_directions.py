@@ -69,7 +69,7 @@ def test_a_bare_function_has_no_direction_until_it_states_one():
     assert own_directions([with_metrics(brier), with_metrics(Metric(brier, False))]) == {"brier": False}
     with pytest.raises(RequestError, match=r"metrics=\(Metric\(brier, higher_is_better=False\),\)"):
         ranking_direction("valid_brier", {"brier": None})
-    with pytest.raises(RequestError, match="predictive_entropy ranks no runs, neither way is better"):
+    with pytest.raises(RequestError, match="predictive_entropy cannot rank runs, neither direction is better"):
         ranking_direction("valid_predictive_entropy", {})
     assert ranking_direction("test_brier", {"brier": False}) is False
 

@@ -97,9 +97,9 @@ def test_changed_source_is_refused():
 
 
 def test_missing_symbol_is_refused():
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "nets:no_such"})
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "no.such.module:thing"})
 
 
@@ -154,7 +154,7 @@ def test_things_of_the_libraries_are_known_by_the_shortest_public_package(thing,
 def test_what_no_public_package_exports_is_known_by_its_source():
     encoded = encoding.encode(jax._src.nn.functions.relu6.__wrapped__)
     assert encoded["source"]
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "jax._src.nn.functions:relu"})
 
 
