@@ -19,7 +19,7 @@ class Halving:
     """After each rung's epoch only the best ⌊keep · n⌋ of the n runs that reached it go on, at least one.
 
     Runs are ranked by the best value of the metric up to the rung, ties by run_id. Diverged and failed runs, and those
-    without a finite value, come last; a run that stopped early keeps its rank but does not go on.
+    without a finite value, come last; a run that stopped early keeps its rank, though it has ended.
 
     Attributes:
         rungs: epochs, increasing.
