@@ -203,7 +203,7 @@ class LBFGS(Optimizer):
                 raise ValueError(f"`{name}` (={value}) does not go with lbfgs, whose line search cannot see it: use l2")
 
     def check_batch(self, batch_size: int, examples: int) -> None:
-        """Raises ValueError for mini-batches: gradients of different examples do not difference to a Hessian."""
+        """Raises ValueError for mini-batches: gradients of different batches give no estimate of the Hessian."""
         if batch_size != examples:
             raise ValueError(
                 f"optimizer lbfgs needs the whole training split in each step, but batch_size is {batch_size} of {examples} "

@@ -78,7 +78,7 @@ class DecaysWeights(Protocol):
 class Optimizer(OptimizerLike):
     """Base of the optimizers: turns a direction into a whole update.
 
-    `uses_momentum`: the run's `momentum` has an effect. `default_momentum`: used where the run sets none; None: no momentum.
+    `uses_momentum`: the run's `momentum` has an effect. `default_momentum`: used if the run sets none; None: no momentum.
     """
 
     uses_momentum: ClassVar[bool] = False

@@ -25,7 +25,7 @@ Result = tuple[tuple[jax.Array, Any], Params]
 class Problem(NamedTuple):
     """What a rule sees of one step; the randomness of the step (dropout) is already bound into the functions.
 
-    `loss`: params -> (scalar, aux). `outputs`: params -> z [B, K], set where the rule's `needs_outputs` is True.
+    `loss`: params -> (scalar, aux). `outputs`: params -> z [B, K], set if the rule's `needs_outputs` is True.
     `targets`: int labels [B] or numbers [B, K]. `progress`: fraction of the run that is done, in [0, 1].
     """
 

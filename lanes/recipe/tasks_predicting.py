@@ -48,7 +48,7 @@ class TaskLike(Protocol):
         ...
 
     def targets(self, data_task: str) -> tuple[str, ...]:
-        """Kinds of targets that the loss may get."""
+        """Kinds of targets; the loss must accept one of them."""
         ...
 
     def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
@@ -78,7 +78,7 @@ class TaskLike(Protocol):
 
 @runtime_checkable
 class StatesDirections(Protocol):
-    """A task with metrics of its own that states for each whether higher is better."""
+    """A task that states for each of its own metrics whether higher is better."""
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
@@ -125,7 +125,7 @@ class Task(TaskLike):
             self.corruption.check()
 
     def targets(self, data_task: str) -> tuple[str, ...]:
-        """Kinds of targets that the loss may get (as in `losses.pairs.Kind.targets`).
+        """Kinds of targets (as in `losses.pairs.Kind.targets`); the loss must accept one of them.
 
         Raises ValueError, in one line, if the task is not for data with these targets.
         """

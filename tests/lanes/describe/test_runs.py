@@ -150,13 +150,13 @@ def test_a_description_restores_its_run():
 
 
 def test_strengths_share_a_program_and_floats_of_descriptions_are_inputs():
-    one, two = (
+    first, second = (
         runs.resolve(Run(activation=LeakyReLU(slope=s), optimizer=Adam(b1=b))) for s, b in ((0.1, 0.8), (0.2, 0.9))
     )
-    assert identity.signature(one) == identity.signature(two)
-    assert runs.numbers(one)["activation.slope"] == 0.1
-    assert runs.numbers(two)["optimizer.b1"] == 0.9
-    filled = runs.with_numbers(one, {"activation.slope": 0.7, "learning_rate": 0.25})
+    assert identity.signature(first) == identity.signature(second)
+    assert runs.numbers(first)["activation.slope"] == 0.1
+    assert runs.numbers(second)["optimizer.b1"] == 0.9
+    filled = runs.with_numbers(first, {"activation.slope": 0.7, "learning_rate": 0.25})
     assert filled.activation == LeakyReLU(slope=0.7)
     assert filled.learning_rate == 0.25
 
@@ -241,9 +241,9 @@ def test_a_run_with_blanks_has_no_description():
 
 
 def test_numbers_of_the_data_are_static():
-    one, two = (runs.resolve(Run(data=Spirals(noise=noise))) for noise in (0.1, 0.2))
-    assert identity.signature(one) != identity.signature(two)
-    assert not any(name.startswith("data") for name in runs.numbers(one))
+    first, second = (runs.resolve(Run(data=Spirals(noise=noise))) for noise in (0.1, 0.2))
+    assert identity.signature(first) != identity.signature(second)
+    assert not any(name.startswith("data") for name in runs.numbers(first))
 
 
 def test_set_field_by_dotted_path():
