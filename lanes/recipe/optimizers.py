@@ -216,7 +216,7 @@ class SGLD(Optimizer):
     """Stochastic gradient Langevin dynamics: noisy gradient steps whose iterates are posterior samples.
 
     The loss must be the negative log likelihood averaged over the N `examples`; weight decay is then a Gaussian prior of
-    precision N·weight_decay. At temperature T and small η the weights converge to p(θ) ∝ exp(-N·loss(θ)/T).
+    precision N·weight_decay. At temperature T and small η the weights converge in distribution to p(θ) ∝ exp(-N·loss(θ)/T).
 
     Formula: θ ← θ - η·g + √(2·η·temperature/N)·ξ, ξ ~ N(0, 1) (the paper's ε is 2·η/N)
     Reference: Welling and Teh, Bayesian Learning via Stochastic Gradient Langevin Dynamics, 2011
