@@ -1,4 +1,4 @@
-"""The public interface: all that `lanes` exports, and `sweep`, `train` and `restore` for a script or a notebook."""
+"""The public interface: everything that `lanes` exports, with `sweep`, `train` and `identify` for scripts and notebooks."""
 
 import os
 import sys
@@ -171,7 +171,7 @@ __all__ = [
 
 
 class TrainedRun(NamedTuple):
-    """One trained run: its net, the variables of its best epoch, its row of results, its curves."""
+    """One trained run: its net, the variables of its best epoch, its row of the results, its curves."""
 
     net: nn.Module
     variables: Variables
@@ -180,51 +180,58 @@ class TrainedRun(NamedTuple):
 
 
 def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
-    """Train a list of runs into a directory and return its table (`load`); the same call again resumes.
+    """Train a list of runs into a directory and return its table (`load`); repeating the call resumes.
 
-    An interrupt (Ctrl-C, a notebook's stop button) saves and returns what there is.
+    An interrupt (Ctrl-C, a notebook's stop button) saves the state and returns the table so far.
 
     Args:
-        runs: the runs.
-        out: the directory.
+        runs: the runs to train; equal runs are trained once.
+        out: the run directory.
         options: fields of `lanes.engine.options.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving,
             after_chunk and others.
 
-    Raises RequestError for a wrong request; nothing is started or written then.
+    Raises RequestError for a wrong request, before anything is started or written.
     """
-    chosen = Options(**options)
+    settings = Options(**options)
     prepare_devices()
-    outcome = run_sweep(make_plan(runs, chosen), Path(out), chosen)
+    outcome = run_sweep(make_plan(runs, settings), Path(out), settings)
     for line in outcome.failures:
         print(line, file=sys.stderr)
     if outcome.status == ExitStatus.STOPPED:
         print(
-            f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: the same call resumes",
+            f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: repeat the call to resume",
             file=sys.stderr,
         )
     return load(out)
 
 
 def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -> TrainedRun:
-    """Train one run: the same code, one lane. Without `out` nothing is kept on disk."""
+    """Train one run, as a sweep of one lane; without `out` nothing is kept on disk.
+
+    Raises RequestError for a wrong request, and RuntimeError if the run fails.
+    """
     with tempfile.TemporaryDirectory() as temporary:
-        where = Path(temporary) if out is None else Path(out)
-        chosen = Options(**{"quiet": True, **options})
+        directory = Path(temporary) if out is None else Path(out)
+        settings = Options(**{"quiet": True, **options})
         prepare_devices()
-        plan = make_plan([run], chosen)
-        outcome = run_sweep(plan, where, chosen)
+        plan = make_plan([run], settings)
+        outcome = run_sweep(plan, directory, settings)
         if outcome.failures:
             raise RuntimeError(outcome.failures[0])
         run_id = plan.planned[0].run_id
-        net, variables = restore(where, run_id, data_dir=chosen.data_dir)
-        table = load(where).set_index("run_id")
-        curves = load_curves(where)
+        net, variables = restore(directory, run_id, data_dir=settings.data_dir)
+        table = load(directory).set_index("run_id")
+        curves = load_curves(directory)
         return TrainedRun(net, variables, table.loc[run_id], curves[curves["run_id"] == run_id].reset_index(drop=True))
 
 
 def identify(run: Run, data_dir: str | None = None) -> str:
-    """The run_id that a run will have, before it is trained: for the `init_from` of the runs that start from it.
+    """The run_id of a run before it is trained, for the `init_from` of runs that start from it.
 
-    `data_dir` is where prepared TFDS sets are looked for first. Raises RequestError for a wrong run.
+    Args:
+        run: the run.
+        data_dir: where to look first for prepared TFDS sets.
+
+    Raises RequestError for a wrong run.
     """
     return make_plan([run], Options(data_dir=data_dir)).planned[0].run_id

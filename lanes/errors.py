@@ -1,4 +1,4 @@
-"""The errors that people see: one line with what was got, the rule, and what to do."""
+"""Errors for the user: one line with the value, the rule and the remedy."""
 
 import difflib
 import enum
@@ -8,7 +8,7 @@ LONGEST = 600  # characters of a message
 
 
 class ExitStatus(enum.IntEnum):
-    """How a command ends, as a batch queue sees it."""
+    """Exit statuses of the commands, for shells and batch queues."""
 
     DONE = 0
     WRONG_REQUEST = 2
@@ -17,9 +17,9 @@ class ExitStatus(enum.IntEnum):
 
 
 class RequestError(ValueError):
-    """A wrong request: nothing was started or written. Scripts print it in one line and exit with status 2.
+    """A wrong request: nothing was started or written. Commands print it and exit with status 2.
 
-    Whatever the message quotes, it is one line.
+    The message is joined to one line and cut to LONGEST characters.
     """
 
     def __init__(self, message: object = ""):
@@ -28,11 +28,11 @@ class RequestError(ValueError):
 
 
 class DamagedFileError(ValueError):
-    """A file of a run directory does not have the checksum that it was written with."""
+    """A file of a run directory whose checksum is not the recorded one."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> RequestError:
-    """The error for a name that is not in a table: suggests the nearest and lists the valid ones."""
+    """The error for a name that is not in a table: suggests the nearest name and lists the valid ones."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, their checksums, and the folder for what can be made again."""
+"""Files: atomic writes, checksums, and the cache folder."""
 
 import contextlib
 import errno
@@ -12,11 +12,11 @@ import uuid
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
-STALE_SECONDS = 24 * 3600.0  # after which a temporary file of another machine is taken to be left over
+STALE_SECONDS = 24 * 3600.0  # age at which a temporary file of another machine counts as left over
 
 
 def cache_dir() -> Path:
-    """$LANES_CACHE_DIR, else `lanes` in the platform's cache folder ($XDG_CACHE_HOME or ~/.cache; ~/Library/Caches)."""
+    """$LANES_CACHE_DIR, or `lanes` in $XDG_CACHE_HOME or the platform's cache folder (~/.cache, ~/Library/Caches)."""
     if path := os.environ.get("LANES_CACHE_DIR"):
         return Path(path).expanduser()
     if path := os.environ.get("XDG_CACHE_HOME"):
@@ -27,13 +27,13 @@ def cache_dir() -> Path:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, read in pieces (not mapped: mapping would count as this process's memory)."""
+    """SHA-256 of a file in hexadecimal; read in pieces, since mapped pages would count as this process's memory."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or the list of names in a folder, is on disk."""
     if path.is_dir() and sys.platform == "win32":
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -44,7 +44,7 @@ def sync(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file, or nothing: temporary name in the same folder, fsync, rename."""
+    """Write a whole file or nothing: temporary name in the same folder, fsync, rename."""
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -60,7 +60,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the file system can."""
+    """Make renames in a folder durable, if the file system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -70,14 +70,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of writers that were killed; those of living ones are left alone."""
+    """Delete temporary files of writers that were killed; those of running writers stay."""
     for path in folder.glob(".*.tmp"):
         match = TEMPORARY.fullmatch(path.name)
         if match is None:
             continue
         with contextlib.suppress(OSError):
-            here = match["host"] == _host()
-            if not _alive(int(match["pid"])) if here else time.time() - path.stat().st_mtime > STALE_SECONDS:
+            local = match["host"] == _host()
+            if not _alive(int(match["pid"])) if local else time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
 
 

@@ -1,6 +1,6 @@
-"""What is measured and not minimized: per-example metrics (the caller takes the mean), and metrics of a whole set.
+"""Metrics, which are measured but not minimized: per example (the caller takes the mean), or of a whole set.
 
-Predictions are what the loss sees (logits for a loss from logits, otherwise behind the output unit).
+Predictions are those that the loss sees: logits for a loss from logits, otherwise after the output unit.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A metric that can rank runs: a function (prediction [B, …], target) -> [B], and which way is better.
+    """A metric that can rank runs: a function (prediction [B, …], target) -> [B] and its direction.
 
-    `metrics=(Metric(brier, higher_is_better=False),)` measures `brier`; without the direction, the bare function is
-    measured too, but nothing is ranked by it.
+    `metrics=(Metric(brier, higher_is_better=False),)` measures `brier`; the bare function `brier` is measured too, but
+    cannot rank runs.
 
     Attributes:
         function: a named function.
-        higher_is_better: None where neither way is better, as for an entropy.
+        higher_is_better: whether higher is better; None if neither direction is, as for an entropy.
     """
 
     function: Callable[..., Array]
@@ -34,15 +34,15 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """What tables call it: its function's name."""
+        """Its name in tables: that of its function."""
         return name_of_metric(self.function)
 
     def __call__(self, *args: Any, **options: Any) -> Array:
-        """What the function returns."""
+        """Call the function."""
         return self.function(*args, **options)
 
     def check(self) -> None:
-        """Raises ValueError, in one line, for a function without a name, and for a direction that is none."""
+        """Raises ValueError, in one line, for a function without a name or a direction other than True, False and None."""
         if isinstance(self.function, (str, Metric)) or not hasattr(self.function, "__name__"):
             raise ValueError(f"Metric of {self.function!r}: give a named function (prediction, target) -> [B]")
         if not isinstance(self.higher_is_better, (bool, type(None))):
@@ -52,16 +52,16 @@ class Metric:
 
 
 def name_of_metric(metric: Any) -> str:
-    """What tables call a metric: a name of METRICS as it is, a function or `Metric` by the function's name."""
+    """The name of a metric in tables: a name in METRICS as it is, a function or `Metric` by the function's name."""
     if isinstance(metric, str):
         return metric
     return metric.name if isinstance(metric, Metric) else metric.__name__
 
 
 def accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
-    """1 where the predicted label is right: argmax of [..., K], or prediction > threshold with one output unit.
+    """1 if the predicted label is right: argmax over [..., K] or, for a single output, prediction > threshold.
 
-    The threshold is 0 for a logit and 0.5 behind a sigmoid (`Kind.threshold`).
+    The threshold is 0 for a logit and 0.5 after a sigmoid (`Kind.threshold`).
 
     Formula: 1[argmax_k z_k = y]
     Reference: introductory
@@ -71,7 +71,7 @@ def accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> A
 
 
 def top_k(predictions: Array, targets: Array, *, k: int = 5) -> Array:
-    """1 where the true label is among the k highest scores; ties count against the prediction.
+    """1 if the true label is among the k highest scores; ties count against the prediction.
 
     Formula: 1[#{j ≠ y: z_j ≥ z_y} < k]
     Reference: Russakovsky et al., 2015
@@ -85,7 +85,7 @@ def top_k(predictions: Array, targets: Array, *, k: int = 5) -> Array:
 
 
 def label_accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
-    """Share of an example's K non-exclusive labels that are right: [B, K] -> [B] (1 minus the Hamming loss).
+    """Fraction of an example's K non-exclusive labels that are right: [B, K] -> [B] (1 minus the Hamming loss).
 
     Formula: 1/K Σ_k 1[1[z_k > threshold] = y_k]
     Reference: Tsoumakas and Katakis, 2007
@@ -95,7 +95,7 @@ def label_accuracy(predictions: Array, targets: Array, *, threshold: float = 0.0
 
 
 def exact_match(predictions: Array, targets: Array, *, threshold: float = 0.0) -> Array:
-    """1 where all of an example's non-exclusive labels are right: [B, K] -> [B].
+    """1 if all of an example's non-exclusive labels are right: [B, K] -> [B].
 
     Formula: Π_k 1[1[z_k > threshold] = y_k]
     Reference: Tsoumakas and Katakis, 2007
@@ -115,7 +115,7 @@ def predictive_entropy(predictions: Array, targets: Array) -> Array:  # noqa: AR
 def auroc(scores: Array, labels: Array) -> Array:
     """Area under the ROC curve of scores [N] for labels [N] in {0, 1}; ties count half.
 
-    NaN where only one class is present.
+    NaN if only one class is present.
 
     Formula: P(s⁺ > s⁻) + ½ P(s⁺ = s⁻) = (Σ ranks⁺ - n⁺(n⁺ + 1)/2) / (n⁺ n⁻)
     Reference: Hanley and McNeil, 1982
@@ -126,11 +126,11 @@ def auroc(scores: Array, labels: Array) -> Array:
     order = jnp.sort(scores)
     below = jnp.searchsorted(order, scores, side="left")
     up_to = jnp.searchsorted(order, scores, side="right")
-    ranks = (below + up_to + 1).astype(wide) / 2  # middle rank of a group of ties
+    ranks = (below + up_to + 1).astype(wide) / 2  # average rank of tied scores
     positive = (labels > 0).astype(wide)
     positives = jnp.sum(positive)
     negatives = labels.size - positives
-    # The mean rank first: a sum of 10⁵ ranks would not fit float32's 24 bits.
+    # The mean rank, since a sum of 10⁵ ranks exceeds the 24 bits of float32.
     mean_rank = jnp.sum(ranks * (positive / jnp.maximum(positives, 1)))
     area = (mean_rank - (positives + 1) / 2) / jnp.maximum(negatives, 1)
     return jnp.where((positives > 0) & (negatives > 0), area, jnp.nan)
@@ -146,7 +146,7 @@ def perplexity(nats: Array) -> Array:
 
 
 def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
-    """RMSE over a whole set: the root of the mean of squares, over examples and outputs.
+    """RMSE over a whole set: root of the mean square over examples and outputs.
 
     Formula: √(1/N Σ (ŷ - y)²)
     Reference: Gauss, 1809
@@ -155,7 +155,7 @@ def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def r_squared(predictions: Array, targets: Array) -> Array:
-    """Share of the targets' variance that is explained, over a whole set [N, ...]; 0 for predicting the mean.
+    """Fraction of the targets' variance that is explained, over a whole set [N, ...]; 0 for predicting the mean.
 
     Formula: 1 - Σ (y - ŷ)² / Σ (y - ȳ)²
     Reference: Wright, 1921
@@ -174,10 +174,10 @@ METRICS: dict[str, Metric] = {
     "mean_squared_error": Metric(mean_squared_error, higher_is_better=False),
     "absolute_error": Metric(absolute_error, higher_is_better=False),
     "mean_absolute_error": Metric(mean_absolute_error, higher_is_better=False),
-    "predictive_entropy": Metric(predictive_entropy, higher_is_better=None),  # certain is not the same as right
+    "predictive_entropy": Metric(predictive_entropy, higher_is_better=None),  # a certain prediction may be wrong
 }
 
-# Metrics of a whole set: a mean of per-batch values would be another number.
+# Metrics of a whole set, which are not the mean of their values per batch.
 SET_METRICS: dict[str, Metric] = {
     "auroc": Metric(auroc, higher_is_better=True),
     "perplexity": Metric(perplexity, higher_is_better=False),

@@ -1,4 +1,4 @@
-"""Every loss by name, and which targets and output units it goes with."""
+"""Every loss by name, with the targets and output units that it fits."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -32,10 +32,10 @@ from losses.regression import (
 
 @runtime_checkable
 class Loss(Protocol):
-    """Any loss, ours or the user's own."""
+    """Any loss, built in or user-defined."""
 
     def __call__(self, predictions: jax.Array, targets: jax.Array, /) -> jax.Array:
-        """Per example: [B, …] and targets to [B] or [B, …]."""
+        """The loss per example, [B] or [B, …], of predictions [B, …] and targets."""
         ...
 
 
@@ -63,13 +63,13 @@ LOSSES: dict[str, Loss] = {
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What a loss needs.
+    """The targets and output units that a loss accepts, and its properties.
 
     Attributes:
       targets: kinds of targets it accepts: "classes" (integer labels or one-hot), "binary" ({0, 1}, one output),
         "multilabel" ({0, 1} per output), "real", "distribution" (rows that sum to 1).
-      units: output units (names in OUTPUT_UNITS) that may stand behind the net; the first is the canonical one.
-      from_logits: the loss takes the raw output, and the unit is applied for prediction only.
+      units: output units (names in OUTPUT_UNITS) that may follow the net; the first is the canonical one.
+      from_logits: the loss takes the raw output; the unit is applied only for prediction.
       smoothable: label smoothing makes sense.
       trainable: its gradient is not zero everywhere.
     """
@@ -82,13 +82,13 @@ class Kind:
 
     @property
     def threshold(self) -> float:
-        """The value of one output, as the loss sees it, above which a {0, 1} label is predicted as 1."""
+        """The value of an output, as the loss sees it, above which a {0, 1} label is predicted as 1."""
         return 0.0 if self.from_logits else 0.5
 
 
-_BEHIND = tuple(OUTPUT_UNITS)  # any unit: the error is taken behind it
+_ANY_UNIT = tuple(OUTPUT_UNITS)  # any unit: the loss is computed after it
 _ANY_TARGETS = ("real", "classes", "binary", "multilabel", "distribution")
-_REGRESSION = Kind(targets=_ANY_TARGETS, units=_BEHIND)
+_REGRESSION = Kind(targets=_ANY_TARGETS, units=_ANY_UNIT)
 
 LOSS_KINDS: dict[str, Kind] = {
     "zero_one": Kind(
@@ -119,7 +119,7 @@ LOSS_KINDS: dict[str, Kind] = {
 
 
 def name_of(loss: str | Any) -> str | None:
-    """The table name of a loss given by name, function or description; None for a loss of the user's own.
+    """The table name of a loss given by name, function or description; None for a user-defined loss.
 
     Raises ValueError for an unknown name.
     """
@@ -134,13 +134,16 @@ def name_of(loss: str | Any) -> str | None:
 
 
 def kind_of(loss: str | Any) -> Kind | None:
-    """What a loss needs; None for a loss of the user's own, of which nothing is known."""
+    """The Kind of a loss; None for a user-defined loss, whose needs are unknown.
+
+    Raises ValueError for an unknown name.
+    """
     name = name_of(loss)
     return None if name is None else LOSS_KINDS[name]
 
 
 def fits(output: str, loss: str | Any) -> str | None:
-    """None if the output unit goes with the loss, otherwise the reason in one line."""
+    """None if the output unit fits the loss, otherwise the reason, in one line."""
     if output not in OUTPUT_UNITS:
         return f"output={output!r} is unknown: choose one of {', '.join(OUTPUT_UNITS)}"
     kind = kind_of(loss)
@@ -148,12 +151,12 @@ def fits(output: str, loss: str | Any) -> str | None:
         return None
     return (
         f"output={output!r} does not fit loss={name_of(loss)!r}, which takes raw outputs: "
-        f"use output={kind.units[0]!r}, or a loss computed behind the unit such as 'squared_error'"
+        f"use output={kind.units[0]!r}, or a loss computed after the unit, such as 'squared_error'"
     )
 
 
 def fits_targets(targets: str, loss: str | Any) -> str | None:
-    """None if the loss goes with this kind of targets, otherwise the reason in one line."""
+    """None if the loss accepts this kind of targets, otherwise the reason, in one line."""
     kind = kind_of(loss)
     if kind is None or targets in kind.targets:
         return None
@@ -165,7 +168,7 @@ def fits_targets(targets: str, loss: str | Any) -> str | None:
 
 
 def fits_smoothing(loss: str | Any) -> str | None:
-    """None if label smoothing goes with the loss, otherwise the reason in one line."""
+    """None if label smoothing fits the loss, otherwise the reason, in one line."""
     kind = kind_of(loss)
     if kind is None or kind.smoothable:
         return None

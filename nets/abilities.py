@@ -1,4 +1,4 @@
-"""What a net must have, and what some nets can do beside."""
+"""Protocols of nets: what every net must have, and optional abilities."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -7,33 +7,33 @@ import jax
 
 @runtime_checkable
 class Net(Protocol):
-    """Any net, ours or the user's own: a Flax module."""
+    """Any net, built in or user-defined: a Flax module."""
 
     def init(self, rngs: Any, x: jax.Array, /, *, train: bool) -> Any:
-        """The variables."""
+        """The initial variables, from inputs x [B, …]."""
         ...
 
     def apply(self, variables: Any, x: jax.Array, /, *, train: bool) -> Any:
-        """The prediction, or `Outputs`."""
+        """The prediction [B, …], or `Outputs`, for inputs x [B, …]."""
         ...
 
     def clone(self, **fields: Any) -> Any:
-        """The net with other fields."""
+        """A copy of the net with these fields changed."""
         ...
 
 
 @runtime_checkable
 class ChecksExamples(Protocol):
-    """A net that is not for examples of every shape, or not for every value of its fields."""
+    """A net that checks its fields, and the shape of an example, before it is built."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises ValueError, in one line, for examples of this shape."""
+        """Raises ValueError, in one line, for a field out of range or examples of the wrong shape."""
         ...
 
 
 @runtime_checkable
 class Generates(Protocol):
-    """A net that makes examples of noise z [B, latent]."""
+    """A net that generates examples from noise z [B, latent]."""
 
     latent: int
 
@@ -47,13 +47,13 @@ class Discriminates(Protocol):
     """A net that tells real examples from generated ones."""
 
     def discriminate(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Logits of being real [B, 1]."""
+        """Logits [B, 1] that the examples x are real."""
         ...
 
 
 @runtime_checkable
 class DrawsCodes(Protocol):
-    """A net with a prior over its code [B, code], and a decoder."""
+    """A net with a stochastic code [B, code] and a decoder."""
 
     code: int
 
@@ -62,19 +62,19 @@ class DrawsCodes(Protocol):
         ...
 
     def decode(self, z: jax.Array, shape: tuple[int, ...], *, train: bool = False) -> jax.Array:
-        """The parameters of p(x|z) [B, *shape]."""
+        """The parameters [B, *shape] of p(x|z)."""
         ...
 
 
 @runtime_checkable
 class ReadsBothWays(Protocol):
-    """A net that may look at later steps of a sequence."""
+    """A net that, if `bidirectional`, sees later steps of a sequence."""
 
     bidirectional: bool
 
 
 @runtime_checkable
 class HasThreshold(Net, Protocol):
-    """A net whose outputs may pass a threshold."""
+    """A net that, if `threshold`, passes its outputs through a threshold."""
 
     threshold: bool

@@ -1,11 +1,11 @@
-"""Which shard of a sweep this process is: `I/N`, or what the batch system says of the job."""
+"""Which shard of a sweep this process is: `I/N`, or as the batch system numbers the job."""
 
 import os
 import re
 
 from lanes.errors import RequestError
 
-# (index, count, first index) as batch systems say them.
+# Environment variables of batch systems: (index, count, first index).
 VARIABLES = (
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN"),
     ("SLURM_PROCID", "SLURM_NTASKS", None),
@@ -14,7 +14,7 @@ VARIABLES = (
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """(I, N) from "I/N", I from 0, or from the batch system's variables for "auto".
+    """(I, N) from "I/N", with I from 0 to N-1, or for "auto" from the batch system's variables.
 
     Raises RequestError for anything else.
     """

@@ -1,1 +1,1 @@
-"""A run, its identity, lists of runs, and whether they make sense."""
+"""Runs: their description and identity, lists of them, and the checks before anything starts."""

@@ -1,15 +1,15 @@
-"""What stands for a traced number where a run speaks for a whole pack."""
+"""Placeholders for the traced numbers of a run that represents a whole pack."""
 
 from typing import Any
 
 
 class Blank:
-    """A traced number outside its program, where each lane has its own: reading it raises TypeError.
+    """Placeholder for a traced number, which differs between the lanes of a program: reading it raises TypeError.
 
-    Blanks of the same path are equal.
+    Blanks with the same path are equal.
 
     Attributes:
-        path: of the number in the run, dotted (`"learning_rate"`, `"optimizer.b1"`).
+        path: dotted path of the number in the run (`"learning_rate"`, `"optimizer.b1"`).
     """
 
     __slots__ = ("path",)

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a run, found before anything starts: one line with the value, the rule, the remedy."""
+"""Checks of a run before anything starts; each error is one line with the value, the rule and the remedy."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ from nets.initializers import Initializer
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
 AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
-# What the engine asks of each field that holds a function, a description or a net; of data sets, loading tells.
+# The protocol of each field that holds a function, a description or a net; data sets are checked when they load.
 PARTS: dict[str, type] = {
     "data": object,
     "net": Net,
@@ -52,7 +52,7 @@ MATMUL_PRECISIONS = ("default", "high", "highest")
 
 @runtime_checkable
 class Checked(Protocol):
-    """A description that can refuse its own fields."""
+    """A description that checks its own fields."""
 
     def check(self) -> None:
         """Raises ValueError, in one line, for a field out of range."""
@@ -60,7 +60,7 @@ class Checked(Protocol):
 
 
 def check_types(run: Run) -> Run:
-    """The run with NumPy numbers as plain ones.
+    """The run with NumPy numbers converted to Python's.
 
     Raises RequestError for a field of the wrong type.
     """
@@ -84,7 +84,7 @@ def _plain(name: str, value: Any, annotation: Any) -> Any:
         return tuple(value)
     elif str in kinds and isinstance(value, str):
         return value
-    raise RequestError(f"{name} is {value!r} of type {type(value).__name__}: it must be {_wanted(annotation)}")
+    raise RequestError(f"{name} is {value!r} of type {type(value).__name__}: it must be {_type_text(annotation)}")
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
@@ -93,14 +93,14 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
     return tuple(typing.get_origin(kind) or kind for kind in kinds)
 
 
-def _wanted(annotation: Any) -> str:
+def _type_text(annotation: Any) -> str:
     return str(annotation).replace("<class '", "").replace("'>", "").replace("typing.", "")
 
 
 def resolved(run: Run) -> Run:
     """The run with its types and ranges checked and its names resolved.
 
-    Raises RequestError, in one line, for whatever is wrong with the run by itself, apart from its data set.
+    Raises RequestError, in one line, for anything wrong with the run that does not depend on its data set.
     """
     run = runs.resolve(check_types(run))
     check_parts(run)
@@ -110,30 +110,30 @@ def resolved(run: Run) -> Run:
 
 
 def check_parts(run: Run) -> None:
-    """Raise RequestError for what cannot play its part (a schedule as optimizer), and for fields of the wrong type."""
+    """Raise RequestError for a value that its field cannot hold (a schedule as optimizer) or with a field of the wrong type."""
     for name in PARTS:
         values = getattr(run, name) if name in runs.SEVERAL else (getattr(run, name),)
         for value in values:
             if value is None:
                 continue
             if isinstance(value, type):
-                raise RequestError(f"{name} is the class {value.__name__}: give one of it, {value.__name__}(…)")
+                raise RequestError(f"{name} is the class {value.__name__}: give an instance, {value.__name__}(…)")
             if not isinstance(value, PARTS[name]):
                 lacking = [member for member in _members(PARTS[name]) if not hasattr(value, member)]
                 raise RequestError(
-                    f"{name} is {descriptions.display_name(value)}, which has no {' or '.join(lacking)}: it must be one of "
-                    f"{', '.join(sorted(runs.TABLES[name])[:4])}, … or written like them"
+                    f"{name} is {descriptions.display_name(value)}, which has no {' or '.join(lacking)}: use one of "
+                    f"{', '.join(sorted(runs.TABLES[name])[:4])}, … or an object with the same members"
                 )
             _check_fields(name, value)
 
 
 def _members(protocol: type) -> list[str]:
-    """What a protocol asks for, in the order in which it is written."""
+    """The members that a protocol requires, in the order of their definition."""
     return [name for name in {**vars(protocol), **protocol.__annotations__} if name == "__call__" or name[0] != "_"]
 
 
 def _check_fields(path: str, value: Any) -> None:
-    """The types of a description's plain fields, those of inner descriptions included."""
+    """Check the types of a description's plain fields, including those of inner descriptions."""
     if not descriptions.is_description(value):
         return
     kind: Any = type(value)
@@ -165,7 +165,7 @@ def check_ranges(run: Run) -> None:
     if run.learning_rate <= 0:
         raise RequestError(f"learning_rate is {run.learning_rate}: it must be above 0")
     if not 0 <= run.dropout < 1:
-        raise RequestError(f"dropout is {run.dropout}: it is the rate of dropping and must be in [0, 1)")
+        raise RequestError(f"dropout is {run.dropout}: it is the probability of dropping and must be in [0, 1)")
     if not 0 <= run.label_smoothing < 1:
         raise RequestError(f"label_smoothing is {run.label_smoothing}: it must be in [0, 1)")
     if run.valid_fraction is not None and not 0 <= run.valid_fraction < 1:
@@ -187,12 +187,12 @@ def _check_metrics(run: Run) -> None:
                 raise unknown("metric", metric, METRICS)
         elif not hasattr(metric, "__name__"):
             raise RequestError(
-                f"metric {metric!r} is no name and no function: give a name of METRICS, or a function with one"
+                f"metric {metric!r} is neither a name nor a function: give a name from METRICS or a named function"
             )
 
 
 def check_kinds(run: Run) -> None:
-    """Raise RequestError for parameters out of range, and for pairs that have no meaning together."""
+    """Raise RequestError for parameters out of range, and for settings that do not make sense together."""
     if not is_off(run, "l2") and not is_off(run, "weight_decay"):
         raise RequestError(
             f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0"
@@ -234,9 +234,10 @@ def _output_name(run: Run) -> str | None:
 
 
 def check_with_data(run: Run, data: Dataset) -> Run:
-    """The run with its task, checked against its data set.
+    """The run with its task filled in, checked against its data set.
 
-    Raises RequestError for a batch larger than the data, a loss that does not fit the targets, a net that cannot be built.
+    Raises RequestError, in one line, for fields that do not fit the data: a batch larger than the training split, a loss for
+    other targets, an augmentation or a net for other shapes.
     """
     run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task))
     examples = len(data.train)

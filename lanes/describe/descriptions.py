@@ -1,8 +1,8 @@
-"""Kinds with parameters: how a name, a function, a small frozen dataclass or a Flax module is resolved, flattened into
-columns, changed along dotted paths, and split into what a program is compiled for and the numbers it takes as input.
+"""Descriptions: resolving names, flattening into columns, dotted paths, and traced numbers.
 
 A *description* is a frozen dataclass (`LeakyReLU(slope=0.1)`, `Adam(b1=0.95)`). Its float fields are traced: they become
 inputs of the compiled program. Its other fields are static. A Flax module is a description whose fields are all static.
+Functions serve as well: they are values without fields.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "n
 
 
 def is_description(value: Any) -> bool:
-    """True for an instance of a dataclass, a Flax module among them."""
+    """Whether a value is an instance of a dataclass, such as a Flax module."""
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def fields_of(value: Any) -> list[str]:
-    """The fields of a description that a user sets: for a net, without those that the engine fills."""
+    """The fields of a description that a user sets; those of a net that the engine fills are left out."""
     hidden = ENGINE_FIELDS if isinstance(value, nn.Module) else ()
     return [field.name for field in dataclasses.fields(value) if field.init and field.name not in hidden]
 
 
 def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
-    """The entry of `table` that a name stands for; functions and descriptions are returned as they are.
+    """The entry of `table` with this name; functions and descriptions are returned as they are.
 
     Raises RequestError for a name that is not in the table, and for a function without an identity.
     """
@@ -52,7 +52,7 @@ def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:
 
 
 def check_identity(value: Any, kind: str) -> None:
-    """Refuse lambdas, closures and functions inside functions: they cannot be told apart or found again.
+    """Refuse lambdas, closures and functions inside functions, which have no name to be identified and found by.
 
     Raises RequestError.
     """
@@ -74,7 +74,7 @@ def check_identity(value: Any, kind: str) -> None:
 
 
 def display_name(value: Any, table: Mapping[str, Any] | None = None) -> Any:
-    """What a table shows: the name in `table` where the entry is this kind, otherwise the class or function name."""
+    """The value as tables show it: its name in `table` if an entry has its value or type, else its class or function name."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (tuple, list)):
@@ -96,7 +96,7 @@ def display_name(value: Any, table: Mapping[str, Any] | None = None) -> Any:
 
 
 def columns(path: str, value: Any, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One field as columns of a table: its name, and a dotted column for each parameter of a description."""
+    """One field as columns of a table: one for its name and, dotted, one for each parameter of a description."""
     row = {path: display_name(value, table)}
     if is_description(value):
         for name in fields_of(value):
@@ -110,7 +110,7 @@ def columns(path: str, value: Any, table: Mapping[str, Any] | None = None) -> di
 def replace_path(value: Any, path: str, new: Any) -> Any:
     """`dataclasses.replace` along a dotted path (`"net.widths"`, `"optimizer.b1"`).
 
-    Raises RequestError for a field that is not there, with the nearest one.
+    Raises RequestError for an unknown field, suggesting the nearest.
     """
     head, _, rest = path.partition(".")
     if not is_description(value) or head not in fields_of(value):
@@ -127,7 +127,8 @@ def replace_path(value: Any, path: str, new: Any) -> Any:
 def plain(value: Any, annotation: Any = Any) -> Any:
     """The value with NumPy numbers as Python's and whole numbers in float fields as floats (`Cosine(warmup=100)`).
 
-    Equal numbers are one run then, and a float field is traced however it was written. What is plain stays as it is.
+    Equal numbers then make the same run, and a float field is traced however it was written. A value that needs no change
+    is returned itself.
     """
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -155,7 +156,7 @@ def _with_fields(value: Any, changed: Mapping[str, Any]) -> Any:
 
 @functools.lru_cache(maxsize=512)
 def type_hints(cls: Hashable) -> dict[str, Any]:
-    """The field types of a class; empty where they cannot be resolved."""
+    """The field types of a class; empty if they cannot be resolved."""
     try:
         return typing.get_type_hints(cls)
     except (NameError, TypeError):
@@ -163,9 +164,9 @@ def type_hints(cls: Hashable) -> dict[str, Any]:
 
 
 def parse_text(text: str, annotation: Any, what: str) -> Any:
-    """The value of a field of type `annotation` that a command line wrote as `text`.
+    """The value of a field of type `annotation`, parsed from a command line's `text`; `what` names the field in errors.
 
-    Raises RequestError where the text is not of that type.
+    Raises RequestError if the text is not of that type.
     """
     kinds = (
         typing.get_args(annotation)
@@ -187,15 +188,15 @@ def parse_text(text: str, annotation: Any, what: str) -> Any:
                 continue
     if any(kind in (str, Any) for kind in kinds) or not all(kind in (int, float, bool, type(None)) for kind in kinds):
         return text.strip()
-    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-    raise RequestError(f"{what} is {text!r}: it must be of type {wanted}")
+    expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+    raise RequestError(f"{what} is {text!r}: it must be of type {expected}")
 
 
 # ---- static and traced -------------------------------------------------------------------------------------------
 
 
 def traced_numbers(path: str, value: Any) -> dict[str, Any]:
-    """The traced numbers of a description by dotted path: its float fields, those of inner descriptions included."""
+    """The traced numbers of a description by dotted path: its float fields, including those of inner descriptions."""
     if isinstance(value, (float, Blank)):
         return {path: value}
     if isinstance(value, (tuple, list)):

@@ -1,4 +1,4 @@
-"""Which way a metric is better: what the metric itself states, never a guess from its name."""
+"""Whether higher or lower is better: as each metric states it, never guessed from its name."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,12 +9,11 @@ from lanes.recipe.tasks_predicting import StatesDirections
 from losses import METRICS, SET_METRICS, Metric
 from losses.metrics import name_of_metric
 
-Directions = dict[
-    str, bool | None
-]  # whether higher is better by name, without a split; None: not stated, or neither is
+# Whether higher is better, by a metric's name without the split; None: not stated, or neither direction is better.
+Directions = dict[str, bool | None]
 
 SPLITS = ("train_", "valid_", "test_")
-LOWER = ("loss", "penalty", "batch_loss", "seconds")  # measured in every run: lower is better
+LOWER = ("loss", "penalty", "batch_loss", "seconds")  # measured in every run
 BUILT_IN: Directions = {
     **dict.fromkeys(LOWER, False),
     **{name: metric.higher_is_better for name, metric in {**METRICS, **SET_METRICS}.items()},
@@ -23,12 +22,12 @@ BUILT_IN: Directions = {
 
 
 def own_directions(runs: Iterable[Run]) -> Directions:
-    """What the metrics of the user's own functions and tasks state; None for a bare function.
+    """The directions that the user's own metrics and tasks state; None for a bare function.
 
-    Raises RequestError where two metrics of one name differ.
+    Raises RequestError if two metrics of the same name disagree.
     """
     out: Directions = {}
-    seen: dict[tuple[int, int], Run] = {}  # many runs share few values; the run keeps their ids its own
+    seen: dict[tuple[int, int], Run] = {}  # runs share few values; holding the run keeps their ids from being reused
     for run in runs:
         key = id(run.task), id(run.metrics)
         if key in seen:
@@ -44,9 +43,9 @@ def own_directions(runs: Iterable[Run]) -> Directions:
 
 
 def merged(first: Mapping[str, bool | None], second: Mapping[str, bool | None]) -> Directions:
-    """Both tables in one; a direction that only one of them states holds.
+    """Both tables in one; a stated direction wins over None.
 
-    Raises RequestError where they differ from each other, or from a built-in metric of the same name.
+    Raises RequestError if they disagree with each other or with the built-in metric of the same name.
     """
     out = dict(first)
     for name, higher in second.items():
@@ -61,28 +60,30 @@ def merged(first: Mapping[str, bool | None], second: Mapping[str, bool | None]) 
 
 
 def direction(metric: str, own: Mapping[str, bool | None]) -> bool | None:
-    """Whether higher is better of a column (`valid_accuracy`); None where it is not stated, or neither is.
+    """Whether higher is better in a column (`valid_accuracy`); None if not stated, or if neither direction is better.
 
     Args:
-        metric: the column.
-        own: what the user's own metrics state, by name.
+        metric: name of the column.
+        own: the directions of the user's own metrics, by name.
     """
     return {**BUILT_IN, **own}.get(_without_split(metric))
 
 
 def ranking_direction(metric: str, own: Mapping[str, bool | None]) -> bool:
-    """`direction` of a metric that is to rank runs.
+    """`direction` of a metric that ranks runs.
 
-    Raises RequestError where it has none.
+    Raises RequestError if it has none.
     """
     higher = direction(metric, own)
     if higher is None:
         name = _without_split(metric)
         if name in BUILT_IN and name not in own:
-            raise RequestError(f"metric {metric} ranks no runs, neither way is better: use another, such as valid_loss")
+            raise RequestError(
+                f"metric {metric} cannot rank runs, neither direction is better: use another, such as valid_loss"
+            )
         raise RequestError(
             f"metric {name} does not say whether higher is better: write "
-            f"metrics=(Metric({name}, higher_is_better=False),), or True where higher is"
+            f"metrics=(Metric({name}, higher_is_better=False),), or True if higher is"
         )
     return higher
 

@@ -1,7 +1,7 @@
-"""Values of a run as JSON: `encode` says everything about a value, and `decode` makes it again.
+"""Values of a run as JSON: `encode` describes a value completely, and `decode` rebuilds it.
 
-A function or class of ours, of JAX, Flax or Optax is known by the shortest public package that exports it (`lanes:Adam`,
-`nets:MLP`, `jax.nn:relu`), wherever its file lies; anyone else's by module, qualified name and source.
+A function or class of this project, of JAX, Flax or Optax is identified by the shortest public package that exports it
+(`lanes:Adam`, `nets:MLP`, `jax.nn:relu`), wherever its file is; all others by module, qualified name and source.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from lanes.describe.descriptions import fields_of, is_description
 from lanes.errors import RequestError
 
 OURS = ("lanes", "nets", "losses")
-# Where names of ours and of the libraries are looked up: shorter packages first, so that each thing has one name.
+# Public packages, shorter ones first, so that every exported object has one name.
 PUBLIC = (
     *OURS,
     "jax",
@@ -33,11 +33,11 @@ PUBLIC = (
     "jax.nn.initializers",
     "jax.scipy.special",
 )
-EXPERIMENT = "experiment"  # the module name that an experiment file is known by, whatever its path
+EXPERIMENT = "experiment"  # the module name of an experiment file, whatever its path
 
 
 def module_of(thing: Any) -> str:
-    """The module name of a function or class, with every loaded experiment file called `experiment`."""
+    """The module name of a function or class; `experiment` for every loaded experiment file."""
     name = getattr(thing, "__module__", "") or ""
     return EXPERIMENT if name.startswith(EXPERIMENT + "_") else name
 
@@ -54,7 +54,7 @@ def source_hash(thing: Any) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def public_name(thing: Any) -> str | None:
-    """`package:name` by which the shortest public package exports a thing under its own name; None where none does."""
+    """`package:name` for the shortest public package that exports a thing under its own name; None if none does."""
     name = getattr(thing, "__qualname__", "")
     root = module_of(thing).split(".")[0]
     for package in PUBLIC:
@@ -64,7 +64,7 @@ def public_name(thing: Any) -> str | None:
 
 
 def _exported(package: str, name: str) -> Any:
-    """What a public package has under a public name, or None; of ours only what its `__all__` lists."""
+    """What a public package exports under a name, or None; for packages of this project, only names in `__all__`."""
     try:
         module = importlib.import_module(package)
     except ImportError:
@@ -81,15 +81,15 @@ def _symbol(thing: Any) -> dict[str, Any]:
     module = module_of(thing)
     if module.split(".")[0] in OURS:
         raise RequestError(
-            f"{thing.__qualname__} of {module} is not public: use what lanes, nets and losses export, or a copy of your own"
+            f"{thing.__qualname__} of {module} is not public: use what lanes, nets and losses export, or your own copy"
         )
     return {"symbol": f"{module}:{thing.__qualname__}", "source": source_hash(thing)}
 
 
 def encode(value: Any) -> Any:
-    """A JSON value that says everything about `value`: `decode` makes it again, and its hash is its identity.
+    """A JSON value that describes `value` completely: `decode` rebuilds it, and its hash is the identity.
 
-    Raises RequestError for what cannot describe a run.
+    Raises RequestError for a value that cannot describe a run.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -111,9 +111,9 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
-    """The value that `encode` described; what an experiment file defines is looked up in the module `experiment`.
+    """The value that `encode` described; symbols of an experiment file are looked up in the module `experiment`.
 
-    Raises RequestError where a symbol is not there any more, or its source text has changed.
+    Raises RequestError if a symbol no longer exists or its source text has changed.
     """
     if isinstance(value, list):
         return tuple(decode(item, experiment) for item in value)
@@ -125,7 +125,7 @@ def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
     thing = _find(value["symbol"], experiment)
     if value.get("source", "") and source_hash(thing) != value["source"]:
         raise RequestError(
-            f"{value['symbol']} has changed since the run was described: restore the version that was trained"
+            f"{value['symbol']} has changed since the run was described: bring back the version that was trained"
         )
     if "fields" in value:
         if not (isinstance(thing, type) and dataclasses.is_dataclass(thing)):
@@ -135,7 +135,7 @@ def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
 
 
 def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
-    """The function or class that a symbol names, and nothing else: no attribute of an attribute, no foreign module."""
+    """The function or class that a symbol names; other attributes and things imported from elsewhere are refused."""
     module_name, _, qualname = symbol.partition(":")
     try:
         if module_name.split(".")[0] in {package.split(".")[0] for package in PUBLIC}:
@@ -149,16 +149,16 @@ def _find(symbol: str, experiment: types.ModuleType | None) -> Any:
             raise AttributeError
     except (AttributeError, TypeError):
         raise RequestError(
-            f"{symbol} is not to be found: it was defined where the run was started; import or define it first"
+            f"{symbol} cannot be found: it was defined where the run was started; import or define it first"
         ) from None
     return thing
 
 
 def _users_module(name: str, experiment: types.ModuleType | None) -> types.ModuleType | None:
-    """A module of the user's that a description may name, if it is imported.
+    """The imported module of the user that a description names, or None if it may not name it.
 
-    A file of a directory must not reach what can do harm: of the standard library nothing, of installed packages only what
-    the experiment itself names.
+    A run directory must not be able to reach harmful code: nothing of the standard library, and of installed packages only
+    those that the experiment itself uses.
     """
     root = name.split(".")[0]
     module = sys.modules.get(name)

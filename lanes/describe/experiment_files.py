@@ -1,6 +1,6 @@
 """Experiment files: loading one as a module, and the runs that its `sweep()` returns.
 
-An experiment file is code: loading it runs it, with all that it may do. Run only files that you trust.
+An experiment file is code, and loading it executes it: load only files that you trust.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from lanes.errors import RequestError
 def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
     """The experiment file as a module; the same content is loaded once.
 
-    It is compiled from the bytes that are read here: no compiled file is left beside it, or believed.
+    It is compiled from the bytes read here: no cached bytecode is written or trusted.
 
     Args:
         path: the file.
-        sha256: what its content must hash to, where that is known.
+        sha256: the expected hash of its content, if known.
 
-    Raises RequestError for a file that is missing, that is not what it was, or that raises.
+    Raises RequestError for a file that cannot be read, has another hash, or raises.
     """
     try:
         content = path.read_bytes()
@@ -35,7 +35,7 @@ def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
         ) from None
     digest = hashlib.sha256(content).hexdigest()
     if isinstance(sha256, str) and digest != sha256:
-        raise RequestError(f"{path} is not the copy that was made: run the sweep's command again to make it again")
+        raise RequestError(f"{path} is not the copy that was made: repeat the sweep's command to write it again")
     name = f"{EXPERIMENT}_{digest[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -45,12 +45,8 @@ def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
     try:
         code = compile(content, str(path), "exec")
         lines = importlib.util.decode_source(content).splitlines(keepends=True)
-        linecache.cache[str(path)] = (
-            len(content),
-            None,
-            lines,
-            str(path),
-        )  # what is running, whatever becomes of the file
+        # Tracebacks and `inspect` see the source that runs, even if the file changes.
+        linecache.cache[str(path)] = (len(content), None, lines, str(path))
         exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
@@ -59,9 +55,9 @@ def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
 
 
 def runs_of(path: Path) -> list[Run]:
-    """What the file's `sweep()` returns.
+    """The runs that the file's `sweep()` returns.
 
-    Raises RequestError where there is none, it raises, or it returns anything but a list of runs.
+    Raises RequestError if there is no `sweep()`, it raises, or it returns anything but a non-empty list of runs.
     """
     module = load_module(path)
     if not callable(getattr(module, "sweep", None)):
@@ -82,20 +78,21 @@ def runs_of(path: Path) -> list[Run]:
 
 
 def halving_of(path: Path) -> Halving | None:
-    """The file's HALVING, or None where it has none.
+    """The file's HALVING, or None if it has none.
 
-    Raises RequestError where it is something else.
+    Raises RequestError if it is not a Halving.
     """
     halving = getattr(load_module(path), "HALVING", None)
     if halving is not None and not isinstance(halving, Halving):
         raise RequestError(
-            f"HALVING of {path} is {type(halving).__name__} {_shown(halving)}: it must be Halving(rungs=(5, 10), keep=0.5)"
+            f"HALVING of {path} is {type(halving).__name__} {_shown(halving)}: "
+            "it must be a Halving, such as Halving(rungs=(5, 10), keep=0.5)"
         )
     return halving
 
 
 def _shown(value: object) -> str:
-    """The beginning of a value's text, in one line, whatever its `repr` does."""
+    """The beginning of a value's `repr`, in one line; empty if `repr` raises."""
     try:
         return " ".join(f"{value!r}".split())[:60]
     except Exception:

@@ -1,4 +1,4 @@
-"""Lists of runs: the product of axes, axes side by side, and random samples."""
+"""Lists of runs: products of axes, axes side by side, and random samples."""
 
 import dataclasses
 import itertools
@@ -19,6 +19,8 @@ def grid(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> list
 
     `grid(BASE, learning_rate=[1e-3, 1e-2], seed=range(5))`; dotted paths go in a mapping:
     `grid(BASE, {"net.widths": [(64,), (64, 64)]}, seed=range(5))`.
+
+    Raises RequestError for an unknown field, or an axis that is not a list of values.
     """
     names, values = _axes(paths, axes)
     return [_set_all(base, names, point) for point in itertools.product(*values)]
@@ -27,7 +29,7 @@ def grid(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> list
 def zipped(base: Run, paths: Axes | None = None, /, **axes: Iterable[Any]) -> list[Run]:
     """The axes' values side by side: the first of each, the second of each, …
 
-    Raises RequestError where the axes differ in length.
+    Raises RequestError if the axes differ in length, and as `grid`.
     """
     names, values = _axes(paths, axes)
     lengths = {name: len(value) for name, value in zip(names, values)}
@@ -50,7 +52,7 @@ class uniform:
 
 @dataclasses.dataclass(frozen=True)
 class log_uniform:
-    """The exponential of a uniform on [log low, log high); 0 < low < high."""
+    """Uniform on a logarithmic scale over [low, high), 0 < low < high."""
 
     low: float
     high: float
@@ -64,7 +66,7 @@ class log_uniform:
 
 @dataclasses.dataclass(frozen=True, init=False)
 class choice:
-    """One of the values, each equally likely."""
+    """One of the values, all equally likely."""
 
     values: tuple[Any, ...]
 
@@ -81,7 +83,9 @@ def sample(
 ) -> list[Run]:
     """`count` random points, the same for the same `sample_seed`; each axis is a `uniform`, `log_uniform` or `choice`.
 
-    Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
+    Raises RequestError for an axis that is none of these.
+
+    Reference: Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
     """
     generator = np.random.default_rng(sample_seed)
     names = [*(paths or {}), *axes]
@@ -91,7 +95,7 @@ def sample(
             raise RequestError(
                 f"sample axis {name} is {distribution!r}: give uniform(a, b), log_uniform(a, b) or choice(…)"
             )
-    return [_set_all(base, names, [d.draw(generator) for d in distributions]) for _ in range(count)]
+    return [_set_all(base, names, [item.draw(generator) for item in distributions]) for _ in range(count)]
 
 
 def _axes(paths: Axes | None, axes: Axes) -> tuple[list[str], list[Sequence[Any]]]:

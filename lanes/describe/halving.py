@@ -1,4 +1,4 @@
-"""Successive halving: at each rung the better part of the runs goes on, the others end there.
+"""Successive halving: at each rung the better runs go on and the others end.
 
 Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
 """
@@ -16,15 +16,15 @@ from lanes.errors import RequestError
 
 @dataclasses.dataclass(frozen=True)
 class Halving:
-    """After each rung's epoch only the best ⌊keep · n⌋ of the n runs that came to it go on, at least one.
+    """After each rung's epoch only the best ⌊keep · n⌋ of the n runs that reached it go on, at least one.
 
-    Runs are ranked by the best value of the metric up to the rung, equal ones by run_id. Diverged and failed runs, and those
-    without a finite value, come last; a run that stopped early keeps its rank, and has ended all the same.
+    Runs are ranked by the best value of the metric up to the rung, ties by run_id. Diverged and failed runs, and those
+    without a finite value, come last; a run that stopped early keeps its rank, though it has ended.
 
     Attributes:
         rungs: epochs, increasing.
         keep: fraction that goes on, above 0 and below 1.
-        metric: on the validation split: valid_loss, valid_accuracy, …; it must say whether higher is better.
+        metric: a metric of the validation split that states whether higher is better: valid_loss, valid_accuracy, ….
     """
 
     rungs: tuple[int, ...]
@@ -36,36 +36,36 @@ class Halving:
             object.__setattr__(self, "rungs", tuple(self.rungs))
 
     def check(self) -> None:
-        """Raises RequestError for values that mean nothing."""
+        """Raises RequestError for fields out of range or of the wrong type."""
         rungs = self.rungs
         whole = isinstance(rungs, tuple) and all(type(rung) is int and rung > 0 for rung in rungs)
         if not whole or not rungs or any(a >= b for a, b in itertools.pairwise(rungs)):
-            raise RequestError(f"halving rungs are {rungs!r}: give increasing positive epochs, as 5,10")
+            raise RequestError(f"halving rungs are {rungs!r}: give increasing positive epochs, such as 5,10")
         if isinstance(self.keep, bool) or not isinstance(self.keep, (int, float)) or not 0 < self.keep < 1:
-            raise RequestError(f"halving keep is {self.keep!r}: it must be above 0 and below 1, as 0.5")
+            raise RequestError(f"halving keep is {self.keep!r}: it must be above 0 and below 1, such as 0.5")
         if not isinstance(self.metric, str):
-            raise RequestError(f"halving metric is {self.metric!r}: give a name, as valid_loss")
+            raise RequestError(f"halving metric is {self.metric!r}: give a name, such as valid_loss")
 
     def best(self, history: np.ndarray, rung: int, higher_is_better: bool) -> np.ndarray:
-        """The best finite value [P] up to an epoch of the metric's curves [P, E]; NaN where there is none."""
+        """The best finite value [P] of the metric's curves [P, E] up to epoch `rung`; NaN if there is none."""
         seen = history[:, :rung].astype(np.float64)
         sign = -1.0 if higher_is_better else 1.0
         best = np.where(np.isfinite(seen), sign * seen, np.inf).min(axis=1, initial=np.inf)
         return np.where(np.isfinite(best), sign * best, np.nan)
 
     def kept(self, values: Mapping[str, float], higher_is_better: bool) -> list[str]:
-        """Which of the runs go on, the best first.
+        """The run_ids of the runs that go on, best first.
 
         Args:
-            values: by run_id; what is not finite comes last.
-            higher_is_better: whether it is of the metric.
+            values: the metric by run_id; values that are not finite come last.
+            higher_is_better: direction of the metric.
         """
         sign = -1.0 if higher_is_better else 1.0
-        ranked = sorted(values, key=lambda one: (sign * values[one] if math.isfinite(values[one]) else math.inf, one))
-        return ranked[: self.count(len(values))]
+        costs = {run_id: sign * value if math.isfinite(value) else math.inf for run_id, value in values.items()}
+        return sorted(costs, key=lambda run_id: (costs[run_id], run_id))[: self.count(len(values))]
 
     def count(self, runs: int) -> int:
-        """How many of so many runs go on."""
+        """How many of this many runs go on."""
         return max(1, math.floor(round(runs * self.keep, 6)))
 
     def describe(self, runs: int) -> str:
@@ -78,17 +78,17 @@ class Halving:
 
 
 def parse_halving(rungs: str | None, keep: float | None, metric: str | None) -> Halving | None:
-    """From a command line: `5,10`, 0.5, valid_loss; None where no rungs are given.
+    """The Halving of a command line (`5,10`, 0.5, valid_loss); None without rungs.
 
-    Raises RequestError for anything else.
+    Raises RequestError for rungs that are not such a list, for `keep` or `metric` without rungs, and as `Halving.check`.
     """
     if rungs is None:
         if keep is not None or metric is not None:
             raise RequestError("--keep and --halving-metric go with --halving, as in --halving 5,10 --keep 0.5")
         return None
     if not all(part.strip().isdecimal() and len(part) < 10 for part in rungs.split(",")):
-        raise RequestError(f"--halving is {rungs!r}: give increasing positive epochs, as 5,10")
-    given: dict[str, Any] = {name: value for name, value in (("keep", keep), ("metric", metric)) if value is not None}
-    halving = Halving(tuple(int(part) for part in rungs.split(",")), **given)
+        raise RequestError(f"--halving is {rungs!r}: give increasing positive epochs, such as 5,10")
+    options: dict[str, Any] = {name: value for name, value in (("keep", keep), ("metric", metric)) if value is not None}
+    halving = Halving(tuple(int(part) for part in rungs.split(",")), **options)
     halving.check()
     return halving

@@ -1,4 +1,4 @@
-"""The identity of a run: hashes of its resolved description, and the signature of the program that trains it."""
+"""The identity of a run: the hash of its resolved description, and the signature of the program that trains it."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 class Descriptions:
-    """JSON descriptions of resolved runs; a value that several of them hold is described once."""
+    """JSON descriptions of resolved runs; a value that several runs share is described once."""
 
     def __init__(self) -> None:
-        self._texts: dict[Any, tuple[Any, str]] = {}  # the value too, so that its id stays its own
+        self._texts: dict[Any, tuple[Any, str]] = {}  # with the value, so that its id is not reused
 
     def text(self, value: Any) -> str:
         """The description of one field's value."""
@@ -32,7 +32,7 @@ class Descriptions:
         return known[1]
 
     def of(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
-        """The description of a run, less the fields in `without`."""
+        """The description of a run, without the fields in `without`."""
         fields = resolved.__dict__
         return "{" + ", ".join([f'"{name}": {self.text(fields[name])}' for name in NAMES if name not in without]) + "}"
 
@@ -42,7 +42,7 @@ class Descriptions:
 
 
 def run_id(run: Run, without: tuple[str, ...] = ()) -> str:
-    """16 hexadecimal digits: the hash of the resolved description (less the fields in `without`)."""
+    """16 hexadecimal digits: the hash of the resolved description, without the fields in `without`."""
     return Descriptions().run_id(resolve(run), without)
 
 
@@ -54,7 +54,7 @@ def describe(run: Run) -> dict[str, Any]:
 def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
     """The run that `describe` described.
 
-    Raises RequestError for what is not to be found, or has changed.
+    Raises RequestError for a symbol that cannot be found or has changed.
     """
     return Run(**{name: decode(value, experiment) for name, value in description.items()})
 

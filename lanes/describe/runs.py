@@ -1,7 +1,7 @@
-"""A run: one training, fully described. Its identity is a hash of the resolved description.
+"""A run: the full description of one training run. Its identity is a hash of the resolved description.
 
 Each field is declared once as **static** (it changes the compiled program) or **traced** (a number that the program takes
-as an input). The strength of a regularizer is `switched`: whether it is on is static, how strong it is, is traced.
+as an input). The strength of a regularizer is **switched**: whether it is on is static, its value is traced.
 """
 
 import dataclasses
@@ -33,57 +33,57 @@ def static(default: Any = dataclasses.MISSING, table: Mapping[str, Any] | None =
 
 
 def traced(default: Any = dataclasses.MISSING) -> Any:
-    """A number that the program takes as an input."""
+    """A field whose number is an input of the program."""
     return dataclasses.field(default=default, metadata={"how": "traced"})
 
 
 def switched(default: float | None = 0.0) -> Any:
-    """A strength: its default, 0 or None, is off, which is static; any other number is traced."""
+    """A field that is off, and static, at its default of 0 or None; any other number is traced."""
     return dataclasses.field(default=default, metadata={"how": "switched"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training run, fully described; names stand for the entries of their tables.
+    """The full description of one training run; names stand for entries of tables.
 
     Attributes:
-        data: data set: a name, a description (`Spirals(n=500)`) or a function that returns arrays.
+        data: data set, as a name, a description (`Spirals(n=500)`) or a function that returns arrays.
         net: a Flax module with its own fields (`MLP(widths=(64, 64))`); the engine fills `outputs`, `activation`,
             `kernel_init` and `dropout`.
-        output: output unit; None is the one that fits the loss.
-        activation: name, function or description; called once per layer.
-        initializer: of the kernels; biases start at the net's own `bias`.
-        init_scale: factor on what the initializer draws.
-        task: how a net's outputs and a batch make a loss; None follows from the data and the loss.
+        output: output unit; None means the one that fits the loss.
+        activation: nonlinearity, as a name, function or description; called once per layer.
+        initializer: initializer of the kernels; biases start at the net's own `bias`.
+        init_scale: factor on the initializer's draws.
+        task: how a net's outputs and a batch make a loss; None means the default for the data set.
         loss: per-example loss.
-        rule: how a step finds its direction: the gradient, or a rule without one.
-        optimizer: what is done with the direction.
-        learning_rate: step size, multiplied by the schedule.
-        momentum: for optimizers that have it, before their own; None is their own.
+        rule: how a step finds its direction: by the gradient or another learning rule.
+        optimizer: how the direction becomes an update.
+        learning_rate: step size, before the factor of the schedule.
+        momentum: overrides the momentum of optimizers that have one; None means their default.
         schedule: factor on the learning rate over the course of the run.
-        batch_size: examples in a step; an epoch is floor(n / batch_size) steps of a fresh permutation.
-        epochs: length of the run; ignored where `steps` is given.
+        batch_size: examples per step; an epoch is floor(n / batch_size) steps over a fresh permutation.
+        epochs: length of the run; ignored if `steps` is set.
         steps: length in steps; None means `epochs`.
         eval_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
-        seed: replicate: initialization, order, dropout and noise follow from it.
-        l1, l2: strength λ of λ Σ|w| and λ Σ w² over the kernels.
-        weight_decay: decoupled: θ ← θ - η (direction + weight_decay θ), kernels only.
+        seed: seed of the initialization, the order of examples, dropout and noise.
+        l1, l2: strength λ of the penalty λ Σ|w| or λ Σ w² over the kernels.
+        weight_decay: decoupled weight decay, θ ← θ - η (direction + weight_decay θ), of kernels only.
         dropout: drop rate p in [0, 1) of the net's dropout layers.
         input_noise: standard deviation of Gaussian noise on standardized inputs.
-        label_smoothing: α of (1 - α) y + α / K.
+        label_smoothing: α of the smoothed targets (1 - α) y + α / K.
         clip: largest global norm of the gradient; None is off.
         penalties: further penalties, as descriptions (`Contractive(1e-3)`).
         augment: augmentations of the training inputs, in order.
-        average: average of the parameters along the run, which is what is evaluated (`EMA(0.99)`).
+        average: average of the parameters along the run, evaluated in their place (`EMA(0.99)`).
         patience: epochs without improvement of the validation loss by `min_delta` before the run stops; None is off.
         min_delta: smallest improvement that counts.
-        train_examples: use the first so many of the shuffled, stratified training split; None is all.
-        valid_fraction: part of the training split kept for validation; None is the data set's own.
-        metrics: further metrics, beside those of the task: names, functions (prediction [B, …], target) -> [B], or, where
-            they are to rank runs, such functions with their direction: `Metric(brier, higher_is_better=False)`.
-        precision: "float32"; "bfloat16" computes the net in bfloat16, parameters and losses stay float32.
-        matmul_precision: of float32 products: "default", "high" or "highest" (a GPU or TPU rounds inputs by default).
-        init_from: "DIR:run_id" or "DIR:run_id:subtree": start from that run's best parameters.
+        train_examples: how many examples of the shuffled, stratified training split to use; None is all.
+        valid_fraction: fraction of the training split held out for validation; None is the data set's own.
+        metrics: metrics besides those of the task: names, functions (prediction [B, …], target) -> [B] or, to rank runs,
+            such functions with a direction: `Metric(brier, higher_is_better=False)`.
+        precision: "float32" or "bfloat16", which computes the net in bfloat16; parameters and losses stay float32.
+        matmul_precision: precision of float32 products: "default", "high" or "highest" (GPUs and TPUs round by default).
+        init_from: "DIR:run_id" or "DIR:run_id:subtree": the run whose best parameters to start from.
     """
 
     data: Any = static("digits", DATASETS)
@@ -134,7 +134,7 @@ SEVERAL = ("penalties", "augment")
 
 
 def resolve(run: Run) -> Run:
-    """The run with every name replaced by what it stands for, and its numbers plain (`descriptions.plain`).
+    """The run with every name replaced by its table's entry, and its numbers plain (`descriptions.plain`).
 
     Raises RequestError for a name that is not in its table, and for functions without an identity.
     """
@@ -150,7 +150,7 @@ def resolve(run: Run) -> Run:
         if value is None:
             continue
         if name == "data" and isinstance(value, str):
-            changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be a set of TFDS: loading it tells
+            changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be of TFDS; loading checks it
         elif name in SEVERAL:
             several = value if isinstance(value, (tuple, list)) else (value,)
             changed[name] = tuple(descriptions.resolve(item, table, name) for item in several)
@@ -162,13 +162,13 @@ def resolve(run: Run) -> Run:
 
 
 def row(run: Run) -> dict[str, Any]:
-    """The run as one row of a table: a column for each field and, dotted, for each parameter of a description."""
+    """The run as one row of a table: a column per field and, dotted, per parameter of a description."""
     resolved = resolve(run)
     return {column: value for name in FIELDS for column, value in columns_of(name, getattr(resolved, name)).items()}
 
 
 def columns_of(name: str, value: Any) -> dict[str, Any]:
-    """The columns of one field: its name, and a dotted one for each parameter."""
+    """The columns of one field: one under its name and a dotted one per parameter."""
     if name in SEVERAL:
         return {name: " ".join(str(descriptions.display_name(item)) for item in value)}  # with their parameters
     if name == "metrics":
@@ -179,7 +179,7 @@ def columns_of(name: str, value: Any) -> dict[str, Any]:
 def set_field(run: Run, path: str, value: Any) -> Run:
     """The run with one field, or one parameter inside a description (`"net.widths"`), changed.
 
-    Raises RequestError for a field that is not there, with the nearest.
+    Raises RequestError for an unknown field, suggesting the nearest.
     """
     head, _, rest = path.partition(".")
     if head not in FIELDS:
@@ -193,7 +193,10 @@ def set_field(run: Run, path: str, value: Any) -> Run:
 
 
 def parse_field(run: Run, path: str, text: str) -> Any:
-    """The value that a command line wrote for a field of this run, typed as the field is."""
+    """A command line's text for a field of this run, converted to the type of the field.
+
+    Raises RequestError for an unknown field, or text of another type.
+    """
     head, _, rest = path.partition(".")
     if head not in FIELDS:
         raise descriptions.unknown("field of Run", head, FIELDS)
@@ -209,7 +212,7 @@ def parse_field(run: Run, path: str, text: str) -> Any:
 
 
 def metric_names(run: Run) -> tuple[str, ...]:
-    """What is measured: the loss, the task's metrics, the run's further ones."""
+    """Names of everything measured: the loss, the task's metrics, the run's own."""
     return ("loss", *dict.fromkeys((*run.task.metrics, *map(name_of_metric, run.metrics))))
 
 
@@ -217,17 +220,17 @@ def metric_names(run: Run) -> tuple[str, ...]:
 
 
 def is_off(run: Run, name: str) -> bool:
-    """True where a switched field has its default, 0 or None, as a plain Python value (a tracer and a blank are on)."""
+    """Whether a switched field has its default, 0 or None, as a plain Python value (tracers and blanks are on)."""
     return off(name, getattr(run, name))
 
 
 def off(name: str, value: Any) -> bool:
-    """`is_off` of a value by itself."""
+    """`is_off` for a value of the field `name`."""
     return value is None or (FIELDS[name].default is not None and is_zero(value))
 
 
 def strength(run: Run, name: str) -> Any:
-    """The value of a switched field; None where it is off."""
+    """The value of a switched field; None if it is off."""
     return None if is_off(run, name) else getattr(run, name)
 
 
@@ -236,7 +239,7 @@ def numbers(run: Run) -> dict[str, float | int]:
     out: dict[str, float | int] = {name: getattr(run, name) for name in TRACED}
     out |= {name: getattr(run, name) for name in SWITCHED if not is_off(run, name)}
     for name in TABLES:
-        if name != "data":  # data are made on the host: every number in their description is static
+        if name != "data":  # data sets are made on the host: all numbers in their descriptions are static
             out |= descriptions.traced_numbers(name, getattr(run, name))
     return out
 
@@ -254,5 +257,5 @@ def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
 
 
 def blanked(run: Run) -> Run:
-    """The resolved run with a blank in place of each traced number: equal for runs that differ in numbers alone."""
+    """The resolved run with a blank in place of each traced number: equal for runs that differ only in these numbers."""
     return with_numbers(run, {path: Blank(path) for path in numbers(run)})

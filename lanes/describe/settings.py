@@ -1,4 +1,4 @@
-"""What a command line changes in a list of runs: `--set`, `--seeds` and `--only`."""
+"""Changes that a command line makes to a list of runs: `--set`, `--seeds` and `--only`."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,10 @@ from lanes.errors import RequestError, unknown
 
 
 def with_settings(sweep: Sequence[Run], settings: Sequence[str]) -> list[Run]:
-    """Every run with `FIELD=VALUE` applied; runs that become equal are kept once."""
+    """Every run with each `FIELD=VALUE` applied, in order; runs that become equal are kept once.
+
+    Raises RequestError for an unknown field, or a value of another type.
+    """
     out = list(sweep)
     for path, text in map(_assignment, settings):
         out = [runs.set_field(run, path, runs.parse_field(run, path, text)) for run in out]
@@ -29,16 +32,16 @@ def with_seeds(sweep: Sequence[Run], count: int) -> list[Run]:
 
 
 def only(sweep: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
-    """The runs that have every `FIELD=VALUE`; a value may be a name or a number, or several joined by `|`.
+    """The runs that match every `FIELD=VALUE`; a value is a name or a number, or several joined by `|`.
 
-    Raises RequestError where none is left.
+    Raises RequestError if no run is left.
     """
     out = list(sweep)
     for path, text in map(_assignment, conditions):
         kept = [run for run in out if _matches(run, path, text)]
         if out and not kept:
-            there = sorted({str(runs.row(run).get(path)) for run in out})
-            raise RequestError(f"--only {path}={text} matches no run: {path} is {', '.join(there[:8])}")
+            present = sorted({str(runs.row(run).get(path)) for run in out})
+            raise RequestError(f"--only {path}={text} matches no run: {path} is {', '.join(present[:8])}")
         out = kept
     return out
 
@@ -53,7 +56,7 @@ def _matches(run: Run, path: str, text: str) -> bool:
 
 
 def same_text(value: Any, text: str) -> bool:
-    """Whether a cell of a table is what a command line wrote: equal as numbers, or as text."""
+    """Whether a cell of a table equals a command line's text, as a number or ignoring case."""
     try:
         return float(value) == float(text)
     except (TypeError, ValueError):
@@ -68,7 +71,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def distinct(sweep: Iterable[Run]) -> list[Run]:
-    """The runs without repetitions, in order; runs are the same where their `run_id` is."""
+    """The runs without duplicates, in order; runs with the same `run_id` are duplicates."""
     seen: dict[str, Run] = {}
     for run in sweep:
         seen.setdefault(identity.run_id(run), run)

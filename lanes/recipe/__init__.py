@@ -1,1 +1,1 @@
-"""What a run is made of beside its net and its loss: optimizers, schedules, rules, averages, augmentations, tasks."""
+"""The parts of a run other than its net and its loss: optimizers, schedules, rules, averages, augmentations, tasks."""

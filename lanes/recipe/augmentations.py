@@ -1,7 +1,7 @@
-"""Augmentation: pure functions `(key, x, y) -> (x, y)` of a batch, an independent draw for each example.
+"""Augmentations: pure functions `(key, x, y) -> (x, y)` of a batch, with an independent draw for each example.
 
-Each is a frozen description whose numbers may be traced; `ranks` says how many dimensions one example may have.
-Whether a transformation preserves the label is the user's choice: a mirrored digit is not a digit.
+Each is a frozen description whose numbers may be traced; `ranks` lists how many dimensions an example may have.
+Whether a transformation preserves the label is up to the user: a mirrored digit is no longer a digit.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Mixup(Augmentation):
-    """Mixes each example and its target with those of a random partner of the batch.
+    """Mixes each example and its target with those of a random partner from the batch.
 
-    Integer labels must be one-hot before.
+    Raises ValueError for integer labels: make them one-hot first.
 
     Formula: x' = λ x_i + (1 - λ) x_j, y' = λ y_i + (1 - λ) y_j, λ ~ Beta(α, α) per example
     Reference: Zhang et al., 2018

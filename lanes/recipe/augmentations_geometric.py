@@ -1,4 +1,4 @@
-"""Augmentations that move an example's places and leave its values: mirror, shift, rotate, affine, crop."""
+"""Augmentations that move values within an example: mirror, shift, rotate, affine, crop."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ Array = jax.Array
 def _resample(x: Array, matrix: Array, shift: Array, perspective: Array | None = None) -> Array:
     """Linear interpolation of x [*space, C] at the positions p ↦ (M p + shift) / (1 + perspective·p); zero outside.
 
-    Positions p are measured from the centre, in halves of the longest side: a rotation stays one on any rectangle.
+    Positions p are measured from the centre, in units of half the longest side, so that a rotation of a rectangle is rigid.
     """
     space = x.shape[:-1]
     half = max((max(space) - 1) / 2, 0.5)
@@ -27,13 +27,15 @@ def _resample(x: Array, matrix: Array, shift: Array, perspective: Array | None =
     if perspective is not None:
         moved = moved / (1 + jnp.einsum("j,j...->...", perspective, grid, precision="highest"))[None]
     moved = moved + shift.reshape((-1,) + (1,) * len(space))
-    places = [moved[i] * half + c for i, c in enumerate(centre)]
-    sample = jax.vmap(lambda plane: map_coordinates(plane, places, order=1, mode="constant"), in_axes=-1, out_axes=-1)
+    coordinates = [moved[i] * half + c for i, c in enumerate(centre)]
+    sample = jax.vmap(
+        lambda plane: map_coordinates(plane, coordinates, order=1, mode="constant"), in_axes=-1, out_axes=-1
+    )
     return sample(x.astype(jnp.float32)).astype(x.dtype)
 
 
 def _rotation(key: Array, dimensions: int, degrees: float | Array) -> Array:
-    """Matrix of a rotation by an angle uniform on ±degrees; in three dimensions around a random axis (Rodrigues)."""
+    """Rotation matrix for an angle uniform on ±degrees; in three dimensions around a random axis (Rodrigues' formula)."""
     to_angle, to_axis = jax.random.split(key)
     angle = uniform(to_angle, (), degrees) * (math.pi / 180)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -48,7 +50,7 @@ def _rotation(key: Array, dimensions: int, degrees: float | Array) -> Array:
 
 
 def _shifted(x: Array, step: Array, axis: int, *, wrap: bool) -> Array:
-    """x moved by a traced whole number of places along an axis; zeros move in unless it wraps."""
+    """x shifted by a traced whole number of entries along an axis; vacated entries are zero unless it wraps."""
     size = x.shape[axis]
     source = jnp.arange(size) - step
     moved = jnp.take(x, source % size, axis=axis)
@@ -60,7 +62,7 @@ def _shifted(x: Array, step: Array, axis: int, *, wrap: bool) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Mirror(Augmentation):
-    """Flips images and volumes left to right with the given probability.
+    """Flips images and volumes left to right with probability p.
 
     Formula: x'[…, w, c] = x[…, W - 1 - w, c] with probability p
     Reference: Krizhevsky, Sutskever and Hinton, 2012
@@ -78,7 +80,7 @@ class Mirror(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Translate(Augmentation):
-    """Shifts by up to a fraction of each side, zeros moving in; `whole` steps, or interpolated ones.
+    """Shifts by up to a fraction of each side and fills with zeros; by whole entries if `whole`, else interpolated.
 
     Formula: x'[p] = x[p - s], s uniform on ±amount · size per axis
     Reference: Simard, Steinkraus and Platt, 2003
@@ -104,7 +106,7 @@ class Translate(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class TimeShift(Augmentation):
-    """Shifts a series in time by up to a fraction of its length, around the end or (`wrap=False`) with zeros moving in.
+    """Shifts a series in time by up to a fraction of its length; wraps around or, with `wrap=False`, fills with zeros.
 
     Formula: x'[t] = x[(t - s) mod T], s uniform on ±amount · T, rounded
     Reference: Um et al., 2017
@@ -124,7 +126,7 @@ class TimeShift(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Rotate(Augmentation):
-    """Rotates around the centre, in a volume around a random axis; linear interpolation, zeros outside.
+    """Rotates around the centre (a volume: around a random axis), with linear interpolation and zeros outside.
 
     Formula: x'[p] = x[R(θ) p], θ uniform on ±degrees
     Reference: Simard, Steinkraus and Platt, 2003
@@ -143,10 +145,10 @@ class Rotate(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Affine(Augmentation):
-    """Rotation, stretch, shear, shift and perspective at once, in two or three dimensions.
+    """Rotation, stretch, shear, shift and perspective in one map, in two or three dimensions.
 
     Formula: x'[p] = x[(R(θ) (I + diag(s) + K) p) / (1 + v·p) + t], each number uniform on ± its field; p from the
-      centre in halves of the longest side, so that shift=0.1 is a twentieth of that side; K has a zero diagonal
+      centre in units of half the longest side, so that shift=0.1 is a twentieth of that side; K has a zero diagonal
     Reference: Simard, Steinkraus and Platt, 2003; Hartley and Zisserman, 2004 (perspective)
     """
 
@@ -176,7 +178,7 @@ class Affine(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Crop(Augmentation):
-    """Pads each side with zeros and cuts out a window of the original size at a random place.
+    """Pads each side with zeros and cuts out a window of the original size at a random position.
 
     Formula: x' = pad(x, k)[o : o + size], o uniform on 0 … 2k per axis
     Reference: He et al., 2016 (padding 4 for CIFAR-10)

@@ -1,4 +1,4 @@
-"""Noise and changes of value, and what all augmentations share: a draw per example, ranks they accept, checks.
+"""Augmentations that change values, and the base class of all augmentations.
 
 An example may be a vector [F] (rank 1), a series [T, C] (2), an image [H, W, C] (3) or a volume [D, H, W, C] (4).
 """
@@ -22,65 +22,66 @@ def uniform(key: Array, shape: tuple[int, ...], amount: float | Array, dtype: An
 
 @runtime_checkable
 class AugmentationLike(Protocol):
-    """Any augmentation, ours or the user's own function."""
+    """Any augmentation, built in or a function of the user's."""
 
     def __call__(self, key: Array, x: Array, y: Array, /) -> tuple[Array, Array]:
-        """The batch x [B, ...] and its targets y [B, ...], changed."""
+        """The augmented batch x [B, ...] and its targets y [B, ...]."""
         ...
 
 
 @runtime_checkable
 class AcceptsShape(Protocol):
-    """An augmentation that is not for examples of every shape."""
+    """An augmentation that accepts only some shapes of examples."""
 
     def accepts(self, shape: tuple[int, ...]) -> str | None:
-        """None if one example of this shape can be augmented, otherwise the reason in one line."""
+        """None if an example of this shape can be augmented, otherwise the reason, in one line."""
         ...
 
 
 @runtime_checkable
 class Corruption(AcceptsShape, Protocol):
-    """What a task may do to inputs: an augmentation that leaves the targets alone."""
+    """An augmentation that leaves the targets alone, which a task may apply to its inputs."""
 
     def check(self) -> None:
         """Raises ValueError, in one line, for a number out of range."""
         ...
 
     def inputs(self, key: Array, x: Array) -> Array:
-        """The batch x [B, ...] alone, an independent draw for each example."""
+        """The augmented inputs x [B, ...], with an independent draw for each example."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation(AugmentationLike):
-    """What all share: a draw per example, the ranks they accept, and a check of their numbers."""
+    """Base of the augmentations: a draw per example, the accepted ranks, and the checks of the fields."""
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
 
     def accepts(self, shape: tuple[int, ...]) -> str | None:
-        """None if one example of this shape can be augmented, otherwise the reason in one line."""
+        """None if an example of this shape can be augmented, otherwise the reason, in one line."""
         if len(shape) in self.ranks:
             return None
-        wanted = " or ".join(RANK_NAMES[rank] for rank in self.ranks)
-        return f"{type(self).__name__} is for {wanted}, but an example has shape {tuple(shape)}: leave it out"
+        accepted = " or ".join(RANK_NAMES[rank] for rank in self.ranks)
+        return f"{type(self).__name__} is for {accepted}, but an example has shape {tuple(shape)}: leave it out"
 
     def check(self) -> None:
         """Raises ValueError, in one line, for a number out of range."""
 
     def example(self, key: Array, x: Array) -> Array:
-        """The augmentation of one example."""
+        """One example x without its batch dimension, augmented."""
         raise NotImplementedError
 
     def inputs(self, key: Array, x: Array) -> Array:
-        """The batch x [B, ...] alone, an independent draw for each example."""
+        """The augmented inputs x [B, ...], with an independent draw for each example."""
         self.must_accept(x)
         return jax.vmap(self.example)(jax.random.split(key, x.shape[0]), x)
 
     def __call__(self, key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        """The batch and its targets, which most leave as they are."""
+        """The augmented batch and its targets, which most augmentations leave as they are."""
         return self.inputs(key, x), y
 
     def must_accept(self, x: Array) -> None:
+        """Raises ValueError, in one line, for a batch of the wrong rank or of integers."""
         reason = self.accepts(x.shape[1:])
         if reason is None and not jnp.issubdtype(x.dtype, jnp.floating):
             reason = f"{type(self).__name__} is for floating point features, but the batch is {x.dtype}: leave it out"
@@ -88,6 +89,7 @@ class Augmentation(AugmentationLike):
             raise ValueError(reason)
 
     def within(self, low: float, high: float, **values: float) -> None:
+        """Raises ValueError for a field outside [low, high], NaN included."""
         for field, value in values.items():
             if not low <= value <= high:
                 raise ValueError(f"{type(self).__name__}: {field}={value} must lie between {low} and {high}")
@@ -112,7 +114,7 @@ class GaussianNoise(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class MaskingNoise(Augmentation):
-    """Sets features to zero, each with the given probability; the others keep their value (no rescaling).
+    """Sets each feature to zero with probability `rate`; the others keep their value (no rescaling).
 
     Formula: x'_i = 0 with probability rate, x_i otherwise
     Reference: Vincent et al., 2008
@@ -129,7 +131,7 @@ class MaskingNoise(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class SaltAndPepper(Augmentation):
-    """Sets features to the lowest or the highest value, a fair coin each, with the given probability.
+    """Sets each feature, with probability `rate`, to `low` or `high` at equal odds.
 
     Formula: x'_i = low or high with probability rate / 2 each, x_i otherwise
     Reference: Vincent et al., 2010
@@ -152,7 +154,7 @@ class SaltAndPepper(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Cutout(Augmentation):
-    """Sets a box at a random place to zero; its sides are a fraction of the example's, cut off at the border.
+    """Zeroes a box at a random position; its sides are a fraction of the example's, clipped at the border.
 
     Formula: x'[p] = 0 where |p_i - c_i| < size · n_i / 2 on every axis i, c uniform over the example
     Reference: DeVries and Taylor, 2017
@@ -169,15 +171,15 @@ class Cutout(Augmentation):
         centre = jax.random.uniform(key, (len(space),))
         inside = jnp.ones((1,) * x.ndim, bool)
         for axis, n in enumerate(space):
-            place = (jnp.arange(n, dtype=jnp.float32) + 0.5) / n
-            near = jnp.abs(place - centre[axis]) < jnp.asarray(self.size, jnp.float32) / 2
+            position = (jnp.arange(n, dtype=jnp.float32) + 0.5) / n
+            near = jnp.abs(position - centre[axis]) < jnp.asarray(self.size, jnp.float32) / 2
             inside = inside & near.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
         return jnp.where(inside, 0, x)
 
 
 @dataclasses.dataclass(frozen=True)
 class Contrast(Augmentation):
-    """Stretches or squeezes values around the example's mean per channel.
+    """Stretches or squeezes values around the mean of each channel of the example.
 
     Formula: x' = m + c (x - m), c uniform on 1 ± amount
     Reference: Howard, 2013
@@ -196,7 +198,7 @@ class Contrast(Augmentation):
 
 @dataclasses.dataclass(frozen=True)
 class Brightness(Augmentation):
-    """Adds the same number to a whole example, in units of the data; nothing is clipped.
+    """Adds one number, in units of the data, to a whole example; nothing is clipped.
 
     Formula: x' = x + b, b uniform on ±amount
     Reference: Howard, 2013
@@ -216,8 +218,8 @@ class Brightness(Augmentation):
 class PCAJitter(Augmentation):
     """Adds one colour offset per example, drawn along the principal axes of the batch's colours.
 
-    With C = P Λ Pᵀ the colours' covariance, P Λ α for α ~ N(0, σ²) has the distribution of σ C g for g ~ N(0, I), which
-    needs no eigenvectors (a decomposition inside a big compiled program is slow, and hung a CPU client once).
+    Computed without eigenvectors: with C = P Λ Pᵀ the covariance of the colours, P Λ α for α ~ N(0, σ²) is distributed
+    as σ C g for g ~ N(0, I). An eigendecomposition inside a large compiled program is slow, and once hung a CPU client.
 
     Formula: x' = x + P Λ α, α_i ~ N(0, σ²)
     Reference: Krizhevsky, Sutskever and Hinton, 2012

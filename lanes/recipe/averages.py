@@ -1,8 +1,9 @@
-"""Averages of the parameters along a run: what is evaluated in place of the last iterate.
+"""Averages of the parameters along a run, which are evaluated in place of the last iterate.
 
-A description with `init(params) -> state`, `update(state, params, step, horizon) -> state` after each update (`step`
-0-based, traced int32, `horizon` the run's number of steps) and `params(state) -> params`. Only parameters are averaged:
-running statistics of batch normalization belong to the last iterate and want recomputing for the average.
+An average is a frozen description with `init(params) -> state`, `update(state, params, step, horizon) -> state` after
+each update (`step` 0-based, traced int32; `horizon` the number of steps of the run) and `params(state) -> params`. Only
+parameters are averaged: the running statistics of batch normalization belong to the last iterate and should be
+recomputed for the average.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ Params = Any
 
 @runtime_checkable
 class AverageLike(Protocol):
-    """Any average, ours or the user's own."""
+    """Any average, built in or user-defined."""
 
     def init(self, params: Params) -> Any:
         """State before the first update."""
         ...
 
     def update(self, state: Any, params: Params, step: jax.Array, horizon: jax.Array) -> Any:
-        """State with the iterate `params` taken in."""
+        """State after including the iterate `params`; `step` is 0-based, `horizon` the number of steps."""
         ...
 
     def params(self, state: Any) -> Params:
@@ -36,16 +37,16 @@ class AverageLike(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Average(AverageLike):
-    """What all averages share."""
+    """Base of the averages."""
 
     def check(self) -> None:
-        """Raises ValueError with one line if a field is out of range."""
+        """Raises ValueError, in one line, for a field out of range."""
 
 
 class Mean(NamedTuple):
     """State of a weighted mean of iterates."""
 
-    taken: jax.Array  # int32, iterates taken in so far
+    taken: jax.Array  # int32, iterates included so far
     average: Params
 
 
@@ -56,10 +57,10 @@ def _blend(weight: jax.Array, new: Params, old: Params) -> Params:
 
 @dataclasses.dataclass(frozen=True)
 class EMA(Average):
-    """Exponential moving average of the iterates, with the bias towards its start corrected.
+    """Exponential moving average of the iterates, corrected for the bias towards its start.
 
-    Written as a mean that the iterate enters with the weight w. It equals a / (1 - decayᵗ), a ← decay·a + (1 - decay)·θ
-    from a = 0, loses no digits in that division, and is the start itself before the first update.
+    Equal to a / (1 - decayᵗ) with a ← decay·a + (1 - decay)·θ from a = 0, but written as a running mean, which loses no
+    digits in that division. Before the first update it is the initial parameters.
 
     Formula: average ← average + w·(θ - average), w = (1 - decay) / (1 - decayᵗ), t from 1
     Reference: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; Kingma and Ba, 2014
@@ -87,10 +88,10 @@ class EMA(Average):
 
 @dataclasses.dataclass(frozen=True)
 class SWA(Average):
-    """Stochastic weight averaging: the plain mean of the iterates from the fraction `start` of the run on.
+    """Stochastic weight averaging: the plain mean of the iterates after the fraction `start` of the run.
 
-    Every iterate counts (the paper takes one per epoch). Before the start the average is the last iterate. With
-    `start=0` it is Polyak and Ruppert's average.
+    Every iterate counts (the paper takes one per epoch). Before the start the average is the last iterate; with
+    `start=0` it is the average of Polyak and Ruppert.
 
     Formula: average = mean of θ after the steps with step >= round(start·horizon)
     Reference: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018; Ruppert, 1988

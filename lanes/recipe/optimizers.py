@@ -1,7 +1,7 @@
 """Optimizers: Optax's directions as frozen descriptions whose float fields may be tracers.
 
-`lanes.recipe.optimizers_update` says how a direction d becomes a whole update. Below, g is the gradient, m and v are
-moments that start at zero, t is the number of the update, from 1, and η the learning rate.
+`lanes.recipe.optimizers_update` turns a direction d into a whole update. Below, g is the gradient, m and v are moments
+that start at zero, t counts the updates from 1, and η is the learning rate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SGD(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Momentum(Optimizer):
-    """Gradient descent with a heavy ball; 0.9 where the run gives no `momentum`.
+    """Gradient descent with a heavy ball; the run's `momentum`, 0.9 by default.
 
     Formula: m ← momentum·m + g; d = m
     Reference: Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964
@@ -48,7 +48,7 @@ class Momentum(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Nesterov(Momentum):
-    """Nesterov's accelerated gradient, in the form that needs the gradient at θ only.
+    """Nesterov's accelerated gradient, in the form that needs only the gradient at θ.
 
     Formula: m ← momentum·m + g; d = g + momentum·m
     Reference: Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning, 2013; Nesterov, 1983
@@ -61,7 +61,7 @@ class Nesterov(Momentum):
 
 @dataclasses.dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """A rate per weight from the sum of its squared gradients.
+    """Scales the rate of each weight by its accumulated squared gradients.
 
     Formula: v ← v + g² (v starts at `initial`); d = g / √(v + eps)
     Reference: Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011
@@ -93,7 +93,7 @@ class Adadelta(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class RMSProp(Optimizer):
-    """Divides the gradient by the root of its decaying mean square; with the run's `momentum`, a heavy ball after it.
+    """Divides the gradient by the root of its decaying mean square; followed by a heavy ball if the run sets `momentum`.
 
     Formula: v ← decay·v + (1 - decay)·g²; r = g / (√v + eps); d = r, or with momentum m ← momentum·m + r; d = m
     Reference: Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012
@@ -110,7 +110,7 @@ class RMSProp(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Adam(Optimizer):
-    """First and second moments of the gradient, both corrected for their start at zero.
+    """Adapts the step to the first and second moments of the gradient, both corrected for their start at zero.
 
     Formula: m ← b1·m + (1 - b1)·g; v ← b2·v + (1 - b2)·g²; d = (m/(1 - b1ᵗ)) / (√(v/(1 - b2ᵗ)) + eps)
     Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2014
@@ -136,7 +136,7 @@ class AdamW(Adam):
 
 @dataclasses.dataclass(frozen=True)
 class Lion(Optimizer):
-    """The sign of an interpolation between momentum and gradient; wants a rate 3 to 10 times below Adam's.
+    """Steps along the sign of an interpolation of momentum and gradient; needs a rate 3 to 10 times below Adam's.
 
     Formula: d = sign(b1·m + (1 - b1)·g); then m ← b2·m + (1 - b2)·g
     Reference: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023
@@ -163,19 +163,19 @@ class LAMB(Adam):
     def _after(
         self, learning_rate: Scalar, weight_decay: Scalar | None, mask: Callable | None
     ) -> list[optax.GradientTransformation]:
-        # The decay is inside the ratio, unlike everywhere else.
+        # Unlike in the other optimizers, the decay is inside the trust ratio.
         decay = self._decay(weight_decay, mask)
         return [*decay, optax.scale_by_trust_ratio(), optax.scale_by_learning_rate(learning_rate)]
 
 
 @dataclasses.dataclass(frozen=True)
 class LBFGS(Optimizer):
-    """Quasi-Newton: a Hessian from the last `memory` steps, and a line search on the whole training set's loss.
+    """Quasi-Newton: inverse Hessian from the last `memory` steps, line search on the loss of the whole training set.
 
-    The learning rate is the first trial of each line search (1 is natural); the search changes it as it needs. Weight
-    decay and clipping are refused: the search would measure a loss that has neither. Use the penalty `l2`.
+    The learning rate is the first trial step of each line search (1 is natural), which then adapts it. Weight decay and
+    clipping are refused, because the loss that the line search evaluates includes neither; use `l2` instead.
 
-    Formula: d = H·g, H from the differences of θ and g by two loops; θ ← θ - s·η·d, s by the strong Wolfe conditions
+    Formula: d = H·g, H by the two-loop recursion over differences of θ and g; θ ← θ - s·η·d, s by the strong Wolfe conditions
     Reference: Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989
     """
 
@@ -203,20 +203,20 @@ class LBFGS(Optimizer):
                 raise ValueError(f"`{name}` (={value}) does not go with lbfgs, whose line search cannot see it: use l2")
 
     def check_batch(self, batch_size: int, examples: int) -> None:
-        """Raises ValueError for mini-batches: differences of gradients of different examples say nothing of the Hessian."""
+        """Raises ValueError for mini-batches: gradients of different batches give no estimate of the Hessian."""
         if batch_size != examples:
             raise ValueError(
-                f"optimizer lbfgs is for the whole training split in each step, and batch_size is {batch_size} of {examples} "
+                f"optimizer lbfgs needs the whole training split in each step, but batch_size is {batch_size} of {examples} "
                 f"examples: set batch_size={examples}"
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class SGLD(Optimizer):
-    """Stochastic gradient Langevin dynamics: gradient steps with noise, so that the iterates are posterior samples.
+    """Stochastic gradient Langevin dynamics: noisy gradient steps whose iterates are posterior samples.
 
-    The loss is the mean over `examples` N of the negative log likelihood; weight decay is then a Gaussian prior of
-    precision N·weight_decay. At temperature T and small η the weights settle in p(θ) ∝ exp(-N·loss(θ)/T).
+    The loss must be the negative log likelihood averaged over the N `examples`; weight decay is then a Gaussian prior of
+    precision N·weight_decay. At temperature T and small η the weights converge in distribution to p(θ) ∝ exp(-N·loss(θ)/T).
 
     Formula: θ ← θ - η·g + √(2·η·temperature/N)·ξ, ξ ~ N(0, 1) (the paper's ε is 2·η/N)
     Reference: Welling and Teh, Bayesian Learning via Stochastic Gradient Langevin Dynamics, 2011
@@ -239,9 +239,9 @@ class SGLD(Optimizer):
         key: jax.Array | None = None,
         examples: Scalar | None = None,
     ) -> optax.GradientTransformationExtraArgs:
-        """As `Optimizer.build`; raises ValueError without `key` (of this step) and `examples`."""
+        """As `Optimizer.build`; raises ValueError without `key` and `examples`."""
         if key is None or examples is None:
-            raise ValueError("SGLD got no `key` or `examples`: it needs a key of this step and the number of examples")
+            raise ValueError("SGLD got no `key` or `examples`: it needs a key for this step and the number of examples")
         descent = super().build(
             learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, mask=mask, clip=clip
         )
@@ -251,7 +251,7 @@ class SGLD(Optimizer):
 
 
 def _added_noise(key: jax.Array, scale: jax.Array) -> optax.GradientTransformation:
-    """Adds scale·N(0, 1) to the updates. Without a state, unlike `optax.add_noise`: the key is the step's own."""
+    """Adds scale·N(0, 1) to the updates; stateless, unlike `optax.add_noise`, because each step brings its own key."""
 
     def add(updates: Params, params: Params | None) -> Params:
         del params

@@ -5,7 +5,7 @@ the gradient's global norm, the optimizer's direction d, decoupled weight decay,
 
     g ← g · min(1, clip / ‖g‖);   θ ← θ - learning_rate · (d(g) + weight_decay · θ)
 
-`learning_rate` comes with the schedule and plateau factors already in it, so that no state holds a schedule and nothing
+`learning_rate` already includes the schedule and plateau factors, so that no optimizer state holds a schedule and nothing
 recompiles when a number changes.
 """
 
@@ -24,9 +24,9 @@ Params = Any
 
 @runtime_checkable
 class OptimizerLike(Protocol):
-    """Any optimizer, ours or the user's own.
+    """Any optimizer, built in or user-defined.
 
-    `needs_value`: the transformation is called as `update(grads, state, params, value=loss, grad=grads,
+    Where `needs_value` is True the transformation is called as `update(grads, state, params, value=loss, grad=grads,
     value_fn=loss_of_params)`.
     """
 
@@ -49,36 +49,36 @@ class OptimizerLike(Protocol):
 
 @runtime_checkable
 class ChecksStrengths(Protocol):
-    """An optimizer that can refuse its fields, and what a run combines it with."""
+    """An optimizer that checks its fields and the run's settings that it is combined with."""
 
     def check(
         self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
     ) -> None:
-        """Raises ValueError with one line."""
+        """Raises ValueError, in one line, for a value out of range or without effect."""
         ...
 
 
 @runtime_checkable
 class ChecksBatch(Protocol):
-    """An optimizer that is not for batches of every size."""
+    """An optimizer that restricts the batch size."""
 
     def check_batch(self, batch_size: int, examples: int) -> None:
-        """Raises ValueError with one line; `examples` is the size of the training split."""
+        """Raises ValueError, in one line, for a wrong batch size; `examples` is the size of the training split."""
         ...
 
 
 @runtime_checkable
 class DecaysWeights(Protocol):
-    """An optimizer with a weight decay of its own."""
+    """An optimizer with its own weight decay."""
 
     weight_decay: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer(OptimizerLike):
-    """What all optimizers share: how a direction becomes a whole update.
+    """Base of the optimizers: turns a direction into a whole update.
 
-    `uses_momentum`: the run's `momentum` has a meaning. `default_momentum` stands where the run names none; None: without.
+    `uses_momentum`: the run's `momentum` has an effect. `default_momentum`: used if the run sets none; None: no momentum.
     """
 
     uses_momentum: ClassVar[bool] = False
@@ -100,16 +100,16 @@ class Optimizer(OptimizerLike):
         key: jax.Array | None = None,
         examples: Scalar | None = None,
     ) -> optax.GradientTransformationExtraArgs:
-        """The whole update as an Optax transformation; every number may be traced, None means off (and is static).
+        """The whole update as an Optax transformation; every number may be traced, while None means off and is static.
 
         Args:
-          learning_rate: scalar, schedule and plateau factors included.
-          momentum: scalar; None takes `default_momentum`. Ignored unless `uses_momentum`.
+          learning_rate: scalar, including the schedule and plateau factors.
+          momentum: scalar; None means `default_momentum`. Ignored unless `uses_momentum`.
           weight_decay: scalar, decoupled.
           mask: params -> tree of bools, True where weights decay (kernels); None: everywhere.
           clip: largest global norm of the gradient, applied first.
-          key: a typed key of this step, for optimizers that draw.
-          examples: number of training examples, for the same.
+          key: typed PRNG key of this step, for optimizers that add noise.
+          examples: number of training examples, for the same optimizers.
         """
         del key, examples
         momentum = self.default_momentum if momentum is None else momentum
@@ -130,7 +130,7 @@ class Optimizer(OptimizerLike):
     def check(
         self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
     ) -> None:
-        """Raises ValueError with one line if a field, or what a run combines it with, is out of range."""
+        """Raises ValueError, in one line, for a field or a setting of the run that is out of range or has no effect."""
         name = type(self).__name__
         if momentum is not None and not self.uses_momentum:
             raise ValueError(
@@ -147,7 +147,7 @@ class Optimizer(OptimizerLike):
 
 
 def _promoting(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """Lets Optax raise a traced float to its int32 count (b1ᵗ) where JAX's strict dtype promotion would refuse."""
+    """Lets Optax raise a traced float to its int32 count (b1ᵗ), which JAX's strict dtype promotion would refuse."""
 
     def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
         with jax.numpy_dtype_promotion("standard"):

@@ -1,8 +1,8 @@
-"""Learning rules: where a step gets its direction from.
+"""Learning rules: how a step finds its direction.
 
 A rule is a frozen description called as `rule(problem, params, key) -> ((loss, aux), direction)`. The direction has the
-structure of `params` and is what the optimizer gets in place of a gradient: it goes downhill as θ ← θ - η·direction.
-Rules keep no state. Below, B is the batch, K the outputs, z [B, K] the outputs before the output unit, y the targets.
+structure of `params` and takes the place of the gradient in the optimizer: θ ← θ - η·direction goes downhill. Rules keep
+no state. Below, B is the batch size, K the number of outputs, z [B, K] the outputs before the output unit, y the targets.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Result = tuple[tuple[jax.Array, Any], Params]
 
 
 class Problem(NamedTuple):
-    """What a rule may look at in one step; the randomness of the step (dropout) is already bound into the functions.
+    """What a rule sees of one step; the randomness of the step (dropout) is already bound into the functions.
 
-    `loss`: params -> (scalar, aux). `outputs`: params -> z [B, K], given where the rule's `needs_outputs` is True.
-    `targets`: int labels [B] or numbers [B, K]. `progress`: fraction of the run done, in [0, 1].
+    `loss`: params -> (scalar, aux). `outputs`: params -> z [B, K], set if the rule's `needs_outputs` is True.
+    `targets`: int labels [B] or numbers [B, K]. `progress`: fraction of the run that is done, in [0, 1].
     """
 
     loss: Callable[[Params], tuple[jax.Array, Any]]
@@ -37,36 +37,36 @@ class Problem(NamedTuple):
 
 @runtime_checkable
 class RuleLike(Protocol):
-    """Any rule, ours or the user's own. `needs_outputs`: it looks at the net's outputs, not at the loss alone."""
+    """Any rule, built in or user-defined. `needs_outputs`: it uses the net's outputs, not only the loss."""
 
     needs_outputs: ClassVar[bool]
 
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
-        """((loss, aux) at `params`, direction); `key` is the step's own, used by rules that draw."""
+        """((loss, aux) at `params`, direction); `key` is the step's own, for rules that sample."""
         ...
 
 
 @runtime_checkable
 class ChecksRun(Protocol):
-    """A rule that is not for every run."""
+    """A rule that restricts the runs it can train."""
 
     def check_run(self, run: Any) -> None:
-        """Raises ValueError with one line."""
+        """Raises ValueError, in one line, for a run that the rule cannot train."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule(RuleLike):
-    """What all rules share."""
+    """Base of the rules."""
 
     needs_outputs: ClassVar[bool] = False
 
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
-        """((loss, aux) at `params`, direction); `key` is the step's own, used by rules that draw."""
+        """((loss, aux) at `params`, direction); `key` is the step's own, for rules that sample."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raises ValueError with one line if a field is out of range."""
+        """Raises ValueError, in one line, for a field out of range."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Gradient(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class PerceptronRule(Rule):
-    """Rosenblatt's rule: each threshold unit moves by its error, only where it errs. Meant for a net of one layer.
+    """Rosenblatt's rule: each threshold unit moves by its error, and only on examples that it gets wrong; for one layer.
 
     Formula: direction = mean over B of xᵀ·(step(z) - y), step(z) = 1 if z >= 0 else 0, y in {0, 1} (labels: one-hot)
     Reference: Rosenblatt, The Perceptron: A Probabilistic Model, 1958
@@ -107,9 +107,9 @@ UNITS: dict[str, tuple[Callable[[jax.Array], jax.Array], Callable[[jax.Array], j
 
 @dataclasses.dataclass(frozen=True)
 class DeltaRule(Rule):
-    """Widrow and Hoff's rule for Adaline, and its form for one nonlinear unit. Meant for a net of one layer.
+    """Widrow and Hoff's rule for Adaline, and its form for a nonlinear output unit; for one layer.
 
-    It descends E = ½·Σₖ(φ(z) - y)², averaged over the batch; without the ½ a factor 2 would stand in front.
+    It descends E = ½·Σₖ(φ(z) - y)², averaged over the batch; without the ½ the direction would have a factor of 2.
 
     Formula: direction = mean over B of xᵀ·(φ(z) - y)·φ'(z); φ linear (Adaline), sigmoid or tanh
     Reference: Widrow and Hoff, Adaptive Switching Circuits, 1960
@@ -134,7 +134,7 @@ class DeltaRule(Rule):
 
 
 def _from_error(problem: Problem, params: Params, error: Callable[[jax.Array, jax.Array], jax.Array]) -> Result:
-    """Direction that pulls `error(z, y)` / B at the outputs back to the parameters."""
+    """Pulls `error(z, y)` / B back from the outputs to the parameters."""
     if problem.outputs is None or problem.targets is None:
         raise ValueError("this rule got a problem without `outputs` and `targets`: it needs both")
     z, pull = jax.vjp(problem.outputs, params)
@@ -143,7 +143,7 @@ def _from_error(problem: Problem, params: Params, error: Callable[[jax.Array, ja
 
 
 def _targets(z: jax.Array, targets: jax.Array) -> jax.Array:
-    """Targets as numbers of the shape of z [B, K]: labels become one-hot, or 0 and 1 for one output."""
+    """Targets as numbers in the shape of z [B, K]: labels become one-hot, or 0 and 1 for one output."""
     if targets.shape == z.shape:
         return targets.astype(z.dtype)
     if z.ndim == 2 and targets.shape == z.shape[:1]:
@@ -160,8 +160,8 @@ def _targets(z: jax.Array, targets: jax.Array) -> jax.Array:
 class Evolution(Rule):
     """OpenAI's evolution strategy: a search gradient from `pairs` antithetic perturbations, without backpropagation.
 
-    With `shaped`, the 2·pairs losses are replaced by their centred ranks in [-½, ½] and the 1/σ is left out, as in the
-    authors' code: the direction then has no scale, and outliers (NaN ranks last) no weight.
+    With `shaped`, the 2·pairs losses are replaced by their centred ranks in [-½, ½] and the factor 1/σ is dropped, as in
+    the authors' code: the direction no longer depends on the scale of the loss, nor on outliers (NaN ranks last).
 
     Formula: direction = 1/(2·n·σ)·Σᵢ (L(θ + σ·εᵢ) - L(θ - σ·εᵢ))·εᵢ, εᵢ ~ N(0, I), i = 1 … n = pairs
     Reference: Salimans et al., Evolution Strategies as a Scalable Alternative to Reinforcement Learning, 2017
@@ -174,11 +174,11 @@ class Evolution(Rule):
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
         noise = _population(key, params, self.pairs)  # leaves [pairs, …]
 
-        def loss_at(scale: jax.Array | float, one: Params) -> jax.Array:
-            return problem.loss(_perturbed(params, one, scale))[0]
+        def loss_at(scale: jax.Array | float, draw: Params) -> jax.Array:
+            return problem.loss(_perturbed(params, draw, scale))[0]
 
-        up = jax.vmap(lambda one: loss_at(self.sigma, one))(noise)  # [pairs]
-        down = jax.vmap(lambda one: loss_at(-self.sigma, one))(noise)
+        up = jax.vmap(lambda draw: loss_at(self.sigma, draw))(noise)  # [pairs]
+        down = jax.vmap(lambda draw: loss_at(-self.sigma, draw))(noise)
         if self.shaped:
             ranks = centred_ranks(jnp.concatenate([up, down]))
             weights = (ranks[: self.pairs] - ranks[self.pairs :]) / (2 * self.pairs)
@@ -195,10 +195,10 @@ class Evolution(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class MuLambda(Rule):
-    """(μ/μ, λ) evolution strategy: λ children around the mean, the mean of the μ best is the next (rate 1 with sgd).
+    """(μ/μ, λ) evolution strategy: draws λ children around the mean; the mean of the μ best is the next (sgd, rate 1).
 
-    The strategy keeps no parents and no step size of its own: σ falls from `sigma` to `sigma·final` with the run's
-    progress, a deterministic schedule in place of self-adaptation. A rate below 1 moves the mean part of the way.
+    It keeps no state: in place of a self-adapted step size, σ falls from `sigma` to `sigma·final` with the progress of
+    the run. A rate below 1 moves the mean only part of the way.
 
     Formula: direction = -σ/μ·Σ over the μ best of εᵢ, children θ + σ·εᵢ, i = 1 … λ, σ = sigma·final^progress
     Reference: Rechenberg, Evolutionsstrategie, 1973; Beyer and Schwefel, Evolution Strategies: An Introduction, 2002
@@ -212,7 +212,7 @@ class MuLambda(Rule):
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
         noise = _population(key, params, self.children)  # leaves [children, …]
         sigma = self.sigma * jnp.asarray(self.final, jnp.float32) ** problem.progress
-        losses = jax.vmap(lambda one: problem.loss(_perturbed(params, one, sigma))[0])(noise)  # [children]
+        losses = jax.vmap(lambda draw: problem.loss(_perturbed(params, draw, sigma))[0])(noise)  # [children]
         best = jnp.argsort(jnp.argsort(losses)) < self.parents  # NaN is never among the best
         weights = jnp.where(best, -sigma / self.parents, 0.0)
         return problem.loss(params), _weighted_sum(weights, noise)
@@ -226,9 +226,9 @@ class MuLambda(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveDivergence(Rule):
-    """CD-k for a restricted Boltzmann machine: data against what k Gibbs steps make of them. Task reconstruct.
+    """CD-k for a restricted Boltzmann machine: contrasts the data with samples after k Gibbs steps; task reconstruct.
 
-    The step is not along the gradient of the loss that is reported, the mean-field reconstruction error.
+    The direction is not the gradient of the reported loss, which is the mean-field reconstruction error.
 
     Formula: direction = ∂/∂θ (mean F(v) - mean F(v_k)), F the free energy, v the batch in [0, 1], v_k after k Gibbs steps
     Reference: Hinton, Training Products of Experts by Minimizing Contrastive Divergence, 2002
@@ -248,7 +248,7 @@ class ContrastiveDivergence(Rule):
             raise ValueError(f"`k` (={self.k}) of contrastive_divergence must be 1 or more")
 
     def check_run(self, run: Any) -> None:
-        """Raises ValueError, in one line, for a run that is not of an RBM that learns its inputs."""
+        """Raises ValueError, in one line, unless the run trains an RBM to reconstruct its inputs."""
         if not isinstance(run.net, RBM):
             raise ValueError(
                 f"rule contrastive_divergence is for net rbm, not {type(run.net).__name__}: use rule='gradient'"
@@ -268,7 +268,7 @@ def centred_ranks(losses: jax.Array) -> jax.Array:
 
 
 def _population(key: jax.Array, params: Params, size: int) -> Params:
-    """Standard normal draws with the leaves of params, stacked [size, …]."""
+    """Standard normal draws in the structure of params, each leaf stacked to [size, …]."""
 
     def draw(key: jax.Array, leaf: jax.Array) -> jax.Array:
         return jax.random.normal(key, (size, *leaf.shape), leaf.dtype)

@@ -1,11 +1,11 @@
-"""Learning-rate schedules: what a run's learning rate is multiplied by at each step.
+"""Learning-rate schedules: the factor on a run's learning rate at each step.
 
 A schedule is a frozen description called as `schedule(step, horizon) -> factor`. `step` is the traced int32 number of
-updates already made (0 for the first update), `horizon` the traced int32 number of updates of the whole run, `factor` a
-float32 scalar. Warm-up is counted in steps; every other time is a fraction of the horizon, so that it means the same at
+updates already made (0 for the first update), `horizon` the traced int32 number of updates in the whole run, `factor` a
+float32 scalar. Warm-up is counted in steps; all other times are fractions of the horizon, so that they mean the same at
 any batch size.
 
-Optax's schedules are not used here: they compare their lengths in Python, which a traced horizon refuses.
+Optax's schedules do not serve: they compare their lengths in Python, which a traced horizon does not allow.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Scalar = jax.Array | float
 
 @runtime_checkable
 class ScheduleLike(Protocol):
-    """Any schedule, ours or the user's own.
+    """Any schedule, built in or user-defined.
 
-    `adapts`: the factor also follows the run's validation loss, by `init` and `update` once per epoch, as in
+    `adapts`: the factor also depends on the run's validation loss, through `init` and, once per epoch, `update`, as in
     `ReduceOnPlateau`.
     """
 
@@ -36,7 +36,7 @@ class ScheduleLike(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule(ScheduleLike):
-    """What all schedules share: a factor from step and horizon, and range checks made before anything starts."""
+    """Base of the schedules: a factor from step and horizon, and range checks before anything starts."""
 
     adapts: ClassVar[bool] = False
 
@@ -45,7 +45,7 @@ class Schedule(ScheduleLike):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raises ValueError with one line if a field is out of range."""
+        """Raises ValueError, in one line, for a field out of range."""
 
 
 def progress(step: jax.Array, horizon: jax.Array, start: Scalar = 0.0) -> jax.Array:
@@ -55,7 +55,7 @@ def progress(step: jax.Array, horizon: jax.Array, start: Scalar = 0.0) -> jax.Ar
 
 
 def ramp(step: jax.Array, warmup: Scalar) -> jax.Array:
-    """Linear warm-up min(1, (step + 1) / warmup): the first update already moves, update number `warmup` is whole."""
+    """Linear warm-up min(1, (step + 1) / warmup): not 0 at the first update, 1 at update number `warmup`."""
     return jnp.minimum(1.0, (_float(step) + 1.0) / jnp.maximum(_float(warmup), 1.0))
 
 
@@ -65,10 +65,10 @@ def _float(x: Scalar) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Schedule):
-    """The learning rate as it is.
+    """Leaves the learning rate as it is.
 
     Formula: factor = 1
-    Reference: Robbins and Monro, A Stochastic Approximation Method, 1951 (whose proof asks for decay)
+    Reference: Robbins and Monro, A Stochastic Approximation Method, 1951 (whose proof requires decay)
     """
 
     def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
@@ -78,7 +78,7 @@ class Constant(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Step(Schedule):
-    """Multiplies the rate by `factor` at each of the given fractions of the run.
+    """Multiplies the rate by `factor` at each fraction of the run in `at`.
 
     Formula: factor ** #{a in at: step >= round(a·horizon)}
     Reference: He et al., Deep Residual Learning for Image Recognition, 2015 (0.1 at half and three quarters)
@@ -88,7 +88,7 @@ class Step(Schedule):
     factor: float = 0.1
 
     def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
-        # Rounded to whole steps: 0.1·horizon in float32 would otherwise fall on either side of the step it means.
+        # Rounded to whole steps: in float32, 0.1·horizon may land on either side of the intended step.
         milestones = jnp.round(jnp.asarray(self.at, jnp.float32) * _float(horizon))  # [milestones]
         passed = jnp.sum(_float(step) >= milestones, dtype=jnp.int32)
         return _float(self.factor) ** _float(passed)
@@ -186,7 +186,7 @@ def _check_decay(name: str, final: float, warmup: float) -> None:
 class Plateau(NamedTuple):
     """State of `ReduceOnPlateau`: scalars only, one set per lane."""
 
-    factor: jax.Array  # float32, what the learning rate is multiplied by
+    factor: jax.Array  # float32, multiplier of the learning rate
     best: jax.Array  # float32, lowest validation loss so far
     bad: jax.Array  # int32, epochs since the last improvement, not counted while cooling down
     cooling: jax.Array  # int32, epochs of cool-down left
@@ -196,12 +196,12 @@ class Plateau(NamedTuple):
 class ReduceOnPlateau(Schedule):
     """Multiplies the rate by `factor` whenever validation loss has not improved for `patience` epochs.
 
-    Decided by the run's own numbers: `state = init()` at the start, `state = update(state, valid_loss)` after each
-    epoch (or each evaluation, which it then counts), `state.factor` is the multiplier. An improvement is
-    valid_loss < best - min_delta, which NaN never is. After a reduction, `cooldown` epochs pass before bad epochs
-    count again. The multiplier never goes below `floor`. Patience counts as in early stopping.
+    Each run decides by its own validation loss: `state = init()` at the start, `state = update(state, valid_loss)` after
+    each epoch (or each evaluation, which then counts as an epoch); the multiplier is `state.factor`, never below `floor`.
+    An improvement is valid_loss < best - min_delta, which is False for NaN. After a reduction, `cooldown` epochs pass
+    before bad epochs count again. Patience counts as in early stopping.
 
-    Formula: factor ** (number of reductions); reduce when `patience` epochs in a row have brought no improvement
+    Formula: factor ** (number of reductions); reduce after `patience` epochs in a row without improvement
     Reference: He et al., Deep Residual Learning for Image Recognition, 2015
     """
 
@@ -213,7 +213,7 @@ class ReduceOnPlateau(Schedule):
     adapts: ClassVar[bool] = True
 
     def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
-        """1: the plateau factor comes from the state, not from the step."""
+        """Always 1: the plateau factor comes from the state, not from the step."""
         del step, horizon
         return jnp.ones((), jnp.float32)
 

@@ -1,8 +1,8 @@
-"""Tasks: how a batch and a net's outputs make a loss per example, and which numbers tell how good they are.
+"""Tasks: how a batch and a net's outputs make a loss per example, and which metrics measure them.
 
-A task is a frozen description over the same step; its floats are traced. `None` in a run means the one that the data
-set's own task calls for. This file holds what all tasks share and those that predict the data set's targets;
-`lanes.recipe.tasks_reconstructing` those that predict the input; `TASKS` is the table of all.
+A task is a frozen description whose floats are traced; all tasks share one training step. `None` in a run means the
+default for the data set. This file holds the base class and the tasks that predict the data set's targets;
+`lanes.recipe.tasks_reconstructing` holds those without labels, and `lanes.recipe.tasks` the table of all.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ from nets.abilities import ReadsBothWays
 
 Array = jax.Array
 Tree = Any
-Again = Callable[[Array], Outputs]  # the same examples through the net again, with another key for what it samples
+Again = Callable[[Array], Outputs]  # the net's outputs for the same examples, sampled with another key
 
-THRESHOLDED = ("accuracy", "label_accuracy", "exact_match")  # metrics that need to know where a yes begins
+THRESHOLDED = ("accuracy", "label_accuracy", "exact_match")  # metrics that take the threshold between 0 and 1
 
 
 class View(NamedTuple):
-    """A batch as a task sees it: what goes into the net, what it is compared with, and which entries count."""
+    """A batch as a task sees it: the net's inputs, what its outputs are compared with, and which entries count."""
 
     inputs: Array  # [B, …]
     target: Array  # [B, …]
@@ -38,25 +38,25 @@ class View(NamedTuple):
 
 @runtime_checkable
 class TaskLike(Protocol):
-    """Any task, ours or the user's own; `Task` says what each part is for."""
+    """Any task, built in or user-defined; `Task` documents the methods."""
 
     players: ClassVar[tuple[str, ...]]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of what is reported beside the loss."""
+        """Names of the metrics reported besides the loss."""
         ...
 
     def targets(self, data_task: str) -> tuple[str, ...]:
-        """Kinds of targets that the loss may see."""
+        """Kinds of targets; the loss must accept one of them."""
         ...
 
     def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
-        """Outputs that a net needs."""
+        """How many outputs the net needs."""
         ...
 
     def check_data(self, run: Any, data: Any) -> None:
-        """Raises ValueError, in one line, where the run's other fields or its data set do not fit the task."""
+        """Raises ValueError, in one line, if the run's other fields or its data set do not fit the task."""
         ...
 
     def view(self, x: Array, y: Array, key: Array) -> View:
@@ -64,11 +64,11 @@ class TaskLike(Protocol):
         ...
 
     def losses(self, run: Any, outputs: Outputs, view: View, train: bool) -> Array:
-        """Data term per example [B]."""
+        """The data term of the loss per example [B]."""
         ...
 
     def paced(self, updates: Tree) -> Tree:
-        """The optimizer's updates as they are applied."""
+        """The updates to apply, from the optimizer's."""
         ...
 
     def measure(self, run: Any, outputs: Outputs, view: View, again: Again) -> dict[str, Array]:
@@ -78,39 +78,39 @@ class TaskLike(Protocol):
 
 @runtime_checkable
 class StatesDirections(Protocol):
-    """A task with metrics of its own that says of each whether higher is better."""
+    """A task that states for each of its own metrics whether higher is better."""
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
-        """By name of the metric."""
+        """Whether higher is better, by name of the metric."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Task(TaskLike):
-    """What all tasks share: the target is the data set's own.
+    """Base of the tasks: the target is the data set's own.
 
     Args:
-        auxiliary_weight: of the losses of auxiliary heads in training, beside the main one (0.3 in GoogLeNet).
-        corruption: what is done to the inputs, as a description of `lanes.recipe.augmentations` (`MaskingNoise(0.3)`): the net
-            is to succeed in spite of it, so it acts in training and in evaluation, where the draw is the same for all
-            runs and epochs. None: nothing.
+        auxiliary_weight: weight of the losses of auxiliary heads, in training only (0.3 in GoogLeNet).
+        corruption: noise on the inputs, as a description of `lanes.recipe.augmentations` (`MaskingNoise(0.3)`), or None. The
+            net is to cope with it, so it acts in training and in evaluation, where the draw is the same for all runs
+            and epochs.
     """
 
     auxiliary_weight: float = 0.3
     corruption: Any = None
-    accepts: ClassVar[tuple[str, ...]] = ()  # tasks of data sets that it is for
-    # Parts of the parameters that have losses of their own (`player_losses`), each descending only its own.
+    accepts: ClassVar[tuple[str, ...]] = ()  # the kinds of data-set targets that it is for
+    # Subtrees of the parameters that each descend a loss of their own (`player_losses`).
     players: ClassVar[tuple[str, ...]] = ()
-    # Of the task's metrics that METRICS does not have: whether higher is better, by name.
+    # Whether higher is better, for those of the task's metrics that are not in METRICS.
     higher_is_better: ClassVar[Mapping[str, bool]] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of what is reported beside the loss."""
+        """Names of the metrics reported besides the loss."""
         return ()
 
-    # ---- what fits what ------------------------------------------------------------------------------------------
+    # ---- checks ---------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Raises ValueError, in one line, for a field out of range."""
@@ -125,9 +125,9 @@ class Task(TaskLike):
             self.corruption.check()
 
     def targets(self, data_task: str) -> tuple[str, ...]:
-        """Kinds of targets that the loss may see (names of `losses.pairs.Kind.targets`).
+        """Kinds of targets (as in `losses.pairs.Kind.targets`); the loss must accept one of them.
 
-        Raises ValueError, in one line, where the task is not for a data set of this task.
+        Raises ValueError, in one line, if the task is not for data with these targets.
         """
         if data_task not in self.accepts:
             raise ValueError(
@@ -137,12 +137,12 @@ class Task(TaskLike):
         return ("classes",) if data_task == "tokens" else (data_task,)
 
     def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
-        """Outputs that a net needs, from the data set's own number and the shape of an example."""
+        """How many outputs the net needs, from the number in the data set and the shape of an example."""
         del features
         return outputs
 
     def check_data(self, run: Any, data: Any) -> None:
-        """Raises ValueError, in one line, where the run's other fields or its data set do not fit the task."""
+        """Raises ValueError, in one line, if the run's other fields or its data set do not fit the task."""
         del run
         if self.corruption is not None:
             if data.task == "tokens" or data.train.x.dtype == "int32":
@@ -158,11 +158,11 @@ class Task(TaskLike):
         return View(self.corrupted(x, key), y)
 
     def corrupted(self, x: Array, key: Array) -> Array:
-        """The net's inputs."""
+        """The inputs x [B, …] of the net, with the corruption applied."""
         return x if self.corruption is None else self.corruption.inputs(key, x)
 
     def losses(self, run: Any, outputs: Outputs, view: View, train: bool) -> Array:
-        """Data term per example [B]; in training with label smoothing and the auxiliary heads."""
+        """The data term of the loss per example [B]; in training, with label smoothing and auxiliary heads."""
         out = self.data_term(run, outputs.prediction, view, train)
         if train:
             for auxiliary in outputs.auxiliary:
@@ -170,41 +170,41 @@ class Task(TaskLike):
         return out
 
     def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
-        """The run's loss of one prediction per example [B]."""
+        """The run's loss per example [B] of one prediction [B, …]."""
         return per_example(run, prediction, view.target, train)
 
     def player_losses(self, player: str, outputs: Outputs) -> Array:
-        """The loss per example [B] that one of `players` descends."""
+        """The loss per example [B] that this one of `players` descends."""
         raise NotImplementedError
 
     def paced(self, updates: Tree) -> Tree:
-        """The optimizer's updates as they are applied: where players have rates of their own."""
+        """The updates to apply, from the optimizer's: rescaled where players have rates of their own."""
         return updates
 
     def measure(self, run: Any, outputs: Outputs, view: View, again: Again) -> dict[str, Array]:
-        """Every metric per example [B], `loss` first; `again` is for those that need several samples."""
+        """Every metric per example [B], `loss` first; `again` reruns the net for metrics that need several samples."""
         del again
         return {"loss": self.losses(run, outputs, view, train=False), **self.table_metrics(run, outputs, view)}
 
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
-        """Metrics of METRICS, the task's and the run's, and the user's own functions, per example [B]."""
+        """Per example [B]: the task's and the run's metrics from METRICS, and the user's own functions."""
         prediction = as_compared(run, outputs.prediction)
         own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
-        knobs = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
-        values = {name: metric(prediction, view.target, **knobs[name]) for name, metric in named.items()}
+        options = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
+        values = {name: metric(prediction, view.target, **options[name]) for name, metric in named.items()}
         values |= {name: metric(prediction, view.target) for name, metric in own.items()}
         return {name: per_row(value) for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Classify(Task):
-    """One of K classes, y int [B]; or, from one output, one of two, y float [B, 1]; or classes per step, y int [B, T].
+    """One of K classes, y int [B]; one of two from a single output, y float [B, 1]; or a class per step, y int [B, T].
 
-    With a `corruption` it is classification with missing inputs: `Classify(corruption=MaskingNoise(0.3))`; a feature
-    that is missing is 0, the mean of standardized inputs.
+    `Classify(corruption=MaskingNoise(0.3))` is classification with missing inputs; a missing feature is 0, the mean of
+    standardized inputs.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("classes", "binary", "tokens")
@@ -216,7 +216,7 @@ class Classify(Task):
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabel(Task):
-    """K labels that do not exclude each other: y float [B, K] of 0 and 1."""
+    """K non-exclusive labels: y float [B, K] of 0 and 1."""
 
     accepts: ClassVar[tuple[str, ...]] = ("multilabel", "binary")
 
@@ -234,9 +234,9 @@ class Regress(Task):
 
 @dataclasses.dataclass(frozen=True)
 class IntegerCoded(Task):
-    """Classes coded as the integers 0, 1, 2, … and predicted by one number, the nearest integer being the answer.
+    """Classes coded as the integers 0, 1, 2, … and predicted by one number, rounded to the nearest integer.
 
-    The coding imposes an order that classes do not have; it is here to be compared with one-hot targets.
+    The coding imposes an order that classes do not have; it is included for comparison with one-hot targets.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("classes",)
@@ -263,7 +263,7 @@ class IntegerCoded(Task):
 
 @dataclasses.dataclass(frozen=True)
 class NextToken(Task):
-    """The next token at every step: tokens x [B, T], y [B, T], logits [B, T, K] of a net that looks at the past only.
+    """The next token at every step: tokens x [B, T], y [B, T], logits [B, T, K] of a net that sees only the past.
 
     The loss is the mean over the T steps, in nats per token; `bits` is the same in bits. Perplexity is e^loss.
     """
@@ -276,7 +276,7 @@ class NextToken(Task):
         return ("accuracy", "bits")
 
     def check_data(self, run: Any, data: Any) -> None:
-        """A bidirectional net would read the answers where the targets are the inputs one step later."""
+        """Also raises ValueError for a bidirectional net if the targets are its inputs one step later: it would read them."""
         super().check_data(run, data)
         if not (isinstance(run.net, ReadsBothWays) and run.net.bidirectional):
             return
@@ -284,13 +284,13 @@ class NextToken(Task):
         if x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
             raise ValueError(
                 f"net.bidirectional is True and the targets of {data.name} are its inputs one step later, which a net "
-                "that reads backwards sees: set it to False"
+                "that reads backwards can see: set it to False"
             )
 
     def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
         if prediction.shape[:-1] != view.target.shape:
             raise ValueError(
-                f"the next token needs logits of every step [B, T, K], got {prediction.shape} for targets "
+                f"task next_token needs logits for every step [B, T, K], got {prediction.shape} for targets "
                 f"{view.target.shape}: use head='each' in a recurrent net"
             )
         return super().data_term(run, prediction, view, train)
@@ -316,7 +316,7 @@ DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel
 
 
 def default_task(data_task: str) -> Task:
-    """The task that a data set's own task calls for."""
+    """The default task for a data set with targets of this kind."""
     return PREDICTING[DEFAULTS.get(data_task, "classify")]
 
 

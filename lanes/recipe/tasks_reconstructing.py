@@ -1,4 +1,4 @@
-"""Tasks that need no labels: the input back (reconstruct, denoise, impute), or a model of it (elbo, adversarial)."""
+"""Tasks without labels: to reproduce the input (reconstruct, denoise, impute) or to model it (elbo, adversarial)."""
 
 import dataclasses
 import math
@@ -18,20 +18,20 @@ from nets.layers import is_off
 
 EVERY = ("classes", "binary", "multilabel", "real")
 MODES = ("both", "reconstruction", "divergence")
-REFERENCES = 256  # examples that the energy distance compares each example with
+REFERENCES = 256  # how many examples the energy distance compares each example with
 RANGE_SLACK = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruct(Task):
-    """The input back from the input: an autoencoder, whose labels are not looked at.
+    """Reproduces the input, as an autoencoder does; the labels are ignored.
 
-    Which loss: `squared_error` for standardized inputs; `sigmoid_cross_entropy`, the Bernoulli log-likelihood in nats per
-    example, for inputs in [0, 1] (`Digits(standardize="unit")`, `TFDS("mnist", standardize="unit")`); both sum over the
-    features, `mean_squared_error` takes their mean. A prediction [B, F] is brought to the input's shape, so that any net
-    with as many outputs as there are features can be the autoencoder.
+    Use `squared_error` for standardized inputs, and `sigmoid_cross_entropy`, the negative Bernoulli log-likelihood in nats
+    per example, for inputs in [0, 1] (`Digits(standardize="unit")`, `TFDS("mnist", standardize="unit")`). Both sum over the
+    features; `mean_squared_error` averages them. A prediction [B, F] is reshaped to the input's shape, so that any net with
+    as many outputs as features can be the autoencoder.
 
-    With a `corruption` it is denoising (Vincent et al. 2010): the net sees x', the target is x.
+    With a `corruption` it is denoising (Vincent et al., 2010): the net sees x', the target is x.
     """
 
     accepts: ClassVar[tuple[str, ...]] = EVERY
@@ -39,7 +39,7 @@ class Reconstruct(Task):
     def targets(self, data_task: str) -> tuple[str, ...]:
         if data_task not in self.accepts:
             raise ValueError(
-                f"task {type(self).__name__.lower()} is for numbers, and the data set holds {data_task}: use task next_token"
+                f"task {type(self).__name__.lower()} is for numbers, but the data set holds {data_task}: use task next_token"
             )
         return ("real", "multilabel")
 
@@ -52,14 +52,14 @@ class Reconstruct(Task):
         name = type(self).__name__.lower()
         if not is_off(run.input_noise):
             raise ValueError(
-                f"input_noise is {run.input_noise} and task {name} would have to give the noise back: "
+                f"input_noise is {run.input_noise}, and task {name} would have to reproduce the noise: "
                 "use task Reconstruct(corruption=GaussianNoise(…))"
             )
         kind = kind_of(run.loss)
         if kind is not None and kind.from_logits and not in_unit_range(data):
             raise ValueError(
-                f"task {name} with a cross-entropy needs inputs in [0, 1], and those of {data.name} are not: give the "
-                "data standardize='unit', or use loss='squared_error'"
+                f"task {name} with a cross-entropy needs inputs in [0, 1], and those of {data.name} are not: set "
+                "standardize='unit' in the data, or use loss='squared_error'"
             )
 
     def view(self, x: Array, y: Array, key: Array) -> View:
@@ -76,14 +76,14 @@ class Reconstruct(Task):
 
 @dataclasses.dataclass(frozen=True)
 class Impute(Reconstruct):
-    """Missing entries from the others: each entry is hidden with probability `rate`, and the loss is the mean over them.
+    """Predicts hidden entries from the others: each is hidden with probability `rate`; the loss is the mean over them.
 
     Formula: L = Σ_i m_i ℓ(x̂_i, x_i) / Σ_i m_i, m_i ~ Bernoulli(rate); the net sees (1 - m) x + m · fill
-    Reference: Pathak et al., 2016 (context encoders); the loss per entry ℓ is the run's
+    Reference: Pathak et al., 2016 (context encoders); ℓ, the loss per entry, is the run's
 
     Args:
         rate: probability that an entry is hidden, in (0, 1).
-        fill: what the net sees there; 0 is the mean of standardized inputs.
+        fill: value that the net sees in its place; 0 is the mean of standardized inputs.
     """
 
     rate: float = 0.3
@@ -102,10 +102,10 @@ class Impute(Reconstruct):
 
     def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
         prediction = shaped_like(prediction, view.target)
-        # Each entry as an example of one feature: that is the loss per entry, whichever loss it is.
-        each = per_example(run, prediction.reshape(-1, 1), view.target.reshape(-1, 1), train)
-        each, weight = (part.reshape(view.target.shape[0], -1) for part in (each, jnp.asarray(view.weight)))
-        return jnp.sum(each * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
+        # With each entry as an example of one feature, any loss is a loss per entry.
+        entries = per_example(run, prediction.reshape(-1, 1), view.target.reshape(-1, 1), train)
+        entries, weight = (part.reshape(view.target.shape[0], -1) for part in (entries, jnp.asarray(view.weight)))
+        return jnp.sum(entries * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,15 +113,15 @@ class Elbo(Reconstruct):
     """The negative evidence lower bound of a variational autoencoder, in nats per example.
 
     Formula: L = -log p(x|z) + β KL(q(z|x) ‖ N(0, I)), z ~ q(z|x); -log p(x|z) is the run's loss:
-        `sigmoid_cross_entropy` for Bernoulli pixels, `half_squared_error` for a Gaussian of variance 1 (less its constant)
-    Reference: Kingma and Welling, 2014; β: Higgins et al., 2017; the bound by K samples: Burda et al., 2016
+        `sigmoid_cross_entropy` for Bernoulli pixels, `half_squared_error` for a Gaussian of variance 1 (without its constant)
+    Reference: Kingma and Welling, 2014; β: Higgins et al., 2017; the bound from K samples: Burda et al., 2016
 
     Args:
         beta: β, weight of the divergence.
-        mode: "both"; or one of the terms alone: "reconstruction" or "divergence".
+        mode: "both" terms, or only "reconstruction" or "divergence".
         samples: K of `importance_bound` = log 1/K Σ_k p(x, z_k) / q(z_k|x), a tighter bound on log p(x) that evaluation
-            reports beside `reconstruction`, `divergence` and `elbo` (their negative sum); 0: not reported. It costs K
-            more passes.
+            reports in addition to `reconstruction`, `divergence` and `elbo` (their negative sum), at the cost of K more
+            passes; 0: not reported.
     """
 
     beta: float = 1.0
@@ -173,7 +173,7 @@ class Elbo(Reconstruct):
     def _importance_bound(self, run: Any, view: View, again: Again) -> Array:
         def log_weight(key: Array) -> Array:
             outputs = again(key)
-            # The normal densities' 2π cancel: z and μ have equally many entries.
+            # The factors 2π of the normal densities cancel: z and μ have the same number of entries.
             z, mean, log_variance = _code(outputs)
             deviation = (z - mean) * jnp.exp(-log_variance / 2)
             log_ratio = 0.5 * jnp.sum(deviation**2 + log_variance - z**2, axis=-1)
@@ -186,27 +186,27 @@ class Elbo(Reconstruct):
 def _code(outputs: Outputs) -> tuple[Array, Array, Array]:
     """z, μ and log σ², each [B, M]."""
     if outputs.latent is None or outputs.mean is None or outputs.log_variance is None:
-        raise ValueError("task elbo needs a net that gives mean and log_variance of a code, such as vae")
+        raise ValueError("task elbo needs a net that returns mean and log_variance of a code, such as vae")
     return outputs.latent, outputs.mean, outputs.log_variance
 
 
 @dataclasses.dataclass(frozen=True)
 class Adversarial(Task):
-    """A generative adversarial net: generator and discriminator step at the same time, each downhill on its own loss.
+    """A generative adversarial net: generator and discriminator step at the same time, each descending its own loss.
 
-    Both have an optimizer of the run's kind: their parameters are disjoint, so moments kept per parameter are two
-    states, and `generator_rate` gives the generator a learning rate of its own. (A global norm, of `clip` or lamb, would
-    be over both.) The discriminator's is the cross-entropy of real against generated; the generator's the non-saturating one.
+    The discriminator's loss is the cross-entropy of real against generated examples, the generator's the non-saturating
+    one. Both use the run's optimizer: their parameters are disjoint, so that moments kept per parameter are separate, and
+    `generator_rate` scales the generator's learning rate. (A global norm, as of `clip`, is taken over both.)
 
     Formula: L_D = -log D(x) - log(1 - D(G(z))), L_G = -log D(G(z)), z ~ N(0, I)
     Reference: Goodfellow et al., 2014
 
-    Reported are both losses in evaluation and, as the loss by which the best epoch is chosen, the energy distance
-    2 E|x - g| - E|x - x'| - E|g - g'| between data and generated examples (Székely and Rizzo, 2013), which is 0 where
-    they have the same distribution; the run's `loss` is not used.
+    Evaluation reports both losses and, as the loss that selects the best epoch, the energy distance
+    2 E|x - g| - E|x - x'| - E|g - g'| between data and generated examples (Székely and Rizzo, 2013), which is 0 if they
+    have the same distribution; the run's `loss` is not used.
 
     Args:
-        generator_rate: the generator's learning rate over the discriminator's.
+        generator_rate: ratio of the generator's learning rate to the discriminator's.
     """
 
     generator_rate: float = 1.0
@@ -226,7 +226,7 @@ class Adversarial(Task):
     def targets(self, data_task: str) -> tuple[str, ...]:
         if data_task not in self.accepts:
             raise ValueError(
-                f"task adversarial is for numbers, and the data set holds {data_task}: use task next_token"
+                f"task adversarial is for numbers, but the data set holds {data_task}: use task next_token"
             )
         return ("real", "classes", "binary", "multilabel")
 
@@ -255,30 +255,31 @@ class Adversarial(Task):
 
     def measure(self, run: Any, outputs: Outputs, view: View, again: Again) -> dict[str, Array]:
         del run, again
-        told = {f"{player}_loss": self.player_losses(player, outputs) for player in self.players}
-        return {"loss": energy_distance(view.target, outputs.prediction), **told}
+        losses = {f"{player}_loss": self.player_losses(player, outputs) for player in self.players}
+        return {"loss": energy_distance(view.target, outputs.prediction), **losses}
 
 
 def energy_distance(x: Array, g: Array) -> Array:
-    """2 |x - g| - |x - x'| - |g - g'| per example [B], means over the first REFERENCES examples as the partners."""
+    """2 |x - g| - |x - x'| - |g - g'| per example [B], averaged over the first REFERENCES examples as partners."""
     x, g = x.reshape(x.shape[0], -1), g.reshape(g.shape[0], -1)
 
-    def away(a: Array, b: Array) -> Array:
+    def mean_distance(a: Array, b: Array) -> Array:
         square = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None, :] - 2 * a @ b.T
         return jnp.mean(jnp.sqrt(jnp.maximum(square, 0)), axis=1)
 
-    return away(x, g[:REFERENCES]) + away(g, x[:REFERENCES]) - away(x, x[:REFERENCES]) - away(g, g[:REFERENCES])
+    between = mean_distance(x, g[:REFERENCES]) + mean_distance(g, x[:REFERENCES])
+    return between - mean_distance(x, x[:REFERENCES]) - mean_distance(g, g[:REFERENCES])
 
 
 def shaped_like(prediction: Array, target: Array) -> Array:
     """The prediction [B, …] in the shape of the target.
 
-    Raises ValueError where the number of entries differs.
+    Raises ValueError if the number of entries differs.
     """
     if prediction.size != target.size:
         raise ValueError(
             f"the task compares with the input: predictions {prediction.shape} must have as many entries as "
-            f"{target.shape}; use a net that gives its input back, such as autoencoder"
+            f"{target.shape}; use a net that reconstructs its input, such as autoencoder"
         )
     return prediction.reshape(target.shape)
 

@@ -134,6 +134,6 @@ def test_an_interrupt_saves_and_returns(tmp_path, capsys):
     timer.start()
     table = lanes.sweep(long, tmp_path / "out", **options)
     timer.cancel()
-    assert "all saved: the same call resumes" in capsys.readouterr().err
+    assert "all saved: repeat the call to resume" in capsys.readouterr().err
     assert len(table) == 4
     assert table["status"].isna().any()

@@ -1,4 +1,4 @@
-"""What is wrong with a request: found before anything starts, said in one line with the value, the rule and the remedy."""
+"""Wrong requests are refused before anything starts, in one line with the value, the rule and the remedy."""
 
 import dataclasses
 import math
@@ -50,9 +50,9 @@ def refusal(**fields) -> str:
     return message
 
 
-def test_the_good_run_is_good():
+def test_the_good_run_is_accepted():
     plan = make_plan([GOOD, GOOD], Options())
-    assert len(plan.planned) == 1  # equal runs once
+    assert len(plan.planned) == 1  # equal runs are planned once
     assert plan.parameters(plan.planned[0].signature) == (2 * 4 + 4) + (4 * 2 + 2)
 
 
@@ -101,10 +101,10 @@ def test_the_good_run_is_good():
         ("penalties", (0.1,), "give a name"),
     ],
 )
-def test_numbers_out_of_range_and_of_the_wrong_type(field, value, rule):
+def test_values_out_of_range_or_of_the_wrong_type_are_refused(field, value, rule):
     fields = {field: value, **({"optimizer": "momentum"} if field == "momentum" else {})}
     message = refusal(**fields)
-    assert field.rstrip("s") in message  # metrics: "unknown metric"
+    assert field.rstrip("s") in message  # the message for metrics names one metric
     assert re.search(rule, message), message
 
 
@@ -126,13 +126,13 @@ def test_numbers_out_of_range_and_of_the_wrong_type(field, value, rule):
         ("augment", ("miror",), "mirror"),
     ],
 )
-def test_misspelt_names_are_answered_with_the_nearest(field, value, nearest):
+def test_the_error_for_a_misspelt_name_suggests_the_nearest(field, value, nearest):
     message = refusal(**{field: value})
     assert f"did you mean {nearest!r}?" in message
     assert "valid: " in message
 
 
-def test_functions_without_identity():
+def test_functions_without_identity_are_refused():
     def inside(z):
         return z
 
@@ -143,7 +143,7 @@ def test_functions_without_identity():
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "words"),
     [
         ({"l2": 1e-3, "weight_decay": 1e-3}, ("l2", "weight_decay", "set one of them to 0")),
         ({"momentum": 0.9}, ("momentum", "no meaning for Adam")),
@@ -164,16 +164,16 @@ def test_functions_without_identity():
         ({"net": LeNet5()}, ("LeNet5",)),
     ],
 )
-def test_what_does_not_go_together(fields, says):
+def test_settings_that_do_not_go_together_are_refused(fields, words):
     message = refusal(**fields)
-    for word in says:
+    for word in words:
         assert word.lower() in message.lower(), message
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"net": MLP},  # the class in place of a net
+        {"net": MLP},  # a class instead of a net
         {"optimizer": Adam},
         {"optimizer": Adam(b1="0.9")},
         {"schedule": Cosine(warmup=None)},
@@ -187,11 +187,11 @@ def test_what_does_not_go_together(fields, says):
     ],
     ids=str,
 )
-def test_things_of_the_wrong_kind_are_requests_too(fields):
+def test_values_of_the_wrong_kind_are_refused(fields):
     refusal(**fields)
 
 
-def test_requests_that_are_no_runs():
+def test_lists_without_runs_and_wrong_options_are_refused():
     for requested, match in (([], "no runs"), ([{"seed": 1}], "must return Run objects")):
         with pytest.raises(RequestError, match=match):
             make_plan(requested, Options())
@@ -205,7 +205,7 @@ def test_requests_that_are_no_runs():
             make_plan([GOOD], options)
 
 
-def test_numbers_of_numpy_are_plain_afterwards():
+def test_numpy_numbers_become_plain():
     run = dataclasses.replace(
         GOOD, learning_rate=np.float32(0.5), seed=np.int64(3), l2=np.float64(0.0), epochs=np.int32(2)
     )

@@ -1,4 +1,4 @@
-"""Kinds with parameters: identity, dotted paths, columns, traced numbers."""
+"""Descriptions: identity, dotted paths, columns, traced numbers."""
 
 import dataclasses
 import functools
@@ -55,7 +55,7 @@ def test_lambdas_and_closures_have_no_identity():
     descriptions.check_identity(functools.partial(scaled_cube, 2.0), "activation")
 
 
-def test_resolve_by_name_function_description_and_not():
+def test_names_functions_and_descriptions_are_resolved():
     assert descriptions.resolve("leaky_relu", ACTIVATIONS, "activation") == LeakyReLU()
     assert descriptions.resolve(cube, ACTIVATIONS, "activation") is cube
     with pytest.raises(RequestError, match=r"unknown activation 'relo': did you mean 'relu'\? valid: "):
@@ -64,7 +64,7 @@ def test_resolve_by_name_function_description_and_not():
         descriptions.resolve(3, ACTIVATIONS, "activation")
 
 
-def test_dotted_paths_reach_in_and_name_the_nearest_field():
+def test_dotted_paths_change_inner_fields_and_errors_suggest_the_nearest():
     assert descriptions.replace_path(Adam(), "b1", 0.5) == Adam(b1=0.5)
     assert descriptions.replace_path(Outer(), "inner.amount", 2.0).inner == Inner(2.0)
     net = descriptions.replace_path(MLP(widths=(3,)), "widths", (4, 4))
@@ -73,7 +73,7 @@ def test_dotted_paths_reach_in_and_name_the_nearest_field():
         descriptions.replace_path(Outer(), "inner.amont", 2.0)
     with pytest.raises(RequestError, match="field of Outer"):
         descriptions.replace_path(Outer(), "outer", 2.0)
-    with pytest.raises(RequestError, match="outputs"):  # the engine's, hidden from the user
+    with pytest.raises(RequestError, match="outputs"):  # a field that the engine fills
         descriptions.replace_path(MLP(), "outputs", 3)
 
 
@@ -113,7 +113,7 @@ def test_display_names_and_columns():
     assert descriptions.display_name(LeakyReLU(), ACTIVATIONS) == "leaky_relu"
     assert descriptions.display_name(LeakyReLU(slope=0.5), ACTIVATIONS) == "leaky_relu"
     assert descriptions.display_name(cube, ACTIVATIONS) == "cube"
-    assert descriptions.display_name(Cosine(warmup=3.0), SCHEDULES) == "Cosine"  # two names, neither of them this one
+    assert descriptions.display_name(Cosine(warmup=3.0), SCHEDULES) == "Cosine"  # the type has two names in the table
     assert descriptions.columns("optimizer", Adam(b1=0.5), OPTIMIZERS) == {
         "optimizer": "adam",
         "optimizer.b1": 0.5,
@@ -126,7 +126,7 @@ def test_display_names_and_columns():
     )
 
 
-def test_floats_are_traced_everything_else_is_static():
+def test_floats_are_traced_and_everything_else_is_static():
     value = Outer(Inner(0.75, 3))
     assert descriptions.traced_numbers("p", value) == {
         "p.inner.amount": 0.75,
@@ -134,6 +134,6 @@ def test_floats_are_traced_everything_else_is_static():
         "p.several.1.amount": 0.2,
     }
     assert descriptions.traced_numbers("a", Maxout(pieces=3)) == {}
-    assert descriptions.traced_numbers("n", MLP(bias=0.5)) == {}  # a net is static, its floats with it
+    assert descriptions.traced_numbers("n", MLP(bias=0.5)) == {}  # a net is static, including its floats
     filled = descriptions.fill("p", value, {"p.inner.amount": 9.0, "p.several.1.amount": 8.0})
     assert filled == Outer(Inner(9.0, 3), (Inner(0.1), Inner(8.0)))

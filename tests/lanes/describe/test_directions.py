@@ -1,4 +1,4 @@
-"""Which way a metric is better is stated: by built-in metrics and tasks, and by the user's own, never by a name."""
+"""Whether higher is better is stated by metrics and tasks, built in or user-defined, never guessed from a name."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def with_metrics(*metrics):
     return Run(metrics=metrics)
 
 
-def test_each_built_in_metric_states_what_it_means():
+def test_each_built_in_metric_states_its_direction():
     assert {name for name, higher in BUILT_IN.items() if higher is True} == HIGHER
     assert {name for name, higher in BUILT_IN.items() if higher is False} == LOWER
     assert {name for name, higher in BUILT_IN.items() if higher is None} == NEITHER
@@ -54,7 +54,7 @@ def test_a_metric_is_called_and_named_like_its_function():
     assert row(run)["metrics"] == "top_k,brier"
 
 
-def test_a_metric_is_known_by_its_public_name_its_function_and_its_direction():
+def test_a_metric_is_encoded_by_its_public_name_function_and_direction():
     metric = Metric(losses.exact_match, higher_is_better=True)
     encoded = encode(metric)
     assert encoded == {
@@ -69,7 +69,7 @@ def test_a_bare_function_has_no_direction_until_it_states_one():
     assert own_directions([with_metrics(brier), with_metrics(Metric(brier, False))]) == {"brier": False}
     with pytest.raises(RequestError, match=r"metrics=\(Metric\(brier, higher_is_better=False\),\)"):
         ranking_direction("valid_brier", {"brier": None})
-    with pytest.raises(RequestError, match="predictive_entropy ranks no runs, neither way is better"):
+    with pytest.raises(RequestError, match="predictive_entropy cannot rank runs, neither direction is better"):
         ranking_direction("valid_predictive_entropy", {})
     assert ranking_direction("test_brier", {"brier": False}) is False
 
@@ -88,7 +88,7 @@ def test_two_metrics_of_one_name_must_agree():
 
 
 @pytest.mark.parametrize(
-    ("metric", "says"),
+    ("metric", "message"),
     [
         (Metric(brier, "lower"), "higher_is_better='lower'"),
         (Metric(brier, 1), "higher_is_better=1"),
@@ -97,6 +97,6 @@ def test_two_metrics_of_one_name_must_agree():
         (Metric(lambda p, t: p - t, True), "lambda"),
     ],
 )
-def test_a_wrong_metric_is_refused(metric, says):
-    with pytest.raises(RequestError, match=says):
+def test_a_wrong_metric_is_refused(metric, message):
+    with pytest.raises(RequestError, match=message):
         resolved(with_metrics(metric))

@@ -1,4 +1,4 @@
-"""Values as JSON and back: ours and the libraries' by public name, the user's by module, name and source."""
+"""Values as JSON and back: public names for this project and its libraries; module, name and source for user code."""
 
 import dataclasses
 import functools
@@ -72,7 +72,7 @@ ROUND_TRIPS = [
 ]
 
 
-@pytest.mark.parametrize("value", ROUND_TRIPS, ids=[str(at) for at in range(len(ROUND_TRIPS))])
+@pytest.mark.parametrize("value", ROUND_TRIPS, ids=[str(index) for index in range(len(ROUND_TRIPS))])
 def test_round_trip_through_json(value):
     back = encoding.decode(json.loads(json.dumps(encoding.encode(value))))
     if isinstance(value, functools.partial):
@@ -82,7 +82,7 @@ def test_round_trip_through_json(value):
         assert type(back) is type(value)
 
 
-def test_users_code_carries_its_source_and_ours_does_not():
+def test_user_code_is_encoded_with_its_source_and_built_in_code_without():
     assert set(encoding.encode(relu)) == {"symbol"}
     encoded = encoding.encode(cube)
     assert encoded["symbol"].endswith(":cube")
@@ -97,40 +97,40 @@ def test_changed_source_is_refused():
 
 
 def test_missing_symbol_is_refused():
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "nets:no_such"})
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "no.such.module:thing"})
 
 
-def test_an_experiments_symbols_are_found_in_whatever_file_it_is_loaded_from(tmp_path: Path):
+def test_symbols_of_an_experiment_do_not_depend_on_its_path(tmp_path: Path):
     text = "import dataclasses\n\ndef mine(z):\n    return z\n\n"
     text += "@dataclasses.dataclass(frozen=True)\nclass Kind:\n    a: float = 1.0\n"
-    for name in ("one.py", "two.py"):
-        (tmp_path / name).write_text(text + f"# {name}\n")  # other content, so another module
-    one, two = load_module(tmp_path / "one.py"), load_module(tmp_path / "two.py")
-    assert one is not two
-    assert encoding.encode(one.mine) == encoding.encode(two.mine)
-    assert encoding.encode(one.mine)["symbol"] == "experiment:mine"
-    assert encoding.decode(encoding.encode(one.mine), two) is two.mine
-    assert encoding.decode(encoding.encode(one.Kind(2.0)), two) == two.Kind(2.0)
+    for name in ("first.py", "second.py"):
+        (tmp_path / name).write_text(text + f"# {name}\n")  # different content makes another module
+    first, second = load_module(tmp_path / "first.py"), load_module(tmp_path / "second.py")
+    assert first is not second
+    assert encoding.encode(first.mine) == encoding.encode(second.mine)
+    assert encoding.encode(first.mine)["symbol"] == "experiment:mine"
+    assert encoding.decode(encoding.encode(first.mine), second) is second.mine
+    assert encoding.decode(encoding.encode(first.Kind(2.0)), second) == second.Kind(2.0)
 
 
-def test_what_is_no_plain_data_cannot_describe_a_run():
+def test_arrays_and_mappings_cannot_describe_a_run():
     with pytest.raises(RequestError, match="cannot describe a run"):
         encoding.encode(jnp.zeros(2))
     with pytest.raises(RequestError, match="cannot describe a run"):
         encoding.encode({"a": 1})
 
 
-def test_every_entry_of_a_table_has_a_public_name_of_ours():
+def test_every_entry_of_a_table_has_a_public_name():
     entries = [entry for table in runs.TABLES.values() for entry in table.values()]
     for entry in [*entries, TFDS("mnist"), Encoded("runs/a:0123"), Huber(), Uniform(0.1)]:
         package, _, name = encoding.encode(entry)["symbol"].partition(":")
         assert package in ("lanes", "nets", "losses"), name
 
 
-def test_what_is_ours_and_not_public_is_refused():
+def test_names_that_are_not_public_are_refused():
     with pytest.raises(
         RequestError, match=r"PReLULayer of nets\.\w+ is not public: use what lanes, nets and losses export"
     ):
@@ -146,28 +146,28 @@ def test_what_is_ours_and_not_public_is_refused():
         (optax.safe_norm, "optax:safe_norm"),
     ],
 )
-def test_things_of_the_libraries_are_known_by_the_shortest_public_package(thing, name):
+def test_library_objects_are_encoded_by_the_shortest_public_package(thing, name):
     assert encoding.encode(thing) == {"symbol": name}
     assert encoding.decode({"symbol": name}) is thing
 
 
-def test_what_no_public_package_exports_is_known_by_its_source():
+def test_objects_that_no_public_package_exports_are_encoded_with_their_source():
     encoded = encoding.encode(jax._src.nn.functions.relu6.__wrapped__)
     assert encoded["source"]
-    with pytest.raises(RequestError, match="not to be found"):
+    with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "jax._src.nn.functions:relu"})
 
 
 @pytest.fixture
 def forgotten_names(monkeypatch):
-    """Public names are looked up anew within a test, and after it."""
+    """Clear the cache of public names before and after the test."""
     with monkeypatch.context() as patch:
         encoding.public_name.cache_clear()
         yield patch
     encoding.public_name.cache_clear()
 
 
-def test_a_description_in_another_file_is_the_same_run(forgotten_names):
+def test_moving_a_description_to_another_file_keeps_the_run_id(forgotten_names):
     before = identity.run_id(Run(optimizer=Adam(b1=0.5)))
     spec = importlib.util.spec_from_file_location("lanes.elsewhere.optimizers", inspect.getsourcefile(Adam))
     moved = importlib.util.module_from_spec(spec)
@@ -178,7 +178,7 @@ def test_a_description_in_another_file_is_the_same_run(forgotten_names):
     assert identity.run_id(Run(optimizer=moved.Adam(b1=0.5))) == before
 
 
-def test_a_jax_whose_private_modules_are_named_otherwise_makes_the_same_runs(forgotten_names):
+def test_renamed_private_modules_of_jax_and_optax_keep_the_run_id(forgotten_names):
     run = Run(activation=jax.nn.relu6, loss=optax.huber_loss)
     before = identity.run_id(run)
     encoding.public_name.cache_clear()

@@ -1,4 +1,4 @@
-"""Lists of runs: products, zips, samples, and what the command line does to them."""
+"""Lists of runs: products, zips, samples, and the changes that a command line makes."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_zipped_goes_side_by_side():
 
 
 @pytest.mark.parametrize("make", [grid, zipped])
-def test_axes_must_be_lists_of_fields_there_are(make):
+def test_axes_must_be_lists_for_known_fields(make):
     with pytest.raises(RequestError, match="axis activation is 'relu': it must be a list"):
         make(BASE, activation="relu")
     with pytest.raises(RequestError, match=r"axis seed is 3: it must be a list"):
@@ -53,26 +53,26 @@ def test_samples_are_seeded_and_inside_their_ranges():
         "dropout": uniform(0.1, 0.3),
         "activation": choice("relu", "tanh"),
     }
-    one = sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, **axes)
-    assert one == sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, **axes)
-    assert one != sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, sample_seed=1, **axes)
-    rates = np.array([run.learning_rate for run in one])
-    assert 1e-4 <= rates.min() < 1e-3  # a uniform draw of 200 would hardly come there
+    drawn = sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, **axes)
+    assert drawn == sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, **axes)
+    assert drawn != sample(BASE, 200, {"optimizer.b1": uniform(0.5, 0.9)}, sample_seed=1, **axes)
+    rates = np.array([run.learning_rate for run in drawn])
+    assert 1e-4 <= rates.min() < 1e-3  # 200 uniform draws would hardly reach it
     assert rates.max() < 1e-1
     # Half of the draws of log x lie below the middle of the logarithms: 200 draws, 4 standard errors of 0.035.
     assert abs((rates < 10**-2.5).mean() - 0.5) < 0.14
-    assert all(0.1 <= run.dropout < 0.3 and 0.5 <= run.optimizer.b1 < 0.9 for run in one)
-    assert {run.activation for run in one} == {"relu", "tanh"}
+    assert all(0.1 <= run.dropout < 0.3 and 0.5 <= run.optimizer.b1 < 0.9 for run in drawn)
+    assert {run.activation for run in drawn} == {"relu", "tanh"}
 
 
-def test_samples_errors():
+def test_wrong_samples_are_refused():
     with pytest.raises(RequestError, match=r"sample axis seed is .*: give uniform\(a, b\)"):
         sample(BASE, 2, seed=[1, 2])
     with pytest.raises(RequestError, match="0 < low < high"):
         sample(BASE, 2, learning_rate=log_uniform(0.0, 1.0))
 
 
-def test_settings_apply_to_every_run_and_duplicates_go():
+def test_settings_apply_to_every_run_and_duplicates_are_dropped():
     sweep = grid(BASE, learning_rate=[0.1, 0.2], seed=[0, 1])
     got = with_settings(sweep, ["learning_rate=0.5", "net.widths=3,4"])
     assert [(run.learning_rate, run.net.widths, run.seed) for run in got] == [(0.5, (3, 4), 0), (0.5, (3, 4), 1)]
@@ -93,7 +93,7 @@ def test_settings_keep_numpy_numbers():
     assert len(got) == 4
 
 
-def test_seeds_replace_the_seeds():
+def test_seeds_are_replaced():
     got = with_seeds(grid(BASE, learning_rate=[0.1, 0.2], seed=[5, 6, 7]), 2)
     assert [(run.learning_rate, run.seed) for run in got] == [(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)]
     with pytest.raises(RequestError, match="--seeds is 0"):

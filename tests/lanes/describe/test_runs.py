@@ -1,4 +1,4 @@
-"""A run: every field changes something, equal runs have equal identities, names stand for their entries."""
+"""Runs: every field changes the identity, equal runs have equal identities, names stand for their entries."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from losses import L1, Contractive
 from nets import MLP
 from nets.activations import LeakyReLU
 
-# A value other than the default for every field: a new field needs its line here.
+# A value other than the default for every field; a new field needs a line here.
 OTHER = {
     "data": "spirals",
     "net": MLP(widths=(8,)),
@@ -81,7 +81,7 @@ def test_a_run_is_frozen_and_keyword_only():
 
 def test_every_field_is_declared_once_as_static_traced_or_switched():
     assert {field.metadata["how"] for field in runs.FIELDS.values()} == {"static", "traced", "switched"}
-    assert set(OTHER) == set(runs.FIELDS), "every field of Run needs an example of another value in OTHER"
+    assert set(OTHER) == set(runs.FIELDS), "every field of Run needs a value other than its default in OTHER"
 
 
 @pytest.mark.parametrize("name", runs.FIELDS)
@@ -98,7 +98,7 @@ def test_every_field_changes_identity_and_program_or_input(name):
     elif how == "traced":
         assert signatures[0] == signatures[1]
         assert {key for key in numbers[0] if numbers[0][key] != numbers[1][key]} == {name}
-    else:  # on and off are two programs; two strengths are one
+    else:  # on and off are different programs; two strengths share one
         assert signatures[0] != signatures[1]
         assert set(numbers[1]) - set(numbers[0]) == {name}
         twice = runs.resolve(dataclasses.replace(base, **{name: 2 * OTHER[name]}))
@@ -106,8 +106,8 @@ def test_every_field_changes_identity_and_program_or_input(name):
 
 
 def test_identity_is_stable():
-    # Made in another process: it changes when a field of Run, or of a description in it, is added, renamed or given
-    # another default. That makes all earlier directories' runs new ones, so it must be on purpose.
+    # The id changes if a field of Run, or of a description in it, is added, renamed or given another default. The runs in
+    # all earlier directories then count as different runs, so the change must be deliberate.
     run = Run(net=MLP(widths=(8, 8)), activation="tanh", optimizer=Adam(b1=0.5), learning_rate=3e-3, l2=1e-4, seed=7)
     assert identity.run_id(run) == "ecfc84394ed8773c"
 
@@ -119,7 +119,7 @@ def test_a_name_and_its_default_description_are_one_run():
     assert identity.run_id(Run(activation=LeakyReLU(slope=0.2))) != identity.run_id(Run(activation=LeakyReLU()))
 
 
-def test_numbers_of_other_types_are_the_same_run():
+def test_equal_numbers_of_other_types_are_the_same_run():
     assert identity.run_id(Run(learning_rate=1)) == identity.run_id(Run(learning_rate=1.0))
     assert identity.run_id(Run(seed=np.int64(3))) == identity.run_id(Run(seed=3))
     assert identity.run_id(Run(learning_rate=np.float64(0.5))) == identity.run_id(Run(learning_rate=0.5))
@@ -129,12 +129,12 @@ def test_numbers_of_other_types_are_the_same_run():
         (Run(momentum=0, optimizer="momentum"), Run(momentum=0.0, optimizer="momentum")),
         (Run(penalties=[Contractive(1)]), Run(penalties=(Contractive(np.float64(1)),))),
     ]
-    for one, other in pairs:
-        assert identity.run_id(one) == identity.run_id(other)
-        assert runs.numbers(runs.resolve(one)) == runs.numbers(runs.resolve(other))
+    for run, other in pairs:
+        assert identity.run_id(run) == identity.run_id(other)
+        assert runs.numbers(runs.resolve(run)) == runs.numbers(runs.resolve(other))
 
 
-def test_description_and_back():
+def test_a_description_restores_its_run():
     run = runs.resolve(
         Run(
             data=Spirals(n=300),
@@ -150,13 +150,13 @@ def test_description_and_back():
 
 
 def test_strengths_share_a_program_and_floats_of_descriptions_are_inputs():
-    one, two = (
+    first, second = (
         runs.resolve(Run(activation=LeakyReLU(slope=s), optimizer=Adam(b1=b))) for s, b in ((0.1, 0.8), (0.2, 0.9))
     )
-    assert identity.signature(one) == identity.signature(two)
-    assert runs.numbers(one)["activation.slope"] == 0.1
-    assert runs.numbers(two)["optimizer.b1"] == 0.9
-    filled = runs.with_numbers(one, {"activation.slope": 0.7, "learning_rate": 0.25})
+    assert identity.signature(first) == identity.signature(second)
+    assert runs.numbers(first)["activation.slope"] == 0.1
+    assert runs.numbers(second)["optimizer.b1"] == 0.9
+    filled = runs.with_numbers(first, {"activation.slope": 0.7, "learning_rate": 0.25})
     assert filled.activation == LeakyReLU(slope=0.7)
     assert filled.learning_rate == 0.25
 
@@ -180,7 +180,7 @@ def at_path(run: Run, path: str):
     return functools.reduce(step, path.split("."), run)
 
 
-def test_blanks_take_the_place_of_traced_numbers_and_of_nothing_else():
+def test_blanks_replace_traced_numbers_and_nothing_else():
     blanked, numbers = runs.blanked(SWITCHED_ON), runs.numbers(SWITCHED_ON)
     assert {"learning_rate", "epochs", "patience", "l2", "schedule.warmup", "penalties.0.strength"} <= set(numbers)
     assert set(runs.numbers(blanked)) == set(numbers)
@@ -193,7 +193,7 @@ def test_blanks_take_the_place_of_traced_numbers_and_of_nothing_else():
 
 
 @pytest.mark.parametrize("path", runs.numbers(SWITCHED_ON))
-def test_reading_a_blank_says_what_it_is(path):
+def test_reading_a_blank_names_its_path(path):
     blank = at_path(runs.blanked(SWITCHED_ON), path)
     with pytest.raises(TypeError, match=f"^{path} is traced: each lane has its own"):
         float(blank)
@@ -225,25 +225,25 @@ def test_reading_a_blank_says_what_it_is(path):
         lambda blank: jax.jit(lambda x: x + blank)(1.0),
     ],
 )
-def test_no_way_of_reading_a_blank_gets_a_number(read):
+def test_every_way_of_reading_a_blank_raises(read):
     with pytest.raises(TypeError, match="learning_rate is traced: each lane has its own"):
         read(runs.blanked(SWITCHED_ON).learning_rate)
 
 
 def test_a_compiled_function_refuses_a_blank():
     with pytest.raises(TypeError, match="Blank"):
-        jnp.sin(runs.blanked(SWITCHED_ON).learning_rate)  # what says so is JAX
+        jnp.sin(runs.blanked(SWITCHED_ON).learning_rate)  # the error is from JAX
 
 
-def test_a_run_with_blanks_is_not_described():
+def test_a_run_with_blanks_has_no_description():
     with pytest.raises(RequestError, match="cannot describe a run"):
         identity.run_id(runs.blanked(SWITCHED_ON))
 
 
 def test_numbers_of_the_data_are_static():
-    one, two = (runs.resolve(Run(data=Spirals(noise=noise))) for noise in (0.1, 0.2))
-    assert identity.signature(one) != identity.signature(two)
-    assert not any(name.startswith("data") for name in runs.numbers(one))
+    first, second = (runs.resolve(Run(data=Spirals(noise=noise))) for noise in (0.1, 0.2))
+    assert identity.signature(first) != identity.signature(second)
+    assert not any(name.startswith("data") for name in runs.numbers(first))
 
 
 def test_set_field_by_dotted_path():

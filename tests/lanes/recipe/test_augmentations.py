@@ -25,12 +25,12 @@ def apply(augmentations, seed, x, y):
 
 
 def changed(augmentation, x, key=KEY):
-    # One compilation is cheaper than one for each operation.
+    # Compiling the whole is cheaper than compiling each operation.
     return jax.jit(lambda key, x, y: apply([augmentation], key, x, y)[0])(key, x, np.eye(x.shape[0], dtype=np.float32))
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_one_program_for_all_numbers_with_an_own_draw_for_each_example(name):
+def test_numbers_share_a_program_and_each_example_has_its_own_draw(name):
     augmentation, traces = AUGMENTATIONS[name], []
     augmentation.check()
     numbers = {
@@ -51,7 +51,7 @@ def test_one_program_for_all_numbers_with_an_own_draw_for_each_example(name):
     if name not in ("mixup", "pca_jitter"):  # equal examples have nothing to mix, and no covariance
         assert len(np.unique(first.reshape(16, -1), axis=0)) > 1
     assert np.any(np.asarray(go(KEY, different, usual)) != different)
-    if name not in ("mixup", "crop"):  # which have no strength zero
+    if name not in ("mixup", "crop"):  # these have no zero strength
         nothing = go(KEY, different, {k: jnp.float32(0) for k in numbers})
         np.testing.assert_allclose(nothing, different, atol=2e-6)
     assert len(traces) == 1
@@ -60,7 +60,7 @@ def test_one_program_for_all_numbers_with_an_own_draw_for_each_example(name):
 
 
 @pytest.mark.parametrize(("name", "rank"), [(n, r) for n, aug in AUGMENTATIONS.items() for r in aug.ranks[1:]])
-def test_every_rank_it_claims(name, rank):
+def test_every_accepted_rank_works(name, rank):
     x = batch(*SHAPES[rank])
     assert AUGMENTATIONS[name].accepts(SHAPES[rank]) is None
     assert jax.eval_shape(lambda key: changed(AUGMENTATIONS[name], x, key), KEY).shape == x.shape
@@ -86,12 +86,12 @@ def test_other_ranks_are_refused_in_one_line(name):
     ("augmentation", "rank"),
     [(a.Translate(0.0, whole=False), 2), (a.Translate(0.0, whole=False), 3), (a.Rotate(0.0), 4)],
 )
-def test_resampling_at_rest_changes_nothing(augmentation, rank):
+def test_resampling_without_motion_changes_nothing(augmentation, rank):
     x = batch(*SHAPES[rank])
     np.testing.assert_allclose(changed(augmentation, x), x, atol=2e-6)
 
 
-def test_mirror_flips_left_to_right_with_its_probability():
+def test_mirror_flips_left_to_right_at_its_probability():
     x = batch(2, 3, 1, n=2000)
     np.testing.assert_array_equal(changed(a.Mirror(1.0), x), x[:, :, ::-1])
     flipped = jnp.mean(jnp.all(changed(a.Mirror(0.3), x) == x[:, :, ::-1], axis=(1, 2, 3)).astype(jnp.float32))
@@ -133,7 +133,7 @@ def test_time_shift_rolls_or_fills():
     assert set((filled == 0).sum((1, 2))) == {0, 1, 2}
 
 
-def test_rotation_keeps_radius_and_stays_in_its_angle():
+def test_rotation_keeps_the_radius_and_stays_within_its_angle():
     x = jnp.zeros((100, 21, 21, 1)).at[:, 10, 17, 0].set(1)
     moved = np.asarray(changed(a.Rotate(45.0), x))[..., 0]
     mass = moved.sum((1, 2))
@@ -148,10 +148,10 @@ def test_rotation_keeps_radius_and_stays_in_its_angle():
 def test_rotation_in_three_dimensions_keeps_the_distance():
     x = jnp.zeros((30, 11, 11, 11, 1)).at[:, 5, 5, 9, 0].set(1)
     moved = np.asarray(changed(a.Rotate(60.0), x))[..., 0]
-    places = np.stack(np.meshgrid(*[np.arange(11) - 5] * 3, indexing="ij"))
-    centre = np.einsum("nijk,dijk->nd", moved, places) / moved.sum((1, 2, 3))[:, None]
+    positions = np.stack(np.meshgrid(*[np.arange(11) - 5] * 3, indexing="ij"))
+    centre = np.einsum("nijk,dijk->nd", moved, positions) / moved.sum((1, 2, 3))[:, None]
     np.testing.assert_allclose(np.linalg.norm(centre, axis=1), 4, atol=0.5)
-    assert centre.std(axis=0).min() > 0.1  # it turns around any axis
+    assert centre.std(axis=0).min() > 0.1  # the axis is random
 
 
 def test_affine_of_a_ramp_stays_a_ramp_without_perspective():
@@ -166,10 +166,10 @@ def test_affine_of_a_ramp_stays_a_ramp_without_perspective():
 def test_crop_is_a_window_of_the_padded_image():
     x = batch(4, 4, 1, n=40)
     padded = np.pad(np.asarray(x), [(0, 0), (1, 1), (1, 1), (0, 0)])
-    places = set()
+    offsets = set()
     for before, after in zip(padded, np.asarray(changed(a.Crop(1), x))):
-        places |= {(i, j) for i in range(3) for j in range(3) if np.array_equal(after, before[i : i + 4, j : j + 4])}
-    assert len(places) == 9
+        offsets |= {(i, j) for i in range(3) for j in range(3) if np.array_equal(after, before[i : i + 4, j : j + 4])}
+    assert len(offsets) == 9
 
 
 def test_contrast_and_brightness():
@@ -196,7 +196,7 @@ def test_pca_jitter_has_the_covariance_of_the_eigenvector_form():
     assert "use Brightness" in a.PCAJitter().accepts((8, 8, 1))
 
 
-def test_noises_have_their_rates():
+def test_noise_has_its_rate():
     x = 0.5 + 0.0 * batch(100, n=100)
     np.testing.assert_allclose(np.std(changed(a.GaussianNoise(0.2), x)), 0.2, rtol=0.05)
     assert np.mean(np.asarray(changed(a.MaskingNoise(0.3), x)) == 0) == pytest.approx(0.3, abs=0.02)
@@ -206,7 +206,7 @@ def test_noises_have_their_rates():
         assert np.mean(salted == value) == pytest.approx(0.1, abs=0.02)
 
 
-def test_cutout_is_one_box_of_its_size():
+def test_cutout_zeroes_one_box_of_its_size():
     holes = np.asarray(changed(a.Cutout(0.5), jnp.ones((300, 8, 8, 2)))) == 0
     assert (holes.all(-1) == holes.any(-1)).all()  # all channels
     holes = holes[..., 0]
@@ -228,7 +228,7 @@ def test_mixup_mixes_inputs_and_targets_alike():
         apply([a.Mixup()], KEY, x, jnp.arange(64))
 
 
-def test_a_chain_gives_each_its_own_stream():
+def test_each_augmentation_of_a_chain_has_its_own_stream():
     x, y = jnp.zeros((2, 500)), jnp.eye(2)
     twice, _ = apply([a.GaussianNoise(1.0), a.GaussianNoise(1.0)], KEY, x, y)
     assert np.std(twice) == pytest.approx(np.sqrt(2), rel=0.1)  # equal draws would give 2

@@ -1,4 +1,4 @@
-"""Averages of the iterates, in a pack of lanes, against their sums written out in float64."""
+"""Averages of the iterates in a pack of lanes, against explicit sums in float64."""
 
 import dataclasses
 
@@ -40,8 +40,8 @@ def test_ema_is_the_weighted_mean_with_weights_that_sum_to_one():
         for t in range(1, STEPS + 1):
             weights = (1 - decay) * decay ** np.arange(t - 1, -1, -1.0) / (1 - decay**t)
             assert np.isclose(weights.sum(), 1.0)
-            wanted = np.einsum("t,tij->ij", weights, ITERATES[lane, :t])
-            np.testing.assert_allclose(got[lane, t - 1], wanted, rtol=1e-4, atol=1e-4)
+            expected = np.einsum("t,tij->ij", weights, ITERATES[lane, :t])
+            np.testing.assert_allclose(got[lane, t - 1], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_swa_is_the_mean_from_the_start_on_and_the_iterate_before():
@@ -49,8 +49,8 @@ def test_swa_is_the_mean_from_the_start_on_and_the_iterate_before():
     for lane, start in enumerate(STARTS):
         first = round(start * STEPS)
         for t in range(STEPS):
-            wanted = ITERATES[lane, first : t + 1].mean(axis=0) if t >= first else ITERATES[lane, t]
-            np.testing.assert_allclose(got[lane, t], wanted, rtol=1e-4, atol=1e-6)
+            expected = ITERATES[lane, first : t + 1].mean(axis=0) if t >= first else ITERATES[lane, t]
+            np.testing.assert_allclose(got[lane, t], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_before_the_start_swa_is_the_iterate_bit_for_bit():
@@ -71,11 +71,11 @@ def test_the_average_of_equal_iterates_is_the_iterate(name):
         np.testing.assert_allclose(got[leaf], params[leaf], rtol=1e-6)
 
 
-def test_defaults_are_in_range_and_what_is_not_is_one_line():
+def test_defaults_are_in_range_and_values_out_of_range_are_refused():
     for average in AVERAGES.values():
         average.check()
         assert "Formula:" in type(average).__doc__
         assert "Reference:" in type(average).__doc__
-    for average, said in ((EMA(decay=1.0), "decay"), (EMA(decay=float("nan")), "decay"), (SWA(start=1.0), "start")):
-        with pytest.raises(ValueError, match=said):
+    for average, field in ((EMA(decay=1.0), "decay"), (EMA(decay=float("nan")), "decay"), (SWA(start=1.0), "start")):
+        with pytest.raises(ValueError, match=field):
             average.check()

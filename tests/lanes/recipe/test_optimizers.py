@@ -1,4 +1,4 @@
-"""Every optimizer against a float64 NumPy trajectory of its textbook update, and what `build` promises."""
+"""Every optimizer against a float64 NumPy trajectory of its textbook update, and the properties of `build`."""
 
 import dataclasses
 
@@ -138,15 +138,15 @@ BOOK = {
 def test_optimizer_follows_its_textbook_update(name):
     direction, options, book = BOOK[name]
     got = trajectory(OPTIMIZERS[name], learning_rate=0.05, weight_decay=0.1, **options)
-    wanted = textbook(direction, rate=0.05, decay=0.1, **book)
+    expected = textbook(direction, rate=0.05, decay=0.1, **book)
     for leaf in START:
-        np.testing.assert_allclose(got[leaf], wanted[leaf], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got[leaf], expected[leaf], rtol=1e-9, atol=1e-12)
 
 
 def test_without_weight_decay_and_default_momentum():
     got = trajectory(OPTIMIZERS["momentum"], learning_rate=0.05)
-    wanted = textbook(lambda g, m, t: momentum(g, m, t, mu=0.9), rate=0.05)
-    np.testing.assert_allclose(got["kernel"], wanted["kernel"], rtol=1e-9)
+    expected = textbook(lambda g, m, t: momentum(g, m, t, mu=0.9), rate=0.05)
+    np.testing.assert_allclose(got["kernel"], expected["kernel"], rtol=1e-9)
 
 
 def test_rmsprop_with_momentum():
@@ -154,7 +154,7 @@ def test_rmsprop_with_momentum():
     np.testing.assert_allclose(got["kernel"], textbook(rmsprop_momentum, rate=0.01)["kernel"], rtol=1e-9, atol=1e-12)
 
 
-def test_every_optimizer_is_held_to_a_formula():
+def test_every_optimizer_is_tested_against_a_formula():
     assert set(OPTIMIZERS) == set(BOOK) | {"lbfgs", "sgld"}
     for optimizer in OPTIMIZERS.values():
         optimizer.check()
@@ -164,11 +164,11 @@ def test_every_optimizer_is_held_to_a_formula():
 
 def test_fields_of_a_description_reach_the_update():
     slow = trajectory(Adam(b1=0.5, b2=0.9, eps=1e-3), learning_rate=0.05)
-    wanted = textbook(lambda g, m, t: adam(g, m, t, b1=0.5, b2=0.9, eps=1e-3), rate=0.05)
-    np.testing.assert_allclose(slow["kernel"], wanted["kernel"], rtol=1e-9, atol=1e-12)
+    expected = textbook(lambda g, m, t: adam(g, m, t, b1=0.5, b2=0.9, eps=1e-3), rate=0.05)
+    np.testing.assert_allclose(slow["kernel"], expected["kernel"], rtol=1e-9, atol=1e-12)
 
 
-def test_clipping_scales_the_gradient_to_the_norm_and_leaves_smaller_ones():
+def test_clipping_scales_larger_gradients_to_the_norm_and_keeps_smaller_ones():
     norm = np.sqrt(sum(np.sum(g**2) for g in gradient(START).values()))
     for clip in (0.5 * norm, 2.0 * norm):
         got = trajectory(SGD(), steps=1, learning_rate=1.0, clip=clip)
@@ -176,7 +176,7 @@ def test_clipping_scales_the_gradient_to_the_norm_and_leaves_smaller_ones():
             np.testing.assert_allclose(START[leaf] - got[leaf][0], g * min(1.0, clip / norm), rtol=1e-12)
 
 
-def test_clipping_leaves_a_zero_gradient_finite():
+def test_clipping_keeps_a_zero_gradient_zero():
     transformation = SGD().build(learning_rate=jnp.float32(1.0), clip=jnp.float32(1.0))
     zero = {"w": jnp.zeros(3)}
     updates, _ = transformation.update(zero, transformation.init(zero), zero)
@@ -187,7 +187,7 @@ def test_lanes_with_their_own_numbers_compile_once_and_equal_single_runs():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), START)
     traces = []
 
-    def one(b1, rate):
+    def lane_update(b1, rate):
         traces.append(None)
         transformation = Adam(b1=b1).build(learning_rate=rate)
         state = transformation.init(params)
@@ -195,13 +195,13 @@ def test_lanes_with_their_own_numbers_compile_once_and_equal_single_runs():
             updates, state = transformation.update(params, state, params)
         return updates["kernel"]
 
-    lanes = jax.jit(jax.vmap(one))
+    lanes = jax.jit(jax.vmap(lane_update))
     b1, rate = jnp.array([0.5, 0.9]), jnp.array([0.1, 0.01])
     together = lanes(b1, rate)
     lanes(rate, b1)
     assert len(traces) == 1
     for lane in range(2):
-        np.testing.assert_allclose(together[lane], one(b1[lane], rate[lane]), rtol=1e-5)
+        np.testing.assert_allclose(together[lane], lane_update(b1[lane], rate[lane]), rtol=1e-5)
 
 
 def test_state_does_not_depend_on_the_numbers():
@@ -217,7 +217,7 @@ def flat(tree):
 
 
 def two_loop(g, differences):
-    """H·g from (s, y) pairs, oldest first: Nocedal and Wright, algorithm 7.4."""
+    """H·g from (s, y) pairs, oldest first (Nocedal and Wright, 2006, algorithm 7.4)."""
     s, y = differences[-1]
     scale, alphas = s @ y / (y @ y), []
     for s, y in reversed(differences):
@@ -229,7 +229,7 @@ def two_loop(g, differences):
     return r
 
 
-def test_lbfgs_follows_the_two_loop_recursion_with_steps_that_satisfy_the_wolfe_conditions():
+def test_lbfgs_follows_the_two_loop_recursion_and_its_steps_meet_the_wolfe_conditions():
     memory = 4
     got = trajectory(LBFGS(memory=memory), learning_rate=1.0)
     points = [START] + [{leaf: path[k] for leaf, path in got.items()} for k in range(STEPS)]
@@ -286,15 +286,15 @@ def langevin(temperature, chains=2000, steps=400, rate=0.02, examples=10.0, prec
             updates, state = transformation.update({"w": precision * theta["w"]}, state, theta)
             return (optax.apply_updates(theta, updates), state), None
 
-        quiet = SGLD().build(learning_rate=rate, weight_decay=decay, key=key, examples=examples)
-        (theta, _), _ = jax.lax.scan(step, (theta, quiet.init(theta)), jnp.arange(steps))
+        initial = SGLD().build(learning_rate=rate, weight_decay=decay, key=key, examples=examples)
+        (theta, _), _ = jax.lax.scan(step, (theta, initial.init(theta)), jnp.arange(steps))
         return theta
 
     return np.asarray(run({"w": jnp.zeros(chains)}, jax.random.key(3))["w"])
 
 
 @pytest.mark.parametrize(("temperature", "decay"), [(1.0, None), (0.25, 2.0)])
-def test_sgld_settles_in_the_gaussian_posterior(temperature, decay):
+def test_sgld_converges_to_the_gaussian_posterior(temperature, decay):
     rate, examples, precision = 0.02, 10.0, 2.0
     draws = langevin(temperature, rate=rate, examples=examples, precision=precision, decay=decay)
     whole = precision + (decay or 0.0)
@@ -320,7 +320,7 @@ def test_sgld_noise_differs_per_leaf_and_per_key():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "with_", "said"),
+    ("optimizer", "settings", "word"),
     [
         (Adam(b1=1.0), {}, "b1"),
         (Adam(eps=0.0), {}, "eps"),
@@ -336,7 +336,7 @@ def test_sgld_noise_differs_per_leaf_and_per_key():
         (Adam(b2=float("nan")), {}, "b2"),
     ],
 )
-def test_out_of_range_is_one_line(optimizer, with_, said):
-    with pytest.raises(ValueError, match=said) as error:
-        optimizer.check(**with_)
+def test_values_out_of_range_are_refused_in_one_line(optimizer, settings, word):
+    with pytest.raises(ValueError, match=word) as error:
+        optimizer.check(**settings)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Learning rules: hand formulas in float64, and what they reach on small problems."""
+"""Learning rules against hand formulas in float64, and their results on small problems."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def outputs_of(x):
 
 
 def problem_of(x, targets):
-    """Loss: share of wrong threshold decisions of one unit, with the outputs as aux."""
+    """Loss: fraction of wrong threshold decisions of one unit; aux: the outputs."""
     outputs = outputs_of(x)
 
     def loss(params):
@@ -32,7 +32,7 @@ def one_layer(features, outputs, seed=0):
 
 
 def wrong_after(rule, x, labels, steps=200, rate=0.5):
-    """Share of errors after each full-batch step of θ ← θ - rate·direction from zero."""
+    """Fraction of errors before each full-batch step of θ ← θ - rate·direction from zero."""
     problem = problem_of(jnp.asarray(x, jnp.float32), jnp.asarray(labels, jnp.int32))
     start = {"kernel": jnp.zeros((2, 1)), "bias": jnp.zeros(1)}
 
@@ -52,7 +52,7 @@ def blobs(n=100):
 XOR = (np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([0, 1, 1, 0]))
 
 
-def test_perceptron_converges_on_separable_blobs_and_then_stands_still():
+def test_perceptron_converges_on_separable_blobs_and_then_stays():
     wrong = wrong_after(RULES["perceptron_rule"], *blobs())
     assert wrong[0] > 0.3
     assert np.all(wrong[-20:] == 0.0)
@@ -87,7 +87,7 @@ HAND = {
 
 @pytest.mark.parametrize("name", HAND)
 @pytest.mark.parametrize("targets", ["labels", "one_hot", "binary"])
-def test_direct_rules_are_their_hand_formulas(name, targets):
+def test_direct_rules_equal_their_hand_formulas(name, targets):
     rng = np.random.default_rng(2)
     k = 1 if targets == "binary" else 3
     x, params, labels = rng.normal(size=(7, 4)), one_layer(4, k), rng.integers(0, max(k, 2), 7)
@@ -95,8 +95,8 @@ def test_direct_rules_are_their_hand_formulas(name, targets):
     error = HAND[name](x @ params["kernel"] + params["bias"], y)
     rule = DeltaRule(unit="tanh") if name == "delta_rule_tanh" else RULES[name]
     with jax.enable_x64(True):
-        given = jnp.asarray(y) if targets == "one_hot" else jnp.asarray(labels, jnp.int32)
-        problem = Problem(lambda p: (jnp.sum(p["bias"]), "aux"), outputs_of(jnp.asarray(x)), given)
+        encoded = jnp.asarray(y) if targets == "one_hot" else jnp.asarray(labels, jnp.int32)
+        problem = Problem(lambda p: (jnp.sum(p["bias"]), "aux"), outputs_of(jnp.asarray(x)), encoded)
         (loss, aux), direction = rule(problem, jax.tree.map(jnp.asarray, params), KEY)
         np.testing.assert_allclose(loss, params["bias"].sum())
         assert aux == "aux"
@@ -117,13 +117,13 @@ def test_delta_rule_is_the_gradient_of_half_the_squared_error(unit):
             return 0.5 * jnp.mean(jnp.sum((phi(outputs(params)) - y) ** 2, axis=1)), None
 
         problem = Problem(loss, outputs, y)
-        (_, _), wanted = RULES["gradient"](problem, params, KEY)
+        (_, _), expected = RULES["gradient"](problem, params, KEY)
         (_, _), got = DeltaRule(unit=unit)(problem, params, KEY)
         for leaf in params:
-            np.testing.assert_allclose(got[leaf], wanted[leaf], rtol=1e-10)
+            np.testing.assert_allclose(got[leaf], expected[leaf], rtol=1e-10)
 
 
-def test_targets_that_do_not_fit_are_said():
+def test_targets_that_do_not_fit_are_refused():
     problem = Problem(quadratic, outputs_of(jnp.ones((5, 4))), jnp.zeros((4,), jnp.int32))
     params = jax.tree.map(jnp.float32, one_layer(4, 3))
     with pytest.raises(ValueError, match=r"\(4,\) do not fit outputs of shape \(5, 3\)"):
@@ -139,7 +139,7 @@ def quadratic(params):
 START = {"w": jnp.zeros(3), "b": jnp.float32(0.0)}
 
 
-def test_gradient_is_jax_gradient():
+def test_gradient_is_that_of_jax():
     (loss, aux), direction = RULES["gradient"](Problem(quadratic), START, KEY)
     assert loss == quadratic(START)[0]
     assert aux == "aux"
@@ -169,7 +169,7 @@ def test_evolution_finds_the_minimum_with_raw_losses_and_with_ranks():
     assert np.all(descend(Evolution(pairs=16), optax.sgd(0.05), 400, lanes=3) < 0.1)
 
 
-def test_mu_lambda_finds_the_minimum_and_falling_sigma_gets_closer():
+def test_mu_lambda_finds_the_minimum_and_a_falling_sigma_gets_closer():
     falling = descend(MuLambda(sigma=0.3, final=0.01), optax.sgd(1.0), 80, lanes=3)
     constant = descend(MuLambda(sigma=0.3, final=1.0), optax.sgd(1.0), 80, lanes=3)
     assert np.all(falling < 0.02)
@@ -200,12 +200,12 @@ def test_mu_lambda_with_rate_one_moves_to_the_mean_of_the_best_children():
     np.testing.assert_allclose(start["w"] - direction["w"], np.mean(children[:2], axis=0), rtol=1e-5)
 
 
-def test_ranks_are_centred_and_put_nan_last():
+def test_ranks_are_centred_with_nan_last():
     got = centred_ranks(jnp.array([3.0, jnp.nan, -1.0, 7.0]))
     np.testing.assert_allclose(got, [1 / 3 - 0.5, 0.5, -0.5, 2 / 3 - 0.5], rtol=1e-6)
 
 
-def test_equal_losses_share_a_rank_so_that_a_flat_loss_gives_no_direction():
+def test_equal_losses_share_a_rank_and_a_flat_loss_gives_no_direction():
     np.testing.assert_allclose(centred_ranks(jnp.array([1.0, 2.0, 2.0])), [-0.5, 0.25, 0.25], rtol=1e-6)
     flat = Problem(lambda params: (0.0 * jnp.sum(params["w"]), None))
     _, direction = Evolution(pairs=3)(flat, {"w": jnp.ones(2)}, KEY)
@@ -213,17 +213,17 @@ def test_equal_losses_share_a_rank_so_that_a_flat_loss_gives_no_direction():
 
 
 @pytest.mark.parametrize("rule", [Evolution(pairs=8), MuLambda()], ids=["evolution", "mu_lambda"])
-def test_a_population_with_broken_members_still_gives_a_finite_direction(rule):
+def test_a_population_with_nan_losses_still_gives_a_finite_direction(rule):
     def loss(params):
         return jnp.where(params["w"][0] > 0.05, jnp.nan, quadratic(params)[0]), None
 
     _, direction = rule(Problem(loss), START, KEY)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(direction))
-    assert direction["w"][0] > 0  # downhill is away from the broken side
+    assert direction["w"][0] > 0  # away from the side with NaN
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "field"),
     [
         (DeltaRule(unit="step"), "unit"),
         (Evolution(pairs=0), "pairs"),
@@ -233,8 +233,8 @@ def test_a_population_with_broken_members_still_gives_a_finite_direction(rule):
         (MuLambda(final=0.0), "final"),
     ],
 )
-def test_out_of_range_is_one_line(rule, said):
-    with pytest.raises(ValueError, match=said) as error:
+def test_fields_out_of_range_are_refused_in_one_line(rule, field):
+    with pytest.raises(ValueError, match=field) as error:
         rule.check()
     assert "\n" not in str(error.value)
 

@@ -53,7 +53,7 @@ CLOSED = [
 
 @pytest.mark.parametrize(("schedule", "closed"), CLOSED, ids=lambda value: repr(value) if value in SCHEDULES else None)
 @pytest.mark.parametrize("horizon", [200, 1000])
-def test_schedule_is_its_closed_form(schedule, closed, horizon):
+def test_schedule_equals_its_closed_form(schedule, closed, horizon):
     np.testing.assert_allclose(factors(schedule, horizon), closed(np.arange(horizon), horizon), rtol=2e-5, atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_warm_up_rises_to_one_and_meets_the_cosine_there():
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_no_step_of_any_run_gives_a_factor_outside_zero_and_one(name):
+def test_factors_lie_between_zero_and_one(name):
     for horizon in (1, 2, 77):
         got = factors(SCHEDULES[name], horizon)
         assert np.all((got >= 0.0) & (got <= 1.0))
@@ -78,7 +78,7 @@ def test_lanes_with_their_own_horizon_share_a_program():
     np.testing.assert_allclose(together, [cosine(30, h, 4.0) for h in (40, 100)], rtol=1e-5)
 
 
-# Eight runs of twelve epochs: one falls, others stall, jump, or are NaN for a while or throughout.
+# Eight runs of twelve epochs: falling, stalling, jumping, or NaN for some or all epochs.
 LOSSES = np.array(
     [
         np.linspace(12, 1, 12),
@@ -102,8 +102,8 @@ RULE = {
 
 
 def plain_plateau(losses, factor, patience, min_delta, cooldown, floor):
-    """Factor after each epoch, as one would write it for one run."""
-    now, best, bad, rest, path = 1.0, math.inf, 0, 0, []
+    """Factor after each epoch, written as a plain loop over a single run."""
+    factor_now, best, bad, rest, path = 1.0, math.inf, 0, 0, []
     for loss in losses:
         if np.float32(loss) < np.float32(best) - np.float32(min_delta):
             best, bad = loss, 0
@@ -113,8 +113,8 @@ def plain_plateau(losses, factor, patience, min_delta, cooldown, floor):
             bad += 1
         rest = max(rest - 1, 0)
         if bad >= patience:
-            now, bad, rest = max(now * factor, floor), 0, int(cooldown)
-        path.append(now)
+            factor_now, bad, rest = max(factor_now * factor, floor), 0, int(cooldown)
+        path.append(factor_now)
     return path
 
 
@@ -145,7 +145,7 @@ def test_plateau_known_decisions():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "said"),
+    ("schedule", "field"),
     [
         (Step(at=(0.7, 0.5)), "at"),
         (Step(at=(1.5,)), "at"),
@@ -161,8 +161,8 @@ def test_plateau_known_decisions():
         (ReduceOnPlateau(min_delta=-1.0), "min_delta"),
     ],
 )
-def test_out_of_range_is_one_line(schedule, said):
-    with pytest.raises(ValueError, match=said) as error:
+def test_fields_out_of_range_are_refused_in_one_line(schedule, field):
+    with pytest.raises(ValueError, match=field) as error:
         schedule.check()
     assert "\n" not in str(error.value)
 

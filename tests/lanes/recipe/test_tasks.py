@@ -1,4 +1,4 @@
-"""Tasks: what the net sees, what it is compared with, and which numbers come of it."""
+"""Tasks: inputs, targets, losses and metrics."""
 
 import dataclasses
 import math
@@ -43,7 +43,7 @@ def test_every_task_checks_itself_and_is_hashable():
 
 
 @pytest.mark.parametrize("data_task", ["classes", "binary", "multilabel", "real", "tokens"])
-def test_default_task_is_for_its_data(data_task):
+def test_default_task_accepts_its_data(data_task):
     assert default_task(data_task).targets(data_task)
 
 
@@ -56,7 +56,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_pairs_are_refused_in_one_line(case):
+def test_tasks_refuse_data_of_another_kind_in_one_line(case):
     task, data_task, remedy = WRONG[case]
     with pytest.raises(ValueError, match=remedy) as error:
         task.targets(data_task)
@@ -94,12 +94,12 @@ def test_auxiliary_heads_count_in_training_only():
 @pytest.mark.parametrize(
     ("loss", "output", "prediction"),
     [
-        ("binary_cross_entropy", None, [-1.0, 0.2]),  # a logit: yes above 0
-        ("squared_error", None, [0.3, 0.7]),  # a linear output for 0 and 1: yes above a half
+        ("binary_cross_entropy", None, [-1.0, 0.2]),  # a logit: 1 above 0
+        ("squared_error", None, [0.3, 0.7]),  # a linear output for 0 and 1: 1 above a half
         ("squared_error", "sigmoid", [-1.0, 0.2]),
     ],
 )
-def test_one_output_says_yes_where_the_loss_does(loss, output, prediction):
+def test_the_threshold_of_a_single_output_follows_the_loss(loss, output, prediction):
     x = jnp.zeros((2, 3))
     values = measured(Classify(), run(loss, output), jnp.array(prediction)[:, None], x, jnp.array([[0.0], [1.0]]))
     np.testing.assert_array_equal(values["accuracy"], [1, 1])
@@ -126,25 +126,25 @@ def test_next_token_is_the_mean_over_steps():
     logits = jax.random.normal(KEY, (2, 5, 7))
     y = jnp.arange(10).reshape(2, 5) % 7
     values = measured(NextToken(), run(), logits, y, y)
-    each = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    np.testing.assert_allclose(values["loss"], each.mean(axis=1), rtol=1e-6)
-    np.testing.assert_allclose(values["bits"], each.mean(axis=1) / math.log(2), rtol=1e-6)
+    per_step = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+    np.testing.assert_allclose(values["loss"], per_step.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(values["bits"], per_step.mean(axis=1) / math.log(2), rtol=1e-6)
     np.testing.assert_allclose(values["accuracy"], (logits.argmax(-1) == y).mean(axis=1), rtol=1e-6)
     with pytest.raises(ValueError, match="head='each'"):
         measured(NextToken(), run(), logits[:, 0], y, y)
 
 
-def test_a_net_that_reads_backwards_must_not_guess_the_next_token():
+def test_a_net_that_reads_backwards_cannot_predict_the_next_token():
     tokens = np.arange(240, dtype=np.int32).reshape(40, 6)
     shifted = from_arrays(tokens[:, :-1], tokens[:, 1:], task="tokens", name="text")
     both = Run(net=Recurrent(head="each", bidirectional=True))
     with pytest.raises(ValueError, match="inputs one step later"):
         NextToken().check_data(both, shifted)
     NextToken().check_data(Run(net=Recurrent(head="each")), shifted)
-    NextToken().check_data(both, load_dataset("copy"))  # its answers are not its inputs
+    NextToken().check_data(both, load_dataset("copy"))  # its targets are not its inputs
 
 
-def test_reconstruction_is_of_the_input_in_its_shape():
+def test_reconstruction_is_compared_with_the_input_in_its_shape():
     x = jax.random.uniform(KEY, (3, 2, 2, 1))
     flat = jnp.zeros((3, 4))
     values = measured(Reconstruct(), run("squared_error", metrics=("mean_squared_error",)), flat, x, jnp.zeros(3))
@@ -170,14 +170,14 @@ def test_missing_inputs_keep_their_labels():
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "sigmoid_cross_entropy"])
-def test_imputation_counts_hidden_entries_alone(loss):
+def test_imputation_counts_only_hidden_entries(loss):
     x = jax.random.uniform(KEY, (6, 20))
     task, prediction = Impute(rate=0.4, fill=-1.0), jnp.full((6, 20), 0.5)
     view = task.view(x, jnp.zeros(6), KEY)
     hidden = np.asarray(view.inputs == -1.0)
     np.testing.assert_array_equal(np.where(hidden, 0, view.inputs), np.where(hidden, 0, x))
-    each = (0.5 - x) ** 2 if loss == "squared_error" else optax.sigmoid_binary_cross_entropy(prediction, x)
-    expected = (np.asarray(each) * hidden).sum(1) / hidden.sum(1)
+    entries = (0.5 - x) ** 2 if loss == "squared_error" else optax.sigmoid_binary_cross_entropy(prediction, x)
+    expected = (np.asarray(entries) * hidden).sum(1) / hidden.sum(1)
     np.testing.assert_allclose(task.losses(run(loss), Outputs(prediction), view, True), expected, rtol=1e-5)
 
 
@@ -198,8 +198,8 @@ def test_elbo_is_reconstruction_and_divergence():
         measured(Elbo(), bernoulli, jnp.zeros((4, 3)), x, jnp.zeros(4))
 
 
-def test_importance_bound_of_one_sample_is_the_elbo_on_average_and_of_many_tends_to_the_likelihood():
-    """A linear Gaussian model with z, x in one dimension: p(x) = N(0, w² + 1), the posterior is wrong by design."""
+def test_importance_bound_goes_from_the_elbo_with_one_sample_to_the_likelihood_with_many():
+    """A linear Gaussian model in one dimension: p(x) = N(0, w² + 1); q(z|x) is deliberately not the posterior."""
     w, mean, log_variance = 1.5, 0.2, -0.3
     x = jnp.full((2000, 1), 0.7)
     gaussian = run("half_squared_error")
@@ -213,15 +213,15 @@ def test_importance_bound_of_one_sample_is_the_elbo_on_average_and_of_many_tends
         values = task.measure(gaussian, again(jax.random.key(9)), task.view(x, x, KEY), again)
         return {name: float(value.mean()) for name, value in values.items()}
 
-    # half_squared_error leaves out log √2π of -log p(x|z).
+    # half_squared_error omits the log √2π of -log p(x|z).
     likelihood = -0.5 * (0.7**2 / (w**2 + 1) + math.log(w**2 + 1))
-    one, many = bound(1), bound(500)
-    assert one["importance_bound"] == pytest.approx(one["elbo"], abs=0.1)
-    assert one["elbo"] < many["importance_bound"]
+    single, many = bound(1), bound(500)
+    assert single["importance_bound"] == pytest.approx(single["elbo"], abs=0.1)
+    assert single["elbo"] < many["importance_bound"]
     assert many["importance_bound"] == pytest.approx(likelihood, abs=0.02)
 
 
-def test_a_vae_without_a_stream_decodes_its_mean_and_fits_the_task():
+def test_a_vae_without_a_key_decodes_its_mean_and_fits_the_task():
     net, x = VAE(widths=(4,), code=2), jnp.ones((2, 5))
     outputs = net.apply(net.init(KEY, x, train=False), x, train=False)
     values = measured(Elbo(), run("sigmoid_cross_entropy"), outputs.prediction, x, x, latent=outputs.latent,
@@ -229,7 +229,7 @@ def test_a_vae_without_a_stream_decodes_its_mean_and_fits_the_task():
     assert jnp.isfinite(values["loss"]).all()
 
 
-def test_players_descend_their_own_loss():
+def test_players_descend_their_own_losses():
     verdicts = (jnp.array([[2.0]]), jnp.array([[-1.0]]))
     outputs, task = Outputs(jnp.zeros((1, 2)), auxiliary=verdicts), Adversarial(generator_rate=0.5)
     sigmoid = lambda z: 1 / (1 + math.exp(-z))  # noqa: E731
@@ -241,15 +241,15 @@ def test_players_descend_their_own_loss():
     assert float(paced["discriminator"]["w"][0]) == 1.0
 
 
-def test_energy_distance_tells_distributions_apart():
-    one, two, far = (jax.random.normal(jax.random.key(i), (200, 3)) + shift for i, shift in enumerate((0, 0, 2)))
-    assert abs(float(energy_distance(one, two).mean())) < 0.05
-    assert float(energy_distance(one, far).mean()) > 1
+def test_energy_distance_distinguishes_distributions():
+    first, second, far = (jax.random.normal(jax.random.key(i), (200, 3)) + shift for i, shift in enumerate((0, 0, 2)))
+    assert abs(float(energy_distance(first, second).mean())) < 0.05
+    assert float(energy_distance(first, far).mean()) > 1
     # In one dimension, by hand: points {0} and {3}.
     np.testing.assert_allclose(energy_distance(jnp.zeros((2, 1)), jnp.full((2, 1), 3.0)), [6, 6])
 
 
-def test_unit_range_is_what_the_net_sees():
+def test_unit_range_is_that_of_the_standardized_inputs():
     assert in_unit_range(load_dataset(Digits(standardize="unit")))
     assert not in_unit_range(load_dataset("digits"))
     x = np.asarray(load_dataset(Digits(standardize="unit"), train_examples=100).train.x)
@@ -266,7 +266,7 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("case", CONFLICTS)
-def test_what_does_not_fit_the_data_is_refused(case):
+def test_tasks_that_do_not_fit_the_data_are_refused(case):
     task, fields, data, message = CONFLICTS[case]
     with pytest.raises(ValueError, match=message) as error:
         task.check_data(run(**fields), load_dataset(DATASETS[data]))
@@ -280,7 +280,7 @@ def test_contrastive_divergence_is_the_slope_of_the_free_energies():
     (loss, _), direction = RULES["contrastive_divergence"](problem, params, KEY)
     assert float(loss) == 1
     positive = jax.grad(lambda p: free_energy(p, v.reshape(8, 6)).mean())(params)
-    # What is left after the data's part is minus the slope at bits: means of bits lie in [0, 1].
+    # The rest of the direction is minus the mean of sampled bits, which lies in [0, 1].
     negative = positive["visible_bias"] - direction["visible_bias"]
     assert bool(((-negative >= 0) & (-negative <= 1)).all())
     with pytest.raises(ValueError, match="for net rbm"):
