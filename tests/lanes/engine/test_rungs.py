@@ -145,6 +145,9 @@ def test_work_ends_where_runs_end_and_no_program_is_added(halved):
     assert outcome.steps == table(out).epochs_done.sum() * STEPS
     # 24 lanes to epoch 2; then 12, in at most 4 of the 6 groups of 3 packs; then 6, in 3 of them.
     assert outcome.computed <= (24 * 2 + 16 * 2 + 12 * 2) * STEPS
+    packs = set(load(out)["pack"])
+    assert {path.name for path in (out / "checkpoints").iterdir()} == packs
+    assert {path.stem for path in (out / "curves").iterdir()} == packs
 
 
 def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
