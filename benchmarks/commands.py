@@ -22,9 +22,9 @@ TIMEOUT = 600  # seconds for the first epoch
 FLOOR = "training program alone"
 
 
-def command(experiment: Path, out: Path, *further: str) -> list[str]:
+def command(experiment: Path, out: Path, *options: str) -> list[str]:
     """The sweep's command line."""
-    return [sys.executable, "-m", "lanes.cli.main", "sweep", str(experiment), "--out", str(out), *further]
+    return [sys.executable, "-m", "lanes.cli.main", "sweep", str(experiment), "--out", str(out), *options]
 
 
 def environment(cache: Path) -> dict[str, str]:

@@ -40,8 +40,8 @@ def sweep(setting: Setting) -> Table:
         table = Table("sweep", "ms per run", rows, SWEEP, facts={"peers": peers.versions})
         table.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
         table.notes += [
-            f"The digits MLP: 64-64-64-10, {digits_mlp.epochs} epochs of {digits_mlp.steps} steps of 32 examples, Adam, validation after "
-            "every epoch.",
+            f"The digits MLP: 64-64-64-10, {digits_mlp.epochs} epochs of {digits_mlp.steps} steps of 32 examples, "
+            "Adam, validation after every epoch.",
             f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, "
             "trained, checkpoints, curves, results) in a process whose programs are already compiled; "
             f"the first sweep took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
@@ -55,7 +55,7 @@ def sweep(setting: Setting) -> Table:
 def _with_product(ways: list[Way], setting: Setting) -> tuple[list[Row], float]:
     """The rows of `ways`, and the rate of a large product on all devices at once, in GFLOP/s."""
     product = Way("product", Product(setting.devices, 256 if setting.quick else 2048))
-    *rows, rate = interleaved([*ways, product], _n(setting))
+    *rows, rate = interleaved([*ways, product], setting.repetitions(5))
     return rows, rate.median
 
 
@@ -137,7 +137,3 @@ def _missing(peers: Peers) -> list[str]:
     if peers.missing:
         say(peers.missing)
     return [peers.missing] if peers.missing else []
-
-
-def _n(setting: Setting) -> int:
-    return setting.repetitions(5)
