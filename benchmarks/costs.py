@@ -36,14 +36,14 @@ CONVOLUTION = sys.modules[HiddenConv.__module__]  # the module to patch
 def conv_loop(setting: Setting) -> Table:
     """LeNet-5's steps in `lax.scan` and unrolled, with the gradients of `nets.convolve` and with XLA's own."""
     steps, batch = (2, 4) if setting.quick else (16, 64)
-    convolutions: dict[str, Any] = {"ours": convolve, "XLA's own": lax.conv_general_dilated}
+    convolutions: dict[str, Any] = {"nets.convolve": convolve, "XLA's own": lax.conv_general_dilated}
     ways = [
         Way(f"{name}, {'unrolled' if unrolled else 'in lax.scan'}", _lenet_steps(function, steps, batch, unrolled))
         for name, function in convolutions.items()
         for unrolled in (False, True)
     ]
     rows = interleaved(ways, setting.repetitions(5))
-    table = Table("conv_loop", f"ms for {steps} steps", rows, "ours, in lax.scan")
+    table = Table("conv_loop", f"ms for {steps} steps", rows, "nets.convolve, in lax.scan")
     for name in convolutions:
         inside, outside = (table.row(f"{name}, {how}").median for how in ("in lax.scan", "unrolled"))
         table.facts[f"{name}: scan / unrolled"] = inside / outside

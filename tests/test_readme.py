@@ -1,9 +1,11 @@
-"""README and docs: links, files and commands exist, Python blocks are valid, and the commands of README and docs/commands.md run.
+"""README and docs: links, files and commands exist, Python blocks are valid, the catalogue agrees with the tables, and the
+commands of README and docs/commands.md run.
 
 `.ci/run` runs the README's two commands that install.
 """
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -60,6 +62,12 @@ def test_commands_name_existing_things(path):
             r"^(?:python3?|pip|pytest|lanes) .*", "\n".join(text for kind, text in blocks(path) if not kind), re.M
         )
         assert all(line.startswith("python3 -m venv .venv && ") for line in bare), bare
+
+
+def test_the_catalogue_agrees_with_the_tables():
+    page = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    catalogue = runpy.run_path(str(ROOT / "scripts" / "write_catalogue.py"))["catalogue"]
+    assert catalogue(page) == page, "run .venv/bin/python scripts/write_catalogue.py"
 
 
 @pytest.mark.slow

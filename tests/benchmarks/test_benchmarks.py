@@ -64,7 +64,7 @@ def test_a_convolution_in_a_loop(capsys):
     assert status == 0
     assert len(result["rows"]) == 4
     assert all(row["median"] > 0 and not row["failure"] for row in result["rows"])
-    assert result["facts"]["ours: scan / unrolled"] > 0
+    assert result["facts"]["nets.convolve: scan / unrolled"] > 0
 
 
 @pytest.mark.parametrize(
