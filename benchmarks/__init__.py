@@ -1,1 +1,1 @@
-"""How fast: `.venv/bin/python -m benchmarks NAME` times lanes and its peers in turn, peers in processes of their own."""
+"""Benchmarks: `.venv/bin/python -m benchmarks NAME` times lanes and its peers in turn, each peer in its own process."""

@@ -1,8 +1,8 @@
-"""Times ours and the peers, in turn and in one sitting; prints a table, and one JSON line last.
+"""Times lanes and its peers in turn, in one session; prints a table, then the result as one line of JSON.
 
     .venv/bin/python -m benchmarks NAME [--repeats R] [--quick] [--peer-python PATH] [--write]
 
-Progress goes to the other stream. What is measured, and the tables of the last sitting: docs/performance.md.
+Progress goes to standard error. docs/performance.md says what is measured and holds the latest tables.
 """
 
 import dataclasses
@@ -39,30 +39,30 @@ BENCHMARKS: dict[str, Callable[[Setting], Table]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Time ours and the peers in one sitting: prints a table, and one JSON line last."""
+    """Time lanes and its peers in one session; print a table, then the result as one line of JSON."""
 
     name: tyro.conf.Positional[str]
     """sweep, mnist_mlp, lenet, rnn, startup, scaling, conv_loop, regularizers or overhead."""
     repeats: int | None = None
-    """Repetitions that count, taken in turn; the benchmark's own number otherwise."""
+    """Counted repetitions, taken in turn; the default is the benchmark's own number."""
     quick: bool = False
-    """Tiny sizes: shows that it works, measures nothing."""
+    """Tiny sizes: check that the benchmark works; the numbers mean nothing."""
     peer_python: str | None = None
-    """Interpreter that has torch, so that it need not be installed beside JAX; this one otherwise."""
+    """Interpreter that has torch, if it is not installed next to JAX; the default is this one."""
     devices: int | None = None
-    """Use the first N devices; on a CPU there are as many as cores, or N."""
+    """Use the first N devices; a CPU counts as one device per core."""
     widths: tuple[int, ...] | None = None
-    """Lanes at once to measure, where a benchmark runs packs of a given width."""
+    """Widths (lanes computed at once) to measure, in benchmarks of the training program alone."""
     data_dir: str | None = None
-    """Where a prepared MNIST is looked for first; noise of its shape takes its place."""
+    """Where to look first for a prepared MNIST; without one, noise of its shape is used."""
     write: bool = False
-    """Put the table into docs/performance.md (and the regularizers' into docs/catalogue.md)."""
+    """Write the table into docs/performance.md (regularizers: into docs/catalogue.md as well)."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 measured; 2 (raised as a RequestError) for a wrong name or number; 3 where a way failed."""
+    """The exit status: 0 measured; 2 (raised as a RequestError) for a wrong name or number; 3 if a way failed."""
     if arguments.name not in BENCHMARKS:
         raise unknown("benchmark", arguments.name, BENCHMARKS)
     if arguments.repeats is not None and arguments.repeats < 1:
@@ -70,7 +70,7 @@ def main(arguments: Arguments) -> int:
     if any(width < 1 for width in arguments.widths or ()):
         raise RequestError(f"--widths is {arguments.widths}: each must be at least 1")
     if arguments.write and arguments.quick:
-        raise RequestError("--write and --quick: quick numbers mean nothing and are not written; leave one out")
+        raise RequestError("--write and --quick: quick numbers mean nothing and are not written; drop one of the two")
     if arguments.data_dir is not None:
         os.environ["TFDS_DATA_DIR"] = arguments.data_dir
     prepare_devices()
@@ -78,7 +78,7 @@ def main(arguments: Arguments) -> int:
     setting = Setting(arguments.repeats, arguments.quick, arguments.peer_python, arguments.devices, arguments.widths)
     before = machine()
     table = BENCHMARKS[arguments.name](setting)
-    text = f"{table.markdown()}\n- {_said(before | table.facts.get('peers', {}))}"
+    text = f"{table.markdown()}\n- {_measured_on(before | table.facts.get('peers', {}))}"
     print(text)
     if arguments.write:
         put_between(DOCS / "performance.md", table.name, text)
@@ -88,13 +88,13 @@ def main(arguments: Arguments) -> int:
     return 3 if any(row.failure for row in table.rows) else 0
 
 
-def _said(machine: dict[str, object]) -> str:
-    """The machine and the versions as one line of the table's notes."""
+def _measured_on(machine: dict[str, object]) -> str:
+    """The machine and the versions, as a note below the table."""
     return "Measured on: " + ", ".join(f"{name} {value}" for name, value in machine.items()) + "."
 
 
 def run(words: Sequence[str]) -> int:
-    """The command line after the program's name; its exit status."""
+    """Run the benchmark named on the command line; return the exit status."""
     return run_command(main, Arguments, words, ".venv/bin/python -m benchmarks")
 
 

@@ -1,4 +1,4 @@
-"""The floor and the ceiling: the digits MLP stripped to its step, and the machine's largest matrix product."""
+"""The two limits: the digits MLP stripped down to its training step, and the machine's rate in a large matrix product."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +18,10 @@ SIDE = 2048
 
 
 class BareStep:
-    """The digits MLP as a loop of steps and nothing else, on every device at once.
+    """The digits MLP as a bare loop of training steps, on every device at once.
 
-    Plain arrays as parameters, made outside; orders made before; the activation built in; no evaluation, no best
-    parameters, no divergence check, no files. Only the rate is traced, as a sweep needs it.
+    Parameters are plain arrays made beforehand, as are the orders of examples; the activation is fixed; there is no
+    evaluation, best epoch, divergence check or file. Only the rate is traced, as a sweep requires.
     """
 
     def __init__(self, work: Work, width: int, lanes: int, devices: list[jax.Device]):
@@ -33,9 +33,9 @@ class BareStep:
         params = [(random.normal(size=(lanes, m, n)) * (2 / m) ** 0.5, np.zeros((lanes, n))) for m, n in _SHAPES]
         rates = np.linspace(1e-3, 2e-3, lanes)
         arrays = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), (params, rates, x))
-        more = (np.asarray(data.train.y, np.int32), orders.reshape(-1, work.run.batch_size).astype(np.int32))
+        integers = (np.asarray(data.train.y, np.int32), orders.reshape(-1, work.run.batch_size).astype(np.int32))
         program = jax.jit(lambda *args: _train(width, *args))
-        self.calls = [_bound(program, device, (*arrays, *more)) for device in devices]
+        self.calls = [_bound(program, device, (*arrays, *integers)) for device in devices]
 
     def __call__(self) -> Sample:
         """Milliseconds per run."""
@@ -46,7 +46,7 @@ _SHAPES = ((64, 64), (64, 64), (64, 10))
 
 
 def _train(width: int, params: Any, rates: jax.Array, x: jax.Array, y: jax.Array, batches: jax.Array) -> Any:
-    """Parameters [P, …] after all `batches` [steps, B]; `width` lanes at once, group after group."""
+    """Parameters [P, …] after all `batches` [steps, B], `width` lanes at a time."""
 
     def loss(params: Any, batch: jax.Array) -> jax.Array:
         h = x[batch]
@@ -71,7 +71,7 @@ def _train(width: int, params: Any, rates: jax.Array, x: jax.Array, y: jax.Array
 
 
 class Product:
-    """A 2048³ float32 matrix product on each device at once: the rate that the machine reaches at most."""
+    """A 2048³ float32 matrix product on every device at once: the highest rate the machine reaches."""
 
     def __init__(self, devices: list[jax.Device], side: int = SIDE):
         self.side, self.count = side, 4 * len(devices)
@@ -89,7 +89,7 @@ def _several(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _bound(program: Callable, device: jax.Device, args: tuple[Any, ...]) -> Callable[[], Any]:
-    """The program's call with its arguments on a device."""
-    there = jax.device_put(args, device)
-    jax.block_until_ready(jax.tree.map(jnp.asarray, there))
-    return lambda: program(*there)
+    """A call of the program with its arguments already on the device."""
+    on_device = jax.device_put(args, device)
+    jax.block_until_ready(jax.tree.map(jnp.asarray, on_device))
+    return lambda: program(*on_device)

@@ -1,4 +1,4 @@
-"""The real command from outside: how soon it trains, and how time, memory and files grow with the number of runs."""
+"""The command as a process: how soon it trains, and how time, memory and files grow with the number of runs."""
 
 import functools
 import os
@@ -17,18 +17,18 @@ from benchmarks.setting import Setting
 from benchmarks.works import work
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS_A_SEED = 10  # of digits_mlp.py
-LONGEST = 600  # seconds until the first step
+RUNS_PER_SEED = 10  # in digits_mlp.py
+TIMEOUT = 600  # seconds for the first epoch
 FLOOR = "training program alone"
 
 
-def command(experiment: Path, out: Path, *further: str) -> list[str]:
+def command(experiment: Path, out: Path, *options: str) -> list[str]:
     """The sweep's command line."""
-    return [sys.executable, "-m", "lanes.cli.main", "sweep", str(experiment), "--out", str(out), *further]
+    return [sys.executable, "-m", "lanes.cli.main", "sweep", str(experiment), "--out", str(out), *options]
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """This process's, with caches of its own and data as it is here."""
+    """This process's environment, with `cache` for lanes' own caches and no compilation cache of JAX's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
     return {**kept, "LANES_CACHE_DIR": str(cache)}
 
@@ -48,7 +48,7 @@ def startup(setting: Setting) -> Table:
     notes = [
         "From the start of the process of `lanes sweep experiments/quickstart.py` until the curves of a pack's first "
         "epoch are on disk: imports, validation, data, compilation, initialization, 44 steps of a pack, one file.",
-        "Cold has also to prepare the digits. Python's own byte code and the disk's pages are warm in both.",
+        "Cold also prepares the digits. Python's byte code and the disk's pages are warm in both.",
     ]
     return Table("startup", "s", rows, notes=notes)
 
@@ -59,9 +59,9 @@ def _cold() -> float:
 
 
 def first_epoch(cache: Path) -> float:
-    """Seconds until the quickstart has written its first curves; it is killed then.
+    """Seconds until the quickstart has written its first curves; the process is then killed.
 
-    Raises RuntimeError where it ends before, or takes too long.
+    Raises RuntimeError if it ends before that, or takes longer than TIMEOUT.
     """
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
@@ -70,13 +70,13 @@ def first_epoch(cache: Path) -> float:
             env=environment(cache), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         try:
-            while time.perf_counter() - began < LONGEST:
+            while time.perf_counter() - began < TIMEOUT:
                 if any((Path(out) / "curves").glob("*.parquet")):
                     return time.perf_counter() - began
                 if process.poll() is not None:
                     raise RuntimeError(f"the quickstart ended with status {process.returncode} before it trained")
                 time.sleep(0.005)
-            raise RuntimeError(f"the quickstart did not train within {LONGEST} s")
+            raise RuntimeError(f"the quickstart did not train within {TIMEOUT} s")
         finally:
             process.kill()
             process.communicate()
@@ -86,48 +86,49 @@ def first_epoch(cache: Path) -> float:
 
 
 def scaling(setting: Setting) -> Table:
-    """The real command, from its start to its report, for 10² to 10⁴ runs of the digits MLP on one and on all devices."""
+    """The command from start to report, for 10² to 10⁴ runs of the digits MLP, on one device and on all."""
     sizes = (10, 20) if setting.quick else (100, 1000, 5040, 10000)
     counts = sorted({1, len(setting.devices)})
-    chosen, lanes = work("sweep", setting.quick), 8 if setting.quick else 64
+    digits_mlp, lanes = work("sweep", setting.quick), 8 if setting.quick else 64
     width = setting.chosen_widths((4,))[0]
     ways = []
     for count in counts:
         on = f"{count} device{'s' * (count > 1)}"
-        floor = _settled(Packs(chosen, width, lanes, count, validated=True))
-        ways.append(Way(f"bare step, {on}", _settled(BareStep(chosen, width, lanes, setting.devices[:count]))))
+        floor = _median_of_five(Packs(digits_mlp, width, lanes, count, validated=True))
+        bare = BareStep(digits_mlp, width, lanes, setting.devices[:count])
+        ways.append(Way(f"bare step, {on}", _median_of_five(bare)))
         ways.append(Way(f"{FLOOR}, {on}", floor))
         for size in sizes:
-            once = functools.partial(_beside, floor, functools.partial(_whole, size, count, setting.quick))
+            once = functools.partial(_beside, floor, functools.partial(_command, size, count, setting.quick))
             ways.append(Way(f"{size:,} runs, {on}", once, warm=False))
     notes = [
         "The whole command, cold: a new process, imports, planning, compilation with an empty cache, training with results, "
         "curves and checkpoints, the report. Memory: the largest resident set of the process.",
         f"{FLOOR}: packs of {lanes} lanes on every device, {width} wide, validation after every epoch, nothing written; "
-        "the ratio to it is to what it took just before and just after.",
+        "each command's ratio is to the mean of its time just before and just after.",
     ]
     return Table("scaling", "ms per run", interleaved(ways, setting.repetitions(1)), notes=notes)
 
 
 def _beside(floor: Callable[[], Sample], once: Callable[[], Sample]) -> Sample:
-    """A long measurement and its ratio to a short one, taken before and after it."""
+    """A long measurement and its ratio to a short one taken just before and just after it."""
     before, sample, after = floor(), once(), floor()
     ratio = 2 * sample.value / (before.value + after.value)
     return Sample(sample.value, {"times the training program": figure(ratio), **sample.columns})
 
 
-def _settled(call: Callable[[], Sample]) -> Callable[[], Sample]:
-    """The call with the median of five, where the long ways beside it are taken once."""
+def _median_of_five(call: Callable[[], Sample]) -> Callable[[], Sample]:
+    """The median of five calls, for short ways next to long ones that run once."""
     return lambda: sorted((call() for _ in range(5)), key=lambda sample: sample.value)[2]
 
 
-def _whole(size: int, count: int, quick: bool) -> Sample:
-    """One sweep of so many runs by the real command, with nothing compiled before."""
+def _command(size: int, count: int, quick: bool) -> Sample:
+    """One sweep of `size` runs by the command, with empty caches."""
     experiment = Path(__file__).with_name("digits_mlp.py")
     shorter = ["--set", "epochs=2"] if quick else []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "sweep"
-        line = command(experiment, out, "--seeds", str(size // RUNS_A_SEED), "--devices", str(count), *shorter)
+        line = command(experiment, out, "--seeds", str(size // RUNS_PER_SEED), "--devices", str(count), *shorter)
         began = time.perf_counter()
         with open(Path(folder) / "log", "w+", encoding="utf-8") as log:
             cache = Path(folder) / "cache"

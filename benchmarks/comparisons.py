@@ -1,4 +1,4 @@
-"""Ours against the peers: a sweep of the digits MLP, and three larger nets."""
+"""Lanes against its peers: a sweep of the digits MLP, and three larger nets."""
 
 import itertools
 
@@ -12,64 +12,64 @@ from lanes import Run, grid
 from lanes.engine.options import Options
 
 SWEEP = "lanes: the whole sweep"
-MODELS = 24  # in a hand-batched ensemble
+MODELS = 24  # in one ensemble of torch
 
 
 def sweep(setting: Setting) -> Table:
     """The digits MLP: the whole sweep, the bare step, and every peer."""
-    chosen = work("sweep", setting.quick)
+    digits_mlp = work("sweep", setting.quick)
     options = Options(devices=setting.count)
-    requested = digits_mlp_runs(chosen.run, quick=setting.quick)
+    requested = digits_mlp_runs(digits_mlp.run, quick=setting.quick)
     whole = WarmSweep(requested, options)
     lanes = 8 if setting.quick else 64
     ours = [Way(SWEEP, whole)]
     for width in setting.chosen_widths((4,)):
-        many = max(lanes, width)
+        in_pack = max(lanes, width)
         ours.append(
             Way(
                 f"lanes: training program alone, {width} wide",
-                Packs(chosen, width, many, setting.count, validated=True),
+                Packs(digits_mlp, width, in_pack, setting.count, validated=True),
             )
         )
-        ours.append(Way(f"bare step, {width} wide", BareStep(chosen, width, many, setting.devices)))
-    with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
+        ours.append(Way(f"bare step, {width} wide", BareStep(digits_mlp, width, in_pack, setting.devices)))
+    with Peers(digits_mlp, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
         ways = [*ours, *_ensembles(peers, setting), *_eager(peers, setting, (1,), evaluate=True)]
         ways.append(peers.sklearn("scikit-learn MLPClassifier, no evaluation"))
         rows, rate = _with_product(ways, setting)
-        valid = chosen.data.valid
-        found = Table("sweep", "ms per run", rows, SWEEP, facts={"peers": peers.versions})
-        found.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
-        found.notes += [
-            f"The digits MLP: 64-64-64-10, {chosen.epochs} epochs of {chosen.steps} steps of 32 examples, Adam, validation after "
-            "every epoch.",
+        valid = digits_mlp.data.valid
+        table = Table("sweep", "ms per run", rows, SWEEP, facts={"peers": peers.versions})
+        table.facts |= {"runs": len(whole.requested), "first sweep s": whole.first_seconds}
+        table.notes += [
+            f"The digits MLP: 64-64-64-10, {digits_mlp.epochs} epochs of {digits_mlp.steps} steps of 32 examples, "
+            "Adam, validation after every epoch.",
             f"{SWEEP}: {len(whole.requested)} runs, from the list of runs to the last result on disk (validated, planned, "
-            "trained, checkpoints, curves, results) in a process whose programs are compiled; "
-            f"the first one took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
-            "Training program alone: a pack on every device with validation after every epoch; nothing planned or written.",
-            "Bare step: plain arrays, static activation, orders made before, no evaluation, nothing kept or checked.",
+            "trained, checkpoints, curves, results) in a process whose programs are already compiled; "
+            f"the first sweep took {whole.first_seconds or float('nan'):.1f} s, compilation included.",
+            "Training program alone: a pack on every device, validation after every epoch; nothing planned or written.",
+            "Bare step: plain arrays, static activation, orders made beforehand, no evaluation, nothing kept or checked.",
             *_missing(peers),
         ]
-        return _with_limit(found, rate, products(chosen, len(valid) if valid else 0))
+        return _with_limit(table, rate, products(digits_mlp, len(valid) if valid else 0))
 
 
 def _with_product(ways: list[Way], setting: Setting) -> tuple[list[Row], float]:
-    """The rows of some ways, and beside them the rate of a large product on all devices at once, in GFLOP/s."""
+    """The rows of `ways`, and the rate of a large product on all devices at once, in GFLOP/s."""
     product = Way("product", Product(setting.devices, 256 if setting.quick else 2048))
-    *rows, rate = interleaved([*ways, product], _n(setting))
+    *rows, rate = interleaved([*ways, product], setting.repetitions(5))
     return rows, rate.median
 
 
-def _with_limit(found: Table, rate: float, operations: float) -> Table:
-    """The table with each way's share of the product limit, and a note on what that is."""
+def _with_limit(table: Table, rate: float, operations: float) -> Table:
+    """The table with each way's share of the product limit, and a note on what the limit is."""
     limit = 1e-6 * operations / rate
-    for row in found.rows:
+    for row in table.rows:
         row.columns["share of the product limit"] = f"{100 * limit / row.median:.1f}%" if row.values else "-"
-    found.facts |= {"product GFLOP/s": rate, "GFLOP per run": 1e-9 * operations, "limit ms": limit}
-    found.notes.append(
+    table.facts |= {"product GFLOP/s": rate, "GFLOP per run": 1e-9 * operations, "limit ms": limit}
+    table.notes.append(
         f"Product limit: {rate:.0f} GFLOP/s in a large (2048³) float32 product on all devices at once; "
-        f"a run's products are {1e-9 * operations:.2f} GFLOP, so {limit:.2f} ms."
+        f"a run's products are {1e-9 * operations:.2f} GFLOP, which take {limit:.2f} ms."
     )
-    return found
+    return table
 
 
 def digits_mlp_runs(run: Run, quick: bool = False) -> list[Run]:
@@ -82,29 +82,29 @@ def digits_mlp_runs(run: Run, quick: bool = False) -> list[Run]:
 
 
 def net(name: str, setting: Setting) -> Table:
-    """A larger net: packs through the training program against torch eager."""
-    chosen = work(name, setting.quick)
+    """A larger net: the training program alone against torch eager."""
+    trained = work(name, setting.quick)
     per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
     widths = setting.chosen_widths({"mnist_mlp": (1, 2, 4), "lenet": (1,), "rnn": (1, 8)}[name])
     ours = [
-        Way(f"lanes, {width} wide", Packs(chosen, width, width if setting.quick else per_device, setting.count))
+        Way(f"lanes, {width} wide", Packs(trained, width, width if setting.quick else per_device, setting.count))
         for width in widths
     ]
-    with Peers(chosen, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
+    with Peers(trained, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
         rows, rate = _with_product([*ours, *_eager(peers, setting, (1, 2))], setting)
-        ended = [row for row in rows[: len(ours)] if row.values]
-        fastest = min(ended, key=lambda row: row.median).name if ended else None
+        measured = [row for row in rows[: len(ours)] if row.values]
+        fastest = min(measured, key=lambda row: row.median).name if measured else None
         notes = [
-            f"A run is {chosen.steps} steps of {chosen.run.batch_size}, Adam, without evaluation; data: {source()}.",
-            "Ours: one pack on every device, through the sweep's training program.",
+            f"A run is {trained.steps} steps of {trained.run.batch_size}, Adam, without evaluation; data: {source()}.",
+            "lanes: one pack on every device, by the sweep's training program.",
             *_missing(peers),
         ]
-        found = Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
-        return _with_limit(found, rate, products(chosen))
+        table = Table(name, "ms per run", rows, fastest, notes, {"peers": peers.versions})
+        return _with_limit(table, rate, products(trained))
 
 
 def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False) -> list[Way]:
-    """torch eager with so many threads and in two processes; on a GPU also CUDA graphs and torch.compile."""
+    """torch eager with each number of threads and in two processes; on a GPU also CUDA graphs and torch.compile."""
     if peers.missing:
         return []
     runs = 1 if setting.quick else 4
@@ -122,7 +122,7 @@ def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: b
 
 
 def _ensembles(peers: Peers, setting: Setting) -> list[Way]:
-    """Many digits MLPs at once in torch, in one and two processes."""
+    """Ensembles of digits MLPs in torch, in one and in two processes."""
     if peers.missing:
         return []
     sizes = (MODELS,) if setting.on_cpu else (1024, 16384)
@@ -137,7 +137,3 @@ def _missing(peers: Peers) -> list[str]:
     if peers.missing:
         say(peers.missing)
     return [peers.missing] if peers.missing else []
-
-
-def _n(setting: Setting) -> int:
-    return setting.repetitions(5)

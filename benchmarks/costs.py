@@ -1,4 +1,4 @@
-"""What the parts of a sweep cost: a convolution in a loop, each regularizer, the records."""
+"""What parts of a sweep cost: a convolution in a loop, each regularizer, writing and checking the records."""
 
 import contextlib
 import dataclasses
@@ -28,32 +28,32 @@ from lanes.storage.directory import Directory
 from losses import PENALTIES
 from nets import MLP, HiddenConv, LeNet5, convolve
 
-CONVOLUTION = sys.modules[HiddenConv.__module__]  # the attribute of `nets` by that name is the function
+CONVOLUTION = sys.modules[HiddenConv.__module__]  # the module to patch
 
 # ---- a convolution in a loop -------------------------------------------------------------------------------------
 
 
 def conv_loop(setting: Setting) -> Table:
-    """LeNet's steps inside `lax.scan` and unrolled, with our convolution and with XLA's own gradients."""
+    """LeNet-5's steps in `lax.scan` and unrolled, with the gradients of `nets.convolve` and with XLA's own."""
     steps, batch = (2, 4) if setting.quick else (16, 64)
-    makers: dict[str, Any] = {"ours": convolve, "XLA's own": lax.conv_general_dilated}
+    convolutions: dict[str, Any] = {"nets.convolve": convolve, "XLA's own": lax.conv_general_dilated}
     ways = [
         Way(f"{name}, {'unrolled' if unrolled else 'in lax.scan'}", _lenet_steps(function, steps, batch, unrolled))
-        for name, function in makers.items()
+        for name, function in convolutions.items()
         for unrolled in (False, True)
     ]
     rows = interleaved(ways, setting.repetitions(5))
-    found = Table("conv_loop", f"ms for {steps} steps", rows, "ours, in lax.scan")
-    for name in makers:
-        inside, outside = (found.row(f"{name}, {how}").median for how in ("in lax.scan", "unrolled"))
-        found.facts[f"{name}: scan / unrolled"] = inside / outside
-        found.notes.append(f"{name}: a step in the loop takes {inside / outside:.2f} times one outside of it.")
-    found.notes.append(f"LeNet-5, 28×28, batch {batch}, Adam, one device, one net.")
-    return found
+    table = Table("conv_loop", f"ms for {steps} steps", rows, "nets.convolve, in lax.scan")
+    for name in convolutions:
+        inside, outside = (table.row(f"{name}, {how}").median for how in ("in lax.scan", "unrolled"))
+        table.facts[f"{name}: scan / unrolled"] = inside / outside
+        table.notes.append(f"{name}: a step in the loop takes {inside / outside:.2f} times as long as an unrolled one.")
+    table.notes.append(f"LeNet-5, 28×28, batch {batch}, Adam, one device, one net.")
+    return table
 
 
 def _lenet_steps(function: Callable, steps: int, batch: int, unrolled: bool) -> Callable[[], float]:
-    """Milliseconds for so many training steps, compiled with the given convolution."""
+    """Milliseconds for `steps` training steps, compiled with `function` as the convolution."""
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(steps, batch, 28, 28, 1)), jnp.float32)
     y = jnp.asarray(random.integers(0, 10, (steps, batch)), jnp.int32)
@@ -87,48 +87,43 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 NONE = "none"
 HEAVY = ("contractive",)
-OTHERWISE = (
-    "l1",
-    "l2",
-    "code_l1",
-    "code_kl",
-)  # two are fields of a run, two need a code: they are the activity's, on one layer
+EXCLUDED = ("l1", "l2", "code_l1", "code_kl")  # covered by fields of a run, or need a code
 
 
 def regularizers(setting: Setting) -> Table:
     """Time and memory of a training step with each regularizer, against none, on the MNIST MLP."""
-    chosen = _shortened(work("mnist_mlp", setting.quick), steps=2 if setting.quick else 16)
-    cases = regularized(chosen.run.net)
+    mnist_mlp = _shortened(work("mnist_mlp", setting.quick), steps=2 if setting.quick else 16)
+    cases = regularized(mnist_mlp.run.net)
     if setting.quick:
         cases = {name: cases[name] for name in (NONE, "l2", "dropout")}
     width = setting.widths[0] if setting.widths else 4 if setting.on_cpu else 64
     lanes = width if setting.quick else 2 * width
     packs = {
-        name: Packs(chosen, *((1, 1) if name in HEAVY else (width, lanes)), setting.count, changes)
+        name: Packs(mnist_mlp, *((1, 1) if name in HEAVY else (width, lanes)), setting.count, changes)
         for name, changes in cases.items()
     }
-    rows = interleaved([Way(name, _with_memory(one)) for name, one in packs.items()], setting.repetitions(5))
+    rows = interleaved([Way(name, _with_memory(pack)) for name, pack in packs.items()], setting.repetitions(5))
     notes = [
-        f"MLP 784-128-128-10, batch 128, Adam, {chosen.steps} steps, {width} lanes at once, devices: {len(setting.devices)}; "
+        f"MLP 784-128-128-10, batch 128, Adam, {mnist_mlp.steps} steps, {width} lanes at once, devices: {len(setting.devices)}; "
         f"data: {source()}.",
-        f"{', '.join(HEAVY)}: one lane on each device, for its many backward passes.",
-        "Memory: what the program needs for a pack beside parameters, data and results, as XLA states it.",
+        f"{', '.join(HEAVY)}: one lane per device, because of its many backward passes.",
+        "Memory: what the program needs for a pack in addition to parameters, data and results, according to XLA.",
     ]
-    found = Table("regularizers", "ms per run", rows, NONE, notes)
-    found.facts["milliseconds more per step"] = {
-        row.name: (row.median - found.row(NONE).median) / chosen.steps for row in rows if row.values
+    table = Table("regularizers", "ms per run", rows, NONE, notes)
+    table.facts["milliseconds more per step"] = {
+        row.name: (row.median - table.row(NONE).median) / mnist_mlp.steps for row in rows if row.values
     }
-    return found
+    return table
 
 
-def _shortened(chosen: Work, steps: int) -> Work:
-    run = dataclasses.replace(chosen.run, train_examples=chosen.run.batch_size * steps)
-    return dataclasses.replace(chosen, run=run, steps=steps)
+def _shortened(work: Work, steps: int) -> Work:
+    run = dataclasses.replace(work.run, train_examples=work.run.batch_size * steps)
+    return dataclasses.replace(work, run=run, steps=steps)
 
 
 def regularized(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Changes to a run by the regularizer that they switch on."""
-    acting = {name: {"penalties": (_on(penalty),)} for name, penalty in PENALTIES.items() if name not in OTHERWISE}
+    """For each regularizer, the fields of a run that switch it on."""
+    penalized = {name: {"penalties": (_on(penalty),)} for name, penalty in PENALTIES.items() if name not in EXCLUDED}
     widths = getattr(net, "widths", ())
     normalized = {norm: {"net": MLP(widths=widths, norm=norm)} for norm in ("batch_norm", "layer_norm", "group_norm")}
     return {
@@ -136,7 +131,7 @@ def regularized(net: nn.Module) -> dict[str, dict[str, Any]]:
         "l1": {"l1": 1e-5},
         "l2": {"l2": 1e-5},
         "weight_decay (adamw)": {"weight_decay": 1e-2},
-        **acting,
+        **penalized,
         "dropout": {"dropout": 0.1},
         "input_noise": {"input_noise": 0.1},
         "label_smoothing": {"label_smoothing": 0.1},
@@ -148,7 +143,7 @@ def regularized(net: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def _on(penalty: Any) -> Any:
-    """The penalty with a strength, where its default is none."""
+    """The penalty; with a strength of 1e-5 if its default is 0."""
     names = {field.name for field in dataclasses.fields(penalty)}
     off = "strength" in names and not penalty.strength
     return dataclasses.replace(penalty, strength=1e-5) if off else penalty
@@ -169,19 +164,19 @@ FALSE_SUM = "0" * 64
 
 
 def overhead(setting: Setting) -> Table:
-    """A sweep of the digits MLP with and without what it writes and checks: the difference is what that costs."""
-    chosen = work("sweep", setting.quick)
-    whole = WarmSweep(digits_mlp_runs(chosen.run, quick=setting.quick), Options(devices=setting.count))
+    """A sweep of the digits MLP with each kind of record or check left out: the difference is its cost."""
+    digits_mlp = work("sweep", setting.quick)
+    whole = WarmSweep(digits_mlp_runs(digits_mlp.run, quick=setting.quick), Options(devices=setting.count))
     ways = [Way(WHOLE, whole)]
     ways += [Way(f"without {name}", _without(whole, name)) for name in LEFT_OUT]
-    found = Table("overhead", "ms per run", interleaved(ways, setting.repetitions(5)), WHOLE)
+    table = Table("overhead", "ms per run", interleaved(ways, setting.repetitions(5)), WHOLE)
     for name in LEFT_OUT:
-        found.facts[f"share of {name}"] = 1 - found.ratio(found.row(f"without {name}"))
-        found.notes.append(f"{name}: {100 * found.facts[f'share of {name}']:.1f}% of a sweep's time.")
-    found.notes.append(
-        f"{len(whole.requested)} runs of {chosen.epochs} epochs, programs warm, into a new temporary directory."
+        table.facts[f"share of {name}"] = 1 - table.ratio(table.row(f"without {name}"))
+        table.notes.append(f"{name}: {100 * table.facts[f'share of {name}']:.1f}% of a sweep's time.")
+    table.notes.append(
+        f"{len(whole.requested)} runs of {digits_mlp.epochs} epochs with compiled programs, into a new temporary directory."
     )
-    return found
+    return table
 
 
 def _without(whole: WarmSweep, name: str) -> Callable[[], Sample]:
@@ -195,17 +190,17 @@ def _without(whole: WarmSweep, name: str) -> Callable[[], Sample]:
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
-    """In place of what is left out."""
+    """Stands in for a function that is left out."""
 
 
-def _no_results_but(folder_kept: str) -> Callable[..., None]:
+def _write_only(folder_kept: str) -> Callable[..., None]:
     write = Directory.write_part
 
-    def part(self: Directory, folder: Any, name: str, rows: Any) -> None:
-        if folder.name == folder_kept:  # without results a sweep would not count as ended
+    def write_part(self: Directory, folder: Any, name: str, rows: Any) -> None:
+        if folder.name == folder_kept:  # without results the sweep would count as unfinished
             write(self, folder, name, rows)
 
-    return part
+    return write_part
 
 
 LEFT_OUT: dict[str, Callable[[], list[Any]]] = {
@@ -215,6 +210,6 @@ LEFT_OUT: dict[str, Callable[[], list[Any]]] = {
         mock.patch.object(hashlib, "file_digest", return_value=mock.Mock(**{"hexdigest.return_value": FALSE_SUM})),
     ],
     "checkpoints": lambda: [mock.patch.object(checkpoints, "save", _nothing)],
-    "curves": lambda: [mock.patch.object(Directory, "write_part", _no_results_but("results"))],
+    "curves": lambda: [mock.patch.object(Directory, "write_part", _write_only("results"))],
     "checkpoints and curves": lambda: [*LEFT_OUT["checkpoints"](), *LEFT_OUT["curves"]()],
 }

@@ -1,4 +1,4 @@
-"""The digits MLP as an experiment: ten runs a seed, `--seeds N` for more. What the benchmark `scaling` sweeps.
+"""The digits MLP as an experiment, which the benchmark `scaling` sweeps: ten runs per seed, `--seeds N` for more.
 
 .venv/bin/lanes sweep benchmarks/digits_mlp.py --seeds 504 --out runs/digits_mlp
 """

@@ -1,4 +1,4 @@
-"""Repetitions taken in turn, their medians and ranges, as a Markdown table and as JSON."""
+"""Repetitions taken in turn; their medians and ranges as a Markdown table and as JSON."""
 
 import dataclasses
 import importlib.metadata
@@ -19,7 +19,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One repetition: its value in the table's unit, and further columns."""
+    """One repetition: its value in the table's unit, and the cells of extra columns."""
 
     value: float
     columns: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -30,9 +30,9 @@ class Way:
     """One way of doing the work.
 
     Attributes:
-        name: in the table.
+        name: its row in the table.
         once: measures it once.
-        warm: do it once before, uncounted: compilations, imports, caches.
+        warm: whether to run it once uncounted first, for compilations, imports and caches.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Way:
 
 @dataclasses.dataclass
 class Row:
-    """The repetitions of one way; those that failed left a line in `failure`."""
+    """The repetitions of one way; if one failed, `failure` has its error in one line."""
 
     name: str
     values: list[float] = dataclasses.field(default_factory=list)
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def median(self) -> float:
-        """NaN where every repetition failed."""
+        """NaN if every repetition failed."""
         return statistics.median(self.values) if self.values else float("nan")
 
 
@@ -60,12 +60,12 @@ class Table:
     """A benchmark's result.
 
     Attributes:
-        name: of the benchmark.
+        name: the benchmark's.
         unit: of the values; smaller is better.
-        rows: one for each way.
-        reference: the row that ratios are taken to; None leaves them out.
-        notes: lines below the table: what was measured and how.
-        facts: numbers beside the rows, for the JSON line.
+        rows: one per way.
+        reference: the row that ratios are relative to; None leaves ratios out.
+        notes: lines below the table that say what was measured and how.
+        facts: further numbers for the JSON line.
     """
 
     name: str
@@ -80,9 +80,9 @@ class Table:
         return next(row for row in self.rows if row.name == name)
 
     def ratio(self, row: Row) -> float:
-        """How many times as long as the reference the row takes: the median over the turns, each by itself.
+        """The row's time relative to the reference's: the median of the ratios of single turns.
 
-        Both have then seen the same of what else the machine did. Where a turn failed, the ratio of the medians.
+        Within a turn both see the same load on the machine. If a turn failed, the ratio of the medians.
         """
         if not self.reference:
             return float("nan")
@@ -92,21 +92,25 @@ class Table:
         return statistics.median(value / other for value, other in zip(row.values, reference.values))
 
     def markdown(self) -> str:
-        """The table, its notes and the machine, ready to be pasted."""
-        further = list(dict.fromkeys(name for row in self.rows for name in row.columns))
+        """The table with its notes, in Markdown."""
+        extra = list(dict.fromkeys(name for row in self.rows for name in row.columns))
         ratios = ["ratio"] if self.reference else []
-        head = ["way", f"{self.unit}, median", "min–max", "n", *ratios, *further]
+        head = ["way", f"{self.unit}, median", "min–max", "n", *ratios, *extra]
         lines = [_line(head), "|---|" + "---:|" * (len(head) - 1)]
         for row in self.rows:
             spread = f"{figure(min(row.values))}–{figure(max(row.values))}" if row.values else "-"
             ratio = [figure(self.ratio(row))] if self.reference else []
-            cells = [figure(row.median), spread, len(row.values), *ratio, *(row.columns.get(n, "-") for n in further)]
+            cells = [figure(row.median), spread, len(row.values), *ratio, *(row.columns.get(n, "-") for n in extra)]
             lines.append(_line([row.name + (f" ({row.failure})" if row.failure else ""), *cells]))
-        reference = [f"Ratios are to “{self.reference}”, turn by turn; their median."] if self.reference else []
+        reference = (
+            [f"Ratios are relative to “{self.reference}”: the median of the ratios of single turns."]
+            if self.reference
+            else []
+        )
         return "\n".join([*lines, "", *(f"- {note}" for note in (*reference, *self.notes))])
 
     def json(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The table as plain values for JSON."""
         rows = [
             {**dataclasses.asdict(row), "median": row.median, **({"ratio": self.ratio(row)} if self.reference else {})}
             for row in self.rows
@@ -115,11 +119,11 @@ class Table:
 
 
 def interleaved(ways: Iterable[Way], repeats: int) -> list[Row]:
-    """A row for each way: A B A B …, so that what else the machine does falls on all of them alike.
+    """A row for each way, measured in turn (A B A B …), so that other load on the machine affects all of them alike.
 
     Args:
         ways: in the order of the table.
-        repeats: repetitions that count.
+        repeats: counted repetitions.
     """
     ways = list(ways)
     rows = [Row(way.name) for way in ways]
@@ -130,7 +134,7 @@ def interleaved(ways: Iterable[Way], repeats: int) -> list[Row]:
             say(f"{'warming' if turn < 0 else f'{turn + 1}/{repeats}'}: {way.name}")
             try:
                 sample = way.once()
-            except Exception as error:  # one way that does not fit in memory must not cost the others' sitting
+            except Exception as error:  # a way that runs out of memory must not end the others
                 row.failure = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]:.120}"
                 say(f"failed: {way.name}: {row.failure}")
                 continue
@@ -142,7 +146,7 @@ def interleaved(ways: Iterable[Way], repeats: int) -> list[Row]:
 
 
 def say(line: str) -> None:
-    """A line for whoever waits; results go to the other stream."""
+    """Print a line of progress to standard error; results go to standard output."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -154,16 +158,16 @@ def figure(value: float) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value for JSON: NaN is null."""
+    """The value as JSON takes it: NaN becomes null."""
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and value != value else value
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what it was measured."""
+    """The machine and the versions of the packages."""
     devices = jax.local_devices()
     return {
         "processor": _processor(),
@@ -182,9 +186,9 @@ def _processor() -> str:
 
 
 def put_between(page: Path, marker: str, text: str) -> None:
-    """Replace what stands between `<!-- marker -->` and `<!-- /marker -->` of a page.
+    """Replace the text between `<!-- marker -->` and `<!-- /marker -->` of a page.
 
-    Raises RequestError where the page has no such markers.
+    Raises RequestError if the page has no such markers.
     """
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     content = page.read_text(encoding="utf-8") if page.exists() else ""

@@ -1,4 +1,4 @@
-"""What is ours: the whole sweep with warm programs, and a pack on every device through the training program alone."""
+"""The ways of lanes: the whole sweep with compiled programs, and the training program alone on a pack per device."""
 
 import dataclasses
 import functools
@@ -20,20 +20,20 @@ from lanes.engine.runner import run_sweep
 from lanes.program.compiled import Programs
 from lanes.program.places import Place
 
-SEEDS = 4  # different orders of examples in a pack
+SEEDS = 4  # seeds, and so orders of examples, in a pack
 
 
 def many(run: Run, count: int) -> list[Run]:
-    """`count` runs of one signature: rates and seeds differ."""
+    """`count` runs of one signature, which differ in rate and seed."""
     return [
         dataclasses.replace(run, learning_rate=1e-3 * (1 + at // SEEDS / count), seed=at % SEEDS) for at in range(count)
     ]
 
 
 def together(calls: Sequence[Callable[[], Any]]) -> float:
-    """Seconds until all calls, each in a thread of its own, have returned.
+    """Seconds until all calls, each in its own thread, have returned.
 
-    Raises what the first failing call raised.
+    Raises the first error of any call.
     """
     failures: list[BaseException] = []
 
@@ -56,10 +56,10 @@ def together(calls: Sequence[Callable[[], Any]]) -> float:
 
 
 class WarmSweep:
-    """A sweep as users run it (validation, planning, results, curves, checkpoints), its compiled programs kept between calls.
+    """A sweep as users run it (validation, planning, results, curves, checkpoints); compiled programs are kept between calls.
 
     Attributes:
-        first_seconds: of the first call, compilation included.
+        first_seconds: duration of the first call, compilation included.
     """
 
     def __init__(self, requested: list[Run], options: Options):
@@ -70,7 +70,7 @@ class WarmSweep:
     def __call__(self) -> Sample:
         """Milliseconds per run of one sweep into a new directory.
 
-        Raises RuntimeError where the sweep does not end well.
+        Raises RuntimeError if the sweep's exit status is not 0.
         """
         with tempfile.TemporaryDirectory() as out:
             began = time.perf_counter()
@@ -82,22 +82,22 @@ class WarmSweep:
             raise RuntimeError(f"sweep ended with status {outcome.status}: {'; '.join(outcome.failures)}")
         if self.first_seconds is None:
             self.first_seconds = seconds
-        each = 1e3 / len(self.requested)
-        return Sample(each * seconds, {"of which planning": f"{each * planned:.2f}"})
+        per_run = 1e3 / len(self.requested)
+        return Sample(per_run * seconds, {"planning, ms": f"{per_run * planned:.2f}"})
 
 
 Calls = dict[Place, list[tuple[Callable, tuple[Any, ...]]]]
 
 
 class Recording(Programs):
-    """A cache of programs that keeps the calls of training programs, with their arguments, by place."""
+    """A cache of programs that records the calls of training programs, with their arguments, by place."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Calls = {}
 
     def get(self, key: tuple[Any, ...], place: Place, *args: Any, **options: Any) -> Callable:
-        """As in `Programs`."""
+        """As in `Programs`; a training program also records its calls."""
         ready = super().get(key, place, *args, **options)
 
         @functools.wraps(ready, assigned=("memory_analysis",), updated=())
@@ -109,17 +109,17 @@ class Recording(Programs):
 
 
 class Packs:
-    """One pack for each device through the training program alone: the calls that a real sweep made, made again.
+    """The training program alone on one pack per device: repeats the calls that a real sweep made.
 
-    The sweep is done once, at the first call, so that what fails there is one way's failure.
+    That sweep runs at the first call, so that an error in it counts as this way's failure.
 
     Args:
-        work: what is trained.
+        work: what to train.
         width: lanes computed at once.
-        lanes: in each pack; the next multiple of the width is taken.
-        count: devices; None is all.
+        lanes: lanes in each pack, rounded up to a multiple of the width.
+        count: number of devices; None is all.
         changes: fields of the run to change.
-        validated: time all chunks with a validation after every epoch; otherwise the first epoch, without one.
+        validated: time all epochs, each followed by validation; otherwise only the first, without validation.
     """
 
     def __init__(
@@ -136,30 +136,30 @@ class Packs:
         self.validated = validated
         length: dict[str, Any] = (
             {} if validated else {"epochs": 2, "eval_every": 2}
-        )  # the first of two epochs is not validated
+        )  # no validation after the first epoch
         self.run = dataclasses.replace(work.run, **length, **(changes or {}))
-        self.temporary_bytes: int | None = None  # beside arguments and results; None where XLA does not say
+        self.temporary_bytes: int | None = None  # in addition to arguments and results; None if XLA does not report it
 
     @functools.cached_property
     def calls(self) -> list[Callable[[], None]]:
-        """For each device, its training program's calls one after the other."""
+        """For each device, a function that repeats its training program's calls in order."""
         places = make_plan([self.run], self.options).places
         requested = many(self.run, self.lanes * len(places))
         recording = Recording()
         WarmSweep(requested, dataclasses.replace(self.options, pack_lanes=self.lanes, programs=recording))()
         calls = recording.calls.values()
         assert len(calls) == len(places), f"{len(calls)} of {len(places)} devices had a pack"
-        chosen = [each if self.validated else each[:1] for each in calls]
-        self.temporary_bytes = _temporary_bytes(chosen[0][0][0])
-        return [functools.partial(_one_after_the_other, each) for each in chosen]
+        timed = [on_device if self.validated else on_device[:1] for on_device in calls]
+        self.temporary_bytes = _temporary_bytes(timed[0][0][0])
+        return [functools.partial(_in_order, on_device) for on_device in timed]
 
     def __call__(self) -> Sample:
-        """Milliseconds per run: of all its epochs, or of one where it is not validated."""
+        """Milliseconds per run: for all its epochs, or for one if not validated."""
         lanes = self.lanes * len(self.calls)
         return Sample(1e3 * together(self.calls) / lanes, {"lanes at once": f"{lanes}"})
 
 
-def _one_after_the_other(calls: Sequence[tuple[Callable, tuple[Any, ...]]]) -> None:
+def _in_order(calls: Sequence[tuple[Callable, tuple[Any, ...]]]) -> None:
     for program, args in calls:
         jax.block_until_ready(program(*args))
 

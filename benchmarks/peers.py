@@ -1,4 +1,4 @@
-"""The peers' processes, seen from ours: started once, idle between requests, asked one at a time or two at once."""
+"""The peers' processes: started once, idle between requests, run one at a time or two at once."""
 
 import contextlib
 import json
@@ -14,7 +14,9 @@ from benchmarks.works import Work
 from lanes.errors import RequestError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-MISSING = "torch is not installed for {python}: pip install -e '.[peers]', or --peer-python PATH of one that has it"
+MISSING = (
+    "torch is not installed for {python}: pip install -e '.[peers]', or name a Python that has it: --peer-python PATH"
+)
 
 
 class Worker:
@@ -28,17 +30,19 @@ class Worker:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
         except OSError as error:
-            raise RequestError(f"--peer-python {python} does not start ({error.strerror}): give a Python") from error
+            raise RequestError(
+                f"--peer-python {python} does not start ({error.strerror}): name a Python interpreter"
+            ) from error
 
     def ask(self, request: dict[str, Any]) -> None:
-        """Send a request; the answer is fetched by `answer`."""
+        """Send a request; `answer` returns its result."""
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # `answer` tells
+        with contextlib.suppress(BrokenPipeError):  # `answer` reports it
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What came back. Raises RuntimeError where it is an error, or the process is gone."""
+        """The result of the last request. Raises RuntimeError if it failed, or the process has ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -52,7 +56,7 @@ class Worker:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the process: its input ends."""
+        """End the process by closing its input."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -62,11 +66,11 @@ class Worker:
 
 
 class Peers:
-    """Two workers of the peers' interpreter for torch, and one of ours for scikit-learn.
+    """Two workers in the peers' interpreter for torch, and one in this interpreter for scikit-learn.
 
     Attributes:
-        versions: of torch and scikit-learn, where they are installed.
-        missing: one line that says what to install; empty where torch is there.
+        versions: of torch and scikit-learn, if installed.
+        missing: one line that says what to install; empty if torch is installed.
     """
 
     def __init__(self, work: Work, python: str | None, device: str = "cpu"):
@@ -88,20 +92,20 @@ class Peers:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
-    def torch(self, name: str, way: str, processes: int = 1, **further: Any) -> Way:
-        """A way of torch, in ms per run of the whole machine."""
-        return Way(name, lambda: 1e3 * self._together(self._torch[:processes], way, further) / processes)
+    def torch(self, name: str, way: str, processes: int = 1, **fields: Any) -> Way:
+        """A way of torch, in ms per run; two processes at once count as two runs."""
+        return Way(name, lambda: 1e3 * self._together(self._torch[:processes], way, fields) / processes)
 
     def sklearn(self, name: str) -> Way:
         """scikit-learn's way, in ms per run."""
         return Way(name, lambda: 1e3 * self._together([self._sklearn], "sklearn", {}))
 
-    def _together(self, workers: list[Worker], way: str, further: dict[str, Any]) -> float:
-        """Seconds per run of the slowest of some workers that start at once."""
+    def _together(self, workers: list[Worker], way: str, fields: dict[str, Any]) -> float:
+        """Seconds per run of the slowest of `workers`, started at once."""
         work = self.work
         request = {
             **{"way": way, "work": work.name, "data": str(self._data), "device": self.device},
-            **{"batch": work.run.batch_size, "steps": work.steps, "epochs": work.epochs, **further},
+            **{"batch": work.run.batch_size, "steps": work.steps, "epochs": work.epochs, **fields},
         }
         for worker in workers:
             worker.ask(request)

@@ -1,4 +1,4 @@
-"""What a benchmark is told."""
+"""The options of a benchmark."""
 
 import dataclasses
 
@@ -9,14 +9,14 @@ from lanes.program.places import select_devices
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a benchmark is told.
+    """The options of a benchmark.
 
     Attributes:
-        repeats: repetitions; None is the benchmark's own number.
-        quick: small sizes, one repetition: shows that it works, measures nothing.
+        repeats: counted repetitions; None is the benchmark's own number.
+        quick: small sizes and one repetition, to check that the benchmark works; the numbers mean nothing.
         peer_python: interpreter that has torch; None is this one.
-        count: devices; None is all.
-        widths: lanes at once of the pack programs; None is a few that fit the kind of device.
+        count: number of devices; None is all.
+        widths: lanes computed at once in the training program; None is a few that suit the kind of device.
     """
 
     repeats: int | None = None
@@ -26,21 +26,21 @@ class Setting:
     widths: tuple[int, ...] | None = None
 
     def repetitions(self, usual: int) -> int:
-        """How many to take where `usual` is the benchmark's own number."""
+        """Counted repetitions, where `usual` is the benchmark's own number."""
         return self.repeats or (1 if self.quick else usual)
 
     @property
     def devices(self) -> list[jax.Device]:
-        """The devices that are used."""
+        """The devices to use."""
         return select_devices(self.count)
 
     @property
     def on_cpu(self) -> bool:
-        """Whether they are the host's."""
+        """Whether the devices are the host's."""
         return self.devices[0].platform == "cpu"
 
     def chosen_widths(self, on_cpu: tuple[int, ...]) -> tuple[int, ...]:
-        """Widths to measure; on a GPU from 64 lanes to 16,384."""
+        """Widths to measure: `on_cpu`, or on a GPU 64 to 16,384."""
         if self.widths:
             return self.widths
         if self.quick:

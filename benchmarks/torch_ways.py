@@ -1,6 +1,6 @@
-"""The works in PyTorch, written as its users write them, with what makes them faster: fused Adam, hand-batched ensembles.
+"""The same work in PyTorch, written as its users would, with its faster variants: fused Adam, hand-batched ensembles.
 
-Every function takes a worker's request and arrays and returns seconds, from making the net to the last step's end.
+Every function takes a worker's request and arrays and returns seconds per run, from making the net to the end of the last step.
 """
 
 import copy
@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class LeNet5(nn.Sequential):
-    """The same net as ours: padding 2 in the first convolution, max pooling, ReLU."""
+    """The same net as `nets.LeNet5`: padding 2 in the first convolution, max pooling, ReLU."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,16 +59,16 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 
 
 def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Tensors on the device, and orders [runs, steps in all, B] of examples; sets the number of threads."""
+    """Tensors on the device, and orders [models, all steps, B] of examples; sets the number of threads."""
     torch.set_num_threads(request.get("threads", 1))
     device = request.get("device", "cpu")
     tensors = {name: torch.from_numpy(value).to(device) for name, value in data.items()}
     if request["work"] == "lenet":
         tensors = {n: t.movedim(-1, 1).contiguous() if n.endswith("x") else t for n, t in tensors.items()}
-    random, n = np.random.default_rng(0), len(data["x"])
+    random, examples = np.random.default_rng(0), len(data["x"])
     size = request["steps"] * request["batch"]
     orders = [
-        [random.permutation(n)[:size].reshape(request["steps"], -1) for _ in range(request["epochs"])]
+        [random.permutation(examples)[:size].reshape(request["steps"], -1) for _ in range(request["epochs"])]
         for _ in range(request.get("models", 1))
     ]
     stacked = np.array(orders).reshape(len(orders), request["epochs"] * request["steps"], request["batch"])
@@ -76,17 +76,17 @@ def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], t
 
 
 def settle(device: str) -> None:
-    """Wait for a GPU."""
+    """Wait until a GPU has finished."""
     if device != "cpu":
         torch.cuda.synchronize()
 
 
 def eager(request: Request, data: Arrays, compiled: bool = False) -> float:
-    """One net after the other, `runs` times; evaluated after each epoch where `evaluate` is set. Seconds for one."""
+    """Seconds per net of `runs` nets trained one by one; evaluated after each epoch if the request has `evaluate`."""
     tensors, orders = prepared(request, data)
     device, runs = request.get("device", "cpu"), request.get("runs", 1)
     order, x, y = orders[0], tensors["x"], tensors["y"]
-    if compiled:  # outside the time, as ours
+    if compiled:  # compilation is not timed, as for lanes
         _train(torch.compile(NETS[request["work"]]().to(device)), request, tensors, order[: request["steps"]])
     began = time.perf_counter()
     for _ in range(runs):
@@ -111,12 +111,12 @@ def _train(net: nn.Module, request: Request, tensors: dict[str, torch.Tensor], o
 
 
 def compiled(request: Request, data: Arrays) -> float:
-    """`eager` with `torch.compile`, compiled before."""
+    """`eager` with `torch.compile`; compilation is not timed."""
     return eager(request, data, compiled=True)
 
 
 def graphed(request: Request, data: Arrays) -> float:
-    """`eager` with the whole step as one CUDA graph, captured once and replayed for every step. Only on a GPU."""
+    """`eager` with the step as a CUDA graph, captured once and replayed for every step. Only on a GPU."""
     tensors, orders = prepared(request, data)
     order, runs = orders[0], request.get("runs", 1)
     net = NETS[request["work"]]().to("cuda")
@@ -140,15 +140,15 @@ def graphed(request: Request, data: Arrays) -> float:
     settle("cuda")
     began = time.perf_counter()
     for _ in range(runs):
-        for places in order:
-            batch.copy_(places)
+        for indices in order:
+            batch.copy_(indices)
             graph.replay()
     settle("cuda")
     return (time.perf_counter() - began) / runs
 
 
 class Adam:
-    """Adam over a list of tensors [models, …] with a rate for each model, in fused foreach operations."""
+    """Adam over tensors [models, …] with a rate per model, in fused foreach operations."""
 
     def __init__(self, params: list[torch.Tensor], rates: torch.Tensor):
         self.params, self.count = params, 0
@@ -164,13 +164,13 @@ class Adam:
         roots = torch._foreach_sqrt(self.second)
         torch._foreach_div_(roots, (1 - 0.999**self.count) ** 0.5)
         torch._foreach_add_(roots, 1e-8)
-        moves = torch._foreach_div(self.first, roots)
-        torch._foreach_mul_(moves, self.rates)
-        torch._foreach_sub_(self.params, moves, alpha=1 / (1 - 0.9**self.count))
+        updates = torch._foreach_div(self.first, roots)
+        torch._foreach_mul_(updates, self.rates)
+        torch._foreach_sub_(self.params, updates, alpha=1 / (1 - 0.9**self.count))
 
 
 def ensemble(request: Request, data: Arrays) -> float:
-    """`models` digits MLPs batched by hand with `baddbmm`, each with its rate and its order. Seconds for one."""
+    """Seconds per model of `models` digits MLPs, batched by hand with `baddbmm`; each has its own rate and order."""
     tensors, orders = prepared(request, data)
     models, device = orders.shape[0], request.get("device", "cpu")
     x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
@@ -188,7 +188,7 @@ def ensemble(request: Request, data: Arrays) -> float:
         return h
 
     with torch.no_grad():
-        everywhere = valid_x.expand(models, *valid_x.shape)
+        valid_x_of_all = valid_x.expand(models, *valid_x.shape)
     for at in range(orders.shape[1]):
         batch = orders[:, at]  # [models, B]
         loss = F.cross_entropy(forward(x[batch]).flatten(0, 1), y[batch].flatten(), reduction="sum") / batch.shape[1]
@@ -196,20 +196,20 @@ def ensemble(request: Request, data: Arrays) -> float:
         with torch.no_grad():
             optimizer.step(grads)
             if (at + 1) % request["steps"] == 0:
-                _evaluate(forward(everywhere), valid_y)
+                _evaluate(forward(valid_x_of_all), valid_y)
     settle(device)
     return (time.perf_counter() - began) / models
 
 
 def _evaluate(logits: torch.Tensor, y: torch.Tensor) -> None:
-    """Loss and accuracy of every model, on the host."""
-    many = y.expand(len(logits), -1)
-    F.cross_entropy(logits.flatten(0, 1), many.flatten(), reduction="none").reshape(many.shape).mean(1).tolist()
-    (logits.argmax(-1) == many).float().mean(1).tolist()
+    """Compute loss and accuracy of every model and fetch them to the host."""
+    targets = y.expand(len(logits), -1)
+    F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").reshape(targets.shape).mean(1).tolist()
+    (logits.argmax(-1) == targets).float().mean(1).tolist()
 
 
 def functional(request: Request, data: Arrays) -> float:
-    """`models` digits MLPs by `torch.func`: `vmap` over `grad` of a functional call. Seconds for one."""
+    """Seconds per model of `models` digits MLPs by `torch.func`: `vmap` over `grad` of a functional call."""
     tensors, orders = prepared(request, data)
     models, device = orders.shape[0], request.get("device", "cpu")
     x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
@@ -226,8 +226,8 @@ def functional(request: Request, data: Arrays) -> float:
     predict = vmap(lambda params, x: functional_call(base, params, (x,)), in_dims=(0, None))
     for at in range(orders.shape[1]):
         batch = orders[:, at]
-        found = gradients(params, x[batch], y[batch])
-        optimizer.step([found[name] for name in params])
+        grads = gradients(params, x[batch], y[batch])
+        optimizer.step([grads[name] for name in params])
         if (at + 1) % request["steps"] == 0:
             _evaluate(predict(params, valid_x), valid_y)
     settle(device)

@@ -1,7 +1,7 @@
-"""A peer's process: trains what it is asked to, one request a line, and says how long it took. Imports nothing of JAX.
+"""A peer's process: trains as each line of input requests, and replies how long it took. Does not import JAX.
 
-A request is JSON: {"way": …, "data": FILE.npz, "batch": B, "epochs": E, "steps": S, …}; the answer {"seconds": …}, or
-{"error": …}. {"way": "versions"} asks what is installed.
+A request is JSON: {"way": …, "data": FILE.npz, "batch": B, "epochs": E, "steps": S, …}; the reply is {"seconds": …} or
+{"error": …}. {"way": "versions"} requests the versions of the peers.
 """
 
 import json
@@ -14,13 +14,13 @@ import numpy as np
 
 
 def versions() -> dict[str, str]:
-    """Versions of the peers that are installed here."""
+    """Versions of the peers installed in this interpreter."""
     names = {"torch": "torch", "sklearn": "scikit-learn"}
     return {package: metadata.version(package) for module, package in names.items() if util.find_spec(module)}
 
 
 def scikit_learn(request: dict[str, Any], data: dict[str, np.ndarray]) -> float:
-    """Seconds for one MLPClassifier with as many steps of as many examples, without evaluation."""
+    """Seconds for one MLPClassifier, with the same number of steps and examples, without evaluation."""
     import warnings
 
     from sklearn.neural_network import MLPClassifier
@@ -28,14 +28,14 @@ def scikit_learn(request: dict[str, Any], data: dict[str, np.ndarray]) -> float:
     used = request["steps"] * request["batch"]
     x, y = data["x"][:used], data["y"][:used]
     net = MLPClassifier((64, 64), batch_size=request["batch"], max_iter=request["epochs"], n_iter_no_change=10**6)
-    warnings.simplefilter("ignore")  # that it has not converged
+    warnings.simplefilter("ignore")  # ConvergenceWarning
     began = time.perf_counter()
     net.fit(x, y)
     return time.perf_counter() - began
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What a request asks for."""
+    """The reply to a request."""
     if request["way"] == "versions":
         return {"versions": versions()}
     with np.load(request["data"]) as file:
@@ -48,7 +48,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     for line in sys.stdin:
         try:
             reply = answer(json.loads(line))

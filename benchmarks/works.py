@@ -1,4 +1,4 @@
-"""The works that are timed: what is trained, on which data, for how many steps."""
+"""The work that is timed: which net, on which data, for how many steps."""
 
 import dataclasses
 import functools
@@ -12,19 +12,19 @@ from lanes.errors import RequestError
 from nets import MLP, LeNet5, Recurrent, inspection
 
 IMAGES = 8192  # training examples of the MNIST-shaped set: 64 steps of 128
-SHOWN = 256  # in each of its other splits
+EVALUATED = 256  # examples in each other split
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
 @functools.cache
 def images() -> dict[str, Arrays]:
-    """MNIST where TFDS has it prepared, otherwise noise of its shape: uint8 [N, 28, 28, 1] and ten classes."""
+    """MNIST if TFDS has it prepared, otherwise noise of its shape: uint8 [N, 28, 28, 1] and ten classes."""
     try:
         mnist = load_dataset("mnist")
         assert mnist.valid is not None
         assert mnist.test is not None
-        splits = {"train": (mnist.train, IMAGES), "valid": (mnist.valid, SHOWN), "test": (mnist.test, SHOWN)}
+        splits = {"train": (mnist.train, IMAGES), "valid": (mnist.valid, EVALUATED), "test": (mnist.test, EVALUATED)}
         return {name: (np.array(split.x[:n]), np.array(split.y[:n])) for name, (split, n) in splits.items()}
     except (RequestError, OSError):
         return _noise()
@@ -32,7 +32,7 @@ def images() -> dict[str, Arrays]:
 
 def _noise() -> dict[str, Arrays]:
     random = np.random.default_rng(0)
-    sizes = {"train": IMAGES, "valid": SHOWN, "test": SHOWN}
+    sizes = {"train": IMAGES, "valid": EVALUATED, "test": EVALUATED}
     return {
         name: (random.integers(0, 256, (n, 28, 28, 1), np.uint8), random.integers(0, 10, n, np.int32))
         for name, n in sizes.items()
@@ -45,7 +45,7 @@ def series() -> dict[str, Arrays]:
 
 
 def source() -> str:
-    """Which of the two the images are."""
+    """Whether the images are MNIST or noise."""
     return "noise of MNIST's shape (no prepared MNIST was found)" if _is_noise() else "MNIST"
 
 
@@ -55,13 +55,14 @@ def _is_noise() -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One run's work, ours as a `Run` and the peers' by name.
+    """One run's work: a `Run` for lanes, a name for the peers.
 
     Attributes:
-        run: what ours trains; an epoch is `steps` steps.
-        steps: in an epoch.
-        first: multiply-adds of an example's forward pass that have the example itself as a factor.
-        epochs: of a run.
+        name: the benchmark, and the peers' net.
+        run: what lanes trains.
+        steps: steps in an epoch.
+        first: multiply-adds in an example's forward pass that have the example itself as a factor.
+        epochs: epochs of a run.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Work:
         return load_dataset(self.run.data, train_examples=self.run.train_examples)
 
     def export(self, path: Path) -> None:
-        """What peers train on, standardized beforehand: x, y, valid_x, valid_y."""
+        """Write what peers train on, already standardized: x, y, valid_x, valid_y."""
         data = self.data
         assert data.valid is not None
 
@@ -89,12 +90,12 @@ class Work:
 
 
 def standardized(data: Dataset, x: np.ndarray) -> np.ndarray:
-    """x as a net sees it, float32."""
+    """x in float32, as a net sees it."""
     return ((x.astype(np.float32) - data.offset) * data.scale).astype(np.float32)
 
 
 def work(name: str, quick: bool = False) -> Work:
-    """A work by its name; quick ones have fewer epochs and examples."""
+    """The work of that name; quick work has fewer epochs and examples."""
     if name == "sweep":
         run = Run(data="digits", net=MLP(widths=(64, 64)), batch_size=32, epochs=2 if quick else 20)
         return Work(name, run, steps=44, first=64 * 64, epochs=run.epochs)
@@ -113,8 +114,8 @@ def products(work: Work, evaluated: int = 0) -> float:
     """Floating-point operations in the matrix products and convolutions of one run.
 
     Args:
-        work: each step goes forward, and back to every kernel and to every input but the examples.
-        evaluated: examples that are evaluated after each epoch.
+        work: a step is a forward pass, and a backward pass to every kernel and every input except the examples.
+        evaluated: examples evaluated after each epoch.
     """
     forward = inspection.multiply_adds(work.run.net, work.data.train.x.shape[1:])
     step = work.run.batch_size * (3 * forward - work.first)

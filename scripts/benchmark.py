@@ -1,4 +1,4 @@
-"""`python -m benchmarks` by its older name: python scripts/benchmark.py NAME [--repeats R] [--quick] [--write] …"""
+"""`python -m benchmarks` under its old name: python scripts/benchmark.py NAME [--repeats R] [--quick] [--write] …"""
 
 import sys
 

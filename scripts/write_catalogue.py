@@ -1,11 +1,11 @@
 """Writes docs/catalogue.md: every name that a run can use, with its formula and reference, from the tables themselves.
 
     .venv/bin/python scripts/write_catalogue.py            writes the page
-    .venv/bin/python scripts/write_catalogue.py --check    writes nothing; exit status 1 if the page is not what would be written
+    .venv/bin/python scripts/write_catalogue.py --check    writes nothing; exit status 1 if the page is out of date
 
-What an entry's docstring says goes into the page by this convention: the first line is the summary; a line that begins
-with `Formula:` and one that begins with `Reference:`, each up to the next blank line or label. What stands between the
-two cost markers of the page is kept by hand (or by a benchmark) and survives.
+An entry's row comes from its docstring: the first line is the summary; the formula and the reference follow `Formula:` and
+`Reference:` at the start of a line, up to the next blank line or label. The text between the page's two cost markers is
+written by a benchmark and is kept.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from losses import Metric
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 
-# Title, module, attribute. The order is the page's.
+# Title, module, attribute, in the order of the page.
 TABLES = [
     ("Activations", "nets.activations", "ACTIVATIONS"),
     ("Initializers", "nets.initializers", "INITIALIZERS"),
@@ -52,17 +52,17 @@ LABEL = re.compile(r"^([A-Z]\w*):(?: |$)")
 
 HEADER = """# Catalogue
 
-Every name that a run can use, made from the tables and docstrings by `.venv/bin/python scripts/write_catalogue.py`: change those,
-not this page. A name stands for the defaults shown; other values are given as a description, `LeakyReLU(slope=0.1)`.
+Every name that a run can use. `.venv/bin/python scripts/write_catalogue.py` writes this page from the tables and docstrings: edit
+those instead. A name stands for the defaults shown; for other values write a description, `LeakyReLU(slope=0.1)`.
 
-All activations with their derivatives, drawn by `.venv/bin/python scripts/figures/activations.py`:
+Every activation with its derivative, drawn by `.venv/bin/python scripts/figures/activations.py`:
 
 ![activations and their derivatives](activations.png)
 """
 
 
 def table(module: str, attribute: str) -> Mapping[str, Any] | None:
-    """The table, or None where the module or the table does not exist (a module that is broken inside still raises)."""
+    """The table, or None if its module or name does not exist. A module that fails to import still raises."""
     try:
         return getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
@@ -72,7 +72,7 @@ def table(module: str, attribute: str) -> Mapping[str, Any] | None:
 
 
 def documented(entry: Any) -> Any:
-    """What carries the docstring of an entry: a function or class, or the class of a description."""
+    """The object with an entry's docstring: a function, a class, or the class of a description."""
     if isinstance(entry, functools.partial):
         return documented(entry.func)
     if isinstance(entry, Metric):
@@ -81,21 +81,21 @@ def documented(entry: Any) -> Any:
 
 
 def labelled(doc: str, label: str) -> str:
-    """The text after `label:` in a docstring, its lines joined; empty if there is none."""
-    found: list[str] = []
+    """The text after `label:` in a docstring, its lines joined, or an empty string."""
+    parts: list[str] = []
     for line in doc.splitlines():
         match = LABEL.match(line)
         if match and match[1] == label:
-            found = [line[match.end() :]]
-        elif found and (match or not line.strip()):
+            parts = [line[match.end() :]]
+        elif parts and (match or not line.strip()):
             break
-        elif found:
-            found.append(line)
-    return " ".join(" ".join(found).split())
+        elif parts:
+            parts.append(line)
+    return " ".join(" ".join(parts).split())
 
 
 def defaults(entry: Any) -> str:
-    """The description with its fields (a net: those that differ from its class), as one would write it; empty for a function."""
+    """An entry as code: a description with its fields, a net with those that differ from its class; empty for a function."""
     if isinstance(entry, Metric):
         return {True: "higher is better", False: "lower is better", None: ""}[entry.higher_is_better]
     if not dataclasses.is_dataclass(entry) or isinstance(entry, type):
@@ -108,8 +108,8 @@ def defaults(entry: Any) -> str:
 
 
 def cell(text: str) -> str:
-    """Text as it survives in a Markdown table."""
-    spans = text.split("`")  # every second one is code, where only the column separator has a meaning
+    """Text escaped for a cell of a Markdown table."""
+    spans = text.split("`")  # every second span is code, where only `|` needs escaping
     spans[::2] = [s.replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;") for s in spans[::2]]
     return "`".join(spans).replace("|", "\\|") or "-"
 
@@ -126,14 +126,14 @@ def section(title: str, entries: Mapping[str, Any]) -> str:
 
 
 def costs(page: str) -> str:
-    """What stands between the cost markers of the present page, or a placeholder."""
+    """The text between the page's cost markers, or a placeholder."""
     if COSTS_START not in page or COSTS_END not in page:
         return COSTS_EMPTY
     return page.split(COSTS_START, 1)[1].split(COSTS_END, 1)[0]
 
 
-def catalogue(present: str) -> str:
-    """The page, with the costs of the present one."""
+def catalogue(current: str) -> str:
+    """The new page, with the costs of the current one."""
     parts = [HEADER]
     for title, module, attribute in TABLES:
         entries = table(module, attribute)
@@ -141,27 +141,27 @@ def catalogue(present: str) -> str:
             print(f"left out: {module}.{attribute} does not exist", file=sys.stderr)
             continue
         parts.append(section(title, entries))
-    parts.append(f"## What it costs\n\n{COSTS_START}{costs(present)}{COSTS_END}\n")
+    parts.append(f"## What it costs\n\n{COSTS_START}{costs(current)}{COSTS_END}\n")
     return "\n".join(parts)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is out of date")
     arguments = parser.parse_args()
-    present = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    wanted = catalogue(present)
+    current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    generated = catalogue(current)
     if not arguments.check:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(wanted, encoding="utf-8")
+        PAGE.write_text(generated, encoding="utf-8")
         return 0
-    if present == wanted:
+    if current == generated:
         return 0
     changes = difflib.unified_diff(
-        present.splitlines(), wanted.splitlines(), "on disk", "from the tables", n=0, lineterm=""
+        current.splitlines(), generated.splitlines(), "on disk", "from the tables", n=0, lineterm=""
     )
     print("\n".join(list(changes)[:20]), file=sys.stderr)
-    print(f"docs/{PAGE.name} is not current: run .venv/bin/python scripts/write_catalogue.py", file=sys.stderr)
+    print(f"docs/{PAGE.name} is out of date: run .venv/bin/python scripts/write_catalogue.py", file=sys.stderr)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""Every experiment is imported, expanded and validated; some of its programs train one run for two steps (slow)."""
+"""Every experiment is imported, expanded and (slow) validated; up to three of its programs train one run for two steps."""
 
 import ast
 import dataclasses
@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).parents[1]
 FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")
 SIBLING = CHECKOUT.parent / "shared" / "tfds"
 DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(SIBLING) if SIBLING.is_dir() else None)
-PROGRAMS = 3  # most programs trained per experiment
+PROGRAMS = 3  # trained per experiment, at most
 OPTIONS = Options(devices=1, width=1, quiet=True, data_dir=DATA_DIR)
 
 
@@ -27,7 +27,7 @@ def path(request) -> Path:
 
 
 def plan_of(requested):
-    """The plan of an experiment's runs; skips the test if a data set is not prepared on this machine."""
+    """The plan of an experiment's runs; skips the test if a data set or a sweep that it needs is missing here."""
     try:
         return make_plan(requested, OPTIONS)
     except RequestError as error:
@@ -36,14 +36,14 @@ def plan_of(requested):
         raise
 
 
-def test_its_docstring_holds_the_question_and_the_command(path):
+def test_its_docstring_has_the_question_and_the_command(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     assert f"experiments/{path.stem}" in text
     assert ".venv/bin/" in text
     assert len(text.split(".venv/bin/")[0].strip()) > 20, "the question comes first"
 
 
-def test_it_imports_our_code_from_public_packages(path):
+def test_it_imports_only_public_names(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {module for module in modules if module.split(".")[0] in ("lanes", "nets", "losses")}
@@ -69,13 +69,13 @@ def test_it_expands_into_runs(path):
 def test_all_its_runs_are_valid(path):
     requested = expanded(path)
     plan = plan_of(requested)
-    assert 1 <= len(plan.planned) <= len(requested)  # two names of the same thing are one run
+    assert 1 <= len(plan.planned) <= len(requested)  # runs that differ only by a synonym are one run
     assert all(plan.parameters(planned.signature) > 0 for planned in plan.planned)
 
 
 @pytest.mark.slow
 def test_its_programs_train_for_two_steps(path, tmp_path):
-    """One run each of at most three programs, spread over the experiment."""
+    """One run of each of at most three programs, spread over the experiment."""
     by_program = list({planned.signature: planned.run for planned in plan_of(expanded(path)).planned}.values())
     short = []
     for run in by_program[:: -(-len(by_program) // PROGRAMS)]:

@@ -1,9 +1,11 @@
-"""README and docs: their commands name what exists, those of README and docs/commands.md run, their files are there.
+"""README and docs: links, files and commands exist, Python blocks are valid, the catalogue agrees with the tables, and the
+commands of README and docs/commands.md run.
 
-`.ci/run` runs the two commands that install.
+`.ci/run` runs the README's two commands that install.
 """
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -28,13 +30,13 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of the lines of a page's blocks that call `lanes`."""
+    """The arguments of each call of `lanes` in a page's blocks."""
     lines = [line.partition("  #")[0] for kind, text in blocks(page) if not kind for line in text.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith(".venv/bin/lanes ")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_links_and_pictures_are_there(page):
+def test_links_and_pictures_exist(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         path = target.partition("#")[0]
         assert target.startswith("https://") or (page.parent / path).exists(), target
@@ -48,8 +50,8 @@ def test_every_block_of_python_is_valid(page):
 
 
 @pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda path: path.stem)
-def test_commands_name_what_exists(path):
-    """In one spelling: `.venv/bin/lanes COMMAND`, `.venv/bin/python FILE`, `.venv/bin/python -m benchmarks NAME`."""
+def test_commands_name_existing_things(path):
+    """Spelled `.venv/bin/lanes COMMAND`, `.venv/bin/python FILE` or `.venv/bin/python -m benchmarks NAME`, never otherwise."""
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"\.venv/bin/lanes (\w+)", text)) <= set(COMMANDS)
     assert set(re.findall(r"\.venv/bin/python -m benchmarks (\w+)", text)) <= {*BENCHMARKS, "NAME"}
@@ -62,17 +64,23 @@ def test_commands_name_what_exists(path):
         assert all(line.startswith("python3 -m venv .venv && ") for line in bare), bare
 
 
+def test_the_catalogue_agrees_with_the_tables():
+    page = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    catalogue = runpy.run_path(str(ROOT / "scripts" / "write_catalogue.py"))["catalogue"]
+    assert catalogue(page) == page, "run .venv/bin/python scripts/write_catalogue.py"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/commands.md"])
-def test_the_commands_run_in_their_order(name, tmp_path, monkeypatch):
-    """As written, in another folder, on few short runs."""
+def test_the_commands_run_in_order(name, tmp_path, monkeypatch):
+    """As written, in another folder, shortened to a few small runs."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     python = next(text for kind, text in blocks(ROOT / "README.md") if kind == "python")
     (tmp_path / "my_experiment.py").write_text(python)
-    found = commands(ROOT / name)
-    assert len(found) >= 4
-    for words in found:
+    calls = commands(ROOT / name)
+    assert len(calls) >= 4
+    for words in calls:
         short = SHORT if words[0] == "sweep" else []
         only = ["--only", "initializer=he_normal"] if "quickstart" in " ".join(words) and short else []
         command = [sys.executable, "-m", "lanes.cli.main", *words, *short, *only]

@@ -1,4 +1,4 @@
-"""What the commands share: one-line errors, exit statuses, the command line as it was typed, leaving in good order."""
+"""What all commands share: one-line errors, exit statuses, the command line as typed, and a clean exit."""
 
 import contextlib
 import io
@@ -18,9 +18,9 @@ from lanes.errors import ExitStatus, RequestError
 
 
 def run_command(function: Callable[[Any], int | None], arguments: type, words: Sequence[str], program: str) -> int:
-    """Parse `words` as `arguments` and call `function`; the exit status. Whatever is raised is one line.
+    """Parse `words` as `arguments`, call `function` and return the exit status. Errors are printed as one line.
 
-    A RequestError is status 2, any other error 3; SIGINT and SIGTERM, where the function does not handle them, 75.
+    A RequestError gives status 2, any other error 3; SIGINT or SIGTERM, unless the function handles it, 75.
 
     Args:
         function: what the command does; it returns its exit status, None for 0.
@@ -30,38 +30,38 @@ def run_command(function: Callable[[Any], int | None], arguments: type, words: S
     """
     try:
         parsed = _parse(arguments, words, program)
-    except SystemExit as end:  # --help, or a command line that is not understood
-        return int(end.code or 0)
+    except SystemExit as stop:  # --help, or an invalid command line
+        return int(stop.code or 0)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return function(parsed) or ExitStatus.DONE
     except BrokenPipeError:
         return ExitStatus.DONE
     except KeyboardInterrupt:
-        print("stopped; what had ended is saved, and the same command goes on", file=sys.stderr)
+        print("stopped: finished work is saved; repeat the command to resume", file=sys.stderr)
         return ExitStatus.STOPPED
     except Exception as error:
         if getattr(parsed, "traceback", False):
             traceback.print_exc()
-        wrong = isinstance(error, RequestError)
-        print(f"error: {error if wrong else _one_line(error)}", file=sys.stderr)
-        return ExitStatus.WRONG_REQUEST if wrong else ExitStatus.FAILED
+        is_request = isinstance(error, RequestError)
+        print(f"error: {error if is_request else _one_line(error)}", file=sys.stderr)
+        return ExitStatus.WRONG_REQUEST if is_request else ExitStatus.FAILED
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def leave(status: int) -> NoReturn:
-    """End the process. Call it only where the process is the command's own: threads that still run end with it."""
+    """End the process, and with it any thread still running. Only for a process that runs nothing but the command."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.name.startswith("lanes-") for thread in threading.enumerate()):
-        os._exit(status)  # a chunk or a compilation was abandoned: waiting for it, or ending under it, helps nobody
+        os._exit(status)  # an abandoned chunk or compilation is still running: do not wait for it
     sys.exit(status)
 
 
 def typed() -> str:
-    """The command line as it was typed, to be repeated: `lanes sweep …`, or an interpreter and its script."""
+    """The command line as typed, for the user to repeat: `lanes sweep …`, or the interpreter and its script."""
     if Path(sys.argv[0]).name != "lanes":
         return shlex.join(sys.orig_argv)
     program = "lanes" if shutil.which("lanes") == sys.argv[0] else sys.argv[0]
@@ -69,21 +69,21 @@ def typed() -> str:
 
 
 def _parse(arguments: type, words: Sequence[str], program: str) -> Any:
-    """The command line as `arguments`; what is wrong with it is one line and exit status 2."""
+    """Parse the command line as `arguments`; an invalid one prints one line and exits with status 2."""
     import tyro
 
-    said = io.StringIO()
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(message):
             return tyro.cli(arguments, args=words, prog=program, config=(tyro.conf.OmitSubcommandPrefixes,))
-    except SystemExit as end:
-        if end.code:
-            print(f"error: {unboxed(said.getvalue())} (--help lists the options)", file=sys.stderr)
+    except SystemExit as stop:
+        if stop.code:
+            print(f"error: {unboxed(message.getvalue())} (--help lists the options)", file=sys.stderr)
         raise
 
 
 def unboxed(text: str) -> str:
-    """Tyro's box of several paragraphs as one line, without its title and its pointer to the help."""
+    """Tyro's boxed message as one line, without its title and its pointer to the help."""
     lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     paragraphs = [" ".join(part.split()) for part in re.split(r"─{3,}", " ".join(lines))]
     return "; ".join(part for part in paragraphs if part and not part.startswith("For full helptext"))

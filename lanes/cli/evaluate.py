@@ -18,43 +18,43 @@ if TYPE_CHECKING:
 class Arguments:
     """Evaluate trained runs from a sweep's checkpoints: any split, another data set, their mean prediction, MC dropout.
 
-    All runs that have ended are evaluated, or those that --run, --best or --where choose.
+    Evaluates all finished runs, or those selected by --run, --best or --where.
     """
 
     directory: tyro.conf.Positional[Path]
-    """What a sweep wrote (its --out)."""
+    """A sweep's directory (its --out)."""
     run: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """run_ids, or unambiguous beginnings of them."""
+    """Run ids, or unambiguous prefixes of them."""
     best: int | None = None
-    """The runs of so many best combinations by --metric; seeds are replicates. With --where, the best among those."""
+    """Evaluate the best N combinations by --metric, with all their seeds; with --where, the best of the matching runs."""
     where: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """FIELD=VALUE: the runs that match; several values are joined by |."""
+    """FIELD=VALUE: evaluate matching runs; join alternative values with |."""
     metric: str | None = None
-    """What ranks; validation accuracy where there is one, else validation loss."""
+    """Metric to rank by; the default is validation accuracy if there is one, else validation loss."""
     epoch: str = "best"
-    """Parameters of the best epoch by validation loss, or of the last."""
+    """best or last: the parameters of the epoch with the lowest validation loss, or of the last epoch."""
     data: str | None = None
-    """Another data set of the same shapes; each run's own."""
+    """Another data set of the same shapes; the default is each run's own."""
     split: str = "test"
     """train, valid or test."""
     data_dir: str | None = None
-    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     ensemble: bool = False
-    """Also the mean prediction (of probabilities, where the net gives them) of the runs, beside the mean run."""
+    """Also evaluate the runs' mean prediction (of probabilities, if the net predicts them), next to the mean of their metrics."""
     mc_dropout: int | None = None
-    """Mean prediction of so many passes with dropout on."""
+    """Average the predictions of this many passes with dropout on."""
     batch_statistics: str = "running"
-    """Of batch normalization: running, or recomputed on the whole training split."""
+    """running or recomputed: batch normalization's running statistics, or those of the whole training split."""
     prune: tuple[float, ...] = ()
-    """Sparsities, such as 0.5 0.9: also with that share of the kernels' weights, the smallest, at zero."""
+    """Sparsities, such as 0.5 0.9: also evaluate with that share of the kernel weights, the smallest, set to zero."""
     out: Path | None = None
     """Also write the table, with every field: FILE.csv or FILE.parquet."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 evaluated; 2 (raised as a RequestError) for whatever is wrong with the request."""
+    """The exit status: 0 evaluated; 2 (raised as a RequestError) for an invalid request."""
     if arguments.out is not None and arguments.out.suffix not in (".csv", ".parquet"):
         raise RequestError(f"--out is {arguments.out}: the file must end in .csv or .parquet")
     from lanes.results.evaluation import evaluate
@@ -88,5 +88,5 @@ def _write(table: "pd.DataFrame", path: Path) -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command as typed after its name; its exit status."""
+    """Run the command with the words after its name; return the exit status."""
     return run_command(main, Arguments, words, "lanes evaluate")

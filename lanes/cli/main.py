@@ -1,4 +1,4 @@
-"""The installed command `lanes`: finds the command that is named and hands it the rest of the command line."""
+"""The installed command `lanes`: finds the command by name and passes it the rest of the command line."""
 
 import importlib
 import sys
@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from lanes.cli.command import leave
 from lanes.errors import ExitStatus, RequestError, unknown
 
-# Each is a module of this room by the same name; only the one that is called is imported.
+# Each command is the module of that name in this folder; only the one called is imported.
 COMMANDS = {
-    "sweep": "Train every run of an experiment file; the same command resumes.",
-    "train": "Train one run, or repeat one of a sweep.",
+    "sweep": "Train every run of an experiment file; repeat it to resume.",
+    "train": "Train one run, or repeat one from a sweep.",
     "evaluate": "Evaluate trained runs from their checkpoints.",
-    "report": "Write a sweep's report as one page; compare several sweeps.",
-    "prepare": "Prepare a TFDS data set; download only with --yes.",
+    "report": "Write a sweep's report as one HTML page, or compare several sweeps.",
+    "prepare": "Prepare a TFDS data set; downloads only with --yes.",
 }
 
 
 def main(*leading: str) -> None:
-    """The command line of this process, after the words in `leading`; exits with the command's status."""
+    """Run `leading` followed by this process's command line, and exit with the command's status."""
     leave(run([*leading, *sys.argv[1:]]))
 
 
 def run(words: Sequence[str]) -> int:
-    """The exit status of the command that the words name."""
+    """Run the command named by the first word; return its exit status."""
     name, *rest = words or ["--help"]
     if name in ("-h", "--help"):
         print(overview())
@@ -48,7 +48,7 @@ def overview() -> str:
             *lines,
             "",
             "`lanes COMMAND --help` lists a command's options.",
-            "Exit status: 0 done; 2 wrong request; 3 something failed; 75 stopped, saved.",
+            "Exit status: 0 done; 2 wrong request; 3 something failed; 75 stopped and saved.",
         ]
     )
 

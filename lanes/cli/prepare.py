@@ -1,4 +1,4 @@
-"""Prepare a TFDS data set as array_record files; downloads only with --yes, after saying what."""
+"""Prepare a TFDS data set as array_record files; downloads only with --yes, after printing what."""
 
 import dataclasses
 import sys
@@ -13,19 +13,19 @@ from lanes.errors import ExitStatus
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Prepare a TFDS data set as array_record files; downloads only with --yes, after saying what.
+    """Prepare a TFDS data set as array_record files; downloads only with --yes, after printing what.
 
-    The files are then read without TensorFlow. `digits` and generated sets need no preparation.
+    The files are read without TensorFlow. `digits` and generated sets need no preparation.
     """
 
     name: tyro.conf.Positional[str]
     """Name of the data set, as in TFDS: mnist, mnist:3.0.1, set/config."""
     data_dir: str | None = None
-    """Folder for prepared sets. Default: $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    """Folder for prepared sets; the default is $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     yes: bool = False
-    """Download, after saying what."""
+    """Download, after printing what."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
@@ -34,19 +34,19 @@ def main(arguments: Arguments) -> int:
 
     planned = plan(arguments.name, arguments.data_dir)
     if planned is None:
-        print(f"{arguments.name}: is generated when it is used; nothing to prepare")
+        print(f"{arguments.name}: generated on use; nothing to prepare")
         return ExitStatus.DONE
     if isinstance(planned, Path):
-        print(f"{arguments.name}: is prepared in {planned}")
+        print(f"{arguments.name}: already prepared in {planned}")
         return ExitStatus.DONE
     print("\n".join(planned.lines()))
     if not arguments.yes:
-        print("nothing was downloaded; add --yes to do it", file=sys.stderr)
+        print("nothing was downloaded; add --yes to download", file=sys.stderr)
         return ExitStatus.WRONG_REQUEST
     prepare(planned)
     return ExitStatus.DONE
 
 
 def run(words: Sequence[str]) -> int:
-    """The command as typed after its name; its exit status."""
+    """Run the command with the words after its name; return the exit status."""
     return run_command(main, Arguments, words, "lanes prepare")

@@ -1,4 +1,4 @@
-"""Write the report of a sweep, one self-contained page; several directories are compared, paired by seed."""
+"""Write a sweep's report as one self-contained page; several directories are compared, paired by seed."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from lanes.cli.command import run_command
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Write the report of a sweep, one self-contained page; several directories are compared, paired by seed."""
+    """Write a sweep's report as one self-contained page; several directories are compared, paired by seed."""
 
     directories: tyro.conf.Positional[tuple[Path, ...]]
-    """What sweeps wrote (their --out). Differences are taken from the first."""
+    """Directories of sweeps (their --out). Differences are relative to the first."""
     metric: str | None = None
-    """What ranks the combinations; validation accuracy where there is one, else validation loss."""
+    """Metric that ranks the combinations; the default is validation accuracy if there is one, else validation loss."""
     out: Path | None = None
-    """The page; report.html in the first directory."""
+    """File to write; the default is report.html in the first directory."""
     top: int = 10
-    """Rows of the leaderboard on the terminal."""
+    """Rows of the leaderboard printed in the terminal."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results, a wrong metric."""
+    """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric."""
     from lanes.reporting.pages import read, write_report
     from lanes.results.leaderboard import print_leaderboard
 
@@ -38,5 +38,5 @@ def main(arguments: Arguments) -> int:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command as typed after its name; its exit status."""
+    """Run the command with the words after its name; return the exit status."""
     return run_command(main, Arguments, words, "lanes report")

@@ -1,4 +1,4 @@
-"""Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+"""Train every run of an experiment file, side by side in compiled programs; repeat the command to resume."""
 
 import dataclasses
 import sys
@@ -16,48 +16,48 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Train every run of an experiment file, side by side in compiled programs; the same command again resumes."""
+    """Train every run of an experiment file, side by side in compiled programs; repeat the command to resume."""
 
     experiment: tyro.conf.Positional[Path]
     """The experiment file (it is code: run only what you trust)."""
     out: Path
     """Directory for results, curves and checkpoints."""
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """FIELD=VALUE for every run, after sweep(); dotted paths reach into descriptions: net.widths=128,128."""
+    """FIELD=VALUE: set a field of every run that sweep() returns; dotted paths reach into descriptions: net.widths=128,128."""
     only: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """FIELD=VALUE: keep the runs that match; several values are joined by |."""
+    """FIELD=VALUE: keep only matching runs; join alternative values with |."""
     seeds: int | None = None
-    """Replace the seeds by 0 … N-1."""
+    """Replace the seeds by 0 to N-1."""
     dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
-    """Validate every run, print the plan, start and write nothing."""
+    """Validate every run and print the plan; train and write nothing."""
     width: str = "auto"
-    """Lanes computed at once, or auto."""
+    """Lanes computed at once; auto picks a width, by measuring if the sweep is long enough to repay it."""
     devices: int | None = None
-    """Use the first N devices; on a CPU there are as many as cores."""
+    """Use the first N devices; a CPU counts as one device per core."""
     mapping: str = "local"
-    """local, shard_map or pmap; data splits each batch over all devices, for a large net."""
+    """How packs use several devices: local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
-    """I/N: train the packs I, I+N, …; auto takes both from the batch system."""
+    """I/N: train packs I, I+N, …; auto takes both numbers from Slurm or Kubernetes."""
     halving: str | None = None
-    """Epochs R1,R2,… at which the worse part of the runs is pruned; in place of the file's HALVING."""
+    """Epochs R1,R2,… after which the worst runs are pruned; overrides the file's HALVING."""
     keep: float | None = None
-    """With --halving: the fraction of the runs that goes on at each (0.5)."""
+    """With --halving: the fraction of the runs kept each time (0.5)."""
     halving_metric: str | None = None
-    """With --halving: what runs are ranked by (valid_loss)."""
+    """With --halving: the metric that ranks the runs (valid_loss)."""
     max_seconds: float | None = None
-    """Stop, saved, after so many seconds (exit status 75)."""
+    """Save and stop after this many seconds (exit status 75)."""
     data_dir: str | None = None
-    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     data_bytes: int = 2 << 30
-    """A data set up to so many bytes is held on the device; a larger one is streamed within as many."""
+    """Data sets up to this size are held on the device; larger ones are streamed, in buffers of this size in all."""
     report: bool = True
     """Write DIR/report.html at the end."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early and saved."""
+    """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early, everything saved."""
     from lanes.cluster.batch_jobs import parse_shard
     from lanes.describe import settings
     from lanes.describe.experiment_files import halving_of, runs_of
@@ -79,7 +79,7 @@ def main(arguments: Arguments) -> int:
         halving=halving,
     )
     prepare_devices()
-    experiment = _found(arguments.experiment)
+    experiment = _experiment_file(arguments.experiment)
     requested = runs_of(experiment)
     if halving is None:
         options = dataclasses.replace(options, halving=halving_of(experiment))
@@ -113,13 +113,13 @@ def main(arguments: Arguments) -> int:
     return outcome.status
 
 
-def _found(experiment: Path) -> Path:
-    """The experiment file; `experiments/NAME.py` that is not in the current folder is the checkout's."""
-    ours = CHECKOUT / experiment
-    if experiment.exists() or experiment.parts[:1] != ("experiments",) or not ours.exists():
+def _experiment_file(experiment: Path) -> Path:
+    """The experiment file: `experiments/NAME.py` means the checkout's if the current folder has none."""
+    in_checkout = CHECKOUT / experiment
+    if experiment.exists() or experiment.parts[:1] != ("experiments",) or not in_checkout.exists():
         return experiment
-    print(f"note: {experiment} is not in this folder; running {ours}", file=sys.stderr)
-    return ours
+    print(f"note: {experiment} is not in this folder; running {in_checkout}", file=sys.stderr)
+    return in_checkout
 
 
 def _width(text: str) -> int | None:
@@ -132,5 +132,5 @@ def _width(text: str) -> int | None:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command as typed after its name; its exit status."""
+    """Run the command with the words after its name; return the exit status."""
     return run_command(main, Arguments, words, "lanes sweep")

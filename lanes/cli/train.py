@@ -1,4 +1,4 @@
-"""Train one run: every field of `Run` is an option, and dotted ones reach into descriptions (`--net.widths 128,128`)."""
+"""Train one run: every field of `Run` is an option; dotted options reach into descriptions (`--net.widths 128,128`)."""
 
 import dataclasses
 import inspect
@@ -19,47 +19,47 @@ from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
 from lanes.errors import ExitStatus, RequestError
 
-LAST = 5  # epochs of the curve that are printed
+LAST = 5  # epochs of the curve to print
 
 
 class Default(str):
-    """The text of an option that was not given."""
+    """The default of an option; the type tells it from the same text on the command line."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Train one run: the code of a sweep with one lane, and its directory.
+    """Train one run, as a sweep of one lane with a directory of its own.
 
-    Options with a dot reach into descriptions: --net.widths 128,128 --optimizer.b1 0.95. The same command again resumes.
+    Options with a dot reach into descriptions: --net.widths 128,128 --optimizer.b1 0.95. Repeat the command to resume.
     """
 
     out: Path
     """Directory for results, curves and checkpoints."""
     run: str | None = None
-    """DIR:ID repeats a run of a sweep, at its width, with the options that are given in place of its own."""
+    """DIR:ID: repeat a run of a sweep, at the sweep's width; other options override the run's fields."""
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """FIELD=VALUE: the same as --FIELD VALUE."""
     width: int | None = None
-    """Lanes computed at once: 1, or with --run the sweep's own, on which the last digits depend."""
+    """Lanes computed at once; the default is 1, or with --run the sweep's own. The last digits depend on it."""
     data_dir: str | None = None
-    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     max_seconds: float | None = None
-    """Stop, saved, after so many seconds (exit status 75)."""
+    """Save and stop after this many seconds (exit status 75)."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def documentation(cls: type) -> dict[str, str]:
-    """The text for each field in the section Attributes of a class's docstring."""
+    """Each field's text from the Attributes section of a class's docstring."""
     section = inspect.getdoc(cls).partition("Attributes:\n")[2]  # type: ignore[union-attr]
-    out: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
-        out |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
-    return out
+        texts |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return texts
 
 
 def _option(name: str, text: str) -> tuple[str, Any, Any]:
-    """A field of Run as text, which is read as `sweep.py --set` reads it; its type and names stand in the help."""
+    """The option for a field of Run: text, parsed like `--set`; its help shows the field's type and the names it takes."""
     field = FIELDS[name]
     kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
     metavar = "NAME" if name in TABLES else kind.replace(" | ", "|").upper().replace("NONE", "None")
@@ -82,7 +82,7 @@ Arguments: Any = _arguments()
 
 
 def main(arguments: Any) -> int:
-    """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early and saved."""
+    """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early, everything saved."""
     from lanes.engine.options import Options as SweepOptions
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
@@ -91,8 +91,8 @@ def main(arguments: Any) -> int:
     run, width, experiment = Run(), 1, None
     if arguments.run is not None:
         run, width, experiment = _of_sweep(arguments.run)
-    given = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
-    settings = [*given.items(), *(_assignment(text) for group in arguments.set for text in group)]
+    typed_fields = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
+    settings = [*typed_fields.items(), *(_assignment(text) for group in arguments.set for text in group)]
     for path, text in settings:
         run = runs.set_field(run, path, runs.parse_field(run, path, text))
     options = SweepOptions(
@@ -115,19 +115,19 @@ def main(arguments: Any) -> int:
 
 
 def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
-    """The run that `DIR:ID` names, the width that it was trained at, and the experiment file that it came from."""
+    """The run named by `DIR:ID`, the width it was trained at, and its experiment file."""
     from lanes.results.tables import load
     from lanes.storage.directory import existing
     from lanes.storage.trained import find_run, run_of
 
     path, colon, run_id = text.rpartition(":")
     if not colon or not path or not run_id:
-        raise RequestError(f"--run is {text!r}: it must be DIR:ID, a sweep's --out and a run_id of it")
+        raise RequestError(f"--run is {text!r}: it must be DIR:ID, a sweep's --out and one of its run ids")
     (directory,) = existing([path])
     row = find_run(directory, run_id)
     mapping = load(path).set_index("run_id").loc[row["run_id"]].get("mapping")
     if isinstance(mapping, str) and mapping != "local":
-        print(f"note: {text} was trained by {mapping}, here it is local: the last digits may differ")
+        print(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
     experiment = directory.path / source if isinstance(source, str) else None
     return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment
@@ -141,7 +141,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _print_run(out: Path, run_id: str) -> None:
-    """The last lines of the curve, and the row of results."""
+    """Print the end of the curve and the row of results."""
     from lanes.results.axes import field_columns
     from lanes.results.tables import load, load_curves
 
@@ -168,17 +168,17 @@ def _is_missing(value: Any) -> bool:
 
 def with_dotted(command_line: Sequence[str]) -> list[str]:
     """The command line with `--net.widths VALUE` and `--net.widths=VALUE` as `--set net.widths=VALUE`."""
-    out, rest = [], iter(command_line)
+    rewritten, rest = [], iter(command_line)
     for text in rest:
         name, equals, value = text.partition("=")
         if re.fullmatch(r"--[A-Za-z_-]+\.[\w.-]+", name):
             path = name[2:].replace("-", "_")
-            out += ["--set", f"{path}={value if equals else next(rest, '')}"]
+            rewritten += ["--set", f"{path}={value if equals else next(rest, '')}"]
         else:
-            out.append(text)
-    return out
+            rewritten.append(text)
+    return rewritten
 
 
 def run(words: Sequence[str]) -> int:
-    """The command as typed after its name; its exit status."""
+    """Run the command with the words after its name; return the exit status."""
     return run_command(main, Arguments, with_dotted(words), "lanes train")

@@ -1,9 +1,9 @@
-"""Draws all activations with their derivatives: the dance moves of deep learning.
+"""Draws every activation with its derivative.
 
     .venv/bin/python scripts/figures/activations.py                writes docs/activations.png, in about 10 s
     .venv/bin/python scripts/figures/activations.py --out FILE     writes FILE (.png, .svg or .pdf)
 
-The derivative is what `jax.grad` gives, so the drawn value at a kink is the one that training uses.
+Derivatives are JAX's, so the value at a kink is the one that training uses.
 """
 
 import argparse
@@ -27,17 +27,17 @@ COLUMNS = 6
 VALUE, DERIVATIVE = "#1f5fa8", "#d1603d"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "activations.png"
 
-# What is not a function of one number is drawn along a line: softmax as the first of two outputs against a logit of 0,
+# Activations of several numbers are drawn along a line: softmax as the first of two outputs with the other logit at 0,
 # maxout with the pieces z and -z/2.
 ALONG_A_LINE: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "softmax": ("softmax(z, 0)₁", lambda z: ACTIVATIONS["softmax"](jnp.stack([z, jnp.zeros_like(z)], axis=-1))[..., 0]),
     "maxout": ("maxout(z, -z/2)", lambda z: Maxout(2)(jnp.stack([z, -z / 2], axis=-1))[..., 0]),
 }
-WIDE = {"sinc": 12.0, "relu6": 9.0}  # half the width of the drawn interval, where ±4 does not show the shape
+WIDE = {"sinc": 12.0, "relu6": 9.0}  # half-width of the interval, if ±4 does not show the shape
 
 
 def title(name: str, activation: Activation) -> str:
-    """The table name, with the parameters of a description at their defaults."""
+    """The name in the table, with the default parameters of a description."""
     if name in ALONG_A_LINE:
         return ALONG_A_LINE[name][0]
     if name == "silu" and activation == Swish():
@@ -49,7 +49,7 @@ def title(name: str, activation: Activation) -> str:
 
 
 def curves(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Value and derivative of an activation at the points z [N]."""
+    """Value and derivative of the activation at z [N]."""
     activation = ALONG_A_LINE[name][1] if name in ALONG_A_LINE else ACTIVATIONS[name]
     points = jnp.asarray(z, jnp.float32)
     value, derivative = jax.jvp(activation, (points,), (jnp.ones_like(points),))
@@ -57,7 +57,7 @@ def curves(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_gaps(z: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The values with NaN at jumps, so that no line is drawn where there is none."""
+    """The values with NaN at jumps, so that no line is drawn across them."""
     jumps = np.abs(np.diff(values)) > 20 * np.median(np.diff(z))
     return np.where(np.append(jumps, False), np.nan, values)
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PAGE, help="the figure to write (default: docs/activations.png)")
     out = parser.parse_args().out
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Without the date and version, the same curves give the same file.
+    # Without Matplotlib's version in its metadata, the file depends only on the curves.
     page().savefig(out, dpi=110, metadata={"Software": None} if out.suffix == ".png" else None)
     print(out)
 

@@ -1,9 +1,9 @@
-"""Prints how well a Hopfield net recalls random patterns at each load P / N: it falls near 0.14.
+"""Prints how well a Hopfield net recalls random patterns at each load P / N; recall collapses near 0.14.
 
     .venv/bin/python scripts/figures/hopfield_capacity.py [--units N] [--repeats R]
 
-The number is the overlap x·s / N between a stored pattern and where the net comes to rest when it starts there, 1 being
-perfect recall; mean over the patterns, and over R memories of N units. With N = 500: 0.998 at 0.10, 0.93 at 0.14, 0.54 at 0.20.
+Recall is the overlap x·s / N between a stored pattern x and the state s in which the net settles when started from x; 1 is
+perfect. Means are over the patterns and over R nets of N units. With N = 500: 0.998 at 0.10, 0.93 at 0.14, 0.54 at 0.20.
 """
 
 import argparse

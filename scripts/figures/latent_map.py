@@ -1,8 +1,8 @@
-"""Draws where the encoders of a sweep of VAEs put the test examples: one map for each mode of the first seed.
+"""Draws the latent codes of the test examples in a sweep of VAEs: one map per mode, for the lowest seed.
 
     .venv/bin/python scripts/figures/latent_map.py DIR --out FILE          DIR: --out of experiments/vae_latent.py
 
-A dot is an example's mean μ(x) in the plane of the code, its colour the class; the circle has the prior's radius 2.
+Each dot is an example's mean μ(x), coloured by class; the circle marks two standard deviations of the prior.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from matplotlib import pyplot as plt
 
 
 def means(directory: str, run_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """Means [N, 2] and classes [N] of the test examples."""
-    (opened,) = existing([directory])
-    run = run_of(opened, find_run(opened, run_id))
+    """The means [N, 2] and classes [N] of the test examples."""
+    (sweep,) = existing([directory])
+    run = run_of(sweep, find_run(sweep, run_id))
     data = load_dataset(run.data)
     split = data.test or data.valid or data.train
     net, variables = lanes.restore(directory, run_id)
@@ -35,7 +35,7 @@ def means(directory: str, run_id: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(directory: str, out: Path) -> None:
-    """Writes the picture and prints the terms of each bound."""
+    """Writes the picture and prints the terms of each ELBO."""
     table = lanes.load(directory)
     table = table[table["seed"] == table["seed"].min()]
     figure, axes = plt.subplots(1, len(table), figsize=(4.2 * len(table), 4.2), layout="constrained", squeeze=False)

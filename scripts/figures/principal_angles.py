@@ -1,9 +1,9 @@
-"""Prints the largest principal angle between each linear autoencoder's subspace and that of PCA, in degrees.
+"""Prints the largest principal angle, in degrees, between the subspaces of each linear autoencoder and of PCA.
 
     .venv/bin/python scripts/figures/principal_angles.py DIR          DIR: --out of experiments/linear_autoencoder.py
 
-The autoencoder's subspace is spanned by its decoder's kernel, PCA's by the first principal directions of the training
-inputs as the net sees them. 0° is the same subspace, 90° one direction that the other has nothing of.
+The decoder's kernel spans the autoencoder's subspace; the leading principal directions of the standardized training inputs
+span PCA's. At 0° they are the same; at 90° some direction of one is orthogonal to all of the other.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from lanes.storage.trained import find_run, run_of
 
 
 def largest_angle(directory: str, run_id: str) -> float:
-    """Degrees, for one run."""
-    (opened,) = existing([directory])
-    run = run_of(opened, find_run(opened, run_id))
+    """The largest principal angle of one run, in degrees."""
+    (sweep,) = existing([directory])
+    run = run_of(sweep, find_run(sweep, run_id))
     data = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples)
     x = ((np.asarray(data.train.x, np.float64) - data.offset) * data.scale).reshape(len(data.train), -1)
     _, _, directions = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)

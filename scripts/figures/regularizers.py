@@ -1,9 +1,9 @@
-"""Draws what each regularizer does to the loss on training and on test data, by its strength.
+"""Draws training and test loss against the strength of each regularizer.
 
     .venv/bin/python scripts/figures/regularizers.py runs/regularizers                writes docs/regularizers.png
     .venv/bin/python scripts/figures/regularizers.py runs/regularizers --out FILE     writes FILE (.png, .svg or .pdf)
 
-It reads what the experiment `regularizers` wrote, and prints the strength of each with the lowest validation loss.
+Reads a sweep of the experiment `regularizers`; also prints each regularizer's strength with the lowest validation loss.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "regularizers.png"
 
 
 def strengths(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns `regularizer` ("none" without one) and `strength`."""
+    """The table with the columns `regularizer` ("none" if there is none) and `strength`."""
     numbers = table[list(STRENGTHS)].copy()
     numbers["augment"] = [float(found.group(1)) if (found := _AMOUNT.search(str(a))) else 0.0 for a in table["augment"]]
     numbers = numbers.astype(float).fillna(0.0)
@@ -37,7 +37,7 @@ _AMOUNT = re.compile(r"amount=([\d.]+)")
 
 
 def draw(table: pd.DataFrame, out: Path) -> None:
-    """Writes the picture and prints the table of the best strengths."""
+    """Writes the picture and prints a table of the best strengths."""
     names = ["train_loss", "valid_loss", "test_loss", "test_accuracy"]
     groups = table.groupby(["regularizer", "strength"])
     mean, spread = groups[names].mean(), groups[names].std()
@@ -45,11 +45,11 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     figure, axes = plt.subplots(2, 4, figsize=(11, 5), sharey=True, layout="constrained")
     for cell, name in zip(axes.flat, STRENGTHS, strict=True):
         part, error = mean.loc[name], spread.loc[name]
-        places = range(len(part))
-        for what, color in (("test_loss", TEST), ("train_loss", TRAIN)):
-            cell.errorbar(places, part[what], error[what], color=color, marker="o", markersize=3, capsize=2)
-            cell.axhline(none[what], color=NONE, linestyle=":" if what == "train_loss" else "--", linewidth=1)
-        cell.set_xticks(places, [f"{value:g}" for value in part.index])
+        positions = range(len(part))
+        for metric, color in (("test_loss", TEST), ("train_loss", TRAIN)):
+            cell.errorbar(positions, part[metric], error[metric], color=color, marker="o", markersize=3, capsize=2)
+            cell.axhline(none[metric], color=NONE, linestyle=":" if metric == "train_loss" else "--", linewidth=1)
+        cell.set_xticks(positions, [f"{value:g}" for value in part.index])
         cell.set(title="augment (translate)" if name == "augment" else name, ylim=(-0.02, 0.8))
         cell.spines[["top", "right"]].set_visible(False)
     for cell in axes[:, 0]:
@@ -63,15 +63,15 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     for name in ["none", *STRENGTHS]:
         best = (name, mean.loc[name]["valid_loss"].idxmin())
         row, error, count = mean.loc[best], spread.loc[best], groups.size()[best]
-        loss, right = (f"{row[what]:.3f} ± {error[what]:.3f}" for what in ("test_loss", "test_accuracy"))
+        loss, accuracy = (f"{row[metric]:.3f} ± {error[metric]:.3f}" for metric in ("test_loss", "test_accuracy"))
         gap = row["test_loss"] - row["train_loss"]
-        print(f"{name:16}{best[1]:>9g}{row['train_loss']:>8.3f}{loss:>16}{gap:>8.3f}{right:>18}{count:>4}")
+        print(f"{name:16}{best[1]:>9g}{row['train_loss']:>8.3f}{loss:>16}{gap:>8.3f}{accuracy:>18}{count:>4}")
 
 
 def main() -> None:
     """Reads the command line and draws."""
     parser = argparse.ArgumentParser(description="Draw losses by regularizer and strength.")
-    parser.add_argument("directory", type=Path, help="what the sweep wrote")
+    parser.add_argument("directory", type=Path, help="the sweep's --out")
     parser.add_argument("--out", type=Path, default=PAGE)
     arguments = parser.parse_args()
     draw(strengths(load(arguments.directory)), arguments.out)

@@ -1,10 +1,10 @@
-"""Draws how a signal passes ten layers of 500 units before any training, by initializer and activation.
+"""Draws how a signal passes through ten untrained layers of 500 units, by initializer and activation.
 
     .venv/bin/python scripts/figures/signal_at_depth.py                writes docs/signal_at_depth.png, in about 10 s
     .venv/bin/python scripts/figures/signal_at_depth.py --out FILE     writes FILE (.png, .svg or .pdf)
 
-The inputs are 1,000 draws of N(0, 1) with 500 features; the nets are those of the experiment
-`signal_at_depth`. Prints the standard deviation of every layer's activations.
+The inputs are 1,000 examples of 500 features drawn from N(0, 1); the nets are those of the experiment
+`signal_at_depth`. Also prints the standard deviation of every layer's activations.
 """
 
 import argparse
@@ -29,18 +29,18 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "signal_at_depth.png"
 
 def hidden(activation: str, initializer: str) -> list[np.ndarray]:
     """Activations [EXAMPLES, UNITS] of each hidden layer at initialization."""
-    to_x, to_net = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(to_x, (EXAMPLES, UNITS))
+    data_key, net_key = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(data_key, (EXAMPLES, UNITS))
     net = MLP(
         widths=(UNITS,) * DEPTH, activation=PerLayer(ACTIVATIONS[activation]), kernel_init=INITIALIZERS[initializer]
     )
-    variables = net.init(to_net, x, train=False)
-    _, seen = net.apply({"params": variables["params"]}, x, train=False, mutable=["intermediates"])
-    return [np.asarray(seen["intermediates"][f"hidden_{layer}"]["hidden"][0]) for layer in range(DEPTH)]
+    variables = net.init(net_key, x, train=False)
+    _, state = net.apply({"params": variables["params"]}, x, train=False, mutable=["intermediates"])
+    return [np.asarray(state["intermediates"][f"hidden_{layer}"]["hidden"][0]) for layer in range(DEPTH)]
 
 
 def draw(out: Path) -> None:
-    """Writes the picture and prints its numbers."""
+    """Writes the picture and prints the standard deviations."""
     figure, axes = plt.subplots(
         len(PAIRS), DEPTH, figsize=(DEPTH * 1.15, len(PAIRS) * 1.05), sharey="row", layout="constrained"
     )

@@ -1,9 +1,9 @@
-"""Print characters that a trained next-token net writes, one drawn after the other.
+"""Print text from a trained next-token net, sampled character by character.
 
     .venv/bin/python scripts/figures/write_text.py runs/shakespeare                    the run with the lowest validation loss
     .venv/bin/python scripts/figures/write_text.py runs/shakespeare --run 3f --length 1000 --temperature 0.7
 
-Each character is drawn from softmax(logits / temperature) of all that stands before it (`lanes.analysis.sampling`).
+Each character is drawn from softmax(logits / temperature), given all the text before it (`lanes.analysis.sampling`).
 """
 
 import dataclasses
@@ -26,41 +26,41 @@ from lanes.storage.trained import find_run, restore, run_of
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Print characters that a trained next-token net writes, one drawn after the other."""
+    """Print text from a trained next-token net, sampled character by character."""
 
     directory: tyro.conf.Positional[Path]
-    """What a sweep wrote (its --out)."""
+    """A sweep's directory (its --out)."""
     run: str | None = None
-    """run_id or the beginning of it; the run with the lowest validation loss."""
+    """Run id, or its beginning; the default is the run with the lowest validation loss."""
     length: int = 400
-    """Characters to write."""
+    """Number of characters to write."""
     temperature: float = 0.8
-    """Below 1 likely characters become likelier, above 1 rarer ones; 0 takes the likeliest each time."""
+    """Below 1 favours likely characters, above 1 rare ones; 0 always takes the likeliest."""
     start: str = "\n"
     """Text to continue."""
     seed: int = 0
-    """Of the draws."""
+    """Seed of the draws."""
     data_dir: str | None = None
-    """Where prepared TFDS sets are; before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     traceback: bool = False
-    """Show where an error came from."""
+    """Show the traceback of an error."""
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 written; 2 (raised as a RequestError) for whatever is wrong with the request."""
+    """The exit status: 0 written; 2 (raised as a RequestError) for an invalid request."""
     if not arguments.temperature >= 0 or arguments.length < 1 or not arguments.start:
         raise RequestError("--temperature must be 0 or more, --length at least 1, and --start not empty")
     (directory,) = existing([arguments.directory])
     run_id = arguments.run
     if run_id is None:
-        ended = load(arguments.directory).dropna(subset=["valid_loss"])
-        if ended.empty:
+        table = load(arguments.directory).dropna(subset=["valid_loss"])
+        if table.empty:
             raise RequestError(f"{arguments.directory} has no run with a validation loss yet: train it first")
-        run_id = str(ended.sort_values("valid_loss")["run_id"].iloc[0])
+        run_id = str(table.sort_values("valid_loss")["run_id"].iloc[0])
     run = run_of(directory, find_run(directory, run_id))
     data = load_dataset(run.data, data_dir=arguments.data_dir)
     if data.task != "tokens" or not data.vocabulary:
-        raise RequestError(f"run {run_id} learned {data.name}, which is no text: choose a run on text")
+        raise RequestError(f"run {run_id} was trained on {data.name}, which is not text: choose a run on text")
     net, variables = restore(arguments.directory, run_id, data_dir=arguments.data_dir)
     prompt = encode(arguments.start, data.vocabulary, len(data.vocabulary) - 1)
     key = jax.random.key(arguments.seed)

@@ -1,4 +1,4 @@
-"""Benchmarks: small sizes end to end without torch, repetitions in turn, tables that can be pasted."""
+"""Benchmarks: small sizes end to end without torch, repetitions in turn, tables in Markdown and JSON."""
 
 import contextlib
 import dataclasses
@@ -43,14 +43,14 @@ def lines_of(capsys, **arguments) -> tuple[int, list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_torch", "without_mnist")
-def test_without_torch_ours_still_runs_and_says_what_to_install(capsys):
+def test_without_torch_lanes_still_runs_and_says_what_to_install(capsys):
     status, lines = lines_of(capsys, name="mnist_mlp")
-    found = json.loads(lines[-1])
+    result = json.loads(lines[-1])
     assert status == 0
-    assert [row["name"] for row in found["rows"]] == ["lanes, 4 wide"]
-    assert found["rows"][0]["median"] > 0
-    assert found["quick"]
-    assert {"jax", "cores", "load"} <= set(found["machine"])
+    assert [row["name"] for row in result["rows"]] == ["lanes, 4 wide"]
+    assert result["rows"][0]["median"] > 0
+    assert result["quick"]
+    assert {"jax", "cores", "load"} <= set(result["machine"])
     assert sum("pip install" in line and "torch" in line for line in lines[:-1]) == 1
     assert any("noise of MNIST's shape" in line for line in lines)
     assert lines[0].startswith("| way | ms per run, median |")
@@ -60,11 +60,11 @@ def test_without_torch_ours_still_runs_and_says_what_to_install(capsys):
 def test_a_convolution_in_a_loop(capsys):
     with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes dtypes
         status, lines = lines_of(capsys, name="conv_loop")
-    found = json.loads(lines[-1])
+    result = json.loads(lines[-1])
     assert status == 0
-    assert len(found["rows"]) == 4
-    assert all(row["median"] > 0 and not row["failure"] for row in found["rows"])
-    assert found["facts"]["ours: scan / unrolled"] > 0
+    assert len(result["rows"]) == 4
+    assert all(row["median"] > 0 and not row["failure"] for row in result["rows"])
+    assert result["facts"]["nets.convolve: scan / unrolled"] > 0
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_wrong_requests_start_nothing(arguments, text):
 
 
 def test_repetitions_are_taken_in_turn_after_warming():
-    told: list[str] = []
-    ways = [Way(name, lambda name=name: told.append(name) or 1.0, warm=name != "cold") for name in ("A", "B", "cold")]
+    calls: list[str] = []
+    ways = [Way(name, lambda name=name: calls.append(name) or 1.0, warm=name != "cold") for name in ("A", "B", "cold")]
     rows = interleaved(ways, 2)
-    assert "".join(name[0] for name in told) == "AB" + "ABc" * 2
+    assert "".join(name[0] for name in calls) == "AB" + "ABc" * 2
     assert [len(row.values) for row in rows] == [2, 2, 2]
 
 
-def test_a_way_that_fails_costs_the_others_nothing():
+def test_a_failing_way_does_not_stop_the_others():
     def fails() -> float:
         raise MemoryError("16384 lanes\ndo not fit")
 
@@ -103,12 +103,12 @@ def test_a_way_that_fails_costs_the_others_nothing():
 
 def test_medians_and_ratios():
     table = Table("sweep", "ms", [Row("ours", [3.0, 1.0, 2.0]), Row("peer", [50.0, 40.0, 60.0])], "ours")
-    assert table.ratio(table.row("peer")) == 30.0  # of 50 / 3, 40 / 1 and 60 / 2
+    assert table.ratio(table.row("peer")) == 30.0  # the median of 50 / 3, 40 / 1 and 60 / 2
     assert "| peer | 50 | 40–60 | 3 | 30 |" in table.markdown()
     assert table.json()["rows"][0]["values"] == [3.0, 1.0, 2.0]
 
 
-def test_a_table_replaces_what_stands_between_its_markers(tmp_path):
+def test_a_table_replaces_the_text_between_its_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- sweep -->\nold\n<!-- /sweep -->\nafter\n")
     measuring.put_between(page, "sweep", "new")
@@ -126,11 +126,11 @@ def test_every_benchmark_has_its_place_in_the_page():
 
 @pytest.mark.usefixtures("without_mnist")
 def test_operations_in_products():
-    """Counted by hand: forward, every kernel's gradient, and those of the inputs of all layers but the first."""
-    one = dataclasses.replace(works.work("sweep"), epochs=1, steps=1)
+    """Counted by hand: the forward pass, gradients of all kernels, and gradients of the inputs of all layers but the first."""
+    one_step = dataclasses.replace(works.work("sweep"), epochs=1, steps=1)
     first, others = 64 * 64, 64 * 64 + 64 * 10
-    assert works.products(one) == 2 * 32 * (2 * first + 3 * others)
-    assert works.products(dataclasses.replace(one, epochs=3, steps=0), 32) == 3 * 2 * 32 * (first + others)
+    assert works.products(one_step) == 2 * 32 * (2 * first + 3 * others)
+    assert works.products(dataclasses.replace(one_step, epochs=3, steps=0), 32) == 3 * 2 * 32 * (first + others)
     lenet = works.work("lenet")
     first, others = 28 * 28 * 25 * 6, 10 * 10 * 25 * 6 * 16 + 400 * 120 + 120 * 84 + 84 * 10
     assert works.products(lenet) == 16 * 2 * 64 * (2 * first + 3 * others)
@@ -140,10 +140,10 @@ def test_operations_in_products():
 
 
 def test_many_runs_are_different_runs_of_one_signature():
-    some = [runs.resolve(run) for run in ours.many(works.work("sweep").run, 24)]
-    assert len({identity.run_id(run) for run in some}) == 24
-    assert len({identity.signature(run) for run in some}) == 1
-    assert {run.seed for run in some} == set(range(ours.SEEDS))
+    resolved = [runs.resolve(run) for run in ours.many(works.work("sweep").run, 24)]
+    assert len({identity.run_id(run) for run in resolved}) == 24
+    assert len({identity.signature(run) for run in resolved}) == 1
+    assert {run.seed for run in resolved} == set(range(ours.SEEDS))
 
 
 @pytest.mark.usefixtures("without_mnist")
@@ -154,8 +154,8 @@ def test_every_regularizer_is_a_valid_run():
 
 
 @pytest.mark.parametrize("name", costs.LEFT_OUT)
-def test_a_sweep_ends_well_without_a_part_of_its_records(name, tmp_path):
-    """Tables are written and found again as tables, whatever is left out: a sweep counts what has ended by them."""
+def test_a_sweep_succeeds_without_part_of_its_records(name, tmp_path):
+    """Results are written and read whatever is left out: a sweep counts finished runs by them."""
     directory = Directory(tmp_path)
     directory.create()
     with contextlib.ExitStack() as stack:
@@ -168,7 +168,7 @@ def test_a_sweep_ends_well_without_a_part_of_its_records(name, tmp_path):
 
 
 @pytest.mark.usefixtures("without_mnist")
-def test_peers_get_what_the_net_sees(tmp_path):
+def test_peers_get_the_inputs_of_the_net(tmp_path):
     work = works.work("lenet", quick=True)
     work.export(tmp_path / "data.npz")
     with np.load(tmp_path / "data.npz") as file:
@@ -191,7 +191,7 @@ def test_a_peers_process_answers_with_seconds_or_one_line(tmp_path):
             worker.answer()
 
 
-def test_an_interpreter_that_is_not_there_is_one_line(tmp_path):
+def test_a_missing_interpreter_is_one_line(tmp_path):
     peers = Peers(works.work("sweep", quick=True), str(tmp_path / "python"))
     with pytest.raises(RequestError, match="--peer-python"), peers:
         pass

@@ -1,4 +1,4 @@
-"""`lanes evaluate`: the table, the file, exit statuses; an experiment's own functions after its file is gone."""
+"""`lanes evaluate`: the table, the file, exit statuses; an experiment's own functions after its file is deleted."""
 
 import subprocess
 import sys
@@ -64,7 +64,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_table_has_the_stored_and_the_new_metrics(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_stored_and_new_metrics(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(swept) == 0
     text = capsys.readouterr().out
     assert "2 runs on digits test" in text
@@ -101,7 +101,7 @@ def test_wrong_requests_are_one_line(swept: Path, options: tuple, message: str) 
 
 
 @pytest.mark.slow
-def test_an_own_function_in_a_new_process_after_its_file_is_gone(swept: Path) -> None:
+def test_an_experiments_own_functions_in_a_new_process_after_its_file_is_deleted(swept: Path) -> None:
     run_id = lanes.load(swept)["run_id"].iloc[1]
     command = [sys.executable, "-m", "lanes.cli.main", "evaluate", swept, "--run", run_id[:8], "--split", "valid"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -1,4 +1,4 @@
-"""The installed command `lanes`: its commands on one screen, exit statuses, any folder, and nothing imported in vain."""
+"""The installed command `lanes`: its commands on one screen, exit statuses, any folder, and help without JAX."""
 
 import dataclasses
 import importlib
@@ -80,7 +80,7 @@ def test_an_unknown_command_is_one_line_with_the_nearest(capsys):
 @pytest.mark.parametrize(
     "words", ["--help", "nonsense", "sweep --help", "evaluate --help", "report --help", "prepare --help"]
 )
-def test_help_does_without_jax(words, tmp_path):
+def test_help_does_not_import_jax(words, tmp_path):
     code = f"import sys; from lanes.cli.main import run; run({words.split()!r}); sys.exit('jax' in sys.modules)"
     done = call(sys.executable, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -97,16 +97,12 @@ def test_an_error_is_one_line_and_an_exit_status(capsys):
 
         return run_command(function, Arguments, [], "lanes test")
 
-    assert [raising(error) for error in (main.RequestError, OSError, KeyboardInterrupt, BrokenPipeError)] == [
-        2,
-        3,
-        75,
-        0,
-    ]
+    errors = (main.RequestError, OSError, KeyboardInterrupt, BrokenPipeError)
+    assert [raising(error) for error in errors] == [2, 3, 75, 0]
     assert capsys.readouterr().err.count("\n") == 3
 
 
-def test_leaving_ends_what_still_runs(tmp_path):
+def test_leaving_ends_running_threads(tmp_path):
     code = """
 import threading, time
 from lanes.cli.command import leave
@@ -120,7 +116,7 @@ leave(75)
     assert time.monotonic() - began < 30
 
 
-def test_the_command_line_as_it_was_typed(monkeypatch):
+def test_the_command_line_as_typed(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/env/bin/{name}")
     monkeypatch.setattr(sys, "orig_argv", ["python", "scripts/sweep.py", "a b.py", "--out", "x"])
     for program, words in (
@@ -133,10 +129,9 @@ def test_the_command_line_as_it_was_typed(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_stopped_sweep_prints_the_command_that_was_typed(installed, tmp_path):
-    """Through the installed command, found by its path or by its name, and through the script; from another folder."""
-    more = [*QUICK, "--max-seconds", "0"]
-    arguments = ["experiments/quickstart.py", "--out", "runs/q", *more]
+def test_a_stopped_sweep_prints_the_command_as_typed(installed, tmp_path):
+    """From another folder: the installed command, by its path or by its name, and the script."""
+    arguments = ["experiments/quickstart.py", "--out", "runs/q", *QUICK, "--max-seconds", "0"]
     script = [sys.executable, str(CHECKOUT / "scripts" / "sweep.py")]
     for words, folder in (([str(installed), "sweep"], ""), (["lanes", "sweep"], str(installed.parent)), (script, "")):
         done = call(*words, *arguments, cwd=tmp_path, path=folder)

@@ -1,4 +1,4 @@
-"""`lanes sweep`: exit statuses, one-line errors that start and write nothing, a user's own file, resuming."""
+"""`lanes sweep`: exit statuses, one-line errors that write nothing, a user's own experiment, resuming."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from lanes.cli import sweep
 CHECKOUT = Path(__file__).parents[3]
 
 EXPERIMENT = '''
-"""An experiment with everything of its own."""
+"""An experiment that defines its own activation, initializer, loss, penalty and net."""
 import dataclasses
 
 import flax.linen as nn
@@ -119,19 +119,19 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_requests_are_one_line_and_leave_nothing(call, experiment, tmp_path, wrong):
-    arguments, says = WRONG[wrong]
+def test_wrong_requests_are_one_line_and_write_nothing(call, experiment, tmp_path, wrong):
+    arguments, message = WRONG[wrong]
     status, out, error = call(experiment, "--out", tmp_path / "out", *arguments)
     assert status == 2
     assert out == ""
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert says in error
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (None, "cannot be read"),
         ("x = 1\n", "no function sweep()"),
@@ -144,14 +144,14 @@ def test_wrong_requests_are_one_line_and_leave_nothing(call, experiment, tmp_pat
         ("import lanes\nHALVING = 5\ndef sweep():\n    return [lanes.Run()]\n", "HALVING of"),
     ],
 )
-def test_wrong_files_are_one_line_and_leave_nothing(call, tmp_path, text, says):
+def test_wrong_files_are_one_line_and_write_nothing(call, tmp_path, text, message):
     path = tmp_path / "wrong.py"
     if text is not None:
         path.write_text(text)
     status, out, error = call(path, "--out", tmp_path / "out")
     assert (status, out) == (2, "")
     assert error.count("\n") == 1
-    assert says in error
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 
@@ -163,7 +163,7 @@ def test_an_unwritable_out_is_one_line(call, experiment, tmp_path):
     assert error.count("\n") == 1
 
 
-def test_halving_is_said_in_the_file_or_on_the_command_line(call, experiment, tmp_path):
+def test_halving_is_set_in_the_file_or_on_the_command_line(call, experiment, tmp_path):
     experiment.write_text(experiment.read_text() + "\n\nfrom lanes import Halving\nHALVING = Halving(rungs=(2, 3))\n")
     arguments = (experiment, "--out", tmp_path / "out", "--dry-run", "--set", "epochs=7")
     assert "halving by valid_loss: 4 runs to epoch 2, 2 to epoch 3, 1 to the end" in call(*arguments)[1]
@@ -203,17 +203,19 @@ print(json.dumps([type(net).__name__, accuracies, table["test_accuracy"].tolist(
 """
 
 
-def test_a_users_own_file_runs_resumes_in_a_new_process_and_is_restored_without_it(call, experiment, tmp_path):
+def test_a_users_own_experiment_runs_resumes_in_a_new_process_and_is_restored_without_its_file(
+    call, experiment, tmp_path
+):
     out = tmp_path / "out"
-    status, said, error = call(experiment, "--out", out, "--max-seconds", 0, "--no-report")
+    status, output, error = call(experiment, "--out", out, "--max-seconds", 0, "--no-report")
     assert status == 75, error
-    assert "resume with: " in said
+    assert "resume with: " in output
     again = python(CHECKOUT / "scripts/sweep.py", experiment, "--out", out, "--no-report", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "4 of 4 runs ended" in again.stdout
-    status, said, _ = call(experiment, "--out", out, "--no-report")
+    status, output, _ = call(experiment, "--out", out, "--no-report")
     assert status == 0
-    assert "nothing to do" in said
+    assert "nothing to do" in output
     experiment.unlink()
     restored = python("-c", RESTORE, cwd=tmp_path)
     assert restored.returncode == 0, restored.stderr

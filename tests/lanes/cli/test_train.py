@@ -1,4 +1,4 @@
-"""`lanes train`: options from the fields of Run, one run in a sweep's directory, a sweep's run again."""
+"""`lanes train`: options from the fields of Run, one run in a sweep's directory, repeating a run of a sweep."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def call(*command_line: object) -> int:
     return train.main(tyro.cli(train.Arguments, args=words))
 
 
-def same(first: Path, second: Path, run_id: str) -> None:
-    """The run's results and curve in two directories are equal bit for bit, times apart."""
-    rows = [lanes.load(each).set_index("run_id").loc[run_id] for each in (first, second)]
+def assert_same(first: Path, second: Path, run_id: str) -> None:
+    """Assert that the run's results and curve in two directories are bit-equal, except for times."""
+    rows = [lanes.load(out).set_index("run_id").loc[run_id] for out in (first, second)]
     names = ["status", "epochs_done", "best_epoch", *(name for name in rows[0].index if name.endswith("_loss"))]
     assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
-    tables = [lanes.load_curves(each) for each in (first, second)]
+    tables = [lanes.load_curves(out) for out in (first, second)]
     curves = [table[table["run_id"] == run_id].reset_index(drop=True) for table in tables]
     assert len(curves[0]) == 2
     pd.testing.assert_frame_equal(*curves, check_exact=True)
@@ -40,16 +40,16 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_run_of_a_sweep_again_has_the_same_numbers(swept: Path, tmp_path: Path) -> None:
+def test_repeating_a_run_of_a_sweep_gives_the_same_numbers(swept: Path, tmp_path: Path) -> None:
     run_id = lanes.load(swept)["run_id"].iloc[2]
     assert call("--run", f"{swept}:{run_id[:9]}", "--out", tmp_path / "again") == 0
     assert list(lanes.load(tmp_path / "again")["run_id"]) == [run_id]
-    same(swept, tmp_path / "again", run_id)
+    assert_same(swept, tmp_path / "again", run_id)
 
 
-def test_a_run_of_a_sweep_with_another_number_is_another_run(swept: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_sweep_with_another_value_is_another_run(swept: Path, tmp_path: Path) -> None:
     run_id = lanes.load(swept)["run_id"].iloc[0]
-    # The default rate: an option that is given counts, whether or not it is Run's default.
+    # 0.001 is Run's default: an option on the command line counts even if it equals the default.
     assert call("--run", f"{swept}:{run_id}", "--learning-rate", "0.001", "--out", tmp_path) == 0
     (row,) = lanes.load(tmp_path).to_dict("records")
     assert row["run_id"] != run_id
@@ -98,7 +98,7 @@ def test_an_unknown_run_of_a_sweep_is_one_line(swept: Path, tmp_path: Path) -> N
         call("--run", f"{swept}:zz", "--out", tmp_path)
 
 
-def test_help_shows_every_field_with_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_every_field_with_its_description(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(train.documentation(Run)) == set(FIELDS)
     with pytest.raises(SystemExit):
         tyro.cli(train.Arguments, args=["--help"])
