@@ -250,7 +250,7 @@ class _Evaluator:
         @jax.jit
         def measured(total: Parts, split: predictions.Split) -> dict[str, Any]:
             mean = mixture.mean(total, len(self._members))
-            of_set = {name: predictions.whole(name, mixture, run, mean, split) for name in whole}
+            of_set = {name: predictions.set_metric(name, mixture, run, mean, split) for name in whole}
             return predictions.judge(mixture, run, mean, split) | of_set
 
         metrics = jax.device_get(measured(self._total, split))

@@ -30,7 +30,7 @@ def test_flags_of_these_tests_are_taken():
 
 def test_where_xla_cannot_be_asked_nobody_believes_that_it_knows_nothing(monkeypatch):
     monkeypatch.setattr(xla_flags, "READING", "import sys; sys.exit('gone')")
-    with pytest.raises(RuntimeError, match=r"^XLA cannot be asked for its flags: gone$"):
+    with pytest.raises(RuntimeError, match=r"^XLA's flags cannot be checked, as it fails without any: gone$"):
         xla_flags.accepted([KNOWN])
 
 
