@@ -118,7 +118,7 @@ def test_a_width_larger_than_memory_is_halved_with_one_line(forty, monkeypatch):
     monkeypatch.setattr(memory, "most_lanes", lambda *_: 100)
     told = []
     assert choose(forty, given=1000, warn=told.append) == Choice(63, "given")
-    assert told == ["--width 1000 takes more memory than there is (about 100 lanes fit): 63 is used"]
+    assert told == ["--width 1000 takes more memory than is free (about 100 lanes fit): 63 is used"]
     assert choose(forty, given=100, warn=told.append) == Choice(100, "given")
     assert len(told) == 1
 
