@@ -1,4 +1,4 @@
-"""A pack's state between chunks: saved after each of them, and taken up again by whoever resumes the sweep."""
+"""A pack's state between chunks: saved after each of them, and restored by whoever resumes the sweep."""
 
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class Checkpointing:
             curves = directory.read_part(directory.curves, pack.pack_id)
             if number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
                 return self._restored(pack, numbers, number, leaves, curves)
-            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
+            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
             checkpoints.set_aside(folder / str(number))
         moved = gathered(directory, pack, self.context.stage.sources)
         if moved is not None and _is_complete(moved[2], pack, moved[1]):
@@ -56,15 +56,15 @@ class Checkpointing:
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
     ) -> None:
-        """Write what a chunk left, lanes in the order in which they were planned; runs in the writer's thread.
+        """Write the state after a chunk, with lanes in their planned order; runs in the writer's thread.
 
         Args:
-            pack: what was trained.
+            pack: the pack being trained.
             state: after the chunk, still on the devices.
-            seats: where its lanes stand.
+            seats: the position of each lane.
             history: curves [members, E].
-            epochs: that each member has done.
-            spent: seconds since the pack's first epoch.
+            epochs: number of epochs that each member has completed.
+            spent: training time so far, in seconds.
         """
         rows = curve_rows([member.run_id for member in pack.members], history, epochs) if history else None
         leaves = checkpoints.flatten(jax.device_get(state.lanes))
@@ -77,7 +77,7 @@ class Checkpointing:
     def _restored(
         self, pack: Pack, numbers: dict[str, np.ndarray], number: int, leaves: dict[str, np.ndarray], curves: Any
     ) -> tuple[State, dict[str, np.ndarray], float]:
-        """The state that was saved under a number, with the history that belongs to it."""
+        """The state saved under a number, with its history."""
         epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
         shapes = self.fresh.shapes(pack, numbers)
         lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
@@ -90,7 +90,7 @@ class Checkpointing:
         return State(lanes, epoch, partial, step), history, float(leaves["spent"])
 
     def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
-        """Curves, then the checkpoint that relies on them."""
+        """Write the curves, then the checkpoint that relies on them."""
         directory = self.context.directory
         if curves is not None:
             directory.write_part(directory.curves, pack.pack_id, curves)
@@ -98,6 +98,6 @@ class Checkpointing:
 
 
 def _is_complete(curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
-    """Whether the curves go as far as the checkpoint."""
+    """Whether the curves reach the checkpoint's epoch."""
     counts = curves["run_id"].value_counts()
     return all(counts.get(m.run_id, 0) >= leaves["epochs"][at] for at, m in zip(pack.places, pack.members))

@@ -211,7 +211,7 @@ def test_shards_wait_for_each_other(halved, tmp_path):
     for index in (0, 1, 0, 1):
         outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2), wait_seconds=0.0)))
     assert outcomes[0].status == ExitStatus.STOPPED
-    assert outcomes[0].failures == ("epoch 2 is waited for: shard 1/2 (8 runs); run them, then the same command again",)
+    assert outcomes[0].failures == ("waiting at epoch 2 for shard 1/2 (8 runs): run it, then repeat this command",)
     assert outcomes[-1].status == ExitStatus.DONE
     assert_same(out, halved[0])
 
@@ -273,8 +273,8 @@ def test_a_directory_keeps_the_halving_and_the_runs_that_it_was_begun_with(plain
     out, _ = halved
     for options, sweep, words in (
         (dataclasses.replace(PLAIN, halving=Halving((2,))), SWEEP, "was begun with halving 2,4 keep 0.5 by valid_loss"),
-        (HALVED, SWEEP[:-1], "ranks its 24 runs among each other"),
-        (HALVED, [*SWEEP, dataclasses.replace(BASE, seed=99)], "ranks its 24 runs among each other"),
+        (HALVED, SWEEP[:-1], "ranks its 24 runs against each other"),
+        (HALVED, [*SWEEP, dataclasses.replace(BASE, seed=99)], "ranks its 24 runs against each other"),
     ):
         with pytest.raises(RequestError, match=words):
             swept(out, options, sweep)

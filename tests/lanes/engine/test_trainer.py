@@ -87,7 +87,7 @@ def test_the_same_command_again_does_nothing(whole):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and "parquet" in path.name}
     outcome = swept(SWEEP, out)
     assert (outcome.status, outcome.trained, outcome.steps, outcome.programs) == (ExitStatus.DONE, 0, 0, 0)
-    assert "had ended before: nothing to do" in outcome.summary(out)
+    assert "had already ended: nothing to do" in outcome.summary(out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

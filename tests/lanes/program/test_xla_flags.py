@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lanes.engine.fresh_lanes import quickly
+from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.program import xla_flags
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
@@ -41,7 +41,7 @@ def test_options_that_the_compiler_does_not_take_are_left_out():
 
 
 def test_options_for_programs_that_run_once_are_taken():
-    assert xla_flags.known_options(HERE.devices[0], quickly(HERE)) == quickly(HERE) != {}
+    assert xla_flags.known_options(HERE.devices[0], cheap_to_compile(HERE)) == cheap_to_compile(HERE) != {}
 
 
 def test_a_program_compiles_without_the_options_that_the_compiler_does_not_take():
