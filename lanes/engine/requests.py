@@ -130,7 +130,7 @@ def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datas
             )
         if run.eval_every > halving.rungs[0]:
             raise RequestError(
-                f"halving has a rung at epoch {halving.rungs[0]} and eval_every is {run.eval_every}: no run has been "
+                f"halving has a rung at epoch {halving.rungs[0]} and eval_every is {run.eval_every}: the run is not "
                 "evaluated by then; evaluate more often, or choose later rungs"
             )
         if member.signature not in known:
