@@ -86,7 +86,7 @@ def _is_shallow(run: Run) -> bool:
 
 def describe(plan: Plan, options: Options) -> str:
     """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled."""
-    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
     width_of = {signature: choice.width for signature, choice in choices.items()}
     most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
     packs = make_packs(plan.planned, width_of, len(plan.places), plan.places[0].shards, most)

@@ -1,6 +1,6 @@
 """The rungs of a sweep that halves: where runs stand, what was decided, and where the lanes go on.
 
-    rungs/5/PACK.parquet    where the runs of a pack stand at epoch 5: run_id, status, value
+    rungs/5/PACK.parquet    standings of a pack's runs at epoch 5: run_id, status, value
     rungs/5.json            the decision, once for all workers: values, who goes on, who is pruned, and the packs from here on
 
 A decision follows from the standings alone, so a lost one is made again. Lanes that are moved to another pack go on from the
@@ -31,7 +31,7 @@ from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.sealed import write_sealed
 
-FAR = 2**31 - 1  # stands for the epoch of pruning of a run that is not pruned
+FAR = 2**31 - 1  # the epoch of pruning for runs that are not pruned
 
 
 @dataclasses.dataclass(frozen=True)

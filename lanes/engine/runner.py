@@ -78,7 +78,7 @@ def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str
         plan.planned,
         plan.shapes,
         plan.places,
-        given=options.width,
+        requested=options.width,
         bound=bound,
         data_of=lambda planned: plan.datasets.of(planned.run),
         warn=directory.warn,

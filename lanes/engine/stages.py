@@ -1,4 +1,4 @@
-"""The stages of one call of a sweep: train to each rung of its halving, where all runs wait for each other, then to the end."""
+"""The stages of one call of a sweep: to each rung of its halving, where all runs wait for each other, then to the end."""
 
 import dataclasses
 import threading

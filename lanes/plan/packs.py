@@ -84,7 +84,7 @@ def make_packs(
     shards: int,
     most: Mapping[str, int] | None = None,
 ) -> list[Pack]:
-    """Packs of equal size for each signature, in the order in which the signatures first appear.
+    """Packs of equal size for each signature, in the order of the signatures' first appearance.
 
     Args:
         planned: runs to train.

@@ -41,7 +41,7 @@ def choose_widths(
     shapes: Mapping[str, list[tuple[int, ...]]],
     places: Sequence[Place],
     *,
-    given: int | None = None,
+    requested: int | None = None,
     bound: Mapping[str, int] | None = None,
     data_of: Callable[[Planned], Dataset] | None = None,
     warn: Callable[[str], None] = print,
@@ -52,7 +52,7 @@ def choose_widths(
         planned: all runs of the request, so that all its workers choose the same widths.
         shapes: shapes of the net's parameters, by signature.
         places: where packs are trained.
-        given: the user's width.
+        requested: the user's width.
         bound: widths by signature, fixed by an earlier call.
         data_of: the data set to measure a run with; None measures nothing.
         warn: called with one line if the user's width does not fit into memory.
@@ -65,20 +65,20 @@ def choose_widths(
         most = lane_limit(shapes[signature], places)
         if bound and signature in bound:
             choices[signature] = Choice(bound[signature], "bound")
-        elif given is not None:
-            choices[signature] = Choice(_fitting(given, most, warn), "given")
+        elif requested is not None:
+            choices[signature] = Choice(_fitting(requested, most, warn), "given")
         else:
             choices[signature] = _automatic(alike, shapes[signature], places, most, data_of)
     return choices
 
 
-def _fitting(given: int, most: int, warn: Callable[[str], None]) -> int:
+def _fitting(requested: int, most: int, warn: Callable[[str], None]) -> int:
     """The user's width, halved until its lanes fit into memory."""
-    width = given
+    width = requested
     while width > most:
         width = -(-width // 2)
-    if width != given:
-        warn(f"--width {given} takes more memory than is free (about {most} lanes fit): {width} is used")
+    if width != requested:
+        warn(f"--width {requested} takes more memory than is free (about {most} lanes fit): {width} is used")
     return width
 
 

@@ -63,8 +63,8 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
 def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane:
     """Lanes [P] before their first epoch."""
 
-    def one(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
+    def of_lane(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
         run = runs.with_numbers(setup.run, numbers)
         return lane_.start(setup, run, variables["params"], variables["rest"], empty)
 
-    return jax.vmap(one)(variables, numbers, empty)
+    return jax.vmap(of_lane)(variables, numbers, empty)

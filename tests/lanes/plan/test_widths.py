@@ -44,15 +44,15 @@ def forty():
 def test_bound_before_given_before_default(forty):
     (signature,) = forty.shapes
     assert choose(forty) == Choice(4, "default")
-    assert choose(forty, given=3) == Choice(3, "given")
-    assert choose(forty, given=3, bound={signature: 5}) == Choice(5, "bound")
+    assert choose(forty, requested=3) == Choice(3, "given")
+    assert choose(forty, requested=3, bound={signature: 5}) == Choice(5, "bound")
 
 
 def test_the_width_is_at_most_the_number_of_runs_computed_together():
     assert choose(plan_of(grid(BASE, seed=range(3)), devices=2)) == Choice(3, "default")
     shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(3))
     assert choose(plan_of(shared, devices=2)) == Choice(3, "default")  # six runs, three of each activation
-    assert choose(plan_of([BASE], devices=2), given=4) == Choice(4, "given")
+    assert choose(plan_of([BASE], devices=2), requested=4) == Choice(4, "given")
 
 
 def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
@@ -117,9 +117,9 @@ def test_a_width_of_zero_is_an_error_of_one_line():
 def test_a_width_larger_than_memory_is_halved_with_a_warning(forty, monkeypatch):
     monkeypatch.setattr(memory, "most_lanes", lambda *_: 100)
     warnings = []
-    assert choose(forty, given=1000, warn=warnings.append) == Choice(63, "given")
+    assert choose(forty, requested=1000, warn=warnings.append) == Choice(63, "given")
     assert warnings == ["--width 1000 takes more memory than is free (about 100 lanes fit): 63 is used"]
-    assert choose(forty, given=100, warn=warnings.append) == Choice(100, "given")
+    assert choose(forty, requested=100, warn=warnings.append) == Choice(100, "given")
     assert len(warnings) == 1
 
 

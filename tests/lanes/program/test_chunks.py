@@ -58,7 +58,7 @@ def planned(sweep, share=True) -> list[Planned]:
 
 
 def pack_of(*groups, width=8, size=16, seeds=4, share=True) -> Pack:
-    """A pack of groups of runs; None stands for an empty lane, and short groups are filled up with empty lanes."""
+    """A pack of groups of runs; None is an empty lane, and short groups are padded with empty lanes."""
     lanes: list[Planned | None] = []
     for group in groups:
         members = [None if run is None else planned([run], share)[0] for run in group]
