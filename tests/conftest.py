@@ -1,8 +1,8 @@
-"""JAX as strict as it gets, on eight host devices, compiling quickly, for every test.
+"""The setup of every test: JAX at its strictest, on eight host devices, with cheap compilation.
 
 Tests compile far more than they compute. XLA's cheapest code halves their time; `XLA_FLAGS="" pytest` compiles as users do,
-and so do the tests that use `optimized_programs`. Sweeps of a file that have a program in common share it by a cache of the
-file's own, `Options(programs=PROGRAMS)`.
+and so do the tests that use `optimized_programs`. Sweeps of a file share their programs through the file's own cache,
+`Options(programs=PROGRAMS)`.
 """
 
 import os
@@ -29,7 +29,7 @@ OPTIMIZED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters":
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Data and compilation caches of the tests' own, shared by all their processes: nothing of the user's is read or left."""
+    """Private data and compilation caches, shared by all test processes: the user's caches are neither read nor written."""
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     os.environ.setdefault("LANES_CACHE_DIR", str(shared / "cache"))
@@ -38,7 +38,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def forgotten_programs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Drop what a file compiled when it ends: two thousand tests would otherwise hold gigabytes of programs."""
+    """Drop the programs of a file at its end: two thousand tests would otherwise hold gigabytes of them."""
     yield
     for shared in vars(request.module).values():
         if isinstance(shared, Programs):
@@ -48,5 +48,5 @@ def forgotten_programs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def optimized_programs() -> Callable[[], Programs]:
-    """Makes a cache whose programs are compiled as users' are: what is promised to be bit-equal must be so there."""
+    """Makes a cache that compiles programs as users do: results promised to be bit-equal must be so there."""
     return lambda: Programs(**OPTIMIZED)

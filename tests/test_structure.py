@@ -1,4 +1,4 @@
-"""The shape of the repository: imports run one way, rooms in their order, files and functions stay readable."""
+"""The structure of the repository: imports run one way, rooms keep their order, files and functions stay readable."""
 
 import ast
 import importlib
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "benchmarks": {"nets", "losses", "lanes", "benchmarks"},
     "scripts": set(OURS),
 }
-# What stands in lanes/, in its order: each room imports only rooms before it.
+# The rooms of lanes/ in order: each imports only rooms before it.
 ROOMS = (
     "errors",
     "files",
@@ -37,11 +37,11 @@ ROOMS = (
     "cli",
 )
 LOOSE = {"__init__", "errors", "files", "api"}
-STRANGERS = [("recipe", "data"), ("data", "recipe")]  # rooms side by side
+SIDE_BY_SIDE = [("recipe", "data"), ("data", "recipe")]  # these do not import each other
 MOST_LINES = 350
 MOST_FUNCTION_LINES = 60
 MOST_ARGUMENTS = 8
-# The few that may be longer, each with its reason.
+# Functions that may be longer or take more arguments, each with its reason.
 LONGER: dict[str, str] = {}
 MORE_ARGUMENTS: dict[str, str] = {
     "nets.convolution:convolution": "the fields of flax.linen.Conv, most of them by keyword",
@@ -66,7 +66,7 @@ MODULES = {module_name(path): path for package in OURS for path in files(package
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of everything that a file imports, anywhere in it: under TYPE_CHECKING and in functions too."""
+    """(module, name) of every import in a file, including those under TYPE_CHECKING and in functions."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -93,7 +93,7 @@ def test_imports_run_one_way(package):
         assert not wrong, f"{path.relative_to(CHECKOUT)} imports {wrong}: {package} may import {MAY_IMPORT[package]}"
 
 
-def test_lanes_holds_the_rooms_and_nothing_else():
+def test_lanes_contains_the_rooms_and_nothing_else():
     found = {path.stem for path in (CHECKOUT / "lanes").iterdir() if path.name != "__pycache__"}
     assert found == {*ROOMS, "__init__"}
     assert {path.stem for path in (CHECKOUT / "lanes").glob("*.py")} == LOOSE
@@ -115,12 +115,12 @@ def test_each_room_imports_only_rooms_before_it():
             elif other.startswith("lanes."):
                 pair = room(module), room(other)
                 late = ROOMS.index(pair[1]) > ROOMS.index(pair[0])
-                if late or pair in STRANGERS or (pair[0] == "analysis" and pair[1] != "analysis"):
+                if late or pair in SIDE_BY_SIDE or (pair[0] == "analysis" and pair[1] != "analysis"):
                     wrong.append(f"{module} imports {other}")
     assert not wrong
 
 
-def test_no_module_imports_itself_in_a_circle():
+def test_modules_have_no_import_cycles():
     graph = {module: sorted(imported_modules(path) & set(MODULES)) for module, path in MODULES.items()}
     done: set[str] = set()
 
@@ -159,7 +159,7 @@ def test_every_package_is_listed_for_installation():
 
 
 @pytest.mark.parametrize("package", OURS)
-def test_files_stay_readable_and_are_named_for_what_they_hold(package):
+def test_files_stay_short_and_have_specific_names(package):
     for path in files(package):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= MOST_LINES, f"{path.relative_to(CHECKOUT)} has {lines} lines: split it"
@@ -176,7 +176,7 @@ def functions(package: str) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def arguments(node: ast.FunctionDef) -> int:
-    """How many a caller may give, `self` and `cls` apart."""
+    """Number of arguments that a caller may pass, without `self` and `cls`."""
     names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
     return len(names) - (names[:1] in (["self"], ["cls"]))
 
@@ -199,7 +199,7 @@ def test_exceptions_are_needed_and_give_a_reason():
 
 
 def takes_a_gradient(module: ast.Module) -> bool:
-    """Whether a file differentiates by JAX: jax.grad or jax.value_and_grad, as an attribute or imported by name."""
+    """Whether a file uses jax.grad or jax.value_and_grad, as an attribute or imported by name."""
     names = ("grad", "value_and_grad")
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) in ("jax", "optax"):
@@ -218,7 +218,7 @@ def takes_a_gradient(module: ast.Module) -> bool:
         ("grad = 3", False),
     ],
 )
-def test_a_gradient_is_seen_however_it_is_written(text, takes):
+def test_gradients_are_found_however_they_are_written(text, takes):
     assert takes_a_gradient(ast.parse(text)) == takes
 
 
@@ -233,7 +233,7 @@ def documented(node: ast.AST) -> bool:
 
 
 @pytest.mark.parametrize("package", ["nets", "losses", "lanes", "experiments", "benchmarks"])
-def test_public_things_have_docstrings(package):
+def test_public_functions_and_classes_have_docstrings(package):
     missing = []
     for path in files(package):
         module = tree(path)

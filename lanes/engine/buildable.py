@@ -1,4 +1,4 @@
-"""Whether a run's net can be built for its data, and trained: found on shapes, before anything is compiled."""
+"""Checks that a run's net can be built for its data and trained; they use shapes only, before anything is compiled."""
 
 import functools
 from typing import Any
@@ -16,37 +16,37 @@ from lanes.storage import initial_weights
 
 
 def check_buildable(setup: Setup, run: Run, data: Dataset) -> list[tuple[int, ...]]:
-    """Trace the net's initialization and one pass; the shapes of its parameters.
+    """The shapes of the net's parameters, from tracing its initialization and one pass.
 
-    Raises RequestError where the net cannot be built for the data.
+    Raises RequestError if the net cannot be built for the data.
     """
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
     try:
-        shape = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
+        variables = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(
             f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
         ) from error
     try:
-        jax.eval_shape(functools.partial(_pass, setup, run, data), shape)
+        jax.eval_shape(functools.partial(_pass, setup, run, data), variables)
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(
             f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation: {line}"
         ) from error
-    return [leaf.shape for leaf in jax.tree.leaves(shape["params"])]
+    return [leaf.shape for leaf in jax.tree.leaves(variables["params"])]
 
 
 def check_init_from(init_from: str, setup: Setup, run: Run, data: Dataset) -> None:
-    """Raise RequestError where there is no such trained run, or nothing of it fits the net."""
+    """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
     examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
     variables = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
     initial_weights.check(init_from, variables["params"])
 
 
 def _pass(setup: Setup, run: Run, data: Dataset, variables: Any) -> Any:
-    """The training loss and every metric of a batch of two examples, the net's variables given."""
+    """The training loss and every metric of a batch of two examples, from the net's variables."""
     x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
     x, y = perturb(run, (x, jnp.asarray(data.train.y[:2])), jnp.int32(0))
     view = run.task.view(x, y, jax.random.key(0))

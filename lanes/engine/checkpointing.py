@@ -1,4 +1,4 @@
-"""A pack's state between chunks: saved after each of them, and taken up again by whoever resumes the sweep."""
+"""A pack's state between chunks: saved after each of them, and restored by whoever resumes the sweep."""
 
 from typing import Any, NamedTuple
 
@@ -43,22 +43,22 @@ class Checkpointing:
             curves = directory.read_part(directory.curves, pack.pack_id)
             if number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
                 return self._restored(pack, numbers, number, leaves, curves)
-            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged: it is trained again")
+            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
             checkpoints.set_aside(folder / str(number))
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
 
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
     ) -> None:
-        """Write what a chunk left, lanes in the order in which they were planned; runs in the writer's thread.
+        """Write the state after a chunk, with lanes in their planned order; runs in the writer's thread.
 
         Args:
-            pack: what was trained.
+            pack: the pack being trained.
             state: after the chunk, still on the devices.
-            seats: where its lanes stand.
+            seats: the position of each lane.
             history: curves [members, E].
-            epochs: that each member has done.
-            spent: seconds since the pack's first epoch.
+            epochs: number of epochs that each member has completed.
+            spent: training time so far, in seconds.
         """
         rows = curve_rows([member.run_id for member in pack.members], history, epochs) if history else None
         leaves = checkpoints.flatten(jax.device_get(state.lanes))
@@ -71,7 +71,7 @@ class Checkpointing:
     def _restored(
         self, pack: Pack, numbers: dict[str, np.ndarray], number: int, leaves: dict[str, np.ndarray], curves: Any
     ) -> tuple[State, dict[str, np.ndarray], float]:
-        """The state that was saved under a number, with the history that belongs to it."""
+        """The state saved under a number, with its history."""
         epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
         shapes = self.fresh.shapes(pack, numbers)
         lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
@@ -84,7 +84,7 @@ class Checkpointing:
         return State(lanes, epoch, partial, step), history, float(leaves["spent"])
 
     def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
-        """Curves, then the checkpoint that relies on them."""
+        """Write the curves, then the checkpoint that relies on them."""
         directory = self.context.directory
         if curves is not None:
             directory.write_part(directory.curves, pack.pack_id, curves)
@@ -92,6 +92,6 @@ class Checkpointing:
 
 
 def _is_complete(curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:
-    """Whether the curves go as far as the checkpoint."""
+    """Whether the curves reach the checkpoint's epoch."""
     counts = curves["run_id"].value_counts()
     return all(counts.get(m.run_id, 0) >= leaves["epochs"][at] for at, m in zip(pack.places, pack.members))

@@ -1,4 +1,4 @@
-"""Compiling training programs before they are asked for: the present one while its lanes are made, the next while it trains."""
+"""Compiling training programs ahead of time: a pack's own while its lanes are made, the next one while it trains."""
 
 import contextlib
 import threading
@@ -13,14 +13,13 @@ POLL_SECONDS = 0.05
 
 
 class Ahead:
-    """A thread that compiles, for every place, the programs of the packs that are being begun; then the one that will be
-    wanted next: one ahead, not more.
+    """Compiles in the background, for every place: packs just started, then at most the next in the queue.
 
     Args:
-        trainers: one for each place; they only compile.
-        begun: the packs that a place has taken.
-        waiting: the packs that nobody has taken yet, in their order.
-        poll_seconds: between looks at them.
+        trainers: one per place; they only compile.
+        begun: returns the packs that places have taken.
+        waiting: returns the packs not yet taken, in order.
+        poll_seconds: interval between looks at them.
     """
 
     def __init__(
@@ -33,8 +32,8 @@ class Ahead:
         self._trainers, self._begun, self._waiting, self._poll_seconds = trainers, begun, waiting, poll_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lanes-ahead", daemon=True)
-        self._tried: set[tuple[Any, ...]] = set()  # of packs begun; a streamed one has no such program
-        self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs waited for it then
+        self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
+        self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
 
     def __enter__(self) -> "Ahead":
         self._thread.start()
@@ -51,17 +50,17 @@ class Ahead:
     def _compile(self, pack: Pack) -> None:
         for trainer in self._trainers:
             if not self._ended.is_set():
-                with contextlib.suppress(Exception):  # whoever trains the pack meets the error, and tells it
+                with contextlib.suppress(Exception):  # training the pack meets the same error and reports it
                     trainer.compile(pack)
 
     def _next(self) -> Pack | None:
-        """A pack whose program nobody has asked for: of those begun, or, if the one made before is in use, of those waiting."""
+        """A pack whose program is not requested yet: one begun or, if the last program made ahead is in use, one waiting."""
         is_begun = self._trainers[0].context.compiled.is_begun
-        for wanted in self._begun():
-            key = training_key(wanted)
+        for begun in self._begun():
+            key = training_key(begun)
             if key not in self._tried and not is_begun(key):
                 self._tried.add(key)
-                return wanted
+                return begun
         waiting = list(self._waiting())
         if self._made is not None:
             key, count = self._made

@@ -1,4 +1,4 @@
-"""What the trainers of a sweep share, whichever devices they train at."""
+"""What the trainers of a sweep share, whatever devices they use."""
 
 import dataclasses
 import threading
@@ -19,12 +19,12 @@ class Context:
     """What the trainers of a sweep share.
 
     Attributes:
-        directory: where checkpoints, curves and results are.
+        directory: holds checkpoints, curves and results.
         datasets: the data sets of the runs.
-        compiled: the programs.
-        writer: writes files in its own thread, in the order in which they are submitted.
-        progress: is notified after each chunk.
-        stop: when it is set, training ends after the chunk in progress.
+        compiled: the compiled programs.
+        writer: writes files in its own thread, in the order they are submitted.
+        progress: notified after each chunk.
+        stop: once set, training ends after the chunk in progress.
         options: how the sweep is run.
         stage: how far packs are trained.
     """
@@ -43,7 +43,7 @@ class Context:
         return self.datasets.of(pack.setup.run)
 
     def chunk_ended(self, pack: Pack, epoch: int) -> None:
-        """Show that a pack has reached an epoch, and stop the sweep where `Options.after_chunk` says so."""
+        """Report that a pack has reached an epoch, and stop the sweep if `Options.after_chunk` returns True."""
         self.progress.epoch(pack, epoch)
         if self.options.after_chunk is not None and self.options.after_chunk(pack, epoch):
             self.stop.set()

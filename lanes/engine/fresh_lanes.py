@@ -1,4 +1,4 @@
-"""Lanes before their first epoch: initial variables by each initializer's small program, optimizer states by another."""
+"""Lanes before their first epoch: each initializer has a small program for variables; one more makes optimizer states."""
 
 import dataclasses
 import functools
@@ -20,38 +20,38 @@ from lanes.storage import initial_weights
 Tree = Any
 
 
-def quickly(place: Place) -> dict[str, Any]:
-    """Compiler options for programs that run once in a pack: on a CPU half the compile time, no slower."""
+def cheap_to_compile(place: Place) -> dict[str, Any]:
+    """Compiler options for programs that run once per pack: on a CPU half the compile time, and no slower to run."""
     return {"xla_backend_optimization_level": 1} if place.devices[0].platform == "cpu" else {}
 
 
 class FreshLanes:
-    """Makes the lanes of packs at one place, and knows their shapes without making them."""
+    """Makes the lanes of packs at one place; finds their shapes without making them."""
 
     def __init__(self, place: Place, compiled: Compiled, datasets: Datasets):
         self.place, self.compiled, self.datasets = place, compiled, datasets
         self._shapes: dict[str, Tree] = {}
 
     def make(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        """Fresh lanes; each initializer's own small program draws the lanes that use it, on the place's first device."""
+        """Fresh lanes; each initializer's program draws the lanes that use it, on the place's first device."""
         first = self.place.first
         shapes = self._variables(pack, numbers)
         variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
         examples = first.shared(self._examples(pack))
         by_initializer: dict[str, list[int]] = {}
         for at, member in enumerate(pack.members):
-            by_initializer.setdefault(initializer_key(member.run), []).append(at)  # by number among the members
+            by_initializer.setdefault(initializer_key(member.run), []).append(at)  # index among the members
         for key, lanes in by_initializer.items():
-            same = [initializing(pack.members[at].run) for at in lanes]
-            setup = dataclasses.replace(pack.setup, run=same[0])
-            places = np.zeros(pack.size, np.int32)
-            places[: len(lanes)] = pack.places[lanes]
-            initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in same], pack.size)
-            args = (variables, *first.shared((initial, places, np.int32(len(lanes)))), examples)
+            alike = [initializing(pack.members[at].run) for at in lanes]
+            setup = dataclasses.replace(pack.setup, run=alike[0])
+            indices = np.zeros(pack.size, np.int32)
+            indices[: len(lanes)] = pack.places[lanes]
+            initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in alike], pack.size)
+            args = (variables, *first.shared((initial, indices, np.int32(len(lanes)))), examples)
             variables = self._call(
                 ("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args
             )
-        sources = {int(place): m.run.init_from for place, m in zip(pack.places, pack.members) if m.run.init_from}
+        sources = {int(lane): m.run.init_from for lane, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
         empty = np.array([lane is None for lane in pack.lanes])
@@ -60,27 +60,27 @@ class FreshLanes:
         return self.place.split(self._call(begin, functools.partial(initialization.start, pack.setup), args))
 
     def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
-        """A small one-device program, compiled for the place's first device."""
+        """Call a small one-device program, compiled for the place's first device."""
         first = self.place.first
-        return self.compiled.get(key, first, function, 0, args, **quickly(self.place))(*args)
+        return self.compiled.get(key, first, function, 0, args, **cheap_to_compile(self.place))(*args)
 
     def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What data-dependent initializers look at: the first training inputs, and how they are standardized."""
+        """The input of data-dependent initializers: the first training examples, and how they are standardized."""
         data = self.datasets.of(pack.setup.run)
         return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
 
     def _variables(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
-        def one(numbers: Tree, examples: Tree) -> Tree:
+        def of_lane(numbers: Tree, examples: Tree) -> Tree:
             return initialization.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
 
         if pack.signature not in self._shapes:
             first = {name: value[0] for name, value in numbers.items()}
-            self._shapes[pack.signature] = jax.eval_shape(one, first, self._examples(pack))
+            self._shapes[pack.signature] = jax.eval_shape(of_lane, first, self._examples(pack))
         shapes = self._shapes[pack.signature]
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), shapes)
 
     def shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        """The shapes and types of fresh lanes."""
+        """The shapes and types of fresh lanes, without making them."""
         variables = self._variables(pack, numbers)
         empty = jax.ShapeDtypeStruct((pack.size,), bool)
         return jax.eval_shape(functools.partial(initialization.start, pack.setup), variables, numbers, empty)

@@ -1,4 +1,4 @@
-"""How a sweep is run, as against what is run, and how it ended."""
+"""How a sweep is run, as opposed to what it runs, and how it ended."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,25 +16,25 @@ WAIT_SECONDS = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a sweep is run, as against what is run. No option below `halving` changes a number.
+    """How a sweep is run, as opposed to what it runs. No option below `halving` changes a number.
 
     Attributes:
-        width: lanes computed at once; None is measured or taken from the directory.
-        devices: how many devices; None is all.
-        mapping: of packs onto the devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
-        shard: (I, N): train the packs I, I + N, I + 2N, … only.
-        max_seconds: stop, saved, after so long.
-        data_dir: where prepared TFDS sets are.
-        data_bytes: a data set up to so many bytes is held on the device; a larger one is streamed within as many.
-        quiet: no progress.
-        halving: prune the worse part of the runs at some epochs; None is what the directory was begun with.
-        pack_lanes: lanes in a new pack at most, where the width asks for no more; None is 128 on a CPU, 16,384 elsewhere.
-        chunk_seconds: the time that a chunk should take: what a kill loses at most, and how long an interrupt may take.
-        chunk_steps: steps in a chunk at most: bounds the history and the table of orders on the device.
+        width: lanes computed at once; None takes the directory's width, or else chooses one.
+        devices: number of devices to use; None uses all.
+        mapping: how packs map onto devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
+        shard: (I, N): train only the packs I, I + N, I + 2N, …
+        max_seconds: save and stop after this time.
+        data_dir: directory of the prepared TFDS data sets.
+        data_bytes: data sets up to this size are held on the device; larger ones are streamed within this many bytes.
+        quiet: show no progress.
+        halving: prune the worse part of the runs at some epochs; None keeps the directory's halving, if any.
+        pack_lanes: most lanes in a new pack, unless the width is larger; None is 128 on a CPU, 16,384 elsewhere.
+        chunk_seconds: target time of a chunk: the most that a kill loses, and the longest that an interrupt takes.
+        chunk_steps: most steps in a chunk; bounds the history and the table of orders on the device.
         wait_seconds: at a rung, how long a shard waits for packs that no other worker is training.
-        programs: a cache of compiled programs to share with other sweeps of the same data; None is one of its own.
-        after_chunk: called in the training thread with each pack and the epoch that it has reached, after each of its chunks;
-            the sweep stops, saved, where it returns True, and the pack fails where it raises.
+        programs: a cache of compiled programs to share with other sweeps of the same data; None makes a new one.
+        after_chunk: called in the training thread after each chunk of a pack, with the pack and the epoch it has reached;
+            if it returns True the sweep saves and stops; if it raises, the pack fails.
     """
 
     width: int | None = None
@@ -60,16 +60,16 @@ class Outcome:
 
     Attributes:
         status: the exit status: 0 all ended, 3 some failed, 75 stopped early with everything saved.
-        ended: runs of the request that have ended, by now.
-        planned: runs of the request.
-        trained: runs that this call trained.
+        ended: number of requested runs that have ended so far.
+        planned: number of requested runs.
+        trained: number of runs that this call trained.
         steps: training steps that this call executed, summed over running lanes.
-        computed: the same, summed over all lanes that were computed: ended ones beside running ones included.
+        computed: the same, summed over all computed lanes: also those that ended but share a group with running ones.
         programs: training programs that this call used, compiled now or found in `Options.programs`.
-        seconds: of this call.
-        compile_seconds: of tracing and compiling all programs, part of them while others trained.
+        seconds: time of this call.
+        compile_seconds: time spent tracing and compiling all programs, partly while others trained.
         failures: one line for each pack that failed.
-        waiting: the shards that have runs left, by name, where the sweep is sharded.
+        waiting: names of the shards with runs left, if the sweep is sharded.
     """
 
     status: int
@@ -87,10 +87,10 @@ class Outcome:
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""
         if not self.trained and not self.failures and self.ended == self.planned:
-            return f"{self.ended} of {self.planned} runs in {out} had ended before: nothing to do"
-        each = f", {1e3 * self.seconds / self.trained:.1f} ms per run" if self.trained else ""
+            return f"{self.ended} of {self.planned} runs in {out} had already ended: nothing to do"
+        per_run = f", {1e3 * self.seconds / self.trained:.1f} ms per run" if self.trained else ""
         return (
             f"{self.ended} of {self.planned} runs ended in {out}: {self.trained} trained now by {self.programs} training "
-            f"programs (compiled in {self.compile_seconds:.1f} s), {self.steps} steps, {self.seconds:.1f} s{each}"
+            f"programs (compiled in {self.compile_seconds:.1f} s), {self.steps} steps, {self.seconds:.1f} s{per_run}"
             + (f"; not ended yet: {', '.join(self.waiting)}" if self.waiting else "")
         )

@@ -1,4 +1,4 @@
-"""Tables of the orders in which runs see their examples: a row for each distinct seed of a pack, on the pack's place."""
+"""Tables of the orders in which runs see their examples: one row per distinct seed of a pack, at the pack's place."""
 
 from typing import Any
 
@@ -10,25 +10,25 @@ from lanes.program.places import Place
 
 
 def seeds(pack: Pack) -> list[int]:
-    """The distinct seeds of a pack's runs: a row each of its table of orders."""
+    """The distinct seeds of a pack's runs, in the order of the rows of its table of orders."""
     return sorted({member.run.seed for member in pack.members})
 
 
 def slots(pack: Pack) -> np.ndarray:
-    """Each lane's row in that table [P]; 0 for empty lanes."""
+    """Each lane's row in the table [P]; 0 for empty lanes."""
     rows = {seed: row for row, seed in enumerate(seeds(pack))}
     return np.array([rows[lane.run.seed] if lane else 0 for lane in pack.lanes], np.int32)
 
 
 def shape(pack: Pack, longest: int) -> tuple[int, int, int]:
-    """[S, longest, floor(n / B) · B]: of a table with room for so many epochs."""
+    """The shape [S, longest, floor(n / B) · B] of a table of `longest` epochs."""
     return pack.seeds, longest, pack.setup.steps_per_epoch * pack.setup.run.batch_size
 
 
 class OrderTables:
-    """Tables of orders at one place, of which the last is kept: packs of equal seeds and lengths share it.
+    """Tables of orders at one place. The last one is kept: packs with equal seeds and lengths share it.
 
-    A table of 64 seeds of the 1,437 digits and 88 epochs has 33 MB; making it takes a tenth of a second.
+    A table for 64 seeds, 88 epochs and the 1,437 digits takes 33 MB and a tenth of a second to make.
     """
 
     def __init__(self, place: Place):
@@ -36,13 +36,13 @@ class OrderTables:
         self._kept: tuple[Any, Any] = (None, None)
 
     def table(self, pack: Pack, longest: int, epoch: int, epochs: int) -> Any:
-        """Orders [S, longest, floor(n / B) · B] on the place, of the epochs from the last multiple of `longest` on.
+        """Orders [S, longest, floor(n / B) · B] at the place, for the block of `longest` epochs that contains `epoch`.
 
         Args:
-            pack: whose runs they are for.
-            longest: epochs that there is room for.
-            epoch: that must be among them.
-            epochs: of the pack's longest run; what comes after them stays 0.
+            pack: the pack to make orders for.
+            longest: epochs in the table, which starts at a multiple of it.
+            epoch: an epoch that the table must contain.
+            epochs: length of the pack's longest run; epochs beyond it stay 0.
         """
         first = epoch - epoch % longest
         end = min(first + longest, epochs)

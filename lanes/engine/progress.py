@@ -8,11 +8,11 @@ from typing import Any
 
 from lanes.plan.packs import Pack
 
-PLAIN_SECONDS = 10.0  # between plain lines
+PLAIN_SECONDS = 10.0  # least time between plain lines
 
 
 class Progress:
-    """Counts epochs and packs of all places, and shows runs done, packs, runs per second and time left."""
+    """Counts the epochs and packs of all places; shows runs done, packs, runs per second and time left."""
 
     def __init__(self, packs: Sequence[Pack], places: int, quiet: bool):
         self.packs, self.places, self.quiet = packs, places, quiet
@@ -20,7 +20,7 @@ class Progress:
         self.packs_done, self._runs_done = 0, 0
         self._current: dict[str, tuple[int, Pack]] = {}
         self._guard = threading.Lock()
-        self._began = self._told = time.monotonic()
+        self._began = self._shown = time.monotonic()
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
@@ -44,20 +44,20 @@ class Progress:
             self._bar.stop()
 
     def epoch(self, pack: Pack, epoch: int) -> None:
-        """A pack has reached an epoch."""
+        """Note that a pack has reached an epoch."""
         with self._guard:
             self._current[pack.pack_id] = epoch, pack
-            self._tell(last=False)
+            self._show(last=False)
 
     def pack_done(self, pack: Pack) -> None:
-        """A pack has ended."""
+        """Note that a pack has ended."""
         with self._guard:
             self._current.pop(pack.pack_id, None)
             self.packs_done += 1
             self._runs_done += len(pack.members)
-            self._tell(last=self.packs_done == len(self.packs))
+            self._show(last=self.packs_done == len(self.packs))
 
-    def _tell(self, last: bool) -> None:
+    def _show(self, last: bool) -> None:
         if self.quiet:
             return
         now = time.monotonic()
@@ -70,8 +70,8 @@ class Progress:
         text = f"pack {self.packs_done}/{len(self.packs)} · {rate:.1f} runs/s · {_clock(left)} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, description=text)
-        elif last or now - self._told >= PLAIN_SECONDS:
-            self._told = now
+        elif last or now - self._shown >= PLAIN_SECONDS:
+            self._shown = now
             print(f"{done:.0f}/{self.runs} runs · {text}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Regrouping: lanes that are still running move together, so that they fill as few groups as they can.
+"""Regrouping: lanes that are still running move together, so that they fill as few groups as possible.
 
 A group without a running lane is not computed (`lanes.program.epoch`), so ended lanes cost nothing once they are grouped
 together. It happens within a pack, at chunk boundaries. The program stays the same, and so does every number: a lane's
@@ -15,11 +15,11 @@ from lanes.program.lane import Lane, Status
 from lanes.program.places import Place
 from lanes.program.shared_activation import INDEX
 
-LEAST_FREED = 8  # groups are freed where that is one in so many of those computed: a copy of the state is not free
+LEAST_FREED = 8  # regroup only if it frees at least one in 8 of the computed groups: copying the state is not free
 
 
 class Seats(NamedTuple):
-    """Which lane of a pack stands at each position [P] of the program, and the program's inputs in that order."""
+    """The lane of a pack at each position [P] of the program, and the program's inputs in that order."""
 
     order: np.ndarray
     numbers: Any
@@ -27,34 +27,34 @@ class Seats(NamedTuple):
 
     @property
     def positions(self) -> np.ndarray:
-        """Where each lane stands."""
+        """The position of each lane [P]."""
         return np.argsort(self.order)
 
 
 def seats(place: Place, order: np.ndarray, numbers: dict[str, np.ndarray], slots: np.ndarray) -> Seats:
-    """Lanes in an order, `numbers` and `slots` being those of the pack as it was planned."""
-    taken = {name: value[order] for name, value in numbers.items()}
-    return Seats(order, place.split(taken), place.split(slots[order]))
+    """The seats of lanes in an order; `numbers` and `slots` are in the planned order."""
+    reordered = {name: value[order] for name, value in numbers.items()}
+    return Seats(order, place.split(reordered), place.split(slots[order]))
 
 
 def moved(place: Place, lanes: Lane, order: np.ndarray) -> Lane:
-    """The lanes that now stand at `order`, in that order; through the host, so that nothing is compiled for it."""
+    """The lanes now at positions `order`, in that order; copied through the host, so that nothing is compiled."""
     return place.split(jax.tree.map(lambda leaf: leaf[order], jax.device_get(lanes)))
 
 
 def computed_groups(running: np.ndarray, width: int, shards: int) -> int:
-    """Groups that are computed, of the part of the pack that has the most of them."""
+    """Number of groups computed, in the shard that computes the most."""
     return int(np.max(running.reshape(shards, -1, width).any(axis=2).sum(axis=1)))
 
 
 def better_order(keys: np.ndarray, running: np.ndarray, width: int, shards: int) -> np.ndarray | None:
-    """An order [P] of lanes in which enough groups fewer are computed, or None.
+    """An order [P] of lanes that saves enough groups, or None.
 
     Args:
-        keys: [P], which must be equal within a group; of each key there are whole groups.
-        running: [P].
-        width: lanes of a group.
-        shards: parts of the pack, of which each computes its groups at the same time.
+        keys: [P], equal within a group; the lanes of each key fill whole groups.
+        running: [P], whether each lane is running.
+        width: lanes in a group.
+        shards: parts of the pack, which compute their groups at the same time.
     """
     groups = np.lexsort((~running, keys)).reshape(-1, width)
     groups = groups[np.argsort(~running[groups].any(axis=1), kind="stable")]
@@ -66,7 +66,7 @@ def better_order(keys: np.ndarray, running: np.ndarray, width: int, shards: int)
 def regrouped(
     place: Place, pack: Pack, lanes: Lane, now: Seats, numbers: dict[str, np.ndarray], slots: np.ndarray
 ) -> tuple[Lane, Seats]:
-    """The lanes and their seats with running lanes together, where that frees enough groups; otherwise as they are."""
+    """The lanes and their seats, with running lanes together if that frees enough groups; otherwise unchanged."""
     running = np.asarray(lanes.status) == Status.RUNNING
     keys = numbers.get(INDEX, np.zeros(pack.size))[now.order]
     order = better_order(keys, running, pack.width, place.shards)

@@ -1,4 +1,4 @@
-"""Requests: every run validated, planned and described before anything starts."""
+"""Requests: every run is validated, planned and described before anything starts."""
 
 import dataclasses
 import math
@@ -36,9 +36,9 @@ class Plan:
 
 
 def make_plan(requested: Iterable[Run], options: Options) -> Plan:
-    """Validate every run, load what they need, and find the devices. Nothing is written.
+    """Validate every run, load the data sets, and find the devices. Nothing is written.
 
-    Raises RequestError for the first thing that is wrong.
+    Raises RequestError for the first problem found.
     """
     requested = list(requested)
     if not requested:
@@ -51,22 +51,23 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     families = Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
     distinct: dict[str, Planned] = {}
     for run in requested:
-        one = families.plan(run)
-        _check_splits(one.run.batch_size, places[0])
-        distinct.setdefault(one.run_id, one)
+        resolved = families.plan(run)
+        _check_splits(resolved.run.batch_size, places[0])
+        distinct.setdefault(resolved.run_id, resolved)
     planned = list(distinct.values())
-    own = directions.own_directions(one.run for one in planned)
+    own = directions.own_directions(member.run for member in planned)
     if options.halving is not None:
         _check_halving(options.halving, planned, datasets)
         directions.ranking_direction(options.halving.metric, own)
     shapes: dict[str, list[tuple[int, ...]]] = {}
-    for one in planned:
-        if one.signature not in shapes:
-            with refusing(f"net {type(one.run.net).__name__} cannot be built"):
-                shapes[one.signature] = buildable.check_buildable(one.setup, one.compiled, datasets.of(one.run))
-        if one.run.init_from is not None:
-            with refusing(f"init_from is {one.run.init_from!r}"):
-                buildable.check_init_from(one.run.init_from, one.setup, one.compiled, datasets.of(one.run))
+    for member in planned:
+        run = member.run
+        if member.signature not in shapes:
+            with refusing(f"net {type(run.net).__name__} cannot be built"):
+                shapes[member.signature] = buildable.check_buildable(member.setup, member.compiled, datasets.of(run))
+        if run.init_from is not None:
+            with refusing(f"init_from is {run.init_from!r}"):
+                buildable.check_init_from(run.init_from, member.setup, member.compiled, datasets.of(run))
     return Plan(planned, datasets, places, shapes)
 
 
@@ -74,22 +75,22 @@ def _check_splits(batch_size: int, place: Place) -> None:
     if place.mapping == "data" and batch_size % len(place.devices):
         raise RequestError(
             f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "
-            "multiple of them; change it, or say --devices"
+            "multiple of their number; change it, or set --devices"
         )
 
 
 def _is_shallow(run: Run) -> bool:
-    """Whether a net calls its activation so seldom that one program for all activations pays."""
+    """Whether the net calls its activation so rarely that sharing one program among all activations pays."""
     return isinstance(run.net, MLP) and len(run.net.widths) <= MOST_CALLS
 
 
 def describe(plan: Plan, options: Options) -> str:
-    """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled for it."""
-    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, given=options.width)
-    wanted = {signature: choice.width for signature, choice in choices.items()}
+    """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled."""
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
+    width_of = {signature: choice.width for signature, choice in choices.items()}
     most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
     packs = make_packs(
-        plan.planned, wanted, len(plan.places), plan.places[0].shards, most, dealt=options.halving is not None
+        plan.planned, width_of, len(plan.places), plan.places[0].shards, most, dealt=options.halving is not None
     )
     counts = describe_plan(packs)
     used = sum(len(place.devices) for place in plan.places)
@@ -98,12 +99,12 @@ def describe(plan: Plan, options: Options) -> str:
         f"on {used} devices ({options.mapping})"
     ]
     for signature in plan.shapes:
-        mine = [pack for pack in packs if pack.signature == signature]
+        alike = [pack for pack in packs if pack.signature == signature]
         parameters = plan.parameters(signature)
-        size = memory.megabytes(parameters * 4 * memory.COPIES * mine[0].size)
+        size = memory.megabytes(parameters * 4 * memory.COPIES * alike[0].size)
         lines.append(
-            f"  {type(mine[0].setup.run.net).__name__}, {display(mine)}: {sum(len(pack.members) for pack in mine)} runs, "
-            f"{len(mine)} packs of {mine[0].size} lanes, width {mine[0].width}, {parameters:,} parameters, "
+            f"  {type(alike[0].setup.run.net).__name__}, {display(alike)}: {sum(len(pack.members) for pack in alike)} runs, "
+            f"{len(alike)} packs of {alike[0].size} lanes, width {alike[0].width}, {parameters:,} parameters, "
             f"about {size} of state in a pack"
         )
     if options.halving is not None:
@@ -112,30 +113,30 @@ def describe(plan: Plan, options: Options) -> str:
 
 
 def display(packs: Sequence[Pack]) -> str:
-    """The activations of some packs."""
+    """The names of the packs' activations, joined by `|`."""
     table = runs.TABLES["activation"]
     return "|".join(sorted({str(display_name(m.run.activation, table)) for p in packs for m in p.members}))
 
 
 def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:
-    """Raises RequestError where the runs are too short, too seldom evaluated, or lack the metric."""
+    """Raise RequestError if the runs are too short, evaluated too rarely, or lack the metric."""
     if not isinstance(halving, Halving):
         raise RequestError(f"halving is {halving!r}: it must be Halving(rungs=(5, 10), keep=0.5)")
     halving.check()
     known: set[str] = set()
-    for one in planned:
-        run, length = one.run, int(lane.length(one.setup, one.run))
+    for member in planned:
+        run, length = member.run, int(lane.length(member.setup, member.run))
         if halving.rungs[-1] >= length:
             raise RequestError(
                 f"halving has a rung at epoch {halving.rungs[-1]} and a run of {length} epochs: rungs must lie below that"
             )
         if run.eval_every > halving.rungs[0]:
             raise RequestError(
-                f"halving has a rung at epoch {halving.rungs[0]} and eval_every is {run.eval_every}: nothing has been "
-                "measured there; evaluate more often, or choose later rungs"
+                f"halving has a rung at epoch {halving.rungs[0]} and eval_every is {run.eval_every}: the run is not "
+                "evaluated by then; evaluate more often, or choose later rungs"
             )
-        if one.signature not in known:
-            known.add(one.signature)
+        if member.signature not in known:
+            known.add(member.signature)
             has_validation = "valid" in datasets.of(run).splits()
             names = [f"valid_{name}" for name in metric_names(run)] if has_validation else []
             if not names:

@@ -1,4 +1,4 @@
-"""Training on a data set that is held on the device: chunks of whole epochs, each one call of the compiled program."""
+"""Training on a data set held on the device, in chunks of whole epochs; a chunk is one call of the compiled program."""
 
 import time
 from collections.abc import Callable
@@ -19,17 +19,17 @@ from lanes.program.lane import Lane
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
 
-MOST_EPOCHS = 256  # in a chunk
+MOST_EPOCHS = 256  # most epochs in a chunk
 Tree = Any
 
 
 def training_key(pack: Pack) -> tuple[Any, ...]:
-    """Packs of equal keys are trained by one program."""
+    """The key of a pack's training program; packs with equal keys share it."""
     return "train", pack.signature, pack.width, pack.size, pack.seeds
 
 
 class ResidentEpochs:
-    """Chunks of whole epochs of packs at one place, as long as the options say."""
+    """Trains packs at one place in chunks of whole epochs, whose length follows the options."""
 
     def __init__(self, place: Place, context: Context):
         self.place, self.context = place, context
@@ -37,7 +37,7 @@ class ResidentEpochs:
         self._epoch_seconds: dict[str, float] = {}  # by signature
 
     def advancing(self, pack: Pack, data: Data) -> Callable[[State, Seats, int], tuple[State, dict[str, Any]]]:
-        """From a pack's state to the state after another chunk, which goes to an epoch at most, and what it measured."""
+        """A function that trains one more chunk: (state, seats, last epoch allowed) -> (state after it, its metrics)."""
         chunk: Callable | None = None
 
         def advance(state: State, seats: Seats, until: int) -> tuple[State, dict[str, Any]]:
@@ -56,11 +56,11 @@ class ResidentEpochs:
         return advance
 
     def longest(self, pack: Pack) -> int:
-        """Epochs that the training program has room for in one call: the same for all packs of a signature."""
+        """Most epochs in one call of the training program; the same for all packs of a signature."""
         return max(1, min(MOST_EPOCHS, self.context.options.chunk_steps // pack.setup.steps_per_epoch))
 
     def program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
-        """The training program of a pack, compiled for the place; all arguments may be shapes."""
+        """A pack's training program, compiled for the place; the arguments may be shapes."""
         longest = self.longest(pack)
         slots = self.place.like(order_tables.slots(pack), split=True)
         table = self.place.like(jax.ShapeDtypeStruct(order_tables.shape(pack, longest), np.int32), split=False)
@@ -69,7 +69,7 @@ class ResidentEpochs:
         return self.context.compiled.get(training_key(pack), self.place, function, 3, args)
 
     def _length(self, pack: Pack, left: int) -> int:
-        """Whole epochs for the next call; one where the program's speed is not known yet."""
+        """Number of epochs for the next call; 1 until the program's speed is known."""
         seconds = self._epoch_seconds.get(pack.signature)
         count = 1 if seconds is None else int(self.context.options.chunk_seconds / max(seconds, 1e-6))
         return max(1, min(count, left, self.longest(pack)))

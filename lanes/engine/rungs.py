@@ -1,6 +1,6 @@
 """The rungs of successive halving: where runs stand at each, and which of them go on.
 
-    rungs/5/PACK.parquet    where the runs of a pack stand at epoch 5: run_id, status, value
+    rungs/5/PACK.parquet    standings of a pack's runs at epoch 5: run_id, status, value
     rungs/5.json            the decision, once for all workers: the values, which runs go on, which are pruned
 
 A decision follows from the standings alone, so a lost one is made again, with the same outcome.
@@ -26,7 +26,7 @@ from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.sealed import write_sealed
 
-FAR = 2**31 - 1  # the epoch at which a run is pruned that is not
+FAR = 2**31 - 1  # the epoch of pruning for runs that are not pruned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Stage:
     """How far packs are trained, and what earlier rungs decided.
 
     Attributes:
-        until: train to this epoch, note where the runs stand, and wait; None: to the end.
-        halving: by whose metric.
-        higher_is_better: whether it is of that metric.
+        until: train to this epoch, record the standings, and wait; None trains to the end.
+        halving: the halving, whose metric ranks the runs.
+        higher_is_better: whether a higher metric is better.
         cuts: the epoch after which a run is pruned, by run_id.
     """
 
@@ -46,13 +46,13 @@ class Stage:
     cuts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def cut(self, pack: Pack, epoch: int, status: np.ndarray) -> np.ndarray:
-        """Which lanes [P] are running (`status` [P]) and pruned by an epoch."""
-        ends = [FAR if one is None else self.cuts.get(one.run_id, FAR) for one in pack.lanes]
+        """Which lanes [P] are still running (`status` [P]) though pruned by this epoch."""
+        ends = [FAR if member is None else self.cuts.get(member.run_id, FAR) for member in pack.lanes]
         return (np.array(ends) <= epoch) & (status == Status.RUNNING)
 
     def next_epoch(self, pack: Pack, epoch: int, total: int) -> int:
         """The epoch up to which a pack may be trained in one go."""
-        ends = [self.until or total, total, *(cut for one in pack.members if (cut := self.cuts.get(one.run_id, 0)))]
+        ends = [self.until or total, total, *(cut for m in pack.members if (cut := self.cuts.get(m.run_id, 0)))]
         return min(end for end in ends if end > epoch)
 
     def has_reached(self, directory: Directory, pack: Pack) -> bool:
@@ -62,10 +62,10 @@ class Stage:
         return directory.read_part(directory.rungs / str(self.until), pack.pack_id) is not None
 
     def standings(self, pack: Pack, ends: Mapping[str, np.ndarray], history: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        """Where the members of a pack stand at the rung, which it may have left behind since.
+        """The standings of a pack's members at the rung, which the pack may have passed since.
 
         Args:
-            pack: of P members.
+            pack: a pack of P members.
             ends: `status` and `epochs` [P].
             history: curves [P, E].
         """
@@ -74,7 +74,7 @@ class Stage:
         beyond = (ends["epochs"] > self.until) | (
             (ends["epochs"] == self.until) & np.isin(ends["status"], (Status.RUNNING, Status.PRUNED, Status.DIVERGED))
         )
-        statuses = ["running" if there else Status(one).label for there, one in zip(beyond, ends["status"])]
+        statuses = ["running" if passed else Status(status).label for passed, status in zip(beyond, ends["status"])]
         values = self.halving.best(history[self.halving.metric], self.until, self.higher_is_better)
         run_ids = [member.run_id for member in pack.members]
         return pd.DataFrame({"run_id": run_ids, "status": statuses, "value": values})
@@ -83,29 +83,29 @@ class Stage:
 WHOLE = Stage()  # every pack to its end, nothing pruned
 
 
-def bind(directory: Directory, wanted: Halving | None, planned: Sequence[Planned]) -> Halving | None:
-    """The halving that holds in a directory: that of its first worker, otherwise the one wanted.
+def bind(directory: Directory, requested: Halving | None, planned: Sequence[Planned]) -> Halving | None:
+    """The halving of a directory: that of its first worker, or the requested one if the directory is new.
 
-    Raises RequestError for another than the directory's, for one in a directory that was begun without, and where the runs
-    are not those that are ranked among each other.
+    Raises RequestError if the request differs from the directory's halving, if the directory was begun without one, or if
+    the runs are not the ones that the directory ranks.
     """
     content = directory.read_sweep() if directory.path.is_dir() else {}
     if not content:
-        return wanted
+        return requested
     recorded = content.get("halving")
     if recorded is None:
-        if wanted is not None:
+        if requested is not None:
             raise RequestError(f"{directory.path} was begun without halving: leave it out, or choose another --out")
         return None
     bound = Halving(tuple(recorded["rungs"]), recorded["keep"], recorded["metric"])
-    if wanted is not None and wanted != bound:
+    if requested is not None and requested != bound:
         raise RequestError(
-            f"{directory.path} was begun with {_text(bound)}, not with {_text(wanted)}: give the same, or choose another --out"
+            f"{directory.path} was begun with {_text(bound)}, not {_text(requested)}: give the same, or choose another --out"
         )
     known = set(directory.read_runs(["run_id"]).get("run_id", ()))
-    if known and known != {one.run_id for one in planned}:
+    if known and known != {member.run_id for member in planned}:
         raise RequestError(
-            f"{directory.path} ranks its {len(known)} runs among each other, and these {len(planned)} are not the same: give "
+            f"{directory.path} ranks its {len(known)} runs against each other, and these {len(planned)} are not the same: give "
             "the same runs, or choose another --out"
         )
     return bound
@@ -119,28 +119,28 @@ class Rungs:
     """The decisions of one sweep.
 
     Args:
-        directory: the sweep's.
-        halving: what holds there.
+        directory: the sweep's directory.
+        halving: its halving.
         planned: all runs.
     """
 
     def __init__(self, directory: Directory, halving: Halving, planned: Sequence[Planned]):
         self.directory, self.halving, self.planned = directory, halving, planned
-        own = directions.own_directions(one.run for one in planned)
+        own = directions.own_directions(member.run for member in planned)
         self.higher_is_better = directions.ranking_direction(halving.metric, own)
         for rung in halving.rungs:
             (directory.rungs / str(rung)).mkdir(parents=True, exist_ok=True)
 
     def path(self, rung: int) -> Path:
-        """Where a decision is written."""
+        """The file of a rung's decision."""
         return self.directory.rungs / f"{rung}.json"
 
     def read(self, rung: int) -> dict[str, Any] | None:
-        """The decision of a rung, if it was made."""
+        """The decision of a rung; None if it is not made yet."""
         return self.directory.read_sealed(self.path(rung))
 
     def stage(self, rung: int | None) -> Stage:
-        """How packs are trained to a rung, or to the end; all earlier rungs have been decided."""
+        """The stage that trains to a rung, or to the end; all earlier rungs must be decided."""
         cuts: dict[str, int] = {}
         for earlier in self.halving.rungs:
             if earlier == rung or (decision := self.read(earlier)) is None:
@@ -150,14 +150,12 @@ class Rungs:
 
     def awaited(self, rung: int, packs: Sequence[Pack]) -> list[Pack]:
         """Packs whose standings at this rung are still missing."""
-        standing = self._standings(rung, set())
-        failed = self._failed()
-        ranked = set(self._ranked(rung))
-        there = set(standing) | failed
-        return [pack for pack in packs if any(m.run_id in ranked and m.run_id not in there for m in pack.members)]
+        known = set(self._standings(rung, set())) | self._failed()
+        missing = set(self._ranked(rung)) - known
+        return [pack for pack in packs if any(member.run_id in missing for member in pack.members)]
 
     def decide(self, rung: int) -> dict[str, Any]:
-        """The decision of a rung that all packs have reached: the one already written, or made and written now."""
+        """The decision of a rung that all packs have reached: read if it exists, otherwise made and written."""
         with Claims(self.directory.path).hold(records.PLAN):
             decision = self.read(rung)
             if decision is None:
@@ -166,19 +164,19 @@ class Rungs:
         return decision
 
     def _ranked(self, rung: int) -> list[str]:
-        """Runs that come to a rung: all of them, or those that the rung before kept."""
-        before = [each for each in self.halving.rungs if each < rung]
-        decision = self.read(before[-1]) if before else None
-        return [one.run_id for one in self.planned] if decision is None else decision["kept"]
+        """The runs ranked at a rung: all of them, or those that the previous rung kept."""
+        earlier = [other for other in self.halving.rungs if other < rung]
+        decision = self.read(earlier[-1]) if earlier else None
+        return [member.run_id for member in self.planned] if decision is None else decision["kept"]
 
     def _standings(self, rung: int, failed: set[str]) -> dict[str, tuple[str, float]]:
-        """(status, value) of each run at a rung; of a pack that ended before it, at the last rung that it came to."""
+        """(status, value) of each run at a rung, or at the last rung it reached if it ended earlier."""
         out = dict.fromkeys(failed, ("failed", math.nan))
-        for each in self.halving.rungs:
-            if each <= rung:
-                table = self.directory.read_parts(self.directory.rungs / str(each))
+        for other in self.halving.rungs:
+            if other <= rung:
+                table = self.directory.read_parts(self.directory.rungs / str(other))
                 if len(table):
-                    table = table[(table["status"] != "running") | (each == rung)]
+                    table = table[(table["status"] != "running") | (other == rung)]
                     out |= dict(zip(table["run_id"], zip(table["status"], table["value"])))
         return out
 

@@ -1,4 +1,4 @@
-"""A sweep from its plan to the exit status: write down what is planned, train packs at every place, tell what came of it."""
+"""A sweep from its plan to its outcome: records the plan, trains packs at every place, and reports how it ended."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,13 +25,13 @@ def run_sweep(
     command: Sequence[str] = (),
     warn: Callable[[str], None] = print_warning,
 ) -> Outcome:
-    """Train what is planned and not yet done in `out`; stopped by SIGINT, SIGTERM or `max_seconds`, it saves and returns."""
+    """Train the planned runs that `out` does not have yet; on SIGINT, SIGTERM or `max_seconds`, save and return."""
     began = time.perf_counter()
     directory = Directory(out, warn)
     halving = rungs.bind(directory, options.halving, plan.planned)
     records.directions(directory, plan.planned)
     directory.create()
-    wanted = {one.run_id for one in plan.planned}
+    requested = {run.run_id for run in plan.planned}
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
@@ -44,46 +44,48 @@ def run_sweep(
             halving=halving,
         )
     except OSError as error:
-        line = f"{out} cannot be written: {error.strerror or error}; free space or mend it, then run the same command again"
-        return Outcome(ExitStatus.FAILED, 0, len(wanted), 0, 0, 0, time.perf_counter() - began, (line,))
+        line = (
+            f"{out} cannot be written: {error.strerror or error}; free space or fix the cause, then repeat this command"
+        )
+        return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     stages = Stages(plan, directory, options, halving, packs)
     status = stages.train()
     try:
         compaction.join_parts(directory)
     except OSError as error:
-        warn(f"{out}: small files could not be joined ({error.strerror or error}): they stay as they are")
-    after = directory.ended() & wanted
+        warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
+    ended = directory.ended() & requested
     return Outcome(
         status=status,
-        ended=len(after),
-        planned=len(wanted),
-        trained=len(after & set().union(*(session.trained for session in stages.sessions))),
+        ended=len(ended),
+        planned=len(requested),
+        trained=len(ended & set().union(*(session.trained for session in stages.sessions))),
         steps=sum(session.steps for session in stages.sessions),
         computed=sum(session.computed for session in stages.sessions),
         programs=sum(key[0] == "train" for key in stages.compiled.keys),
         seconds=time.perf_counter() - began,
         compile_seconds=sum(stages.compiled.seconds.values()),
         failures=tuple(stages.failures),
-        waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, after, options.shard[1])),
+        waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, ended, options.shard[1])),
     )
 
 
 def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, Choice]:
-    """Width by signature: the directory's own where it has one, otherwise the option's, otherwise the best one."""
+    """The width of each signature: the directory's if it has one, otherwise the option's, otherwise a chosen one."""
     known = records.bound_widths(directory, records.known_runs(directory))
     bound = {signature: known[key] for signature in plan.shapes if (key := provenance.short(signature)) in known}
     choices = widths.choose_widths(
         plan.planned,
         plan.shapes,
         plan.places,
-        given=options.width,
+        requested=options.width,
         bound=bound,
-        data_of=lambda one: plan.datasets.of(one.run),
+        data_of=lambda planned: plan.datasets.of(planned.run),
         warn=directory.warn,
     )
     for width in sorted({choice.width for choice in choices.values() if choice.how == "bound"} - {options.width}):
         if options.width is not None:
             directory.warn(
-                f"--width {options.width} is ignored: {directory.path} was begun with width {width}, which binds all who resume"
+                f"--width {options.width} is ignored: {directory.path} was begun with width {width}, which every resume keeps"
             )
     return choices

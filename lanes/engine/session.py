@@ -1,4 +1,4 @@
-"""The threads of one call of a sweep: one for each place, taking packs in order, and one that writes."""
+"""The threads of one call of a sweep: one per place, which takes packs in order, and one that writes."""
 
 import collections
 import contextlib
@@ -24,19 +24,19 @@ from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.writer import Writer
 
-CHUNK_GRACE = 6.0  # seconds that a running chunk has to end after a stop was asked for; then it is abandoned
-WRITING_GRACE = 9.0  # seconds after which unfinished writing is abandoned too
-POLL_SECONDS = 0.2  # between looks at packs that other workers hold
+CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
+WRITING_GRACE = 9.0  # seconds after a stop until unfinished writing is abandoned too
+POLL_SECONDS = 0.2  # interval between looks at packs that other workers hold
 
 
 class Session:
-    """Trains the packs `todo` at every place of a plan, to their ends or to a rung.
+    """Trains the packs `todo` at every place of a plan, to the end or to a rung.
 
     Attributes:
-        failures: one line for each pack that failed, and for writing that failed.
-        failed: the packs that failed.
-        steps, computed: training steps executed, as the trainer counts them.
-        trained: identities of the runs that were trained to their end here.
+        failures: one line for each pack that failed, and one if writing failed.
+        failed: identities of the packs that failed.
+        steps, computed: training steps executed, as counted by `Trainer`.
+        trained: identities of the runs trained in this session.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Session:
         self.steps = self.computed = 0
         self.trained: set[str] = set()
         self._waiting = collections.deque(todo)
-        self._begun: dict[Place, Pack] = {}  # the last pack that each place has taken
+        self._begun: dict[Place, Pack] = {}  # the pack that each place took last
         self._guard = threading.Lock()
         self._interrupted = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
         self._unwritable: OSError | None = None
-        self._narrowed = records.narrowed(directory)  # width by pack, where memory allowed no more
-        self._fitting: dict[str, int] = {}  # the same by signature, of this call
+        self._narrowed = records.narrowed(directory)  # width by pack, if memory allowed no more
+        self._fitting: dict[str, int] = {}  # the same by signature, found in this session
 
     def train(self) -> ExitStatus:
-        """Train every pack; the exit status."""
+        """Train every pack and return the exit status."""
         if not self.todo:
             return ExitStatus.DONE
         self._writer = Writer()
@@ -98,8 +98,8 @@ class Session:
                 self._unwritable = error
             if self._unwritable is not None:
                 self.failures.append(
-                    f"{self.directory.path} cannot be written: {self._unwritable.strerror or self._unwritable}; what had "
-                    "ended is kept: free space or mend it, then run the same command again"
+                    f"{self.directory.path} cannot be written: {self._unwritable.strerror or self._unwritable}; runs that "
+                    "had ended are kept: free space or fix the cause, then repeat this command"
                 )
             self._claims.release_all()
         if self._interrupted and self._unwritable is None:
@@ -107,7 +107,7 @@ class Session:
         return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
     def _wait(self, threads: Sequence[threading.Thread]) -> None:
-        """Until every thread has ended; after a stop was asked for, not much longer."""
+        """Wait until every thread has ended; after a stop, at most `CHUNK_GRACE` seconds more."""
         limit = self.options.max_seconds
         began = time.monotonic()
         while any(thread.is_alive() for thread in threads):
@@ -119,7 +119,7 @@ class Session:
             if self.stop.is_set():
                 self._stopped_at = self._stopped_at or now
                 if now > self._stopped_at + CHUNK_GRACE:
-                    self._interrupted = True  # a chunk or a compilation is abandoned: the last checkpoint stands
+                    self._interrupted = True  # a chunk or a compilation is abandoned; the last checkpoint remains
                     break
 
     def _time_for_writing(self) -> float | None:
@@ -147,7 +147,7 @@ class Session:
                     break
                 except Exception as error:
                     if self._writer.has_failed:
-                        break  # which is told once, at the end
+                        break  # reported once, at the end
                     self._fail(pack, error)
         except OSError as error:  # of a claim
             self._unwritable = error
@@ -157,7 +157,7 @@ class Session:
                 self.computed += trainer.computed
 
     def _train(self, trainer: Trainer, pack: Pack) -> None:
-        """Train a pack, at a smaller width where memory is too little for its own."""
+        """Train a pack, at a smaller width if its own does not fit into memory."""
         if pack.pack_id in self._narrowed:
             pack = pack.narrowed(self._narrowed[pack.pack_id])
         elif pack.width > self._fitting.get(pack.signature, pack.width) and not self._is_begun(pack):
@@ -170,23 +170,23 @@ class Session:
             except Exception as error:
                 if not memory.is_exhausted(error) or pack.width == 1:
                     raise
-            pack = self._narrow(pack)  # outside of the handler, which keeps the failed program's arrays alive
+            pack = self._narrow(pack)  # outside the handler, which keeps the failed program's arrays alive
 
     def _is_begun(self, pack: Pack) -> bool:
         return (self.directory.checkpoints / pack.pack_id).exists()
 
     def _narrow(self, pack: Pack, width: int | None = None) -> Pack:
-        """The pack at a smaller width, which is written down: whoever resumes it uses it too."""
+        """The pack at a smaller width, which is recorded, so that whoever resumes the pack uses it too."""
         smaller = pack.narrowed(width)
         self._fitting[pack.signature] = smaller.width
         records.narrow(self.directory, pack.pack_id, smaller.width)
         self.directory.warn(
-            f"pack {pack.pack_id}: too little memory for width {pack.width}: trained at {smaller.width}"
+            f"pack {pack.pack_id}: too little memory for width {pack.width}; trained at width {smaller.width}"
         )
         return smaller
 
     def _next_pack(self) -> Pack | None:
-        """The next pack that no other worker holds, claimed; waits for those that others hold. None at the end."""
+        """Claim the next pack that no other worker holds, waiting for held ones; None when no pack is left."""
         while not self.stop.is_set():
             with self._guard:
                 for _ in range(len(self._waiting)):
@@ -201,7 +201,7 @@ class Session:
         return None
 
     def _after(self, pack: Pack) -> None:
-        """In the writer's thread, when all of a pack has been written: let others see that it has ended."""
+        """Release a pack's claim, in the writer's thread, once everything of the pack is written."""
         self._claims.release(pack.pack_id)
         if self._progress.packs_done % compaction.PACKS == 0:
             compaction.join_parts(self.directory)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a sweep to stop; what is under way is saved."""
+"""SIGINT and SIGTERM stop a sweep after the running chunk, which is saved."""
 
 import signal
 import threading
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class StopOnSignal:
-    """SIGINT and SIGTERM ask the sweep to stop after the running chunk; a second one ends the process at once."""
+    """Sets `stop` on SIGINT or SIGTERM, which ends the sweep after the running chunk; a second signal ends it at once."""
 
     def __init__(self, stop: threading.Event):
         self.stop = stop
-        self._asked = False
+        self._received = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> None:
@@ -23,8 +23,8 @@ class StopOnSignal:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
-        if self._asked:
+        if self._received:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._asked = True
+        self._received = True
         self.stop.set()

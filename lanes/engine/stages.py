@@ -18,7 +18,7 @@ from lanes.program.compiled import Compiled
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 
-POLL_SECONDS = 0.5  # between looks at what other shards have reached
+POLL_SECONDS = 0.5  # interval between looks at the progress of other shards
 
 
 class Stages:
@@ -26,9 +26,9 @@ class Stages:
 
     Attributes:
         packs: that the runs are in.
-        sessions: one for each stage that had anything to do.
-        compiled: programs of all stages.
-        failures: one line for each pack that failed, for writing that failed, and for what is waited for.
+        sessions: one per stage that had packs to train.
+        compiled: the programs of all stages.
+        failures: one line for each pack that failed, for failed writing, and for a rung that waits for other shards.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Stages:
         self.rungs = None if halving is None else Rungs(directory, halving, plan.planned)
 
     def train(self) -> ExitStatus:
-        """The exit status."""
+        """Train all stages and return the exit status."""
         rungs = self.rungs
         if rungs is None:
             return self._train(self._unended(), WHOLE)
@@ -73,8 +73,8 @@ class Stages:
 
     def _train(self, todo: Sequence[Pack], stage: Stage) -> ExitStatus:
         shard = self.options.shard
-        mine = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
-        session = Session(self.plan, self.directory, self._options_now(), mine, stage, self.compiled)
+        own = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
+        session = Session(self.plan, self.directory, self._options_now(), own, stage, self.compiled)
         self.sessions.append(session)
         status = session.train()
         self.failures += session.failures
@@ -86,13 +86,14 @@ class Stages:
         )
 
     def _options_now(self) -> Options:
+        """The options with the rest of the time limit."""
         limit = self.options.max_seconds
         if limit is None:
             return self.options
         return dataclasses.replace(self.options, max_seconds=limit - (time.monotonic() - self._began))
 
     def _unended(self) -> list[Pack]:
-        """Packs with runs that have not ended, or of which something was lost; those that failed in this call apart."""
+        """Packs with unfinished runs or lost files, except those that failed in this call."""
         ended = self.directory.ended()
         lacking = self.directory.lacking(pack.pack_id for pack in self.packs)
         return [
@@ -103,7 +104,7 @@ class Stages:
         ]
 
     def _still_awaited(self, rungs: Rungs, rung: int) -> list[Pack]:
-        """What is not there yet when nobody is at work on it; a line says which shards that is."""
+        """Wait for other workers; return the packs still missing once nobody trains them, and note their shards."""
         claims, stop, idle = Claims(self.directory.path), threading.Event(), time.monotonic()
         with StopOnSignal(stop):
             while awaited := rungs.awaited(rung, self.packs):
@@ -116,10 +117,13 @@ class Stages:
                     break
                 stop.wait(POLL_SECONDS)
         if awaited and self.options.shard is not None:
-            left = {member.run_id for pack in awaited for member in pack.members}
-            ended = {one.run_id for one in self.plan.planned} - left
-            names = ", ".join(shards.waiting(self.packs, ended, self.options.shard[1]))
-            self.failures.append(f"epoch {rung} is waited for: {names}; run them, then the same command again")
+            missing = {member.run_id for pack in awaited for member in pack.members}
+            ended = {planned.run_id for planned in self.plan.planned} - missing
+            names = list(shards.waiting(self.packs, ended, self.options.shard[1]))
+            them = "it" if len(names) == 1 else "them"
+            self.failures.append(
+                f"waiting at epoch {rung} for {', '.join(names)}: run {them}, then repeat this command"
+            )
         return awaited
 
 

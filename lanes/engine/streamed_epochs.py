@@ -1,6 +1,6 @@
-"""Training and evaluating on a data set that is not held on the device: batches come from the host, ahead of the steps.
+"""Training and evaluation on a data set that does not fit on the device: the host sends batches ahead of the steps.
 
-The steps are those of resident training on the same batches; only the loop around them is the host's.
+Steps and batches are those of resident training; only the loop around them runs on the host.
 """
 
 import time
@@ -32,8 +32,8 @@ class StreamedEpochs:
     """Epochs of one pack, step by step from streamed batches.
 
     Args:
-        pack: what is trained.
-        data: on the device: the splits that are held there, and how inputs are standardized.
+        pack: the pack to train.
+        data: on the device: the splits that fit there, and how inputs are standardized.
         place, context: the trainer's.
     """
 
@@ -48,7 +48,7 @@ class StreamedEpochs:
         self.stream = Stream(dataset.train, tuple(seeds), size, buffer_bytes, at_once)
 
     def advance(self, state: State, seats: Seats, until: int) -> tuple[State, dict[str, Any]]:
-        """The state some seconds later, or at the end of the epoch, and what was measured there, each metric [P, 1]."""
+        """The state after `chunk_seconds` or at the end of the epoch, and the metrics measured there, each [P, 1]."""
         del until
         deadline = time.monotonic() + self.context.options.chunk_seconds
         partial, step = state.partial, state.step
@@ -59,12 +59,12 @@ class StreamedEpochs:
 
     def _begin(self, lanes: Lane) -> Partial:
         """An epoch before its first step."""
-        none = self.place.split(np.zeros(self.pack.size, np.float32))
+        zeros = self.place.split(np.zeros(self.pack.size, np.float32))
         running = np.asarray(jax.device_get(lanes.status)) == Status.RUNNING
-        return Partial(lanes.trained, none, none, self.place.split(np.where(running, 0, -1).astype(np.int32)))
+        return Partial(lanes.trained, zeros, zeros, self.place.split(np.where(running, 0, -1).astype(np.int32)))
 
     def _steps(self, state: State, partial: Partial, seats: Seats, deadline: float) -> tuple[State, bool]:
-        """Take steps of the epoch in progress, to its end or until the deadline: the state, and whether it has ended."""
+        """Take steps of the epoch in progress, to its end or the deadline; the state, and whether the epoch has ended."""
         setup, step = self.pack.setup, state.step
         last = setup.steps_per_epoch
         if setup.run.steps is not None:
@@ -74,7 +74,7 @@ class StreamedEpochs:
         for x, y in self.stream.blocks(state.epoch, step):
             count = min(len(x), last - step)
             at = state.epoch * setup.steps_per_epoch + step
-            inputs = (seats.numbers, seats.slots, self._filled_up(x, y), bare)
+            inputs = (seats.numbers, seats.slots, self._padded(x, y), bare)
             args = (partial, state.lanes.plateau.factor, *inputs, jnp.int32(at), jnp.int32(count))
             block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
             partial = block(*args)
@@ -84,15 +84,15 @@ class StreamedEpochs:
         jax.block_until_ready(partial.loss)
         return state._replace(partial=partial, step=step), step >= last
 
-    def _filled_up(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
-        """Batches on the place; an epoch's last item is filled up to the others' length."""
+    def _padded(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+        """Batches at the place; an epoch's last block is padded to the length of the others."""
         missing = self.stream.steps_at_once - len(x)
         if missing:
             x, y = (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in (x, y))
         return self.place.shared((x, y))
 
     def _close(self, state: State, seats: Seats) -> tuple[State, dict[str, Any]]:
-        """The state after the epoch, and what was measured: each metric [P, 1]."""
+        """The state after the epoch, and its metrics, each [P, 1]."""
         splits = {name: split for name, split in self.data.splits.items() if name == "valid"}
         data = self.data._replace(splits=splits)
         args = (state.lanes, state.partial, seats.numbers, data, jnp.int32(state.epoch))
@@ -108,10 +108,10 @@ def evaluate_streamed(
     """Metrics [P] on the training split, read block by block in its own order.
 
     Args:
-        pack: what was trained.
+        pack: the trained pack.
         data: on the device: how inputs are standardized.
         best: each lane's variables.
-        numbers: of the lanes.
+        numbers: the lanes' traced numbers.
         place, context: the trainer's.
     """
     split = context.data_of(pack).train
@@ -120,13 +120,13 @@ def evaluate_streamed(
     readers = RowReader(split.x), RowReader(split.y)
     sums: dict[str, np.ndarray] = {}
     while done < total:
-        places = np.arange(done, min(done + rows, total))
-        block = place.shared(tuple(reader.rows(places) for reader in readers))
+        indices = np.arange(done, min(done + rows, total))
+        block = place.shared(tuple(reader.rows(indices) for reader in readers))
         args = (best, numbers, data._replace(splits={"train": block}))
-        key = ("evaluate", pack.signature, pack.width, pack.size, len(places))
+        key = ("evaluate", pack.signature, pack.width, pack.size, len(indices))
         function = Evaluate(pack.setup, pack.width)
         metrics = jax.device_get(context.compiled.get(key, place, function, 2, args)(*args)["train"])
         for name, value in metrics.items():
-            sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(places)
-        done += len(places)
+            sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(indices)
+        done += len(indices)
     return {name: (value / total).astype(np.float32) for name, value in sums.items()}

@@ -1,4 +1,4 @@
-"""One pack from its first epoch, or its checkpoint, to its results: calls the compiled programs, observes between chunks."""
+"""Trains a pack from its first epoch, or its checkpoint, to its results: calls compiled programs, saves between chunks."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ from lanes.data.loading import Dataset
 from lanes.engine import order_tables, regrouping
 from lanes.engine.checkpointing import Checkpointing, State
 from lanes.engine.context import Context
-from lanes.engine.fresh_lanes import quickly
+from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.engine.regrouping import Seats
 from lanes.engine.resident_epochs import ResidentEpochs
 from lanes.engine.streamed_epochs import StreamedEpochs, evaluate_streamed
@@ -27,15 +27,15 @@ History = dict[str, np.ndarray]
 
 
 class Interrupted(Exception):
-    """The sweep was asked to stop; everything up to the last chunk is saved."""
+    """The sweep is stopping; everything up to the last chunk is saved."""
 
 
 class Trainer:
     """Trains packs at one place, with the programs and data that it shares with the other places.
 
     Attributes:
-        steps: training steps executed so far, of all lanes that were running.
-        computed: the same of all lanes that were computed, ended ones beside running ones included.
+        steps: training steps executed so far, summed over running lanes.
+        computed: the same, summed over all computed lanes: also those that ended but share a group with running ones.
     """
 
     def __init__(self, place: Place, context: Context):
@@ -46,9 +46,9 @@ class Trainer:
         self.steps = self.computed = 0
 
     def train(self, pack: Pack) -> None:
-        """Train a pack to its end and hand its results to the writer; or to a rung, and hand over where its runs stand.
+        """Train a pack to the end and hand its results to the writer, or to a rung and hand over its standings.
 
-        Raises Interrupted when asked to stop; whatever the programs raise passes through.
+        Raises Interrupted if the sweep is stopping; errors of the programs pass through.
         """
         began = time.perf_counter()
         submit = self.context.writer.submit
@@ -69,7 +69,7 @@ class Trainer:
                 state = state._replace(lanes=lanes)
             before = state
             state, measured = advance(state, now, self.stage.next_epoch(pack, state.epoch, pack.epochs))
-            # Waits for the chunk; what is saved is fetched by the writer.
+            # Waits for the chunk; the writer fetches what it saves.
             epochs, measured = jax.device_get((state.lanes.epochs, measured))
             self._count(pack, before, state)
             positions = now.positions[pack.places]
@@ -85,7 +85,7 @@ class Trainer:
             self._finish(pack, lanes, metrics, history, spent + time.perf_counter() - began)
 
     def compile(self, pack: Pack) -> None:
-        """Compile a pack's training program ahead of its turn, from shapes alone; streamed packs wait for theirs."""
+        """Compile a pack's training program ahead of its turn, from shapes alone; skipped for streamed packs."""
         dataset = self.context.data_of(pack)
         if dataset.nbytes > self.context.options.data_bytes:
             return
@@ -95,7 +95,7 @@ class Trainer:
         self._resident.program(pack, lanes, self.place.like(numbers, split=True), data)
 
     def _pruned(self, pack: Pack, state: State, now: Seats) -> State:
-        """The state with the lanes ended that a rung decided against."""
+        """The state after ending the lanes that a rung pruned."""
         status = np.asarray(state.lanes.status)
         cut = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
         if not cut.any():
@@ -104,8 +104,8 @@ class Trainer:
         return state._replace(lanes=state.lanes._replace(status=pruned))
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
-        """Add the steps of a chunk: of the lanes that were still running, epoch by epoch; and of all lanes of their groups."""
-        per_epoch, whole = pack.setup.steps_per_epoch, pack.setup.run.steps
+        """Count the steps of a chunk: those of lanes still running, epoch by epoch, and those of all lanes in their groups."""
+        per_epoch, total = pack.setup.steps_per_epoch, pack.setup.run.steps
         running = np.asarray(before.lanes.status) == Status.RUNNING
         groups = running.reshape(-1, pack.width)
         if after.epoch == before.epoch:
@@ -113,16 +113,16 @@ class Trainer:
             self.computed += int(groups.any(axis=1).sum()) * pack.width * (after.step - before.step)
         else:
             kept = np.asarray(after.lanes.epochs)
-            # A diverging epoch is not kept.
+            # A diverging epoch is not kept; a length in steps may cut an epoch short.
             begun = kept + (running & (np.asarray(after.lanes.status) == Status.DIVERGED))
-            ends = np.stack([kept, begun]) * per_epoch  # an epoch may be cut short where the length is given in steps
-            done = ((ends if whole is None else ends.clip(max=whole)) - before.epoch * per_epoch).clip(0)
+            ends = np.stack([kept, begun]) * per_epoch
+            done = ((ends if total is None else ends.clip(max=total)) - before.epoch * per_epoch).clip(0)
             longest = done[1].reshape(groups.shape).max(axis=1)
             self.steps += int(done[0].sum()) - int(running.sum()) * before.step
             self.computed += (int(longest.sum()) - int(groups.any(axis=1).sum()) * before.step) * pack.width
 
     def _on_device(self, dataset: Dataset) -> Data:
-        """The splits that fit on the device: all of them, or all but the training split, which is streamed then."""
+        """The data set on the device: all splits or, if they do not fit, all but the training split, which is streamed."""
         if id(dataset) not in self._data:
             self._data.clear()  # one data set at a time: packs come sorted by signature
             is_held = dataset.nbytes <= self.context.options.data_bytes
@@ -131,19 +131,19 @@ class Trainer:
         return self._data[id(dataset)]
 
     def _note_standings(self, pack: Pack, lanes: Lane, history: History) -> None:
-        """Hand to the writer where a pack's runs stand at the rung."""
+        """Hand the standings of a pack's runs at the rung to the writer."""
         directory = self.context.directory
         rows = self.stage.standings(pack, _ends(pack, lanes, "status", "epochs"), history)
         self.context.writer.submit(directory.write_part, directory.rungs / str(self.stage.until), pack.pack_id, rows)
 
     def _evaluated(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> dict[str, History]:
-        """Metrics [members] of each run's best epoch, by split and name; those of the validation split are in the curves."""
+        """Metrics [members] of each run's best epoch, by split and name; the curves already have those of validation."""
         best = _best(lanes)
         splits = {name: split for name, split in data.splits.items() if name != "valid"}
         args = (best, numbers, data._replace(splits=splits))
         key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
-        # pmap takes no options, and must equal shard_map bit for bit.
-        options = quickly(self.place) if self.place.mapping == "local" else {}
+        # pmap takes no options, and shard_map must equal it bit for bit.
+        options = cheap_to_compile(self.place) if self.place.mapping == "local" else {}
         metrics: dict[str, History] = {}
         if splits:
             evaluate = Evaluate(pack.setup, pack.width)
@@ -168,7 +168,7 @@ class Trainer:
 
 @jax.jit
 def _best(lanes: Lane) -> Tree:
-    """The variables of each lane's best epoch; the last ones where no epoch was the best."""
+    """The variables of each lane's best epoch; the last ones if it has no best epoch."""
     has_best = lanes.best_epoch > 0
 
     def pick(best: Any, last: Any) -> Any:
@@ -183,18 +183,18 @@ def _is_running(lanes: Lane) -> bool:
 
 
 def _ends(pack: Pack, lanes: Lane, *names: str) -> dict[str, np.ndarray]:
-    """Fields of the lanes of a pack's members [members]."""
+    """Fields of a pack's lanes, for its members [members]."""
     return {name: np.asarray(getattr(lanes, name))[pack.places] for name in names}
 
 
 def _arrays(dataset: Dataset, names: list[str]) -> Data:
-    """Splits of a data set on the host, and how inputs are standardized."""
+    """Splits of a data set, on the host, and how inputs are standardized."""
     splits = {name: (np.asarray(dataset.splits()[name].x), np.asarray(dataset.splits()[name].y)) for name in names}
     return Data(splits, np.asarray(dataset.offset), np.asarray(dataset.scale))
 
 
 def _joined(history: History, measured: History, positions: np.ndarray, count: int) -> History:
-    """History [members, E] with the first `count` epochs of a chunk after it."""
+    """History [members, E], followed by the first `count` epochs of a chunk."""
     if not count:
         return history
     new = {name: np.asarray(values)[positions, :count] for name, values in measured.items()}

@@ -1,7 +1,7 @@
-"""Planning many runs quickly: runs that differ in numbers alone are one family, resolved and checked once.
+"""Planning many runs quickly: runs that differ only in numbers form a family, which is resolved and checked once.
 
 A sweep of 100,000 runs has few combinations of net, data, optimizer and the like, and many of rates, strengths and seeds.
-The first run of a family goes the whole way; of the others only numbers that the family has not seen yet are checked.
+The first run of a family is checked in full; for the others, only numbers new to the family are checked.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ PLAIN = (int, float, str, bool, type(None))
 
 @dataclasses.dataclass
 class Family:
-    """Runs with equal static fields, and equal switched fields on.
+    """Runs with equal static fields and the same switched fields on.
 
     Attributes:
-        first: one of them, planned.
-        seen: the plain number for each number by (name, type, value).
+        first: the first of them, planned.
+        seen: checked numbers as plain Python numbers, by (name, type, value).
     """
 
     first: Planned
@@ -40,7 +40,7 @@ class Families:
 
     Args:
         datasets: where their data come from.
-        share: whether a run's program takes the activation as an index.
+        share: whether a run's program takes its activation as an index.
     """
 
     def __init__(self, datasets: Datasets, share: Callable[[Run], bool]):
@@ -53,20 +53,20 @@ class Families:
     def plan(self, run: Run) -> Planned:
         """The run resolved, checked and identified.
 
-        Raises RequestError for whatever is wrong with it.
+        Raises RequestError if anything is wrong with it.
         """
         if not isinstance(run, Run):
             raise RequestError(f"sweep() returned {type(run).__name__} {run!r:.60}: it must return Run objects")
         fields = run.__dict__
         if not all(isinstance(fields[name], (int, float, type(None))) for name in NUMBERS):
-            return self._whole_way(run)  # NumPy's numbers, and whatever is wrong
+            return self._in_full(run)  # NumPy's numbers, and values of a wrong type
         key = self._key(fields)
         family = self._families.get(key)
         if family is None:
-            one = self._whole_way(run)
-            family = self._families[key] = Family(one, {})
-            self._remember(family, fields, one.run)
-            return one
+            planned = self._in_full(run)
+            family = self._families[key] = Family(planned, {})
+            self._remember(family, fields, planned.run)
+            return planned
         numbers = self._seen(family, fields)
         if numbers is None:
             self._check_unseen(family, run, fields)
@@ -78,26 +78,26 @@ class Families:
         )
 
     def _seen(self, family: Family, fields: dict[str, Any]) -> dict[str, Any] | None:
-        """The plain numbers of a run, or None where the family has not seen one of them."""
+        """The run's numbers as plain Python numbers; None if any is new to the family."""
         keys = {name: (name, type(fields[name]), fields[name]) for name in NUMBERS}
         if not all(key in family.seen for key in keys.values()):
             return None
         return {name: family.seen[key] for name, key in keys.items()}
 
     def _check_unseen(self, family: Family, run: Run, fields: dict[str, Any]) -> None:
-        """Check the numbers that the family has not seen; those whose range depends on the kinds the whole way."""
+        """Check the numbers that are new to the family; in full if one whose range depends on the optimizer is new."""
         if any((name, type(fields[name]), fields[name]) not in family.seen for name in BY_KIND):
-            one = self._whole_way(run).run
+            checked = self._in_full(run).run
         else:
-            one = checks.check_types(run)
-            checks.check_ranges(_with(family.first.run, {name: getattr(one, name) for name in NUMBERS}))
-        self._remember(family, fields, one)
+            checked = checks.check_types(run)
+            checks.check_ranges(_with(family.first.run, {name: getattr(checked, name) for name in NUMBERS}))
+        self._remember(family, fields, checked)
 
-    def _remember(self, family: Family, fields: dict[str, Any], one: Run) -> None:
+    def _remember(self, family: Family, fields: dict[str, Any], checked: Run) -> None:
         for name in NUMBERS:
-            family.seen[name, type(fields[name]), fields[name]] = getattr(one, name)
+            family.seen[name, type(fields[name]), fields[name]] = getattr(checked, name)
 
-    def _whole_way(self, run: Run) -> Planned:
+    def _in_full(self, run: Run) -> Planned:
         with refusing("a run cannot be described"):
             resolved = checks.resolved(run)
         with refusing(f"data {display_name(resolved.data)} cannot be loaded"):
@@ -107,8 +107,8 @@ class Families:
                 raise RequestError(str(error)) from error
         with refusing("a run cannot be planned"):
             checked = checks.check_with_data(resolved, data)
-            (one,) = plan_runs([checked], self._datasets, self._share)
-        return one
+            (planned,) = plan_runs([checked], self._datasets, self._share)
+        return planned
 
     def _key(self, fields: dict[str, Any]) -> Any:
         static = [fields[name] for name in STATIC]
@@ -118,23 +118,20 @@ class Families:
         )
 
     def _token(self, value: Any) -> Any:
-        """Equal for equal values: by identity where the object is known, otherwise by its hash."""
+        """A token that is equal for equal values; looked up by identity first, then by hash."""
         known = self._tokens.get(id(value))
         if known is None:
             try:
                 token = self._values.setdefault((type(value), value), len(self._values))
-            except TypeError:  # not hashable: one of its own
+            except TypeError:  # not hashable: equal to itself only
                 token = object()
-            known = self._tokens[id(value)] = token, value  # which keeps the object, and so its id, alive
+            known = self._tokens[id(value)] = token, value  # keeps the object alive, and so its id taken
         return known[0]
 
 
 @contextlib.contextmanager
 def refusing(what: str) -> Iterator[None]:
-    """Whatever the user's own functions, nets and descriptions raise, in one line.
-
-    Raises RequestError.
-    """
+    """Turn whatever the user's own functions, nets and descriptions raise into a RequestError of one line."""
     try:
         yield
     except RequestError:
@@ -144,7 +141,7 @@ def refusing(what: str) -> Iterator[None]:
 
 
 def _with(run: Run, numbers: dict[str, Any]) -> Run:
-    """`dataclasses.replace` of plain numbers, ten times as fast: nothing about them is checked when a Run is made."""
+    """`dataclasses.replace` for plain numbers, ten times as fast: making a Run checks nothing about them."""
     new = object.__new__(Run)
     new.__dict__.update(run.__dict__)
     new.__dict__.update(numbers)

@@ -1,4 +1,4 @@
-"""Packs: lanes that go through a program together, and the traced numbers of their runs as its inputs."""
+"""Packs: lanes that run through a program together, and the traced numbers of their runs, which are its inputs."""
 
 import dataclasses
 import functools
@@ -15,18 +15,18 @@ from lanes.program import lane
 from lanes.program.shared_activation import group_key
 from lanes.program.step import Setup
 
-MOST_LANES = 128  # in a pack, where the width asks for no more
+MOST_LANES = 128  # in a pack, unless the width is larger
 
 
 @dataclasses.dataclass(frozen=True)
 class Pack:
-    """Lanes that go through a program together.
+    """Lanes that run through a program together.
 
     Attributes:
-        lanes: the runs, None for an empty lane; a multiple of the width and of the places' shards.
+        lanes: the runs, None for an empty lane; their number is a multiple of the width and of the places' shards.
         width: lanes computed at once.
-        seeds: rows of the program's table of orders, at least the distinct seeds of the members.
-        planned_width: the width that it was planned with, where memory allowed only a smaller one; part of its identity.
+        seeds: rows of the program's table of orders, at least one per distinct seed of the members.
+        planned_width: the width it was planned with, if memory allowed only a smaller one; part of its identity.
     """
 
     lanes: tuple[Planned | None, ...]
@@ -36,7 +36,7 @@ class Pack:
 
     @functools.cached_property
     def members(self) -> tuple[Planned, ...]:
-        """The runs."""
+        """The runs, without the empty lanes."""
         return tuple(lane for lane in self.lanes if lane is not None)
 
     @functools.cached_property
@@ -51,7 +51,7 @@ class Pack:
 
     @property
     def size(self) -> int:
-        """Lanes of the program."""
+        """Number of lanes, empty ones included."""
         return len(self.lanes)
 
     @property
@@ -61,9 +61,9 @@ class Pack:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def narrowed(self, width: int | None = None) -> "Pack":
-        """The same pack, computed at most `width` lanes at once; by default half as many, or a little less."""
-        wanted = self.width // 2 if width is None else width
-        fits = max(w for w in range(1, max(1, min(wanted, self.width)) + 1) if self.width % w == 0)
+        """The same pack at width `width` or less: the largest divisor of its own; by default at most half of it."""
+        limit = self.width // 2 if width is None else width
+        fits = max(w for w in range(1, max(1, min(limit, self.width)) + 1) if self.width % w == 0)
         return dataclasses.replace(self, width=fits, planned_width=self.planned_width or self.width)
 
     @property
@@ -85,20 +85,20 @@ def make_packs(
     most: Mapping[str, int] | None = None,
     dealt: bool = False,
 ) -> list[Pack]:
-    """Packs of equal size for each signature, in the order in which the signatures first appear.
+    """Packs of equal size for each signature, in the order of the signatures' first appearance.
 
     Args:
         planned: runs to train.
         widths: width by signature.
-        workers: places that take packs; there are a multiple of so many packs where there are lanes enough.
+        workers: number of places that take packs; with enough lanes, the number of packs is a multiple of it.
         shards: parts that each pack is split into.
-        most: lanes in a pack by signature, where the width asks for no more; MOST_LANES where nothing is said.
-        dealt: deal groups to the packs in turn, so that survivors of a halving are spread over all workers; otherwise groups
-            that follow one another share a pack.
+        most: most lanes in a pack by signature, unless the width is larger; MOST_LANES for signatures it lacks.
+        dealt: deal groups to the packs in turn, so that the survivors of a halving are spread over all workers; otherwise
+            consecutive groups share a pack.
     """
     by_signature: dict[str, list[Planned]] = {}
-    for one in planned:
-        by_signature.setdefault(one.signature, []).append(one)
+    for run in planned:
+        by_signature.setdefault(run.signature, []).append(run)
     packs: list[Pack] = []
     for signature, members in by_signature.items():
         width = widths[signature]
@@ -108,24 +108,24 @@ def make_packs(
         count = -(-units // max(1, (most or {}).get(signature, MOST_LANES) // unit))
         if units >= workers:
             count = -(-count // workers) * workers
-        each = -(-units // count) * shards
-        starts = range(0, len(groups), each)
-        parts = [groups[i :: len(starts)] if dealt else groups[at : at + each] for i, at in enumerate(starts)]
-        lanes = [tuple(itertools.chain(*part, (None,) * width * (each - len(part)))) for part in parts]
-        seeds = max(len({one.run.seed for one in part if one is not None}) for part in lanes)
+        per_pack = -(-units // count) * shards
+        starts = range(0, len(groups), per_pack)
+        parts = [groups[i :: len(starts)] if dealt else groups[at : at + per_pack] for i, at in enumerate(starts)]
+        lanes = [tuple(itertools.chain(*part, (None,) * width * (per_pack - len(part)))) for part in parts]
+        seeds = max(len({member.run.seed for member in part if member is not None}) for part in lanes)
         packs += [Pack(part, width, power_of_two(seeds)) for part in lanes]
     return packs
 
 
 def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None, ...]]:
-    """Groups of lanes that are computed at once: of one activation, where it is an index, and of like length."""
-    members = sorted(members, key=lambda one: (group_key(one.compiled), -one.run.epochs))
+    """Groups of lanes that are computed at once: of one activation, if it is an index, and of similar length."""
+    members = sorted(members, key=lambda member: (group_key(member.compiled), -member.run.epochs))
     groups: list[tuple[Planned | None, ...]] = []
-    for _, same in itertools.groupby(members, key=lambda one: group_key(one.compiled)):
-        listed = list(same)
+    for _, alike in itertools.groupby(members, key=lambda member: group_key(member.compiled)):
+        listed = list(alike)
         parts = [listed[at : at + width] for at in range(0, len(listed), width)]
         groups += [(*part, *(None,) * (width - len(part))) for part in parts]
-    # A pack lasts as long as its longest lane: runs of like length end together.
+    # A pack lasts as long as its longest lane, so runs of similar length go together.
     return sorted(groups, key=lambda group: -group[0].run.epochs if group[0] else 0)
 
 
@@ -135,27 +135,28 @@ def power_of_two(count: int) -> int:
 
 
 def describe_plan(packs: Sequence[Pack]) -> dict[str, Any]:
-    """What a plan amounts to: runs, packs and training programs."""
+    """The numbers of runs, packs and training programs of a plan."""
     programs = {(pack.signature, pack.width, pack.size, pack.seeds) for pack in packs}
     return {"runs": sum(len(pack.members) for pack in packs), "packs": len(packs), "programs": len(programs)}
 
 
 def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
-    """The traced numbers of a pack's lanes [P] by path; those of empty lanes mean nothing."""
+    """The traced numbers of a pack's lanes [P] by path; those of empty lanes are meaningless."""
     lanes = []
     for at in range(0, pack.size, pack.width):
         group = pack.lanes[at : at + pack.width]
-        filler = next((one for one in group if one is not None), pack.members[0])  # a group has some numbers in common
-        lanes += [runs.numbers((one or filler).compiled) for one in group]
-    return stacked([{n: v for n, v in each.items() if not n.startswith("initializer.")} for each in lanes], pack.size)
+        filler = next((lane for lane in group if lane is not None), pack.members[0])  # some numbers are one per group
+        lanes += [runs.numbers((lane or filler).compiled) for lane in group]
+    kept = [{name: number for name, number in own.items() if not name.startswith("initializer.")} for own in lanes]
+    return stacked(kept, pack.size)
 
 
 def stacked(lanes: list[dict[str, Any]], size: int) -> dict[str, np.ndarray]:
-    """Numbers by name [size]; the lanes after the given ones repeat the first."""
+    """Numbers by name [size]; lanes beyond those listed repeat the first."""
     lanes = lanes + [lanes[0]] * (size - len(lanes))
     kinds = {int: np.int32, float: np.float32}
     return {
-        name: np.array([each[name] for each in lanes], np.uint32 if name == "seed" else kinds[_kind(name)])
+        name: np.array([own[name] for own in lanes], np.uint32 if name == "seed" else kinds[_kind(name)])
         for name in lanes[0]
     }
 

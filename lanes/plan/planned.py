@@ -1,4 +1,4 @@
-"""Runs that are to be trained: each with its identity, its data set, and the signature of its program."""
+"""Runs to train: each with its identity, its data set, and the signature of its program."""
 
 import dataclasses
 import inspect
@@ -18,12 +18,12 @@ from nets.initializers_transforming import Transforming
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """A run that is to be trained.
+    """A run to train.
 
     Attributes:
         run: resolved.
         run_id: its identity.
-        compiled: the run as the training program sees it: the activation may be an index there.
+        compiled: the run as the training program sees it, where the activation may be an index.
         signature: what the training program is compiled for.
         setup: what is static about the run; equal for runs of equal signature.
     """
@@ -36,7 +36,7 @@ class Planned:
 
 
 class Datasets:
-    """Data sets loaded once each, by what a run says of them."""
+    """Data sets, each loaded once for the runs that see the same arrays."""
 
     def __init__(self, data_dir: str | None = None):
         self.data_dir = data_dir
@@ -47,7 +47,7 @@ class Datasets:
         key = self.key(run)
         if key not in self._loaded:
             if isinstance(run.data, TFDS):
-                named(run.data.name, self.data_dir)  # a name that is unknown or not prepared is an error that helps
+                named(run.data.name, self.data_dir)  # a helpful error if the name is unknown or not prepared
             self._loaded[key] = load_dataset(
                 run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
             )
@@ -55,17 +55,17 @@ class Datasets:
 
     @staticmethod
     def key(run: Run) -> str:
-        """Equal for runs that see the same arrays."""
+        """A key that is equal for runs that see the same arrays."""
         return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
-    """Each run with its identity and signature; equal runs once.
+    """Each distinct run with its identity and signature.
 
     Args:
         resolved: the runs.
         datasets: where their data come from.
-        share: whether a run's program takes the activation as an index.
+        share: whether a run's program takes its activation as an index.
     """
     out: dict[str, Planned] = {}
     for run in resolved:
@@ -79,23 +79,23 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
 
 
 def _setup(compiled: Run, data: Dataset) -> Setup:
-    """What is static about a run in training, which draws nothing: runs of several initializers share the program."""
+    """What is static about a run in training. Training draws no variables, so runs of several initializers share it."""
     features = tuple(data.train.x.shape[1:])
-    without = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
-    return Setup(without, compiled.task.outputs(data.outputs, features), features, len(data.train))
+    run = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
+    return Setup(run, compiled.task.outputs(data.outputs, features), features, len(data.train))
 
 
 def initializing(run: Run) -> Run:
-    """The run as its initializing program sees it: without its activation, where that has no part in it."""
+    """The run as its initializing program sees it: without its activation, unless initialization depends on it."""
     activation, initializer = run.activation, run.initializer
-    # Most are functions, which are none of these: on Python 3.11 to ask a protocol takes 40 µs, and there are many runs.
-    plays = not inspect.isfunction(activation) and isinstance(activation, (Learned, Widening))
-    plays = plays or (not inspect.isfunction(initializer) and isinstance(initializer, Transforming))
-    return run if plays else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
+    # Plain functions match no protocol; skipping them saves 40 µs a run, the time of isinstance on Python 3.11.
+    depends = not inspect.isfunction(activation) and isinstance(activation, (Learned, Widening))
+    depends = depends or (not inspect.isfunction(initializer) and isinstance(initializer, Transforming))
+    return run if depends else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
 
 
 def initializer_key(run: Run) -> str:
-    """Runs with equal keys draw their initial variables by one program."""
+    """A key that is equal for runs whose initial variables are drawn by the same program."""
     run = initializing(run)
     initial = (*INITIAL, "data", "train_examples", "valid_fraction")
     return identity.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))

@@ -1,4 +1,4 @@
-"""The packs of a sweep split over shards: which of them one shard trains, and which shards have runs left."""
+"""The packs of a sweep split over shards: which packs a shard trains, and which shards have runs left."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -6,9 +6,9 @@ from lanes.plan.packs import Pack
 
 
 def part(packs: Sequence[Pack], todo: Sequence[Pack], index: int, count: int) -> list[Pack]:
-    """Those of `todo` that shard `index` of `count` trains: the packs index, index + count, … of all."""
-    wanted = {pack.pack_id for pack in todo}
-    return [pack for pack in packs[index::count] if pack.pack_id in wanted]
+    """The packs of `todo` that shard `index` of `count` trains: those among packs index, index + count, … of all."""
+    unfinished = {pack.pack_id for pack in todo}
+    return [pack for pack in packs[index::count] if pack.pack_id in unfinished]
 
 
 def waiting(packs: Sequence[Pack], ended: Collection[str], count: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Timing the training program at several widths, remembered in the cache folder."""
+"""Timing the training program at several widths; the times are remembered in the cache folder."""
 
 import concurrent.futures
 import contextlib
@@ -30,45 +30,48 @@ from lanes.program.step import build_net
 from nets import inspection
 
 FORMAT = 1
-MOST_SECONDS = 60.0  # no further width is tried after so long
+MOST_SECONDS = 60.0  # after this time no further width is tried
 TIMED_SECONDS = 0.5  # of calls at one width
 LEAST_TURNS, MOST_TURNS = 4, 50
 MOST_STEPS = 32
-CALL_FLOPS = 5e9  # of one timed call, about
-MOST_PLACES = 8  # that are measured at once
+CALL_FLOPS = 5e9  # of one timed call, approximately
+MOST_PLACES = 8  # most devices measured at once
 
 
-def step_flops(one: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
-    """Floating-point operations of a training step of one lane, about: three passes of a multiply-add each."""
-    once = sum(math.prod(shape) for shape in shapes)  # what is left to count where a net cannot be traced
+def step_flops(planned: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Approximate floating-point operations of a training step of one lane: three passes of multiply-adds."""
+    once = sum(math.prod(shape) for shape in shapes)  # the fallback for a net that cannot be traced
     for dtype in (jnp.float32, jnp.int32):
-        with contextlib.suppress(Exception):  # a user's own net may want anything as its input
-            once = max(once, inspection.multiply_adds(build_net(one.setup, one.compiled), one.setup.features, dtype))
+        with contextlib.suppress(Exception):  # a user's own net may need any kind of input
+            once = max(
+                once,
+                inspection.multiply_adds(build_net(planned.setup, planned.compiled), planned.setup.features, dtype),
+            )
             break
-    return 6.0 * max(1, once) * one.run.batch_size
+    return 6.0 * max(1, once) * planned.run.batch_size
 
 
 def remembered(
-    one: Planned, data: Dataset, places: Sequence[Place], default: int, candidates: Sequence[int]
+    planned: Planned, data: Dataset, places: Sequence[Place], default: int, candidates: Sequence[int]
 ) -> dict[int, float]:
-    """Seconds of one step of one lane by width, from the cache folder; what is missing there is measured."""
-    key = _key(one, places)
+    """Seconds of one step of one lane by width, from the cache folder; those missing there are measured."""
+    key = _key(planned, places)
     seconds = {width: value for width, value in read_cache().get(key, {}).items() if width in candidates}
     missing = [width for width in candidates if width not in seconds]
     if missing:
-        seconds |= measure(one, data, places, default, candidates, seconds)
+        seconds |= measure(planned, data, places, default, candidates, seconds)
         entries = read_cache()
         write_cache({**entries, key: {**entries.get(key, {}), **seconds}})
     return seconds
 
 
 def cache_file() -> Path:
-    """Where measurements are remembered; it may be deleted."""
+    """The file that remembers measurements; it may be deleted."""
     return cache_dir() / "widths.json"
 
 
 def read_cache() -> dict[str, dict[int, float]]:
-    """Measurements by key and width; empty where there are none, or the file is damaged."""
+    """Measurements by key and width; empty if the file is missing or damaged."""
     try:
         content = json.loads(cache_file().read_bytes())
         if content["format"] != FORMAT:
@@ -82,7 +85,7 @@ def read_cache() -> dict[str, dict[int, float]]:
 
 
 def write_cache(entries: Mapping[str, Mapping[int, float]]) -> None:
-    """Write the cache whole; where the folder cannot be written the next call measures again."""
+    """Write the whole cache; if the folder cannot be written, the next call measures again."""
     content = {"format": FORMAT, "seconds": entries}
     try:
         cache_file().parent.mkdir(parents=True, exist_ok=True)
@@ -91,11 +94,11 @@ def write_cache(entries: Mapping[str, Mapping[int, float]]) -> None:
         return
 
 
-def _key(one: Planned, places: Sequence[Place]) -> str:
+def _key(planned: Planned, places: Sequence[Place]) -> str:
     devices = [device for place in places for device in place.devices]
     known = (
-        one.signature,
-        one.setup.features,
+        planned.signature,
+        planned.setup.features,
         devices[0].device_kind,
         os.cpu_count() if devices[0].platform == "cpu" else None,
         min(len(devices), MOST_PLACES),
@@ -106,7 +109,7 @@ def _key(one: Planned, places: Sequence[Place]) -> str:
 
 
 def measure(
-    one: Planned,
+    planned: Planned,
     data: Dataset,
     places: Sequence[Place],
     default: int,
@@ -114,23 +117,23 @@ def measure(
     known: Mapping[int, float] | None = None,
     timed_seconds: float = TIMED_SECONDS,
 ) -> dict[int, float]:
-    """Seconds of one step of one lane by width; infinite where a width does not fit into memory.
+    """Seconds of one step of one lane by width; infinite for a width that does not fit into memory.
 
-    On a CPU every candidate is tried, the default first. Elsewhere, where compiling takes longer and the time falls and
-    then rises with the width, the search goes upwards from the default while that is faster, otherwise downwards.
+    On a CPU every candidate is tried. Elsewhere compiling takes longer, and the time first falls, then rises with the
+    width: the search goes up from the default while that is faster, and otherwise down.
     """
     began = time.perf_counter()
     seconds = dict(known or {})
     devices = [device for place in places for device in place.devices][:MOST_PLACES]
-    begin = _first_lane(one, data)
+    begin = _first_lane(planned, data)
     if devices[0].platform == "cpu":
-        return seconds | _race(one, data, devices, candidates, begin, timed_seconds)
+        return seconds | _race(planned, data, devices, candidates, begin, timed_seconds)
 
     def at_width(width: int) -> float:
         if width not in seconds:
             if seconds and time.perf_counter() - began > MOST_SECONDS:
                 return math.inf
-            seconds.update(_race(one, data, devices, [width], begin, timed_seconds))
+            seconds.update(_race(planned, data, devices, [width], begin, timed_seconds))
         return seconds[width]
 
     at_width(default)
@@ -145,19 +148,19 @@ def measure(
     return seconds
 
 
-def _first_lane(one: Planned, data: Dataset) -> lane.Lane:
+def _first_lane(planned: Planned, data: Dataset) -> lane.Lane:
     """The lane of a run before its first epoch."""
-    setup = one.setup
+    setup = planned.setup
     examples = (
         np.asarray(data.train.x[: initialization.INIT_EXAMPLES]),
         np.asarray(data.offset),
         np.asarray(data.scale),
     )
 
-    values = {name: value[0] for name, value in numbers_of(Pack((one,), 1, 1)).items()}
+    values = {name: value[0] for name, value in numbers_of(Pack((planned,), 1, 1)).items()}
 
     def start(values: dict[str, Any]) -> lane.Lane:
-        variables = initialization.initial_variables(setup, one.run, examples)
+        variables = initialization.initial_variables(setup, planned.run, examples)
         run = runs.with_numbers(setup.run, values)
         return lane.start(setup, run, variables["params"], variables["rest"], jnp.asarray(False))
 
@@ -165,28 +168,28 @@ def _first_lane(one: Planned, data: Dataset) -> lane.Lane:
 
 
 def _race(
-    one: Planned,
+    planned: Planned,
     data: Dataset,
     devices: Sequence[jax.Device],
     widths: Sequence[int],
     begin: lane.Lane,
     timed_seconds: float,
 ) -> dict[int, float]:
-    """Seconds of one step of one lane by width, the widths in turn: whatever else the machine does meets all of them."""
+    """Seconds of one step of one lane by width. Widths take turns, so that other load on the machine slows all of them."""
     seconds = dict.fromkeys(widths, math.inf)
-    calls = {width: made for width in widths if (made := _calls(one, data, devices, width, begin)) is not None}
-    steps = {width: _steps(one, width, begin) for width in calls}
+    calls = {width: found for width in widths if (found := _calls(planned, data, devices, width, begin)) is not None}
+    steps = {width: _steps(planned, width, begin) for width in calls}
     most = max((width * steps[width] for width in calls), default=0)
     clock = _clock(devices, cores())
     deadline = time.perf_counter() + timed_seconds * len(calls)
     for turn in range(MOST_TURNS):
         if turn >= LEAST_TURNS and time.perf_counter() > deadline:
             break
-        for width, made in list(calls.items()):
-            # The same work in every turn: of short calls some would never be interrupted by other processes.
+        for width, by_device in list(calls.items()):
+            # Every width does the same work in a turn: short calls alone might never be interrupted by other processes.
             times = max(1, round(most / (width * steps[width])))
             try:
-                spent = _together(made, times, clock)
+                spent = _together(by_device, times, clock)
             except Exception as error:
                 if not memory.is_exhausted(error):
                     raise
@@ -197,28 +200,28 @@ def _race(
     return seconds
 
 
-def _steps(one: Planned, width: int, begin: lane.Lane) -> int:
+def _steps(planned: Planned, width: int, begin: lane.Lane) -> int:
     """Steps of a timed call."""
-    flops = step_flops(one, [leaf.shape for leaf in jax.tree.leaves(begin.trained.params)])
-    return min(int(max(2, min(MOST_STEPS, CALL_FLOPS / (flops * width)))), one.setup.steps_per_epoch)
+    flops = step_flops(planned, [leaf.shape for leaf in jax.tree.leaves(begin.trained.params)])
+    return min(int(max(2, min(MOST_STEPS, CALL_FLOPS / (flops * width)))), planned.setup.steps_per_epoch)
 
 
 def _calls(
-    one: Planned, data: Dataset, devices: Sequence[jax.Device], width: int, begin: lane.Lane
+    planned: Planned, data: Dataset, devices: Sequence[jax.Device], width: int, begin: lane.Lane
 ) -> list[Callable[[], Any]] | None:
-    """For each device a call of the training program: a pack of `width` lanes, one short epoch; None where it does not fit."""
-    examples = _steps(one, width, begin) * one.compiled.batch_size
+    """A call of the training program for each device: a pack of `width` lanes, one short epoch; None if it does not fit."""
+    examples = _steps(planned, width, begin) * planned.compiled.batch_size
     split = np.asarray(data.train.x[:examples]), np.asarray(data.train.y[:examples])
     args = (
         jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (width, *leaf.shape)), begin),
-        numbers_of(Pack((one,) * width, width, 1)),
+        numbers_of(Pack((planned,) * width, width, 1)),
         np.zeros(width, np.int32),
         np.arange(examples, dtype=np.int32).reshape(1, 1, -1),
         Data({"train": split}, np.asarray(data.offset), np.asarray(data.scale)),
         np.int32(0),
         np.int32(1),
     )
-    jitted = jax.jit(Chunk(dataclasses.replace(one.setup, examples=examples), width, 1))
+    jitted = jax.jit(Chunk(dataclasses.replace(planned.setup, examples=examples), width, 1))
     calls: list[Callable[[], Any]] = []
     try:
         for device in devices:
@@ -234,7 +237,7 @@ def _calls(
 
 
 def _together(calls: Sequence[Callable[[], Any]], times: int, clock: Callable[[], float]) -> float:
-    """Seconds that the calls take `times` times, each in its own thread as in training."""
+    """Seconds to make the calls `times` times, each in its own thread as in training."""
 
     def work(call: Callable[[], Any]) -> None:
         for _ in range(times):
@@ -248,10 +251,10 @@ def _together(calls: Sequence[Callable[[], Any]], times: int, clock: Callable[[]
 
 
 def _clock(devices: Sequence[jax.Device], count: int) -> Callable[[], float]:
-    """Processor time where host devices fill the machine's `count` cores: lanes per second follow from it. Else wall time.
+    """Processor time if host devices fill the machine's `count` cores, where it determines lanes per second; else wall time.
 
-    Other processes change processor time by some per cent. Time on the wall, with seven processes waiting for each core,
-    had the widths 1, 8 and 24 in the reverse order.
+    Other processes change processor time by a few per cent. Wall time, with seven processes waiting for each core, ranked
+    the widths 1, 8 and 24 in reverse.
     """
     filled = devices[0].platform == "cpu" and len(devices) >= min(MOST_PLACES, count)
     return time.process_time if filled else time.perf_counter

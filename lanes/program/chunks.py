@@ -1,8 +1,8 @@
 """The training programs of one static signature: chunks of epochs on the device, or blocks of streamed steps.
 
-A pack of P lanes goes through as G groups of `width` lanes: `lax.map` over the groups, `vmap` over a group's lanes
-(width 1: neither, the plain step). Loops stand outside the `vmap`, so their conditions are not batched: a group whose
-lanes have all ended costs nothing, and neither does padding.
+A pack of P lanes runs as G groups of `width` lanes: `lax.map` over the groups, `vmap` over the lanes of a group (at
+width 1 the plain step, without `vmap`). Loops are outside the `vmap`, so their conditions are not batched: a group whose
+lanes have all ended costs nothing, and neither does a group of padding.
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ from lanes.program.step import Setup, standardize
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """The training program where the data set is on the device: `count` epochs from epoch `first` on, for a pack of lanes.
+    """The training program for a data set held on the device: `count` epochs of a pack of lanes, starting at epoch `first`.
 
     Attributes:
         setup, width: as in `Epoch`.
-        longest: most epochs in one call; the history has room for so many.
+        longest: most epochs in one call, and the length of the history.
     """
 
     setup: Setup
@@ -36,20 +36,20 @@ class Chunk:
         """Lanes [P] after the chunk, and the history: each metric [P, longest], NaN where nothing was measured.
 
         Args:
-            lanes: [P], before.
+            lanes: [P], before the chunk.
             numbers: the runs' traced numbers [P].
             slots: [P], each lane's row in `orders`.
-            orders: [S, longest, steps per epoch · B] indices of training examples, one row for each distinct seed; that of an
-                epoch stands at its number modulo `longest`.
+            orders: [S, longest, steps per epoch · B] indices of training examples, one row per distinct seed; epoch e is at
+                index e modulo `longest`.
             data: the data set.
             first: number of the first epoch, from 0.
             count: epochs to train, at most `longest`.
         """
-        one, size, whole = Epoch(self.setup, self.width), self.setup.run.batch_size, self.setup.steps_per_epoch
+        program, size, per_epoch = Epoch(self.setup, self.width), self.setup.run.batch_size, self.setup.steps_per_epoch
         x, y = data.splits["train"]
 
-        def batch(places: Array) -> tuple[Array, Array]:
-            return standardize(x[places], data.offset, data.scale), y[places]
+        def batch(rows: Array) -> tuple[Array, Array]:
+            return standardize(x[rows], data.offset, data.scale), y[rows]
 
         def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
             def going(carry: tuple[Array, Lane, Any]) -> Array:
@@ -60,16 +60,22 @@ class Chunk:
                 number = first + at
                 order = orders[:, number % self.longest]
 
-                def places(i: Array) -> tuple[Array]:
+                def rows(i: Array) -> tuple[Array]:
                     return (lax.dynamic_slice_in_dim(order, i * size, size, axis=1)[slots],)
 
-                partial = one.advance(
-                    one.begin(lanes), numbers, lanes.plateau.factor, number * whole, one.steps(number), places, batch
+                partial = program.advance(
+                    program.begin(lanes),
+                    numbers,
+                    lanes.plateau.factor,
+                    number * per_epoch,
+                    program.steps(number),
+                    rows,
+                    batch,
                 )
-                lanes, measured = one.close(lanes, partial, numbers, data, number)
+                lanes, measured = program.close(lanes, partial, numbers, data, number)
                 return at + 1, lanes, {name: history[name].at[:, at].set(measured[name]) for name in history}
 
-            history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in one.metrics(data)}
+            history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in program.metrics(data)}
             _, lanes, history = lax.while_loop(going, epoch, (jnp.int32(0), lanes, history))
             return lanes, history
 
@@ -78,7 +84,7 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The training program where batches are streamed: some steps of one epoch, for a pack of lanes."""
+    """The training program for streamed batches: some steps of one epoch, for a pack of lanes."""
 
     setup: Setup
     width: int
@@ -94,26 +100,26 @@ class Block:
         at: Array,
         count: Array,
     ) -> Partial:
-        """The epoch under way [P] after `count` more steps, the first of which is step `at` of the run.
+        """The epoch in progress [P] after `count` more steps, starting at step `at` of the run.
 
         Args:
-            partial: [P], before.
-            factors: [P], of the plateau schedule.
-            numbers: [P].
+            partial: [P], before these steps.
+            factors: [P], learning-rate factors of the plateau schedule.
+            numbers: the runs' traced numbers [P].
             slots: [P], each lane's row in the batches.
-            batches: raw x and y [k, S, B, …] of k steps for S distinct seeds, of which `count` are trained on.
+            batches: raw x and y [k, S, B, …] of k steps for S distinct seeds; the first `count` steps are trained on.
             data: how inputs are standardized; no splits.
-            at: number of the step, from 0.
+            at: number of the first step, from 0.
             count: at most k.
         """
-        one = Epoch(self.setup, self.width)
+        program = Epoch(self.setup, self.width)
         x, y = batches
 
         def batch(x: Array, y: Array) -> tuple[Array, Array]:
             return standardize(x, data.offset, data.scale), y
 
         def group(partial: Partial, factors: Array, numbers: Numbers, slots: Array) -> Partial:
-            return one.advance(partial, numbers, factors, at, count, lambda i: (x[i][slots], y[i][slots]), batch)
+            return program.advance(partial, numbers, factors, at, count, lambda i: (x[i][slots], y[i][slots]), batch)
 
         return over_groups(group, self.width, partial, factors, numbers, slots)
 
@@ -128,11 +134,11 @@ class Close:
     def __call__(
         self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
     ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes [P] after epoch `number`, and what was measured, each metric [P, 1]; `data` holds the validation split."""
-        one = Epoch(self.setup, self.width)
+        """Lanes [P] after epoch `number`, and its metrics, each [P, 1]; `data` holds the validation split."""
+        program = Epoch(self.setup, self.width)
 
         def group(lanes: Lane, partial: Partial, numbers: Numbers) -> tuple[Lane, dict[str, Array]]:
-            return one.close(lanes, partial, numbers, data, number)
+            return program.close(lanes, partial, numbers, data, number)
 
         lanes, measured = over_groups(group, self.width, lanes, partial, numbers)
         return lanes, {name: value[:, None] for name, value in measured.items()}

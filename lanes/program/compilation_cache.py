@@ -1,6 +1,6 @@
 """The persistent compilation cache: a program is compiled once on a machine, not once in every process.
 
-It also makes the second device of a kind cheap (0.2 s instead of a compilation), and repeats what autotuning chose.
+It also makes a second device of the same kind cheap (0.2 s instead of a compilation), and reuses autotuning's choices.
 """
 
 import functools
@@ -15,7 +15,7 @@ MOST_BYTES = 2 * 2**30
 
 
 def switch_on() -> None:
-    """Keep compiled programs in the cache folder (`$LANES_CACHE_DIR`, at most 2 GiB), unless JAX has been told otherwise."""
+    """Keep compiled programs in the cache folder (`$LANES_CACHE_DIR`, at most 2 GiB), unless JAX is configured otherwise."""
     if jax.config.values["jax_compilation_cache_dir"] or not jax.config.values["jax_enable_compilation_cache"]:
         return
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
@@ -29,16 +29,16 @@ STRIP = "strip_device_assignment"
 
 
 def _share_between_devices() -> None:
-    """One entry for all host devices: JAX (0.10) leaves the number of the device out of an entry's name on GPUs alone.
+    """Use one cache entry for all host devices: JAX 0.10 leaves the device number out of an entry's key only on GPUs.
 
-    A program for one CPU device is loaded for another by the same call. Other platforms stay as they are. Where JAX has no
-    such parameter any more, nothing is changed: each device then compiles its own.
+    The same call loads one CPU device's program for another. Other platforms are unchanged. If JAX no longer has the
+    parameter, nothing changes and each device compiles its own program.
     """
     cache_key, name = getattr(jax._src, "cache_key", None), "_hash_serialized_compile_options"
-    plain = getattr(cache_key, name, None)
-    if plain is not None and STRIP in inspect.signature(plain).parameters:
-        setattr(cache_key, name, functools.partial(_stripped, plain))
+    original = getattr(cache_key, name, None)
+    if original is not None and STRIP in inspect.signature(original).parameters:
+        setattr(cache_key, name, functools.partial(_hash_without_device, original))
 
 
-def _stripped(plain: Any, digest: Any, options: Any, **given: bool) -> None:
-    plain(digest, options, **{STRIP: given.get(STRIP, False) or jax.default_backend() == "cpu"})
+def _hash_without_device(original: Any, digest: Any, options: Any, **flags: bool) -> None:
+    original(digest, options, **{STRIP: flags.get(STRIP, False) or jax.default_backend() == "cpu"})

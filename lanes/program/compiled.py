@@ -1,4 +1,4 @@
-"""Compiled programs: each traced once, compiled once for each place; a sweep counts those it uses."""
+"""Compiled programs: each is traced once and compiled once per place; a sweep counts those it uses."""
 
 import threading
 import time
@@ -12,13 +12,13 @@ from lanes.program.places import Place
 
 
 class Programs:
-    """A cache of compiled programs; sweeps that share one compile what they have in common once.
+    """A cache of compiled programs; sweeps that share it compile the programs they have in common once.
 
-    A program is known by its key, the shapes and types of its arguments, and its compiler options, so sweeps that share a
-    cache must be of the same data sets.
+    A program is identified by its key, the shapes and types of its arguments, and its compiler options, so sweeps that
+    share a cache must train on the same data sets.
 
     Args:
-        compiler_options: XLA's, for every program of a place of mapping "local"; the other mappings' programs take none.
+        compiler_options: XLA options for every program at a place with mapping "local"; other mappings take none.
     """
 
     def __init__(self, **compiler_options: Any) -> None:
@@ -31,11 +31,11 @@ class Programs:
     def get(
         self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
     ) -> Callable:
-        """The program of `key` for a place; see `Place.jitted` for `split`, and XLA for the compiler's `options`.
+        """The program of `key` for a place; `split` is as in `Place.jitted`, `options` are XLA compiler options.
 
-        Options that the place's compiler does not know are left out. Arguments must lie on the place's devices: they decide
-        where it runs. One place compiles a program at a time: the next finds it traced, and its compilation in the
-        persistent cache.
+        Options that the place's compiler does not know are left out. Arguments must be on the place's devices: they decide
+        where it runs. Places compile the same program one at a time: the next finds it already traced, and its compilation
+        in the persistent cache.
         """
         if place.mapping == "local":
             options = self.compiler_options | options
@@ -55,20 +55,20 @@ class Programs:
     def clear(self) -> None:
         """Forget every program."""
         with self._guard:
-            for known in (self._programs, self._jitted, self._locks):
-                known.clear()
+            for cache in (self._programs, self._jitted, self._locks):
+                cache.clear()
 
 
 class Compiled:
     """The programs of one sweep, by key.
 
     Args:
-        sharers: places whose programs run at the same time; host devices share the machine's memory.
-        programs: the cache that they come from; by default one of the sweep's own.
+        sharers: how many places run programs at the same time; host devices share the machine's memory.
+        programs: the cache the programs come from; by default the sweep's own.
 
     Attributes:
-        keys: of the programs, in the order in which they were first ready.
-        seconds: spent on tracing and compiling, by key.
+        keys: of the programs, in the order they first became ready.
+        seconds: time spent tracing and compiling, by key.
     """
 
     def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
@@ -83,7 +83,7 @@ class Compiled:
     def get(
         self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
     ) -> Callable:
-        """The program of `key` for a place, as in `Programs.get`; within a sweep the key alone tells programs apart.
+        """The program of `key` for a place, as in `Programs.get`; within a sweep the key alone identifies a program.
 
         Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
@@ -101,6 +101,6 @@ class Compiled:
             return self._ready[key, place]
 
     def is_begun(self, key: tuple[Any, ...]) -> bool:
-        """Whether anybody has asked for a program."""
+        """Whether a program has been requested."""
         with self._guard:
             return key in self._locks

@@ -1,4 +1,4 @@
-"""Early stopping: when a run has stopped getting better, decided by scalars so that every lane of a pack decides alone.
+"""Early stopping: ends a run that no longer improves. Its state is scalar, so each lane of a pack decides on its own.
 
 Formula: stop at the first epoch with epoch - marked_epoch >= patience, where an epoch is marked if its validation loss
 is below the last marked one by more than min_delta
@@ -14,16 +14,16 @@ import jax.numpy as jnp
 
 Scalar = jax.Array | float
 
-# A traced patience that no run reaches: early stopping off in a program that has it on.
+# A patience that no run reaches: turns early stopping off for one lane of a program that has it on.
 NEVER = 2**30
 
 
 class Patience(NamedTuple):
     """State of early stopping: scalars only, one set per lane. Epochs count from 1."""
 
-    marked: jax.Array  # float32, the last value that gained more than min_delta
+    marked: jax.Array  # float32, the last value that improved by more than min_delta
     marked_epoch: jax.Array  # int32, its epoch; 0: none yet
-    stopped: jax.Array  # bool; once True nothing changes any more
+    stopped: jax.Array  # bool; once True, the state no longer changes
 
 
 def init() -> Patience:
@@ -36,14 +36,14 @@ def update(
 ) -> Patience:
     """State after `epoch` (from 1), which ended with `value` (lower is better).
 
-    NaN never counts as an improvement, and an equal value does not either. A run that is evaluated every k epochs calls
-    this at those epochs only: patience stays in epochs.
+    Neither NaN nor an equal value counts as an improvement. A run evaluated every k epochs updates at those epochs only;
+    patience still counts epochs.
 
     Args:
       value: validation loss, scalar.
       epoch: number of the epoch, scalar.
-      patience: epochs without improvement after which to stop, at least 1; `NEVER` to go on.
-      min_delta: smallest gain that counts, at least 0.
+      patience: epochs without improvement before stopping, at least 1; `NEVER` never stops.
+      min_delta: smallest improvement that counts, at least 0.
     """
     value, epoch = jnp.asarray(value, jnp.float32), jnp.asarray(epoch, jnp.int32)
     marks = ~state.stopped & (value < state.marked - min_delta)

@@ -1,4 +1,4 @@
-"""One epoch of a group of lanes: begin, steps, close. The loops over epochs are those of `lanes.program.chunks`."""
+"""One epoch of a group of lanes: begin, steps, close. The loops over epochs are in `lanes.program.chunks`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,17 +24,17 @@ from lanes.program.step import (
 
 
 class Partial(NamedTuple):
-    """An epoch in progress: the state of lanes [P] after its steps so far, and sums of the steps' metrics."""
+    """An epoch in progress: the state of lanes [P] after the steps so far, and sums of their metrics."""
 
     trained: Trained
     loss: Array
     penalty: Array
-    bad: Array  # the first step, counted from 1, that was not finite; 0: none; -1: of no interest, the lane has ended
+    bad: Array  # the first non-finite step, counted from 1; 0: none; -1: ignored, the lane has ended
 
 
-def _first(bad: Array, fine: Array, step: Array) -> Array:
-    """The first bad step [width]: `step`, counted from 1, where none was known and this is not fine."""
-    return jnp.where((bad == 0) & ~fine, step, bad)
+def _first(bad: Array, finite: Array, step: Array) -> Array:
+    """The first bad step [width]: `step`, counted from 1, where it is not finite and no earlier one was bad."""
+    return jnp.where((bad == 0) & ~finite, step, bad)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Epoch:
     width: int
 
     def begin(self, lanes: Lane) -> Partial:
-        """Before the first step."""
-        none = jnp.zeros(lanes.status.shape[0])
-        return Partial(lanes.trained, none, none, jnp.where(lanes.status == Status.RUNNING, 0, -1).astype(jnp.int32))
+        """The epoch before its first step."""
+        zeros = jnp.zeros(lanes.status.shape[0])
+        return Partial(lanes.trained, zeros, zeros, jnp.where(lanes.status == Status.RUNNING, 0, -1).astype(jnp.int32))
 
     def _mapper(self, numbers: Numbers) -> Callable[..., Any]:
         """Maps functions of one run over the group's lanes (`over_lanes.in_group`)."""
@@ -68,7 +68,7 @@ class Epoch:
         batches: Callable[[Array], tuple[Any, ...]],
         batch: Callable,
     ) -> Partial:
-        """The lanes after `count` steps, the first of which is step `at` of the run.
+        """The lanes after `count` steps, starting at step `at` of the run.
 
         Checking the loss is free; checking every parameter costs up to a quarter of a step, so it is done once at the end,
         and the steps are replayed with the check on only if it fails. A replay changes no number but the first bad step.
@@ -78,8 +78,8 @@ class Epoch:
             numbers, factors: of the lanes.
             at: number of the first step, from 0.
             count: steps.
-            batches: from i to the lanes' parts of the batches of step `at` + i.
-            batch: from a lane's part to its standardized batch.
+            batches: maps i to what each lane needs for its batch of step `at` + i.
+            batch: maps one lane's part of that to its standardized batch.
         """
 
         def attempt(carry: tuple[Array, Array, Partial]) -> tuple[Array, Array, Partial]:
@@ -92,7 +92,7 @@ class Epoch:
             start = before._replace(bad=_first(before.bad, ~careful | payable, at + 1))
             after = lax.fori_loop(0, count, step, start)
             finite, payable = self._sound(after.trained, numbers)
-            # A penalty that the last update spoils belongs to the step after it, which is not taken here.
+            # A penalty that becomes non-finite in the last update belongs to the next step, which is not taken here.
             taken = jnp.where(after.bad > at + count, 0, after.bad)
             bad = _first(taken, finite, at + count)
             suspect = (before.bad == 0) & ((bad > 0) | ~payable)
@@ -110,7 +110,7 @@ class Epoch:
         at: Array,
         careful: Array,
     ) -> Partial:
-        """The lanes after step number `at` of the run; if `careful`, with every parameter checked."""
+        """The lanes after step `at` of the run; if `careful`, every parameter is checked."""
 
         def step(run: Run, trained: Trained, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
             return train_step(self.setup, run, trained, split_batch(batch(*part)), factor, at)
@@ -125,7 +125,7 @@ class Epoch:
         return Partial(trained, partial.loss + metrics.loss, partial.penalty + metrics.batch_penalty, bad)
 
     def _sound(self, trained: Trained, numbers: Numbers) -> tuple[Array, Array]:
-        """Whether each lane's parameters are finite, and whether the penalties on them are."""
+        """Whether each lane's parameters are finite, and whether its penalties on weights are."""
 
         def sound(run: Run, trained: Trained) -> tuple[Array, Array]:
             return all_finite(trained.params), jnp.isfinite(weight_penalty(run, trained.params))
@@ -133,16 +133,16 @@ class Epoch:
         return self._mapper(numbers)(sound, trained)
 
     def steps(self, number: Array) -> Any:
-        """Steps in epoch `number`: fewer in the last one where the run's length is given in steps."""
-        whole, total = self.setup.steps_per_epoch, self.setup.run.steps
-        return whole if total is None else jnp.minimum(whole, total - number * whole)
+        """Steps in epoch `number`: fewer in the last one if the run's length is set in steps."""
+        per_epoch, total = self.setup.steps_per_epoch, self.setup.run.steps
+        return per_epoch if total is None else jnp.minimum(per_epoch, total - number * per_epoch)
 
     def close(
         self, lanes: Lane, partial: Partial, numbers: Numbers, data: Data, number: Array
     ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes after epoch `number`, and what was measured, NaN where the epoch was not kept.
+        """Lanes after epoch `number`, and its metrics, NaN where the epoch was not kept.
 
-        Loss and penalties of the batches are means over the epoch; penalties on the weights alone are those at its end.
+        The loss and penalties of batches are means over the epoch; penalties on weights are those at its end.
         """
         mapped = self._mapper(numbers)
         steps = jnp.asarray(self.steps(number), jnp.float32)
@@ -170,14 +170,14 @@ class Epoch:
         return after, {name: jnp.where(kept, value, jnp.nan) for name, value in history.items()}
 
     def metrics(self, data: Data) -> tuple[str, ...]:
-        """Names in the history."""
+        """Names of the metrics in the history."""
         return ("batch_loss", "penalty", *(f"valid_{name}" for name in self._valid_metrics(data)))
 
     def _valid_metrics(self, data: Data) -> tuple[str, ...]:
         return metric_names(self.setup.run) if "valid" in data.splits else ()
 
     def _validate(self, trained: Trained, mapped: Callable[..., Any], data: Data, due: Array) -> dict[str, Array]:
-        """Validation metrics [width] of the lanes that are due, NaN for the others."""
+        """Validation metrics [width] of the lanes due for evaluation, NaN for the others."""
         names = self._valid_metrics(data)
         if not names:
             return {}

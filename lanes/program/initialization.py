@@ -1,4 +1,4 @@
-"""The small program that draws the initial variables of lanes, and the one that makes fresh lanes of them."""
+"""The small program that draws the initial variables of lanes, and the one that makes fresh lanes from them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ from nets.initializers import scaled
 from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
-INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that initial variables follow from
+INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that determine initial variables
 Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
 
 
 def undrawn(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """The initializer of a training program, which Flax asks for shapes only: NaN, so that no net can train on it."""
+    """The initializer of training programs, which Flax calls for shapes only: NaN, so that no net can train on it."""
     del key
     return jnp.full(shape, jnp.nan, dtype)
 
@@ -32,25 +32,23 @@ def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}
 
 
-def initialize(
-    setup: Setup, variables: Tree, numbers: Numbers, places: Array, count: Array, examples: Examples
-) -> Tree:
-    """`variables` [P, …] with those of the lanes `places[:count]` drawn by the setup's initializer from `numbers[:count]`.
+def initialize(setup: Setup, variables: Tree, numbers: Numbers, lanes: Array, count: Array, examples: Examples) -> Tree:
+    """`variables` [P, …], where those of `lanes[:count]` are drawn by the setup's initializer from `numbers[:count]`.
 
-    One lane at a time, in a loop of traced length: a lane's draws depend on no other lane, and packs that mix
-    initializers need one program for each initializer, not for each mixture.
+    Lanes are drawn one at a time, in a loop of traced length: a lane's draws do not depend on other lanes, and packs that
+    mix initializers need one program per initializer, not one per mixture.
     """
 
     def put(i: Array, variables: Tree) -> Tree:
-        one = {name: value[i] for name, value in numbers.items()}
-        new = initial_variables(setup, runs.with_numbers(setup.run, one), examples)
-        return jax.tree.map(lambda all_, leaf: all_.at[places[i]].set(leaf), variables, new)
+        own = {name: value[i] for name, value in numbers.items()}
+        new = initial_variables(setup, runs.with_numbers(setup.run, own), examples)
+        return jax.tree.map(lambda leaves, leaf: leaves.at[lanes[i]].set(leaf), variables, new)
 
     return lax.fori_loop(0, count, put, variables)
 
 
 def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
-    """`{"params", "rest"}` of one run; the examples are what data-dependent initializers look at."""
+    """`{"params", "rest"}` of one run; the examples are for data-dependent initializers."""
     x = standardize(*(jnp.asarray(part) for part in examples))
     initializer = scaled(run.initializer, run.init_scale)
     net = build_net(setup, run)
@@ -65,8 +63,8 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
 def start(setup: Setup, variables: Tree, numbers: Numbers, empty: Array) -> Lane:
     """Lanes [P] before their first epoch."""
 
-    def one(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
+    def of_lane(variables: Tree, numbers: Numbers, empty: Array) -> Lane:
         run = runs.with_numbers(setup.run, numbers)
         return lane_.start(setup, run, variables["params"], variables["rest"], empty)
 
-    return jax.vmap(one)(variables, numbers, empty)
+    return jax.vmap(of_lane)(variables, numbers, empty)

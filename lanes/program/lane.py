@@ -1,6 +1,6 @@
-"""A lane: the state of one run inside a compiled program, and what is decided at the end of each of its epochs.
+"""A lane: the state of one run inside a compiled program, and its update at the end of each epoch.
 
-All of it is scalar arithmetic of one run, written without lanes in mind; the program maps it over them.
+All of it is scalar arithmetic for a single run; the program maps it over lanes.
 """
 
 import enum
@@ -20,7 +20,7 @@ Tree = Any
 
 
 class Status(enum.IntEnum):
-    """What a lane is doing, by the number that programs and checkpoints hold."""
+    """What a lane is doing, by the number stored in programs and checkpoints."""
 
     RUNNING = 0
     DONE = 1
@@ -31,7 +31,7 @@ class Status(enum.IntEnum):
 
     @property
     def label(self) -> str:
-        """The name in results tables."""
+        """The name in tables of results."""
         return self.name.lower()
 
 
@@ -44,7 +44,7 @@ class Lane(NamedTuple):
         best_loss, best_epoch: the lowest validation loss and its epoch, counted from 1 (0: none yet).
         patience: early stopping.
         plateau: the plateau schedule.
-        status: number of a `Status`.
+        status: a `Status` as a number.
         epochs: whole epochs kept.
         diverged_step: the first step, counted from 1, whose loss or update was not finite (0: none).
     """
@@ -61,17 +61,17 @@ class Lane(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What is known of a run at the end of an epoch: mean batch loss and penalty, the first bad step, validation metrics."""
+    """Measurements of an epoch at its end: mean batch loss and penalty, the first bad step, validation metrics."""
 
     batch_loss: Array
     penalty: Array
     bad_step: Array
     valid: dict[str, Array]
-    due: Array  # bool: this epoch is evaluated
+    due: Array  # bool: whether this epoch is evaluated
 
 
 def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lane:
-    """The lane before the first epoch of a run with these variables."""
+    """A run's lane before its first epoch, with these initial variables."""
     one, zero = jnp.ones(()), jnp.zeros((), jnp.int32)
     average = () if run.average is None else run.average.init(params)
     trained = Trained(params, rest, transformation(setup, run, one, zero).init(params), average)
@@ -79,7 +79,7 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
     return Lane(
         trained=trained,
         best={"params": params, "rest": rest},
-        best_loss=jnp.full((), jnp.inf, jnp.float32),  # a weak type would be another program than a checkpoint's
+        best_loss=jnp.full((), jnp.inf, jnp.float32),  # a weak type would compile a second program for checkpoints
         best_epoch=zero,
         patience=early_stopping.init(),
         plateau=plateau,
@@ -90,20 +90,20 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
 
 
 def length(setup: Setup, run: Run) -> Any:
-    """The run's length in epochs; the last one is cut where `steps` says so."""
+    """The run's length in epochs; `steps` may cut the last one short."""
     return run.epochs if run.steps is None else -(-run.steps // setup.steps_per_epoch)
 
 
 def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Array, validated: bool) -> Lane:
-    """The lane after an epoch: kept if every step was finite, rolled back to `before` if not, unchanged if it had ended.
+    """The lane after an epoch: updated if every step was finite, rolled back to `before` if not, unchanged if it had ended.
 
     Args:
-        run: its numbers traced.
+        run: the run, with traced numbers.
         before: the lane at the start of the epoch.
-        after: what the epoch's steps made of it.
-        seen: what was measured.
+        after: its state after the epoch's steps.
+        seen: the epoch's measurements.
         last: whether this is the run's last epoch.
-        validated: whether there is a validation split; without one the last epoch is the best.
+        validated: whether there is a validation split; without one, the last epoch counts as the best.
     """
     running = before.status == Status.RUNNING
     diverged = running & (seen.bad_step > 0)
@@ -114,7 +114,7 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     limit: Any = early_stopping.NEVER if runs.is_off(run, "patience") else run.patience
     patience = early_stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
     improved = judged & (valid_loss < before.best_loss) if validated else judged
-    # Plateau and patience see only epochs that were evaluated.
+    # Plateau and patience count only the epochs that were evaluated.
     plateau = run.schedule.update(before.plateau, valid_loss) if run.schedule.adapts else before.plateau
     stopped = judged & patience.stopped
     ended = jnp.where(stopped, Status.STOPPED_EARLY, jnp.where(kept & last, Status.DONE, before.status))

@@ -1,4 +1,4 @@
-"""Device memory: how much is free, how much a compiled program takes, and whether an error says that it was too little."""
+"""Device memory: how much is free, how much a compiled program takes, and whether an error means that it ran out."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-COPIES = 4  # of the parameters in a lane: current, best, and about two of the optimizer
-STATES = 3  # of a pack at once: before a chunk, after it, and the one that is being saved
-PART = 0.5  # of the free memory that the states of packs may take; the rest is for what programs compute
+COPIES = 4  # of the parameters in a lane: current, best, and about two in the optimizer
+STATES = 3  # of a pack at once: before a chunk, after it, and the one being saved
+PART = 0.5  # fraction of the free memory for the states of packs; the rest is for what programs compute
 
 
 class NotEnoughMemoryError(MemoryError):
@@ -19,7 +19,7 @@ class NotEnoughMemoryError(MemoryError):
 
 
 def free(device: jax.Device) -> int | None:
-    """Bytes that may still be taken on a device, None where nobody tells; host devices share the machine's."""
+    """Free bytes on a device, None if unknown; host devices share the machine's memory."""
     if device.platform == "cpu":
         return _free_on_host()
     stats = device.memory_stats()
@@ -37,13 +37,13 @@ def _free_on_host() -> int | None:
     for limit, used in CGROUPS:  # a container or a batch job may have less than the machine
         try:
             found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # not there, or "max"
+        except (OSError, ValueError):  # missing, or "max"
             continue
     return min(found, default=None)
 
 
 def taken(program: Any) -> int:
-    """Bytes that a call of a compiled program takes beside its arguments; 0 where the compiler does not tell."""
+    """Bytes that a call of a compiled program needs besides its arguments; 0 if the compiler does not say."""
     try:
         stats = program.memory_analysis()
     except (AttributeError, NotImplementedError, RuntimeError):
@@ -54,23 +54,23 @@ def taken(program: Any) -> int:
 
 
 def check(program: Any, device: jax.Device, sharers: int = 1) -> None:
-    """Raise NotEnoughMemoryError where a call does not fit; `sharers` programs run at once in a host's memory.
+    """Raise NotEnoughMemoryError if a call does not fit; `sharers` programs run at once in a host's memory.
 
-    A CPU's allocator gives what there is not, and the process is killed when it is used: so this is asked before.
+    CPU memory is overcommitted: the OOM killer strikes on first use, so check first.
     """
-    there = free(device)
-    if there is None:
+    available = free(device)
+    if available is None:
         return
     if device.platform == "cpu":
-        there //= sharers
-    if (asked := taken(program)) > there:
+        available //= sharers
+    if (needed := taken(program)) > available:
         raise NotEnoughMemoryError(
-            f"{megabytes(asked)} are needed on {device.device_kind}, {megabytes(there)} are free"
+            f"{megabytes(needed)} are needed on {device.device_kind}, {megabytes(available)} are free"
         )
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory was too little, before or during a program (of a full disk, an OSError, it is not)."""
+    """Whether an error means that memory ran out, before or during a program; a full disk, an OSError, does not count."""
     return isinstance(error, MemoryError) or (
         not isinstance(error, OSError) and "RESOURCE_EXHAUSTED" in str(error)[:200]
     )
@@ -78,12 +78,12 @@ def is_exhausted(error: BaseException) -> bool:
 
 def most_lanes(parameters: int, device: jax.Device, sharers: int = 1) -> int:
     """Lanes of a pack whose states fit on a device, at least 1."""
-    there = free(device)
-    if there is None:
+    available = free(device)
+    if available is None:
         return 2**30
     if device.platform == "cpu":
-        there //= sharers
-    return max(1, int(there * PART / (max(1, parameters) * 4 * COPIES * STATES)))
+        available //= sharers
+    return max(1, int(available * PART / (max(1, parameters) * 4 * COPIES * STATES)))
 
 
 def megabytes(count: int) -> str:

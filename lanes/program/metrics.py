@@ -15,7 +15,7 @@ from lanes.program.step import Setup, apply, standardize, stream
 from nets import Outputs
 
 BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
-LEAST_ROWS = 64  # rows of a block, where the smallest split has fewer
+LEAST_ROWS = 64  # rows of a block, if the smallest split has fewer
 
 
 def measure(
@@ -29,8 +29,7 @@ def measure(
 ) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
 
-    One loop goes over the blocks of all splits, so that the net stands once in the program. Returns scalars by split
-    and name.
+    One loop covers the blocks of all splits, so the program contains the net once. Returns scalars by split and name.
     """
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
@@ -40,14 +39,14 @@ def measure(
     first = np.concatenate([np.arange(0, count, rows) for count in counts])
 
     def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
-        return lambda places: (split[0][places], split[1][places])
+        return lambda rows: (split[0][rows], split[1][rows])
 
     def block(i: Array, sums: dict[str, Array]) -> dict[str, Array]:
         at = jnp.asarray(split_of)[i]
-        places = jnp.asarray(first)[i] + jnp.arange(rows)
-        inside = places < jnp.asarray(counts)[at]
-        x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, places, 0)))
-        # One corruption for all runs and epochs: comparisons are paired.
+        indices = jnp.asarray(first)[i] + jnp.arange(rows)
+        inside = indices < jnp.asarray(counts)[at]
+        x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, indices, 0)))
+        # The same corruption for all runs and epochs, so that comparisons are paired.
         view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
 
         def forward(key: Array) -> Outputs:
@@ -65,7 +64,7 @@ def measure(
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """The evaluating program: metrics of lanes on all splits of a data set."""
+    """The evaluation program: metrics of lanes on all splits of a data set."""
 
     setup: Setup
     width: int

@@ -1,7 +1,6 @@
-"""Lanes side by side: a function of one run, mapped over a group of lanes or a whole pack, and the data that they share.
+"""Functions of one run, mapped over a group of lanes or a whole pack, and the data that lanes share.
 
-A pack of P lanes goes through a program as G groups of `width` lanes, one group after the other; a group's lanes are
-computed at once.
+A pack of P lanes runs as G groups of `width` lanes, one group after the other; a group's lanes are computed at once.
 """
 
 import contextvars
@@ -29,13 +28,13 @@ class Data(NamedTuple):
 
 
 def apart(numbers: Numbers) -> tuple[Numbers, Numbers]:
-    """(numbers of each lane, numbers that a group of lanes has in common): what a switch depends on must not be batched."""
+    """(numbers of each lane, numbers that a group of lanes has in common): a switch's index must not be batched."""
     common = {name: value[0] for name, value in numbers.items() if name == INDEX}
     return {name: value for name, value in numbers.items() if name not in common}, common
 
 
 def over_lanes(function: Callable, width: int) -> Callable:
-    """`function` of one lane, applied to trees with a leading lane axis: `vmap`, or at width 1 the function itself."""
+    """`function` of one lane, mapped over trees with a leading lane axis: by `vmap`, or called directly at width 1."""
     if width > 1:
         return jax.vmap(function)
 
@@ -46,19 +45,19 @@ def over_lanes(function: Callable, width: int) -> Callable:
 
 
 def over_groups(function: Callable, width: int, *trees: Tree) -> Tree:
-    """`function` of a group [width, …], over trees [P, …], one group after the other."""
+    """`function` of a group [width, …], applied to trees [P, …] one group after the other."""
     grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), trees)
     out = lax.map(lambda group: function(*group), grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
 
 
 def in_group(template: Run, width: int, numbers: Numbers) -> Callable[..., Tree]:
-    """Maps functions of one run over the lanes of a group: called as (function, trees, …), with trees [width, …].
+    """Maps functions of one run over the lanes of a group; called as (function, tree, …) with trees [width, …].
 
     Args:
-        template: the run of the lanes with its traced numbers blank (`Setup.run`).
+        template: the lanes' run, with its traced numbers blanked (`Setup.run`).
         width: lanes in the group.
-        numbers: that fill the blanks [width].
+        numbers: the traced numbers [width], which fill the blanks.
     """
     own, common = apart(numbers)
 
@@ -72,7 +71,7 @@ def in_group(template: Run, width: int, numbers: Numbers) -> Callable[..., Tree]
 
 
 def per_run(function: Callable[..., Tree], template: Run, width: int, numbers: Numbers, tree: Tree) -> Tree:
-    """`function(run, tree)` of every lane of a pack, from its numbers [P] and its part of the tree [P, …]."""
+    """`function(run, tree)` for every lane of a pack, with its numbers [P] and its part of the tree [P, …]."""
 
     def group(tree: Tree, numbers: Numbers) -> Tree:
         return in_group(template, width, numbers)(function, tree)
@@ -80,25 +79,25 @@ def per_run(function: Callable[..., Tree], template: Run, width: int, numbers: N
     return over_groups(group, width, tree, numbers)
 
 
-_OF_BATCHES: contextvars.ContextVar[NamedSharding | None] = contextvars.ContextVar("of_batches", default=None)
+_BATCH_SHARDING: contextvars.ContextVar[NamedSharding | None] = contextvars.ContextVar("batch_sharding", default=None)
 
 
 def splitting_batches(function: Callable, sharding: NamedSharding) -> Callable:
-    """`function`, traced so that `split_batch` splits examples over the devices of `sharding`."""
+    """`function`, traced with `split_batch` splitting examples over the devices of `sharding`."""
 
     def traced(*args: Any) -> Any:
-        before = _OF_BATCHES.set(sharding)
+        before = _BATCH_SHARDING.set(sharding)
         try:
             return function(*args)
         finally:
-            _OF_BATCHES.reset(before)
+            _BATCH_SHARDING.reset(before)
 
     return traced
 
 
 def split_batch(batch: Tree) -> Tree:
-    """A batch [B, …] split over the devices that share it (mapping `data`), where they divide B; otherwise as it is."""
-    sharding = _OF_BATCHES.get()
+    """A batch [B, …] split over the devices that share it (mapping `data`), if their number divides B; otherwise unchanged."""
+    sharding = _BATCH_SHARDING.get()
     if sharding is None or any(leaf.shape[0] % sharding.num_devices for leaf in jax.tree.leaves(batch)):
         return batch
     return lax.with_sharding_constraint(batch, sharding)

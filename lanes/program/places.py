@@ -1,8 +1,8 @@
 """The devices a sweep trains on, and the four mappings of packs onto them.
 
-`local`: the one-device program, dispatched to each device from the host; no communication, so a lane's numbers do not
-depend on how many devices there are. `shard_map` and `pmap`: one program over all devices, the lanes split among them.
-`data`: one program over all devices, every lane's batch split among them: for a net that is large, where runs are few.
+`local`: a one-device program, dispatched to each device from the host; no communication, so a lane's numbers do not
+depend on the number of devices. `shard_map` and `pmap`: one program over all devices, with the lanes split among them.
+`data`: one program over all devices, with every lane's batch split among them: for few runs of a large net.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ Tree = Any
 
 
 def prepare_devices() -> None:
-    """Switch on the compilation cache; make as many host devices as there are cores, if JAX has not started.
+    """Switch on the compilation cache and, if JAX has not started, create one host device per core.
 
-    Other platforms ignore the number of host devices. With JAX already running (a notebook), its devices are used.
+    Other platforms ignore the number of host devices. If JAX is already running (a notebook), its devices are used.
     """
     compilation_cache.switch_on()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
@@ -42,14 +42,14 @@ def cores() -> int:
 def select_devices(count: int | None) -> list[jax.Device]:
     """The first `count` devices, or all.
 
-    Raises RequestError for a count that there is not.
+    Raises RequestError if there are not that many.
     """
     devices = jax.local_devices()
     if count is None:
         return devices
     if not 1 <= count <= len(devices):
-        there = f"there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform})"
-        raise RequestError(f"--devices is {count}: {there}; choose 1 to {len(devices)}")
+        available = f"there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform})"
+        raise RequestError(f"--devices is {count}: {available}; choose 1 to {len(devices)}")
     return devices[:count]
 
 
@@ -62,22 +62,22 @@ class Place:
 
     @property
     def kind(self) -> str:
-        """What results record as the device: its kind, and how many."""
+        """The device as recorded in results: its kind and, if more than one, the number of devices."""
         kind = self.devices[0].device_kind
         return f"{kind} x{len(self.devices)}" if len(self.devices) > 1 else kind
 
     @property
     def shards(self) -> int:
-        """How many parts a pack's lanes are split into."""
+        """Number of parts that a pack's lanes are split into."""
         return 1 if self.mapping == "data" else len(self.devices)
 
     @property
     def first(self) -> "Place":
-        """The first device alone, where lanes are initialized whatever the mapping."""
+        """The first device alone: lanes are initialized there under every mapping."""
         return Place(self.devices[:1], "local")
 
     def shared(self, tree: Tree) -> Tree:
-        """Put what all lanes share (data, orders) on the device or devices."""
+        """Put a tree that all lanes share (data, orders) on the device or devices."""
         return jax.device_put(tree, self._sharding(PartitionSpec()))
 
     def split(self, tree: Tree) -> Tree:
@@ -85,15 +85,15 @@ class Place:
         return jax.device_put(tree, self._sharding(self._of_lanes()))
 
     def like(self, tree: Tree, split: bool) -> Tree:
-        """Shapes that stand for a tree as `split` or `shared` would put it: enough to compile for."""
+        """The shapes of a tree with the sharding of `split` or `shared`: enough to compile for."""
         sharding = self._sharding(self._of_lanes() if split else PartitionSpec())
         if self.mapping == "local":
             sharding = SingleDeviceSharding(sharding)
 
-        def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype), sharding=sharding)
 
-        return jax.tree.map(one, tree)
+        return jax.tree.map(shape, tree)
 
     def _of_lanes(self) -> PartitionSpec:
         return PartitionSpec() if self.mapping == "data" else PartitionSpec(AXIS)
@@ -105,7 +105,7 @@ class Place:
         return Mesh(np.array(self.devices), (AXIS,))
 
     def jitted(self, function: Callable, split: int, count: int) -> Callable:
-        """`function(*lanes [P, …], *shared) -> lanes [P, …]` for this mapping, not compiled yet.
+        """`function(*lanes [P, …], *shared) -> lanes [P, …]` for this mapping, not yet compiled.
 
         The first `split` of its `count` arguments are lanes.
         """
@@ -123,7 +123,7 @@ class Place:
         return jax.jit(mapped)
 
     def _pmapped(self, function: Callable, split: int, count: int) -> Callable:
-        """The same through `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
+        """The same with `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
         axes = (0,) * split + (None,) * (count - split)
         mapped = jax.pmap(function, axis_name=AXIS, in_axes=axes, devices=self.devices)
         fold = jax.jit(lambda tree: jax.tree.map(lambda x: x.reshape(self.shards, -1, *x.shape[1:]), tree))

@@ -1,7 +1,7 @@
-"""Predictions of trained lanes on a whole split, their mean over lanes or over dropout masks, and metrics of them.
+"""Predictions of trained lanes on a whole split, their mean over lanes or dropout masks, and the metrics of both.
 
-The mean is one of probabilities: of softmax or sigmoid outputs where the loss takes their logits, otherwise of what the
-output unit gives. It is carried in logarithms, so that a probability that all members call tiny stays above zero.
+Probabilities are averaged: those of softmax or sigmoid if the loss takes logits, otherwise the values of the output unit.
+The mean is computed in logarithms, so that a probability that is tiny for all members stays above zero.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Array = jax.Array
 Tree = Any
 Split = tuple[Array, Array, Array, Array]  # x [N, …], y [N, …], offset and scale of the training data
 Parts = tuple[Array, ...]
-INVERTED = ("softmax", "sigmoid", "tanh", "step")  # units whose mean is given as the raw output that makes it
+INVERTED = ("softmax", "sigmoid", "tanh", "step")  # units whose mean is turned back into raw outputs
 NATS = ("softmax_cross_entropy", "negative_log_likelihood")  # losses whose mean is in nats per token
 
 
@@ -39,10 +39,10 @@ NATS = ("softmax_cross_entropy", "negative_log_likelihood")  # losses whose mean
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """How predictions behind an output unit are averaged: as sums of `parts`, over all members, then `prediction`.
+    """How predictions of an output unit are averaged: `parts` are summed over all members, then turned by `prediction`.
 
     Attributes:
-        unit: its name in OUTPUT_UNITS, or a function of the user's own.
+        unit: its name in OUTPUT_UNITS, or the user's own function.
     """
 
     unit: str | Callable[[Array], Array]
@@ -52,7 +52,7 @@ class Mixture:
         return self.unit in ("softmax", "sigmoid")
 
     def parts(self, raw: Array) -> Parts:
-        """What a member with the raw outputs [N, …] adds: logarithms of probabilities, or the prediction itself."""
+        """What a member adds to the sum, from its raw outputs [N, …]: log-probabilities, or the prediction itself."""
         if self.unit == "softmax":
             return (jax.nn.log_softmax(raw, axis=-1),)
         if self.unit == "sigmoid":
@@ -60,7 +60,7 @@ class Mixture:
         return ((OUTPUT_UNITS[self.unit] if isinstance(self.unit, str) else self.unit)(raw),)
 
     def add(self, a: Array, b: Array) -> Array:
-        """The sum of two parts: of probabilities where parts are logarithms."""
+        """The sum of two parts; logarithmic parts are added as probabilities."""
         return jnp.logaddexp(a, b) if self._logarithmic else a + b
 
     def mean(self, total: Parts, members: int) -> Parts:
@@ -68,20 +68,20 @@ class Mixture:
         return tuple(part - math.log(members) if self._logarithmic else part / members for part in total)
 
     def prediction(self, mean: Parts) -> Array:
-        """Raw outputs that the unit makes the mean of; the mean itself for a unit without an inverse."""
+        """The raw outputs that the unit maps to the mean; for a unit without an inverse, the mean itself."""
         if self.unit == "sigmoid":
             return mean[0] - mean[1]
         if self.unit == "tanh":
             return jnp.arctanh(mean[0])
-        return mean[0] - 0.5 if self.unit == "step" else mean[0]  # a majority of steps is a step at a half
+        return mean[0] - 0.5 if self.unit == "step" else mean[0]  # the majority vote of steps is a step at 0.5
 
     def judged(self, run: Run) -> Run:
-        """The run as which `prediction` is measured: without its output unit where that is in the mean already."""
+        """The run used to measure `prediction`: without its output unit if the mean already includes it."""
         return run if self.unit in INVERTED else dataclasses.replace(run, output=None)
 
 
 def mixture_of(run: Run, outputs: int) -> Mixture | None:
-    """How predictions of a run are averaged; None for a task that does not predict the targets of its data set."""
+    """How a run's predictions are averaged; None for a task that does not predict the targets of its data set."""
     if type(run.task) not in map(type, PREDICTING.values()):
         return None
     kind = kind_of(run.loss)
@@ -98,15 +98,15 @@ def mixture_of(run: Run, outputs: int) -> Mixture | None:
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """The predicting program of one static signature: parts [P, N, …] and metrics [P] of the lanes of a group.
+    """The prediction program of one static signature: parts [P, N, …] and metrics [P] of lanes.
 
     Attributes:
         setup: what is static about the lanes.
         width: lanes computed at once.
         mixture: how passes are averaged.
-        passes: with dropout on; None is one pass with dropout off.
-        judged: whether metrics of the mean over the passes are wanted.
-        set_metrics: metrics of the whole split that are wanted: names of SET_METRICS.
+        passes: passes with dropout on; None is one pass with dropout off.
+        judged: whether to compute the metrics of the mean over passes.
+        set_metrics: metrics of the whole split to compute: names in SET_METRICS.
     """
 
     setup: Setup
@@ -117,7 +117,7 @@ class Predict:
     set_metrics: tuple[str, ...]
 
     def __call__(self, variables: Tree, numbers: Numbers, split: Split) -> tuple[Parts, dict[str, Array]]:
-        """Parts and metrics of lanes [P, …] of variables and numbers."""
+        """Parts and metrics of lanes, from their variables [P, …] and numbers [P]."""
 
         def predicted(run: Run, variables: Tree) -> tuple[Parts, dict[str, Array]]:
             return self._predict(run, variables, split)
@@ -138,9 +138,9 @@ class Predict:
             total = parts(0)
             total = lax.fori_loop(1, passes, further, total) if passes > 1 else total
             mean = self.mixture.mean(total, passes)
-            told = judge(self.mixture, run, mean, split) if self.judged else {}
-            told |= {name: whole(name, self.mixture, run, mean, split) for name in self.set_metrics}
-        return mean, told
+            metrics = judge(self.mixture, run, mean, split) if self.judged else {}
+            metrics |= {name: set_metric(name, self.mixture, run, mean, split) for name in self.set_metrics}
+        return mean, metrics
 
     def _raw(self, run: Run, variables: Tree, split: Split, key: Array) -> Array:
         """Raw outputs [N, …] of one pass, in blocks of rows."""
@@ -151,7 +151,7 @@ class Predict:
 
         def block(at: Array) -> Array:
             here = jnp.minimum(at * rows + jnp.arange(rows), count - 1)
-            # One corruption for all runs and passes: comparisons are paired.
+            # The same corruption for all runs and passes, so that comparisons are paired.
             view = run.task.view(
                 standardize(x[here], offset, scale), y[here], jax.random.fold_in(jax.random.key(0), at)
             )
@@ -165,14 +165,14 @@ class Predict:
 
 
 def dropout_on(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    """A Flax interceptor: dropout as in training, whatever else the net does as in evaluation."""
+    """A Flax interceptor that turns dropout on and leaves the rest of the net in evaluation mode."""
     if isinstance(context.module, Dropout) and context.method_name == "__call__":
         kwargs = {**kwargs, "train": True}
     return next_call(*args, **kwargs)
 
 
 def has_dropout(setup: Setup, run: Run) -> bool:
-    """Whether dropout would do anything to the run's net: it has a `nets.Dropout` whose rate is not off."""
+    """Whether dropout has any effect on the run's net: whether it has a `nets.Dropout` with a rate above 0, or a traced one."""
     rates = []
 
     def look(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -197,7 +197,7 @@ def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Ar
 
 
 def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
-    """The metrics of a whole split (SET_METRICS) that fit a run on data of this task."""
+    """The names of the metrics of a whole split (SET_METRICS) that apply to a run on data of this task."""
     if type(run.task) is Regress and task == "real":
         return ("root_mean_squared_error", "r_squared")
     if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):
@@ -207,8 +207,8 @@ def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
     return ()
 
 
-def whole(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> Array:
-    """One of SET_METRICS of a mean prediction."""
+def set_metric(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> Array:
+    """A metric of the whole split (SET_METRICS) of a mean prediction."""
     y, raw, run = split[1], mixture.prediction(mean), mixture.judged(run)
     if name == "perplexity":
         return SET_METRICS[name](judge(mixture, run, mean, split)["loss"])
@@ -218,9 +218,9 @@ def whole(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> A
 
 
 def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train: Split) -> Tree:
-    """Variables [P, …] with batch-norm statistics of the whole training split, in batches of the training's size.
+    """Variables [P, …] with batch-norm statistics of the whole training split, in batches of the run's size.
 
-    The split's last, incomplete batch is left out. Dropout is off, as it is in evaluation.
+    The last, incomplete batch is left out. Dropout is off, as in evaluation.
     """
 
     def recomputed(run: Run, variables: Tree) -> Tree:
@@ -239,7 +239,7 @@ def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train
 
 
 def _joined(statistics: Tree) -> Tree:
-    """Statistics of batches [n, C] as those of their union: Var = E[Var] + Var[E]."""
+    """The statistics of a union of batches, from theirs [n, C]: Var = E[Var] + Var[E]."""
 
     def union(of_layer: Tree) -> Tree:
         mean, var = of_layer["mean"], of_layer["var"]
@@ -249,6 +249,6 @@ def _joined(statistics: Tree) -> Tree:
 
 
 def comparable(run: Run, split: str) -> str:
-    """Equal for runs whose predictions may be averaged: of the same examples, task, loss and output unit."""
+    """A key that is equal for runs whose predictions may be averaged: same examples, task, loss and output unit."""
     names = ("data", "task", "loss", "output", *(() if split == "test" else ("valid_fraction", "train_examples")))
     return str([encode(getattr(run, name)) for name in names])

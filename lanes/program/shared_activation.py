@@ -1,8 +1,8 @@
 """One program for many activations: a switch on an index that all lanes of a group share.
 
-The conditional stands outside the `vmap` over lanes, so only the chosen branch runs; a batched index would compute all.
-The branches are always the whole table, never the activations of one sweep: a run's program does not depend on what it
-is swept with.
+The conditional is outside the `vmap` over lanes, so only the selected branch runs; a batched index would compute them
+all. The branches are always the whole table, never the activations of one sweep, so a run's program does not depend on
+the other runs of its sweep.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from lanes.describe.runs import Run
 from nets.activations import ACTIVATIONS, Learned, Widening
 
 MOST_CALLS = 4  # a net that calls its activation more often compiles faster with the activation built in
-_ALIASES = ("silu", "softmax")  # the same as swish; not elementwise
+_LEFT_OUT = ("silu", "softmax")  # silu equals swish; softmax is not elementwise
 
 
 def _parameter(entry: Any) -> str | None:
-    """The name of a description's only float field; None for a plain function."""
+    """The name of a description's single field; None for a plain function."""
     return dataclasses.fields(entry)[0].name if dataclasses.is_dataclass(entry) else None
 
 
@@ -32,19 +32,19 @@ def _sharable(entry: Any) -> bool:
 
 
 BRANCHES: dict[str, Callable] = {
-    name: entry for name, entry in ACTIVATIONS.items() if name not in _ALIASES and _sharable(entry)
+    name: entry for name, entry in ACTIVATIONS.items() if name not in _LEFT_OUT and _sharable(entry)
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class AnyActivation:
-    """The activation that `index` says, with its parameter if it has one; both traced."""
+    """The activation at `index` in the table, with its parameter if it has one; both are traced."""
 
     index: float = 0.0
     parameter: float = 0.0
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """g(z), of the shape and dtype of z."""
+        """g(z), with the shape and dtype of z."""
         return _any(jnp.asarray(self.index, jnp.int32), jnp.asarray(self.parameter, jnp.float32), z)
 
 
@@ -63,7 +63,7 @@ def _forward(index: jax.Array, parameter: jax.Array, z: jax.Array) -> tuple[jax.
 
 
 def _backward(saved: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[None, None, jax.Array]:
-    """Recomputed from z: the derivative of a plain switch would save what any of its branches wants saved."""
+    """The gradient, recomputed from z: the derivative of a plain switch would save the residuals of every branch."""
     index, parameter, z = saved
 
     def pull(branch: Callable) -> Callable:
@@ -77,7 +77,7 @@ _any.defvjp(_forward, _backward)
 
 
 def shared(run: Run) -> Run:
-    """The run with its activation as an index into the table; the run itself where that is not possible."""
+    """The run with its activation as an index into the table; the run itself if the table lacks it."""
     for index, entry in enumerate(BRANCHES.values()):
         name = _parameter(entry)
         if run.activation is entry or (name is not None and type(run.activation) is type(entry)):
@@ -87,7 +87,7 @@ def shared(run: Run) -> Run:
 
 
 def by_name(run: Run) -> Run:
-    """The run with an activation that is an index by the name "any": what its program's signature says of it."""
+    """The run as its program's signature describes it: an activation that is an index is named "any"."""
     return dataclasses.replace(run, activation="any") if isinstance(run.activation, AnyActivation) else run
 
 
@@ -95,5 +95,5 @@ INDEX = "activation.index"
 
 
 def group_key(run: Run) -> float:
-    """Lanes of a group must have equal keys."""
+    """A key that must be equal for all lanes of a group."""
     return run.activation.index if isinstance(run.activation, AnyActivation) else 0.0

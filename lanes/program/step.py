@@ -1,8 +1,8 @@
-"""The one train step: a pure function (state, batch, numbers) -> (state, metrics) of one lane.
+"""The train step: a pure function (state, batch, numbers) -> (state, metrics) of one lane.
 
 It is written for a single run and knows nothing of lanes: the same function runs alone, under `vmap` and `lax.map` over
-lanes, and in every mapping over devices. The run that it is given holds tracers in place of its traced numbers, so each
-field is read as `run.learning_rate`, `run.l2`, `run.optimizer.b1`.
+lanes, and in every mapping over devices. Its run holds tracers in place of traced numbers, so fields are read as usual:
+`run.learning_rate`, `run.l2`, `run.optimizer.b1`.
 """
 
 import dataclasses
@@ -55,13 +55,13 @@ class Trained(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells of its batch and of the parameters before it; what nobody reads is not computed.
+    """Metrics of one step, before the update; XLA drops the unused ones.
 
     Attributes:
         loss: the data term.
-        batch_penalty: the penalties on activations, codes and encoder, which the batch decides.
+        batch_penalty: the penalties on activations, codes and the encoder, which depend on the batch.
         weight_penalty: the penalties on the weights alone.
-        finite: whether all of it and the update are.
+        finite: whether the loss, the penalties and the update are finite.
     """
 
     loss: Array
@@ -80,10 +80,10 @@ class Setup:
     """What is static about runs that share a program: equal for all of them.
 
     Attributes:
-        run: any of them, resolved; its traced numbers are blanked, so that one lane's cannot pass for all.
-        outputs: of the net.
+        run: any of them, resolved; its traced numbers are blanked, so that no lane's values are used for all lanes.
+        outputs: number of outputs of the net.
         features: shape of an example.
-        examples: in the training split.
+        examples: number of training examples.
     """
 
     run: Run
@@ -105,24 +105,24 @@ class Setup:
 
 
 def stream(seed: Array | int, name: str, step: Array | int = 0) -> Array:
-    """The key of one stream of randomness of one run at one step."""
+    """The random key of one stream of a run at one step."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
 
 
 def build_net(setup: Setup, run: Run) -> nn.Module:
-    """The run's net with the fields that the engine fills, of those that it has."""
+    """The run's net, with those of the fields below that it declares filled from the run."""
     filled = {
         "outputs": setup.outputs,
         "activation": PerLayer(run.activation),
         "kernel_init": scaled(run.initializer, run.init_scale),
         "dropout": run.dropout,
     }
-    there = {field.name for field in dataclasses.fields(run.net)}
-    return run.net.clone(**{name: value for name, value in filled.items() if name in there})
+    declared = {field.name for field in dataclasses.fields(run.net)}
+    return run.net.clone(**{name: value for name, value in filled.items() if name in declared})
 
 
 def standardize(x: Array, offset: Array, scale: Array) -> Array:
-    """(x - offset) · scale for numbers [B, …]; integer tokens are left as they are."""
+    """(x - offset) · scale for numbers [B, …]; integer tokens are unchanged."""
     if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.uint8:
         return x
     rank = (1,) * (x.ndim - offset.ndim)
@@ -166,9 +166,9 @@ def _single(leaf: Array) -> Array:
 def objective(
     setup: Setup, run: Run, params: Tree, rest: Tree, view: View, step: Array
 ) -> tuple[Array, tuple[StepMetrics, Tree, Array]]:
-    """The training loss: mean data term plus the penalties that are on, of one batch as the task sees it.
+    """The training loss of one batch as the task sees it: the mean data term plus the active penalties.
 
-    Returns the sum, and (what the step tells, the net's other variables, raw prediction).
+    Returns the sum, and (step metrics, the net's other variables, raw prediction).
     """
     keys = {name: stream(run.seed, name, step) for name in ("dropout", "sample")}
     acting: dict[str, list[Any]] = {}
@@ -196,14 +196,16 @@ def objective(
 
 
 def weight_penalty(run: Run, params: Tree) -> Array:
-    """The penalties that are on and act on the weights alone: l1, l2, and those of `penalties` on parameters."""
-    on = [kind(strength=getattr(run, name)) for name, kind in (("l1", L1), ("l2", L2)) if not runs.is_off(run, name)]
-    on += [penalty for penalty in run.penalties if penalty.acts_on == "params"]
-    return sum((penalty(params) for penalty in on), jnp.zeros(()))
+    """The sum of the active penalties on weights: l1, l2, and those of `penalties` that act on parameters."""
+    active = [
+        kind(strength=getattr(run, name)) for name, kind in (("l1", L1), ("l2", L2)) if not runs.is_off(run, name)
+    ]
+    active += [penalty for penalty in run.penalties if penalty.acts_on == "params"]
+    return sum((penalty(params) for penalty in active), jnp.zeros(()))
 
 
 def _played(run: Run, params: Tree, forward: Any) -> tuple[Array, Outputs, Tree, list[Array]]:
-    """Data term of a task with players: the sum of their losses, whose gradient moves each by its own loss alone."""
+    """Data term of a task with players: the sum of their losses; each player's gradient comes from its own loss alone."""
     data = jnp.zeros(())
     for player in run.task.players:
         held = {name: part if name == player else jax.lax.stop_gradient(part) for name, part in params.items()}
@@ -213,7 +215,7 @@ def _played(run: Run, params: Tree, forward: Any) -> tuple[Array, Outputs, Tree,
 
 
 def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
-    """x [B, …] -> code [B, M]: the net's latent where it has one, otherwise its last hidden activation."""
+    """x [B, …] -> code [B, M]: the net's latent if it has one, otherwise its last hidden activation."""
 
     def encode(x: Array) -> Array:
         outputs, _, hidden = apply(
@@ -226,17 +228,17 @@ def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
 
 
 def perturb(run: Run, batch: Batch, step: Array) -> Batch:
-    """The batch as training sees it: augmented, with input noise."""
+    """The batch after augmentation and input noise."""
     x, y = batch
-    for place, augmentation in enumerate(run.augment):
-        x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), place), x, y)
+    for at, augmentation in enumerate(run.augment):
+        x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), at), x, y)
     if not runs.is_off(run, "input_noise"):
         x = x + run.input_noise * jax.random.normal(stream(run.seed, "noise", step), x.shape, x.dtype)
     return x, y
 
 
 def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> optax.GradientTransformationExtraArgs:
-    """The run's Optax transformation, built from traced numbers at this step."""
+    """The run's Optax transformation at this step, built from traced numbers."""
     rate = run.learning_rate * run.schedule(step, setup.horizon(run)) * rate_factor
     return run.optimizer.build(
         learning_rate=rate,
@@ -261,10 +263,10 @@ def train_step(
 
     Args:
         setup: what is static.
-        run: the run, its numbers traced.
+        run: the run, with traced numbers.
         state: before the step.
         batch: standardized x [B, …], and y [B, …].
-        rate_factor: what a plateau schedule multiplies the learning rate by.
+        rate_factor: the plateau schedule's factor of the learning rate.
         step: number of the step from 0, int32.
     """
     with jax.default_matmul_precision(run.matmul_precision):
@@ -273,7 +275,7 @@ def train_step(
         def loss(params: Tree) -> Any:
             return objective(setup, run, params, state.rest, view, step)
 
-        # A rule that starts from errors takes a threshold unit's sum, which the threshold would cut off from it.
+        # A rule that starts from output errors needs a threshold unit's sum, which the threshold would hide.
         summing = run
         if isinstance(run.net, HasThreshold) and run.net.threshold:
             summing = dataclasses.replace(run, net=run.net.clone(threshold=False))
@@ -283,7 +285,7 @@ def train_step(
 
         needed = outputs if run.rule.needs_outputs else None
         problem = Problem(loss=loss, outputs=needed, targets=view.target, progress=step / setup.horizon(run))
-        (value, (told, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
+        (value, (metrics, rest, _)), direction = run.rule(problem, state.params, stream(run.seed, "rule", step))
         optimizer = transformation(setup, run, rate_factor, step)
         extra = (
             {"value": value, "grad": direction, "value_fn": lambda params: loss(params)[0]}
@@ -301,14 +303,16 @@ def train_step(
             if run.average is None
             else run.average.update(state.average, params, step, setup.horizon(run))
         )
-    return Trained(params, rest, optimizer_state, average), told._replace(finite=told.finite & all_finite(updates))
+    return Trained(params, rest, optimizer_state, average), metrics._replace(
+        finite=metrics.finite & all_finite(updates)
+    )
 
 
 def all_finite(tree: Tree) -> Array:
-    """Whether all numbers are: 0 · x is 0 for finite x and NaN otherwise, so one sum tells."""
+    """Whether every number is finite: 0 · x is 0 for finite x and NaN otherwise, so one sum is enough."""
     return jnp.asarray(sum(total(leaf * 0) for leaf in jax.tree.leaves(tree))) == 0
 
 
 def evaluated_params(run: Run, state: Trained) -> Tree:
-    """The parameters that are evaluated and kept as best: the average where there is one."""
+    """The parameters that are evaluated and kept as best: the average if the run keeps one."""
     return state.params if run.average is None else run.average.params(state.average)

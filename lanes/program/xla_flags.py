@@ -1,7 +1,7 @@
-"""Which of XLA's flags the installed version knows; they come and go, so each is checked before it is used.
+"""Which flags and options the installed XLA knows; they come and go, so each is checked before use.
 
-XLA ends the process on an unknown flag in XLA_FLAGS, and refuses to compile with an unknown compiler option. The two are
-checked separately, because some names are one and not the other.
+XLA aborts the process on an unknown flag in XLA_FLAGS, and refuses to compile with an unknown compiler option. The two
+are checked separately, because some names are valid only as one or the other.
 """
 
 import functools
@@ -21,15 +21,15 @@ READING = "from jaxlib import xla_client; xla_client.CompileOptions()"  # the fi
 def accepted(flags: Sequence[str]) -> list[str]:
     """The flags (`--xla_name=value`) that XLA accepts in XLA_FLAGS.
 
-    A process of its own tries them (0.2 s), because a wrong flag ends it: all at once, and one by one if that fails. XLA
-    reads XLA_FLAGS once, when a process first compiles: set the variable before that.
+    A subprocess tries them (0.2 s), because a wrong flag aborts it: all at once, then one by one if that fails. XLA reads
+    XLA_FLAGS once, when a process first compiles: set the variable before that.
 
-    Raises RuntimeError if the process fails without any flag.
+    Raises RuntimeError if the subprocess fails even without flags.
     """
     if not _refusal(flags):
         return list(flags)
     if message := _refusal([]):
-        raise RuntimeError(f"XLA cannot be asked for its flags: {message}")
+        raise RuntimeError(f"XLA's flags cannot be checked, as it fails without any: {message}")
     return [flag for flag in flags if not _refusal([flag])]
 
 
@@ -45,7 +45,7 @@ def _refusal(flags: Sequence[str]) -> str:
 def known_options(device: jax.Device, options: Mapping[str, Any]) -> dict[str, Any]:
     """The compiler options that XLA accepts for a device.
 
-    Each is tried once per platform on an empty program (about 10 ms).
+    Each option is tried once per platform on an empty program (about 10 ms).
     """
     return {name: value for name, value in options.items() if _compiles(device.platform, name, value)}
 
@@ -53,8 +53,8 @@ def known_options(device: jax.Device, options: Mapping[str, Any]) -> dict[str, A
 @functools.cache
 def _compiles(platform: str, name: str, value: Any) -> bool:
     """Whether an empty program compiles with an option."""
-    place = SingleDeviceSharding(jax.local_devices(backend=platform)[0])
-    empty = jax.jit(_nothing, out_shardings=place).lower()
+    sharding = SingleDeviceSharding(jax.local_devices(backend=platform)[0])
+    empty = jax.jit(_nothing, out_shardings=sharding).lower()
     try:
         empty.compile({name: value})
     except jax.errors.JaxRuntimeError:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.data.loading import Dataset, load_dataset
-from lanes.engine.fresh_lanes import quickly
+from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError, unknown
@@ -190,7 +190,7 @@ class _Evaluator:
 
     def _call(self, name: str, group: Pack, function: Callable, *args: Any) -> Any:
         """Call a program, compiled once per signature with the options that training uses for its evaluation."""
-        options = quickly(self.place)
+        options = cheap_to_compile(self.place)
         key = (name, group.signature, group.width)
         return self._compiled.get(key, self.place, function, 2, args, **options)(*args)
 
@@ -250,7 +250,7 @@ class _Evaluator:
         @jax.jit
         def measured(total: Parts, split: predictions.Split) -> dict[str, Any]:
             mean = mixture.mean(total, len(self._members))
-            of_set = {name: predictions.whole(name, mixture, run, mean, split) for name in whole}
+            of_set = {name: predictions.set_metric(name, mixture, run, mean, split) for name in whole}
             return predictions.judge(mixture, run, mean, split) | of_set
 
         metrics = jax.device_get(measured(self._total, split))

@@ -1,5 +1,5 @@
-"""The smallest of every family of nets in lanes: it learns 32 examples, next to lanes of other activations and
-initializers, and its first three steps are those of the run alone, bit for bit."""
+"""The smallest net of every family, in lanes: it learns 32 examples beside a lane with another activation and
+initializer, and its first three steps are bit-equal to those of the run alone."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ PROGRAMS = Programs()
 
 @dataclasses.dataclass(frozen=True)
 class Few:
-    """32 examples: bits with random classes; or series whose target is the sum, tokens that are to be repeated."""
+    """32 examples: random bits with random classes, or tokens whose target is the sequence shifted by one."""
 
     shape: tuple[int, ...]
     kind: str = "classes"
@@ -39,16 +39,16 @@ class Few:
             x, outputs = random.integers(0, 4, (32, *self.shape)).astype(np.int32), 4
             y = np.roll(x, 1, axis=1)
             y[:, 0] = 0
-        zero, one = np.zeros((), np.float32), np.ones((), np.float32)
-        return Dataset("few", "1", Split(x, y), None, None, self.kind, outputs, zero, one, standardize="none")
+        offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
+        return Dataset("few", "1", Split(x, y), None, None, self.kind, outputs, offset, scale, standardize="none")
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """A net, examples, and what is to be reached: the metric below `goal` times the first step's loss.
+    """A net, its examples, and its goal: the metric must fall below `goal` times the first step's loss.
 
-    `train_loss` is of the trained net in evaluation mode; the largest nets are judged by their last step's `batch_loss`,
-    since in so few steps the running statistics of batch normalization do not settle.
+    `train_loss` is that of the trained net in evaluation mode. The largest nets are judged by the `batch_loss` of their
+    last step: in so few steps, the running statistics of batch normalization do not settle.
     """
 
     net: object
@@ -88,7 +88,7 @@ FAMILIES = {
     ),
     "nin": Family(nets.NIN(widths=(16,) * 8, norm="batch_norm"), IMAGE, epochs=60),
     "squeezenet": Family(nets.SqueezeNet(norm="batch_norm"), (16, 16, 1), epochs=12, metric="batch_loss"),
-    # GoogLeNet, whose program compiles for two minutes, has its steps in tests/nets/test_every_net.py.
+    # GoogLeNet takes two minutes to compile; its steps are tested in tests/nets/test_every_net.py.
     "resnet": Family(nets.ResNet(depth=8, width=8), IMAGE, epochs=60),
     "plain": Family(nets.ResNet(depth=8, width=8, residual=False), (16, 1), epochs=100),
     "wide_resnet": Family(nets.ResNet(depth=10, width=4, widen=2, form="wide"), IMAGE, epochs=40),
@@ -117,7 +117,7 @@ FAMILIES = {
 }
 
 
-LARGE = ("squeezenet", "alexnet")  # whose steps in half precision are in tests/nets/test_every_net.py
+LARGE = ("squeezenet", "alexnet")  # their steps in half precision are tested in tests/nets/test_every_net.py
 
 
 def base(name: str) -> Run:
@@ -142,7 +142,7 @@ def lane_of(folder, run_id):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_learns_in_a_pack_and_starts_as_alone(name, tmp_path):
+def test_a_net_learns_in_a_pack_and_starts_as_it_does_alone(name, tmp_path):
     family, run = FAMILIES[name], base(name)
     other = dataclasses.replace(run, activation=family.other, initializer="xavier_uniform", epochs=family.epochs)
     options = {"devices": 1, "width": 2, "quiet": True, "programs": PROGRAMS}
@@ -177,6 +177,6 @@ def test_a_step_in_bfloat16_is_finite(name):
         return train_step(setup, traced, state, (x, y), jnp.float32(1), start)
 
     numbers = {path: jnp.asarray(value) for path, value in runs.numbers(run).items()}
-    state, told = jax.jit(step)(numbers, jnp.asarray(data.train.x), jnp.asarray(data.train.y))
-    assert bool(told.finite)
+    state, metrics = jax.jit(step)(numbers, jnp.asarray(data.train.x), jnp.asarray(data.train.y))
+    assert bool(metrics.finite)
     assert all(leaf.dtype != jnp.bfloat16 and jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))

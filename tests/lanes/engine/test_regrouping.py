@@ -1,4 +1,4 @@
-"""Lanes that have ended are moved together: fewer groups are computed, and no number knows of it."""
+"""Running lanes are moved together: fewer groups are computed, and no number changes."""
 
 import dataclasses
 import itertools
@@ -32,12 +32,12 @@ BASE = Run(
     batch_size=16,
     epochs=9,
     patience=1,
-    min_delta=1e6,  # nothing is an improvement, so that a run ends `patience` epochs after its first
+    min_delta=1e6,  # nothing counts as an improvement, so a run ends `patience` epochs after its first
 )
 SWEEP = grid(
     BASE, learning_rate=[0.01, 0.1], activation=["relu", "tanh"], l2=[1e-3, 1e-2], seed=range(2), patience=[1, 3, 100]
 )
-# 48 lanes in a pack, an epoch in a chunk.
+# 48 lanes in a pack, one epoch in a chunk.
 OPTIONS = Options(devices=1, width=4, quiet=True, pack_lanes=48, chunk_seconds=0.0, programs=PROGRAMS)
 
 
@@ -45,14 +45,15 @@ def swept(out, options=OPTIONS, sweep=SWEEP):
     return run_sweep(make_plan(sweep, options), Path(out), options)
 
 
-def assert_same(one, other):
-    tables = [load(out).drop(columns=["seconds"]).set_index("run_id").sort_index() for out in (one, other)]
+def assert_same(actual, expected):
+    tables = [load(out).drop(columns=["seconds"]).set_index("run_id").sort_index() for out in (actual, expected)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    curves = [load_curves(out).set_index(["run_id", "epoch"]).sort_index() for out in (one, other)]
+    curves = [load_curves(out).set_index(["run_id", "epoch"]).sort_index() for out in (actual, expected)]
     pd.testing.assert_frame_equal(*curves, check_exact=True)
-    for pack, members in tables[0].groupby("pack"):  # the same runs in the same lanes of both
+    for pack, members in tables[0].groupby("pack"):  # both have the same runs in the same lanes
         for epoch in ("best", "last"):
-            pair = (variables_of(Directory(out), pack, list(members.lane.astype(int)), epoch) for out in (one, other))
+            chosen = list(members.lane.astype(int))
+            pair = (variables_of(Directory(out), pack, chosen, epoch) for out in (actual, expected))
             jax.tree.map(np.testing.assert_array_equal, *pair)
 
 
@@ -66,7 +67,7 @@ WAYS = {
 @pytest.mark.parametrize(
     "way", ["resident", *(pytest.param(way, marks=pytest.mark.slow) for way in ("streamed", "shard_map"))]
 )
-def test_regrouping_changes_no_number_and_computes_less(tmp_path, monkeypatch, way):
+def test_regrouping_changes_no_number_and_computes_fewer_lanes(tmp_path, monkeypatch, way):
     regrouped = swept(tmp_path / "regrouped", WAYS[way])
     with monkeypatch.context() as patch:
         patch.setattr(regrouping, "better_order", lambda *_: None)
@@ -92,7 +93,7 @@ def test_a_regrouped_run_equals_the_run_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_stopped_among_regrouped_lanes_and_resumed(tmp_path):
+def test_a_sweep_stopped_with_regrouped_lanes_resumes_bit_for_bit(tmp_path):
     swept(tmp_path / "whole")
     chunks = itertools.count(1)
     stopping = dataclasses.replace(OPTIONS, after_chunk=lambda *_: next(chunks) == 5)

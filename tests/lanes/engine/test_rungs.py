@@ -1,4 +1,4 @@
-"""Successive halving: what a rung decides, that survivors' numbers do not know of it, kills, shards, wrong requests."""
+"""Successive halving: decisions at rungs, survivors whose numbers stay the same, kills, shards, invalid requests."""
 
 import dataclasses
 import itertools
@@ -49,7 +49,7 @@ def swept(out, options=HALVED, sweep=SWEEP):
 
 
 def table(out) -> pd.DataFrame:
-    """Results by run_id, without what is measured by the clock and where a run was trained."""
+    """Results by run_id, without times and without the pack and lane of each run."""
     dropped = ["seconds", "pack", "lane", "pack_shape"]
     return load(out).drop(columns=dropped).set_index("run_id").sort_index()
 
@@ -59,7 +59,7 @@ def curves(out) -> pd.DataFrame:
 
 
 def variables(out) -> dict:
-    """The best and the last variables of every run by run_id; each pack's checkpoint is read twice."""
+    """The best and the last variables of every run, by (run_id, epoch); each pack's checkpoint is read twice."""
     found = {}
     for pack, members in load(out).groupby("pack"):
         for epoch in ("best", "last"):
@@ -69,14 +69,14 @@ def variables(out) -> dict:
     return found
 
 
-def assert_same(one, other):
-    pd.testing.assert_frame_equal(table(one), table(other), check_exact=True)
-    pd.testing.assert_frame_equal(curves(one), curves(other), check_exact=True)
-    jax.tree.map(np.testing.assert_array_equal, variables(one), variables(other))
+def assert_same(actual, expected):
+    pd.testing.assert_frame_equal(table(actual), table(expected), check_exact=True)
+    pd.testing.assert_frame_equal(curves(actual), curves(expected), check_exact=True)
+    jax.tree.map(np.testing.assert_array_equal, variables(actual), variables(expected))
 
 
-def expected(curves: pd.DataFrame, diverged: set[str]) -> dict[str, int]:
-    """The epoch that each run should reach, from the curves of the sweep without halving, in plain Python."""
+def expected_epochs(curves: pd.DataFrame, diverged: set[str]) -> dict[str, int]:
+    """The epoch that each run should reach, in plain Python, from the curves of the sweep without halving."""
     epochs, left = dict.fromkeys(curves.index.unique("run_id"), BASE.epochs) | dict.fromkeys(diverged, 0), None
     left = sorted(epochs)
     for rung in HALVING.rungs:
@@ -101,7 +101,7 @@ def plain(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory):
-    """The sweep with it, uninterrupted."""
+    """The sweep with halving, uninterrupted."""
     out = tmp_path_factory.mktemp("halved") / "out"
     return out, swept(out)
 
@@ -112,21 +112,21 @@ def test_each_rung_keeps_the_better_half(plain, halved):
     ended, whole = table(out), table(plain)
     diverged = set(whole.index[whole.status == "diverged"])
     assert len(diverged) == 6
-    assert ended.epochs_done.astype(int).to_dict() == expected(curves(plain), diverged)
+    assert ended.epochs_done.astype(int).to_dict() == expected_epochs(curves(plain), diverged)
     assert ended.status.value_counts().to_dict() == {"pruned": 12, "done": 6, "diverged": 6}
     assert not diverged & set(json.loads((out / "rungs" / "2.json").read_text())["kept"])
 
 
-def test_what_is_trained_equals_the_sweep_without_halving(plain, halved):
+def test_survivors_equal_the_sweep_without_halving(plain, halved):
     out, _ = halved
     mine, theirs = table(out), table(plain)
     done = mine.index[mine.status == "done"]
     pd.testing.assert_frame_equal(mine.loc[done], theirs.loc[done], check_exact=True)
     mine = curves(out)
     pd.testing.assert_frame_equal(mine, curves(plain).loc[mine.index], check_exact=True)
-    saved = [variables(each) for each in (out, plain)]
+    saved = [variables(folder) for folder in (out, plain)]
     for run_id, epoch in itertools.product(done, ("best", "last")):
-        jax.tree.map(np.testing.assert_array_equal, *(each[run_id, epoch] for each in saved))
+        jax.tree.map(np.testing.assert_array_equal, *(found[run_id, epoch] for found in saved))
 
 
 def test_pruned_runs_have_the_metrics_of_their_best_epoch_so_far(halved):
@@ -139,7 +139,7 @@ def test_pruned_runs_have_the_metrics_of_their_best_epoch_so_far(halved):
         restore(out, run_id)
 
 
-def test_work_ends_where_runs_end_and_no_program_is_added(halved):
+def test_pruned_runs_cost_no_more_work_and_no_program_is_added(halved):
     out, outcome = halved
     assert outcome.programs == 1
     assert outcome.steps == table(out).epochs_done.sum() * STEPS
@@ -158,8 +158,8 @@ def test_the_same_call_again_has_nothing_to_do(halved, tmp_path):
 
 
 @pytest.mark.parametrize("at", [7, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 9))])
-def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, at):
-    """After so many chunks the sweep is stopped; the same call goes on, and ends with the same numbers."""
+def test_a_sweep_stopped_after_a_chunk_resumes_bit_for_bit(halved, tmp_path, at):
+    """The sweep stops after `at` chunks; the same call resumes it and ends with the same numbers."""
     chunks = itertools.count(1)
     options = dataclasses.replace(HALVED, chunk_seconds=0.0, after_chunk=lambda *_: next(chunks) == at)
     out = tmp_path / "out"
@@ -170,7 +170,7 @@ def test_stopped_at_a_chunk_and_resumed(halved, tmp_path, at):
 
 @pytest.fixture(scope="module")
 def died(tmp_path_factory):
-    """What a worker leaves that dies before it trains what the last rung left."""
+    """The directory of a worker that died after the last rung, before it trained the survivors to the end."""
     train = Session.train
 
     def dying(self):
@@ -188,8 +188,8 @@ def died(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", ["rungs", "checkpoints", "curves", "2.json", "4.json", "sweep.json"])
-def test_what_is_lost_between_the_rungs_is_made_again(halved, died, tmp_path, lost):
-    """Files that are lost between a worker's death and the next."""
+def test_files_lost_between_rungs_are_made_again(halved, died, tmp_path, lost):
+    """Files are lost between the death of a worker and the start of the next."""
     out = Path(shutil.copytree(died, tmp_path / "out"))
     ended = {path.stem for path in (out / "results").iterdir()}
     for path in [*out.glob(lost), *out.glob(f"*/{lost}")]:
@@ -211,7 +211,7 @@ def test_shards_wait_for_each_other(halved, tmp_path):
     for index in (0, 1, 0, 1):
         outcomes.append(swept(out, dataclasses.replace(HALVED, shard=(index, 2), wait_seconds=0.0)))
     assert outcomes[0].status == ExitStatus.STOPPED
-    assert outcomes[0].failures == ("epoch 2 is waited for: shard 1/2 (8 runs); run them, then the same command again",)
+    assert outcomes[0].failures == ("waiting at epoch 2 for shard 1/2 (8 runs): run it, then repeat this command",)
     assert outcomes[-1].status == ExitStatus.DONE
     assert_same(out, halved[0])
 
@@ -233,7 +233,7 @@ def test_failed_runs_are_ranked_last_and_the_others_go_on(tmp_path):
     assert load(tmp_path / "out").status.notna().all()
 
 
-def test_not_a_number_is_never_better_than_a_number():
+def test_nan_is_never_better_than_a_number():
     values = {"a": math.nan, "b": 3.0, "c": math.inf, "d": 1.0, "e": math.nan, "f": 2.0, "g": 2.0}
     assert Halving((1,), 0.5).kept(values, False) == ["d", "f", "g"]
     assert Halving((1,), 0.9).kept(values, False) == ["d", "f", "g", "b", "a", "c"]
@@ -242,7 +242,7 @@ def test_not_a_number_is_never_better_than_a_number():
     assert len(Halving((1,), 1 / 3).kept(dict.fromkeys("abcdefghi", 0.0), False)) == 3
 
 
-def test_the_best_value_up_to_the_rung_ranks():
+def test_runs_are_ranked_by_their_best_value_up_to_the_rung():
     history = np.array([[3.0, 1.0, 0.5], [np.nan, 2.0, 0.1], [np.nan, np.inf, 0.0]], np.float32)
     np.testing.assert_array_equal(Halving((2,)).best(history, 2, False), [1.0, 2.0, np.nan])
     np.testing.assert_array_equal(Halving((2,), metric="valid_accuracy").best(history, 2, True), [3.0, 2.0, np.nan])
@@ -269,12 +269,12 @@ def test_wrong_requests_are_refused(halving, run, words):
         make_plan([dataclasses.replace(BASE, **run)], options)
 
 
-def test_a_directory_keeps_the_halving_and_the_runs_that_it_was_begun_with(plain, halved):
+def test_a_directory_keeps_the_halving_and_the_runs_it_was_begun_with(plain, halved):
     out, _ = halved
     for options, sweep, words in (
         (dataclasses.replace(PLAIN, halving=Halving((2,))), SWEEP, "was begun with halving 2,4 keep 0.5 by valid_loss"),
-        (HALVED, SWEEP[:-1], "ranks its 24 runs among each other"),
-        (HALVED, [*SWEEP, dataclasses.replace(BASE, seed=99)], "ranks its 24 runs among each other"),
+        (HALVED, SWEEP[:-1], "ranks its 24 runs against each other"),
+        (HALVED, [*SWEEP, dataclasses.replace(BASE, seed=99)], "ranks its 24 runs against each other"),
     ):
         with pytest.raises(RequestError, match=words):
             swept(out, options, sweep)
@@ -282,10 +282,10 @@ def test_a_directory_keeps_the_halving_and_the_runs_that_it_was_begun_with(plain
         swept(plain)
 
 
-def test_halving_of_a_command_line():
+def test_halving_is_parsed_from_the_command_line():
     assert parse_halving(None, None, None) is None
     assert parse_halving("5,10", None, None) == Halving((5, 10))
     assert parse_halving("5", 0.25, "valid_accuracy") == Halving((5,), 0.25, "valid_accuracy")
-    for given in (("5,x", None, None), ("", None, None), ("5", 2.0, None), (None, 0.5, None), ("10,5", None, None)):
+    for arguments in (("5,x", None, None), ("", None, None), ("5", 2.0, None), (None, 0.5, None), ("10,5", None, None)):
         with pytest.raises(RequestError):
-            parse_halving(*given)
+            parse_halving(*arguments)

@@ -1,4 +1,4 @@
-"""Sweeps from the request to the tables: what resuming, interrupting, adding and failing do; what is compiled."""
+"""Sweeps from the request to the tables: resuming, interrupting, adding runs, failing, and what is compiled."""
 
 import dataclasses
 import itertools
@@ -28,15 +28,15 @@ PROGRAMS = Programs()
 BASE = Run(
     data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
     net=MLP(widths=()),
-    activation="prelu",  # no index stands for it, so the program without it compiles quickly; a linear net has none
+    activation="prelu",  # not in the table of activations, so the program compiles quickly; a linear net does not use it
     optimizer="sgd",
     learning_rate=0.1,
     batch_size=16,
 )
 # Packs of 4 lanes, so that a sweep of eight runs has two.
 ONE = Options(devices=1, width=4, quiet=True, pack_lanes=4, programs=PROGRAMS)
-ALONE = dataclasses.replace(ONE, programs=None)  # what compiling takes and counts is the test's
-SHORT = dataclasses.replace(ONE, chunk_seconds=0.0)  # an epoch in a chunk
+ALONE = dataclasses.replace(ONE, programs=None)  # the test counts its own compilations
+SHORT = dataclasses.replace(ONE, chunk_seconds=0.0)  # one epoch in a chunk
 STEPS = 5  # in an epoch
 SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
 
@@ -46,14 +46,14 @@ def swept(sweep, out, options=ONE, **more):
 
 
 def tables(out) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Results and curves in one order, without what is measured by the clock."""
+    """Results and curves in a fixed order, without times and without the pack and lane of each run."""
     results = load(out).drop(columns=["seconds", "pack", "lane", "pack_shape"], errors="ignore")
     results = results.sort_values("run_id", ignore_index=True)
     return results, load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
 
 
-def assert_same(one, other):
-    for mine, theirs in zip(tables(one), tables(other)):
+def assert_same(actual, expected):
+    for mine, theirs in zip(tables(actual), tables(expected)):
         pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
 
 
@@ -71,7 +71,7 @@ def test_a_sweep_ends_with_a_row_for_each_run(whole):
     assert outcome.steps == 8 * 4 * STEPS
     results, curves = tables(out)
     assert set(results["status"]) == {"done"}
-    assert set(results["run_id"]) == {one.run_id for one in make_plan(SWEEP, ONE).planned}
+    assert set(results["run_id"]) == {member.run_id for member in make_plan(SWEEP, ONE).planned}
     assert len(curves) == 8 * 4
     best = curves.loc[curves.groupby("run_id")["valid_loss"].idxmin()].set_index("run_id")
     for row in results.itertuples():
@@ -87,11 +87,11 @@ def test_the_same_command_again_does_nothing(whole):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and "parquet" in path.name}
     outcome = swept(SWEEP, out)
     assert (outcome.status, outcome.trained, outcome.steps, outcome.programs) == (ExitStatus.DONE, 0, 0, 0)
-    assert "had ended before: nothing to do" in outcome.summary(out)
+    assert "had already ended: nothing to do" in outcome.summary(out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_part_of_the_sweep_again_does_nothing_and_repeats_no_row(whole):
+def test_repeating_part_of_the_sweep_does_nothing_and_repeats_no_row(whole):
     out, _ = whole
     outcome = swept(SWEEP[:3], out)
     assert (outcome.ended, outcome.planned, outcome.trained, outcome.steps) == (3, 3, 0, 0)
@@ -100,7 +100,7 @@ def test_a_part_of_the_sweep_again_does_nothing_and_repeats_no_row(whole):
 
 
 def stopping_after(chunks: int, options: Options = SHORT) -> Options:
-    """Options by which a sweep stops after so many chunks."""
+    """Options that stop a sweep after `chunks` chunks."""
     count = itertools.count(1)
     return dataclasses.replace(options, after_chunk=lambda *_: next(count) == chunks)
 
@@ -117,7 +117,7 @@ def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole
     assert_same(tmp_path / "out", whole[0])
 
 
-def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whole, tmp_path):
+def test_work_killed_before_its_checkpoint_was_complete_is_repeated_once(whole, tmp_path):
     first = swept(SWEEP, tmp_path / "out", stopping_after(2))
     (sums,) = (tmp_path / "out" / "checkpoints").glob("*/*/checksums.json")
     sums.unlink()  # what a kill in the middle of saving leaves
@@ -127,7 +127,7 @@ def test_what_was_killed_before_its_checkpoint_was_whole_is_done_again_once(whol
 
 
 def test_tables_of_orders_that_end_before_the_runs_change_nothing(whole, tmp_path):
-    """With room for three epochs in a table, the fourth stands in the next one: also where a chunk would go beyond."""
+    """A table has room for three epochs, so the fourth is in the next one; no chunk goes beyond its table."""
     options = dataclasses.replace(ONE, chunk_steps=3 * STEPS)
     first = swept(SWEEP, tmp_path / "out", stopping_after(2, options))  # epoch 0 alone, then 1 and 2 of the three left
     assert first.steps == 3 * 4 * STEPS
@@ -146,8 +146,7 @@ def test_more_runs_in_the_file_add_only_the_new_ones(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_fewer_runs_then_all_of_them_again(whole, tmp_path):
-    """An interrupted sweep gone on with in part, and then as a whole: every run once in the tables."""
+def test_a_sweep_resumed_in_part_and_then_as_a_whole_has_every_run_once(whole, tmp_path):
     out = tmp_path / "out"
     swept(SWEEP, out, stopping_after(1))
     assert swept(SWEEP[:2], out).ended == 2
@@ -180,7 +179,7 @@ def test_the_width_of_the_directory_binds(whole):
 
 def test_a_pack_that_fails_is_named_in_one_line_and_the_others_go_on(tmp_path):
     plan = make_plan(SWEEP, ONE)
-    broken = {one.run_id for one in plan.planned if one.run.learning_rate == 0.1}
+    broken = {member.run_id for member in plan.planned if member.run.learning_rate == 0.1}
 
     def failing(pack, _epoch):
         if pack.members[0].run_id in broken:
@@ -225,7 +224,7 @@ def test_more_packs_chunks_rates_and_seeds_compile_nothing_new(tmp_path, compila
     many = swept(grid(base, learning_rate=[0.1, 0.2, 0.3, 0.4], seed=range(8)), tmp_path / "many", options)
     for_many = compilations.count - for_few
     assert (few.programs, many.programs) == (1, 1)
-    assert 0 < for_many <= for_few  # one pack of one chunk after another needs no program that the first did not
+    assert 0 < for_many <= for_few  # more packs and chunks need no program that the first did not
 
 
 @pytest.mark.slow
@@ -239,7 +238,7 @@ def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program
     assert outcome.ended == outcome.planned == 720
     assert outcome.programs == 1
     regularized = make_plan(grid(base, activation=names, l2=[0.0, 1e-3], dropout=[0.0, 0.1], **axes), options)
-    assert len({one.signature for one in regularized.planned}) == 4  # each regularizer on or off
+    assert len({member.signature for member in regularized.planned}) == 4  # each regularizer on or off
 
 
 # ---- stopping from outside ---------------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ def test_a_signal_saves_and_returns(whole, tmp_path):
         if not is_sent.is_set():
             is_sent.set()
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            time.sleep(1)  # until the main thread has handled it
+            time.sleep(1)  # gives the main thread time to handle it
 
     outcome = swept(SWEEP, tmp_path / "out", dataclasses.replace(SHORT, after_chunk=ring))
     assert signal.getsignal(signal.SIGINT) is before
@@ -263,9 +262,9 @@ def test_a_signal_saves_and_returns(whole, tmp_path):
     assert_same(tmp_path / "out", whole[0])
 
 
-def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
-    (one, *_) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
-    pack = Pack((one, None), 2, 1)
+def test_numbers_of_a_pack_have_the_types_that_the_program_takes():
+    (member,) = make_plan([dataclasses.replace(BASE, patience=3, seed=2**32 - 1)], ONE).planned
+    pack = Pack((member, None), 2, 1)
     numbers = numbers_of(pack)
     assert numbers["seed"].dtype == np.uint32
     assert numbers["seed"].tolist() == [2**32 - 1] * 2
@@ -276,19 +275,19 @@ def test_numbers_of_a_pack_are_of_the_types_the_program_takes():
 # ---- streamed ------------------------------------------------------------------------------------------------------
 
 RATES = grid(dataclasses.replace(BASE, epochs=3), learning_rate=[0.03, 0.1, 0.3, 1.0])
-STREAMED = dataclasses.replace(ONE, data_bytes=700)  # of 1,440: one batch of 192 bytes at a time, three of them alive
+STREAMED = dataclasses.replace(ONE, data_bytes=700)  # of 1,440 bytes: one batch of 192 at a time, three of them alive
 
 
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory):
-    """The sweep, its batches streamed, uninterrupted."""
+    """The sweep with streamed batches, uninterrupted."""
     out = tmp_path_factory.mktemp("streamed") / "out"
     return out, swept(RATES, out, STREAMED)
 
 
 @pytest.mark.slow
 def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
-    """Bit-equal but for the loss of the batches, a sum that another program adds up; with input noise to rounding only."""
+    """Bit-equal except for the batch loss, which another program sums; with input noise only up to rounding."""
     out, outcome = streamed
     assert (outcome.status, outcome.steps) == (ExitStatus.DONE, 4 * 3 * STEPS)
     swept(RATES, tmp_path / "out")
@@ -299,7 +298,7 @@ def test_a_streamed_sweep_learns_what_a_resident_one_does(streamed, tmp_path):
 
 @pytest.mark.parametrize("chunks", [7, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, chunks):
-    """Chunks of one step: the checkpoint stands in the middle of an epoch."""
+    """Chunks have one step, so the checkpoint is in the middle of an epoch."""
     stopping = stopping_after(chunks, dataclasses.replace(STREAMED, chunk_seconds=0.0))
     first = swept(RATES, tmp_path / "out", stopping)
     assert (first.status, first.steps) == (ExitStatus.STOPPED, 4 * chunks)

@@ -1,4 +1,4 @@
-"""Plans: each run exactly once, packs of equal size, groups that share an activation, the same plan every time."""
+"""Plans: each run exactly once, packs of equal size, groups that share an activation, and the same plan every time."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ def planned(sweep, share=True):
 
 def packs_of(sweep, width=4, workers=1, shards=1, share=True):
     listed = planned(sweep, share)
-    return listed, make_packs(listed, {one.signature: width for one in listed}, workers, shards)
+    return listed, make_packs(listed, {member.signature: width for member in listed}, workers, shards)
 
 
 MIXED = (
@@ -53,9 +53,9 @@ def test_dealt_packs_share_what_follows_one_another():
 
 
 @pytest.mark.parametrize(("width", "workers", "shards"), [*itertools.product([1, 3, 8], [1, 2, 8], [1, 2])])
-def test_packs_hold_each_run_once_and_are_of_one_size(width, workers, shards):
+def test_packs_contain_each_run_once_and_have_one_size(width, workers, shards):
     listed, packs = packs_of(MIXED, width, workers, shards)
-    assert sorted(m.run_id for p in packs for m in p.members) == sorted(one.run_id for one in listed)
+    assert sorted(m.run_id for p in packs for m in p.members) == sorted(member.run_id for member in listed)
     sizes = {}
     for pack in packs:
         assert pack.size % (width * shards) == 0
@@ -64,7 +64,7 @@ def test_packs_hold_each_run_once_and_are_of_one_size(width, workers, shards):
         assert len({member.run.seed for member in pack.members}) <= pack.seeds
         assert [pack.lanes[at] for at in pack.places] == list(pack.members)
         sizes.setdefault(pack.signature, set()).add(pack.size)
-    assert all(len(each) == 1 for each in sizes.values())  # one program for each signature
+    assert all(len(found) == 1 for found in sizes.values())  # one program per signature
 
 
 @pytest.mark.parametrize("width", [1, 4])
@@ -76,21 +76,21 @@ def test_lanes_computed_together_share_the_index_of_their_activation(width):
             assert len({lane.compiled.activation.index for lane in group}) <= 1
 
 
-def test_places_get_packs_to_work_on():
+def test_every_place_gets_a_pack():
     for workers in (1, 2, 4):
         _, packs = packs_of(grid(BASE, seed=range(32)), width=4, workers=workers)
         assert len(packs) == workers
     _, packs = packs_of(grid(BASE, seed=range(3)), width=4, workers=8)
-    assert len(packs) == 1  # there is no more to split
+    assert len(packs) == 1  # three runs fit one group
 
 
-def test_plans_are_deterministic_and_equal_runs_are_one():
-    one, other = packs_of(MIXED)[1], packs_of(MIXED)[1]
-    assert [pack.pack_id for pack in one] == [pack.pack_id for pack in other]
+def test_plans_are_deterministic_and_equal_runs_are_planned_once():
+    first, second = packs_of(MIXED)[1], packs_of(MIXED)[1]
+    assert [pack.pack_id for pack in first] == [pack.pack_id for pack in second]
     twice = planned(MIXED + MIXED)
-    assert [each.run_id for each in twice] == [each.run_id for each in planned(MIXED)]
+    assert [member.run_id for member in twice] == [member.run_id for member in planned(MIXED)]
     shuffled = random.Random(0).sample(MIXED, len(MIXED))
-    assert {each.run_id for each in planned(shuffled)} == {each.run_id for each in twice}
+    assert {member.run_id for member in planned(shuffled)} == {member.run_id for member in twice}
 
 
 def test_pack_identity_is_members_and_width():
@@ -98,7 +98,7 @@ def test_pack_identity_is_members_and_width():
     assert len(set(packs)) == 4
 
 
-def test_longer_runs_come_first_so_that_like_lengths_end_together():
+def test_longer_runs_come_first_so_that_similar_lengths_end_together():
     _, packs = packs_of(grid(BASE, epochs=[1, 5, 3], seed=range(8)), width=4)
     lengths = [member.run.epochs for pack in packs for member in pack.members]
     assert lengths == sorted(lengths, reverse=True)
@@ -106,7 +106,7 @@ def test_longer_runs_come_first_so_that_like_lengths_end_together():
 
 def test_initializers_seeds_and_numbers_share_a_program_and_static_fields_do_not():
     axes = {"initializer": ["he_normal", "zeros"], "learning_rate": [1e-3, 1e-2], "seed": [0, 1], "l2": [1e-3, 1e-2]}
-    assert len({one.signature for one in planned(grid(BASE, **axes))}) == 1
+    assert len({member.signature for member in planned(grid(BASE, **axes))}) == 1
     for field, values in {
         "batch_size": [8, 16],
         "optimizer": ["adam", "sgd"],
@@ -116,10 +116,10 @@ def test_initializers_seeds_and_numbers_share_a_program_and_static_fields_do_not
         "train_examples": [40, 80],
         "net": [MLP(widths=(4,)), MLP(widths=(5,))],
     }.items():
-        assert len({one.signature for one in planned(grid(BASE, **{field: values}))}) == 2, field
+        assert len({member.signature for member in planned(grid(BASE, **{field: values}))}) == 2, field
 
 
-def test_lanes_of_a_pack_have_equal_setups_that_hold_no_lanes_numbers():
+def test_lanes_of_a_pack_have_equal_setups_without_the_numbers_of_any_lane():
     sources = [dataclasses.replace(run, init_from="elsewhere:ab") for run in grid(BASE, seed=range(3))]
     inits = grid(BASE, initializer=["zeros", Uniform(0.1), Uniform(0.2)], init_scale=[0.5, 1.0])
     _, packs = packs_of([*MIXED, *inits, *sources])
@@ -135,21 +135,21 @@ def test_lanes_of_a_pack_have_equal_setups_that_hold_no_lanes_numbers():
 def test_runs_of_a_family_share_their_setup():
     families = Families(DATASETS, lambda _: True)
     listed = [families.plan(run) for run in grid(BASE, learning_rate=[1e-3, 1e-2], l2=[1e-3, 1e-2], seed=range(3))]
-    assert len({one.run_id for one in listed}) == 12
-    assert len({id(one.setup) for one in listed}) == 1
+    assert len({member.run_id for member in listed}) == 12
+    assert len({id(member.setup) for member in listed}) == 1
 
 
-def test_activations_share_a_program_where_that_pays():
+def test_activations_share_a_program_if_the_table_has_them():
     listed = planned(grid(BASE, activation=["relu", "tanh", "mish", LeakyReLU(0.3), "leaky_relu"]))
-    assert len({one.signature for one in listed}) == 1
-    assert len({one.run_id for one in listed}) == 5
-    assert len({one.signature for one in planned(grid(BASE, activation=["relu", "tanh"]), share=False)}) == 2
-    # A learned slope belongs to the parameters: no index stands for it.
-    assert len({one.signature for one in planned(grid(BASE, activation=["relu", PReLU(), "maxout"]))}) == 3
+    assert len({member.signature for member in listed}) == 1
+    assert len({member.run_id for member in listed}) == 5
+    assert len({member.signature for member in planned(grid(BASE, activation=["relu", "tanh"]), share=False)}) == 2
+    # A learned slope belongs to the parameters, so it has no index.
+    assert len({member.signature for member in planned(grid(BASE, activation=["relu", PReLU(), "maxout"]))}) == 3
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_shared_form_of_an_activation_says_which_it_was(name):
+def test_the_shared_form_identifies_the_activation(name):
     run = runs.resolve(dataclasses.replace(BASE, activation=name))
     compiled = shared(run)
     if isinstance(compiled.activation, AnyActivation):
@@ -164,5 +164,5 @@ def test_the_shared_form_of_an_activation_says_which_it_was(name):
 def test_default_width_on_a_cpu_follows_the_kernels():
     assert cpu_width([(4, 8), (8,)]) == 4
     assert cpu_width([(127, 128), (128,)]) == 4
-    assert cpu_width([(128, 128), (128,)]) == 2  # four lanes' states leave the cache
+    assert cpu_width([(128, 128), (128,)]) == 2  # the states of four lanes do not fit the cache
     assert cpu_width([(3, 3, 1, 8), (8,)]) == 1

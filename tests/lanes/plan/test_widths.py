@@ -1,4 +1,4 @@
-"""Which width is chosen: bound, given, measured, default; and what memory allows."""
+"""The choice of the width: bound, given, measured or default, and no more than fits into memory."""
 
 import dataclasses
 
@@ -38,38 +38,38 @@ def forty():
     return plan_of(grid(BASE, seed=range(40)), devices=2)
 
 
-# ---- the order of reasons ----------------------------------------------------------------------------------------
+# ---- precedence --------------------------------------------------------------------------------------------------
 
 
 def test_bound_before_given_before_default(forty):
     (signature,) = forty.shapes
     assert choose(forty) == Choice(4, "default")
-    assert choose(forty, given=3) == Choice(3, "given")
-    assert choose(forty, given=3, bound={signature: 5}) == Choice(5, "bound")
+    assert choose(forty, requested=3) == Choice(3, "given")
+    assert choose(forty, requested=3, bound={signature: 5}) == Choice(5, "bound")
 
 
-def test_no_wider_than_there_are_runs_that_go_together():
+def test_the_width_is_at_most_the_number_of_runs_computed_together():
     assert choose(plan_of(grid(BASE, seed=range(3)), devices=2)) == Choice(3, "default")
     shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(3))
     assert choose(plan_of(shared, devices=2)) == Choice(3, "default")  # six runs, three of each activation
-    assert choose(plan_of([BASE], devices=2), given=4) == Choice(4, "given")
+    assert choose(plan_of([BASE], devices=2), requested=4) == Choice(4, "given")
 
 
 def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
-    asked = []
+    measured = []
 
     def remembered(_one, _data, _places, default, candidates):
-        asked.append((default, list(candidates)))
+        measured.append((default, list(candidates)))
         return {1: 9.0, 4: 10.0, 16: 5.0}
 
     monkeypatch.setattr("lanes.plan.width_timing.remembered", remembered)
-    data_of = lambda one: forty.datasets.of(one.run)  # noqa: E731
+    data_of = lambda planned: forty.datasets.of(planned.run)  # noqa: E731
     assert choose(forty, data_of=data_of) == Choice(4, "default")
-    assert not asked
+    assert not measured
     long = plan_of([dataclasses.replace(run, epochs=10**6) for run in grid(BASE, seed=range(40))], devices=2)
     assert choose(long, data_of=data_of) == Choice(16, "measured")
     assert choose(long) == Choice(4, "default")  # a dry run measures nothing
-    assert asked == [(4, [1, 4, 16])]
+    assert measured == [(4, [1, 4, 16])]
 
 
 def test_another_width_than_the_default_must_be_clearly_better():
@@ -78,7 +78,7 @@ def test_another_width_than_the_default_must_be_clearly_better():
     assert widths.best({1: 0.8, 8: 1.0}, [240], 8) == Choice(1, "measured")
 
 
-def test_padding_counts():
+def test_padding_counts_as_time():
     assert widths.best({8: 1.0, 24: 0.8}, [25], 8).width == 8  # 48 lanes for 25 runs
     assert widths.best({8: 1.0, 24: 0.8}, [24] * 9, 8).width == 24
 
@@ -88,7 +88,7 @@ def test_a_default_that_does_not_fit_is_not_chosen():
     assert widths.best({8: float("inf")}, [8], 8) == Choice(8, "default")
 
 
-def test_on_a_gpu_wide_for_small_nets_and_narrow_for_large_ones():
+def test_the_default_on_a_gpu_is_wide_for_small_nets_and_narrow_for_large_ones():
     small = plan_of([BASE], devices=1).planned[0]
     large = dataclasses.replace(BASE, net=MLP(widths=(2048, 2048)))
     assert widths.default_width(small, [(4, 4)], "gpu") == max(widths.GPU_WIDTHS)
@@ -96,40 +96,40 @@ def test_on_a_gpu_wide_for_small_nets_and_narrow_for_large_ones():
     assert widths.default_width(planned.planned[0], planned.shapes[planned.planned[0].signature], "gpu") == 16
 
 
-def test_on_a_cpu_recurrent_nets_go_one_by_one():
+def test_the_default_of_recurrent_nets_on_a_cpu_is_one():
     recurrent = Run(data="adding", net="lstm", loss="squared_error", epochs=1)
     assert choose(plan_of(grid(recurrent, seed=range(9)), devices=2)) == Choice(1, "default")
 
 
 def test_step_flops_follow_the_multiply_adds(forty):
-    one = forty.planned[0]  # 2 · 4 + 4 · 3 multiply-adds
-    assert width_timing.step_flops(one, []) == 6 * 20 * 16
+    planned = forty.planned[0]  # 2 · 4 + 4 · 3 multiply-adds
+    assert width_timing.step_flops(planned, []) == 6 * 20 * 16
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 
-def test_a_width_of_zero_is_one_line():
+def test_a_width_of_zero_is_an_error_of_one_line():
     with pytest.raises(RequestError, match=r"^--width is 0: it must be at least 1, or auto$"):
         plan_of([BASE], width=0)
 
 
-def test_a_width_larger_than_memory_is_halved_with_one_line(forty, monkeypatch):
+def test_a_width_larger_than_memory_is_halved_with_a_warning(forty, monkeypatch):
     monkeypatch.setattr(memory, "most_lanes", lambda *_: 100)
-    told = []
-    assert choose(forty, given=1000, warn=told.append) == Choice(63, "given")
-    assert told == ["--width 1000 takes more memory than there is (about 100 lanes fit): 63 is used"]
-    assert choose(forty, given=100, warn=told.append) == Choice(100, "given")
-    assert len(told) == 1
+    warnings = []
+    assert choose(forty, requested=1000, warn=warnings.append) == Choice(63, "given")
+    assert warnings == ["--width 1000 takes more memory than is free (about 100 lanes fit): 63 is used"]
+    assert choose(forty, requested=100, warn=warnings.append) == Choice(100, "given")
+    assert len(warnings) == 1
 
 
-def test_packs_are_no_larger_than_memory(forty, monkeypatch):
+def test_packs_fit_into_memory(forty, monkeypatch):
     monkeypatch.setattr(memory, "most_lanes", lambda *_: 16)
     assert "packs of 12 lanes, width 4" in describe(forty, Options(devices=2))
     assert widths.most_lanes(forty.shapes, forty.places) == dict.fromkeys(forty.shapes, 16)
 
 
-def test_lanes_that_fit_shrink_with_the_net():
+def test_fewer_lanes_of_a_larger_net_fit():
     here = plan_of([BASE], devices=1).places[0].devices[0]
     few, many = memory.most_lanes(10**8, here), memory.most_lanes(10**6, here)
     assert 1 <= few < many
@@ -139,7 +139,7 @@ def test_lanes_that_fit_shrink_with_the_net():
 
 @pytest.mark.parametrize("exhausted", [MemoryError("4 GB"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
 def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypatch, exhausted):
-    """The row says the width that ran, whoever resumes uses it, and packs are what they were."""
+    """The results record the smaller width, a resume uses it, and the packs stay the same."""
     train, tried = Trainer.train, []
 
     def limited(self, pack):
@@ -168,7 +168,7 @@ def test_out_of_memory_halves_the_width_and_the_sweep_goes_on(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
+def test_a_pack_that_fits_at_no_width_fails_without_the_others(tmp_path, monkeypatch, capsys):
     train = Trainer.train
 
     def limited(self, pack):
@@ -183,11 +183,11 @@ def test_what_fits_at_no_width_fails_alone(tmp_path, monkeypatch, capsys):
     assert "9 MB are needed on cpu, 1 MB are free" in capsys.readouterr().err
 
 
-# ---- what is written down ----------------------------------------------------------------------------------------
+# ---- records -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_directory_says_how_its_widths_were_chosen(tmp_path):
+def test_the_directory_records_how_its_widths_were_chosen(tmp_path):
     sweep = grid(BASE, seed=range(4))
     lanes.sweep(sweep, tmp_path, width=2, devices=1, quiet=True, programs=PROGRAMS)
     content = Directory(tmp_path).read_sweep()

@@ -1,4 +1,4 @@
-"""Early stopping decides in a pack of lanes what a plain Python loop decides for one run."""
+"""Early stopping of lanes in a pack makes the same decisions as a plain Python loop over one run."""
 
 import math
 
@@ -10,7 +10,7 @@ from lanes.program import early_stopping
 
 NAN, INF = math.nan, math.inf
 
-# Eight runs of ten epochs: steady, noisy, flat, NaN at the start, in the middle, throughout, infinite, and small gains.
+# Eight runs of ten epochs: steady, noisy, flat, NaN at the start, in the middle or throughout, infinite, small gains.
 CURVES = np.array(
     [
         [10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
@@ -29,7 +29,7 @@ MIN_DELTA = [0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.25, 0.025]
 
 
 def plain_loop(curve, patience, min_delta):
-    """(epoch of the last improvement, epoch at which the run stops or None) by the rule as one would write it."""
+    """(epoch of the last improvement, epoch at which the run stops or None) by the plain rule."""
     marked, marked_epoch = INF, 0
     for epoch, value in enumerate(curve, start=1):
         if np.float32(value) < np.float32(marked) - np.float32(min_delta):
@@ -80,7 +80,7 @@ def test_patience_is_counted_in_epochs_when_evaluations_are_rarer():
         assert bool(state.stopped) == (epoch == 9)
 
 
-def test_a_stopped_run_stays_as_it_was():
+def test_a_stopped_run_stays_stopped():
     state = early_stopping.update(early_stopping.init(), NAN, 1, patience=1)
     assert bool(state.stopped)
     later = early_stopping.update(state, -1.0, 2, patience=1)

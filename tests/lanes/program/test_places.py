@@ -1,4 +1,4 @@
-"""Devices, and the mappings of packs onto them; whole sweeps, through the runner."""
+"""Devices and the mappings of packs onto them, also in whole sweeps."""
 
 import dataclasses
 import os
@@ -38,22 +38,22 @@ CHECKOUT = Path(__file__).parents[3]
 HERE = Place((jax.devices()[0],), "local")
 
 
-# ---- which devices there are ---------------------------------------------------------------------------------------
+# ---- devices -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [0, -1, 9, 99])
-def test_a_device_that_is_not_there_is_one_line(count):
-    with pytest.raises(RequestError) as told:
+def test_a_missing_device_is_an_error_of_one_line(count):
+    with pytest.raises(RequestError) as error:
         make_plan([Run()], Options(devices=count))
-    assert str(told.value) == f"--devices is {count}: there are 8 (cpu); choose 1 to 8"
+    assert str(error.value) == f"--devices is {count}: there are 8 (cpu); choose 1 to 8"
 
 
-def test_an_unknown_mapping_is_one_line():
+def test_an_unknown_mapping_is_an_error_of_one_line():
     with pytest.raises(RequestError, match=r"^--mapping is 'vmap': it must be one of local, shard_map, pmap, data$"):
         make_plan([Run()], Options(mapping="vmap"))
 
 
-def test_local_has_a_place_for_each_device_and_the_others_one_of_all():
+def test_local_has_one_place_per_device_and_other_mappings_one_place_of_all():
     assert [place.shards for place in make_places(jax.devices()[:3], "local")] == [1, 1, 1]
     assert [place.shards for place in make_places(jax.devices()[:3], "pmap")] == [3]
 
@@ -73,7 +73,7 @@ print(sum(name.startswith("jit__lambda") and name.endswith("-cache") for name in
 """
 
 
-def test_host_devices_share_what_is_compiled(tmp_path):
+def test_host_devices_share_compiled_programs(tmp_path):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "LANES_CACHE_DIR": str(tmp_path), "XLA_FLAGS": ""}
     done = subprocess.run(
         [sys.executable, "-c", COMPILED_TWICE],
@@ -86,7 +86,7 @@ def test_host_devices_share_what_is_compiled(tmp_path):
     assert done.stdout == "1\n"
 
 
-SAID = """
+COUNTS = """
 from lanes.program.places import cores, prepare_devices
 prepare_devices()
 import jax
@@ -101,15 +101,15 @@ print(jax.local_device_count(), cores())
         pytest.param("--xla_cpu_enable_fast_math=false", marks=pytest.mark.slow),
     ],
 )
-def test_as_many_host_devices_as_cores_unless_the_user_has_said_otherwise(flags):
+def test_there_are_as_many_host_devices_as_cores_unless_the_user_sets_a_number(flags):
     if not xla_flags.accepted([flags]):
         pytest.skip(f"XLA here does not know {flags}")
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", SAID], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", COUNTS], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
     )
-    there, cores = map(int, done.stdout.split())
-    assert there == (3 if "=3" in flags else cores)
+    devices, cores = map(int, done.stdout.split())
+    assert devices == (3 if "=3" in flags else cores)
 
 
 def test_with_jax_running_its_devices_are_used():
@@ -120,7 +120,7 @@ def test_with_jax_running_its_devices_are_used():
 # ---- programs ------------------------------------------------------------------------------------------------------
 
 
-def test_a_program_is_compiled_once_for_each_place_whoever_asks():
+def test_a_program_is_compiled_once_per_place_whichever_thread_requests_it():
     compiled, traced = Compiled(), []
 
     def double(x):
@@ -129,19 +129,19 @@ def test_a_program_is_compiled_once_for_each_place_whoever_asks():
         return 2 * x
 
     places = make_places(jax.devices()[:2], "local")
-    answers = {}
+    results = {}
 
-    def ask(at):
+    def request(at):
         place = places[at % 2]
         x = place.split(jnp.full(2, float(at)))
-        answers[at] = compiled.get(("double",), place, double, 1, (x,))(x)
+        results[at] = compiled.get(("double",), place, double, 1, (x,))(x)
 
-    threads = [threading.Thread(target=ask, args=(at,)) for at in range(6)]
+    threads = [threading.Thread(target=request, args=(at,)) for at in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {at: float(answer[0]) for at, answer in answers.items()} == {at: 2.0 * at for at in range(6)}
+    assert {at: float(result[0]) for at, result in results.items()} == {at: 2.0 * at for at in range(6)}
     assert len(traced) == 1
     assert compiled.keys == [("double",)]
     assert compiled.seconds["double",] > 0.04
@@ -163,7 +163,7 @@ def test_a_program_that_does_not_fit_is_refused_before_it_runs(monkeypatch):
 
 
 @pytest.mark.parametrize("mapping", ["local", "shard_map"])
-def test_a_program_compiled_from_shapes_takes_what_they_stand_for(mapping):
+def test_a_program_compiled_from_shapes_takes_arrays_of_those_shapes(mapping):
     (place,) = make_places(jax.devices()[: 1 if mapping == "local" else 2], mapping)
     lanes_, shared = np.arange(8), np.ones(3)
     like = place.like(lanes_, split=True), place.like(shared, split=False)
@@ -177,8 +177,8 @@ def test_a_program_compiled_from_shapes_takes_what_they_stand_for(mapping):
 # ---- the next program ----------------------------------------------------------------------------------------------
 
 
-class Noting:
-    """Stands for a trainer that compiles."""
+class RecordingTrainer:
+    """A trainer that only records what it compiles."""
 
     def __init__(self):
         self.context, self.made = SimpleNamespace(compiled=Compiled()), []
@@ -188,8 +188,8 @@ class Noting:
         self.context.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
 
 
-class Waiting:
-    """Stands for a pack."""
+class FakePack:
+    """A pack of nothing but a signature."""
 
     def __init__(self, signature):
         self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
@@ -206,15 +206,15 @@ class Begun:
         return self.packs
 
     def wait_for_polls(self, count):
-        """Wait until the thread has polled so often, compiled what it found, and polls again, however slow the machine."""
+        """Wait until the thread has polled `count` times, compiled what it found, and polled again."""
         until, patience = self.polls + count + 1, time.monotonic() + 60
         while self.polls < until:
             assert time.monotonic() < patience
             time.sleep(0.005)
 
 
-def test_one_program_is_compiled_ahead_and_not_more():
-    trainers, waiting, begun = [Noting(), Noting()], [Waiting(name) for name in "aabbcc"], Begun()
+def test_at_most_one_program_is_compiled_ahead():
+    trainers, waiting, begun = [RecordingTrainer(), RecordingTrainer()], [FakePack(name) for name in "aabbcc"], Begun()
     with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
         for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
             begun.wait_for_polls(2)
@@ -223,26 +223,26 @@ def test_one_program_is_compiled_ahead_and_not_more():
 
 
 def test_programs_of_the_packs_begun_are_compiled_first():
-    class Streamed(Noting):
+    class Streamed(RecordingTrainer):
         def compile(self, pack):
             if pack.signature == "streamed":
                 self.made.append(pack.signature)
             else:
                 super().compile(pack)
 
-    trainer, begun = Streamed(), Begun([Waiting("streamed"), Waiting("b")])
-    with Ahead([trainer], begun, lambda: [Waiting("a"), Waiting("c")], poll_seconds=0.01):
+    trainer, begun = Streamed(), Begun([FakePack("streamed"), FakePack("b")])
+    with Ahead([trainer], begun, lambda: [FakePack("a"), FakePack("c")], poll_seconds=0.01):
         begun.wait_for_polls(5)
     assert trainer.made == ["streamed", "b", "a"]
 
 
-def test_an_error_ahead_of_time_is_left_to_the_training():
-    class Failing(Noting):
+def test_errors_of_compiling_ahead_are_left_to_training():
+    class Failing(RecordingTrainer):
         def compile(self, pack):
             super().compile(pack)
             raise ValueError("too large")
 
-    trainer, waiting, begun = Failing(), [Waiting("a"), Waiting("b")], Begun()
+    trainer, waiting, begun = Failing(), [FakePack("a"), FakePack("b")], Begun()
     with Ahead([trainer], begun, lambda: waiting, poll_seconds=0.01):
         begun.wait_for_polls(2)
         waiting.pop(0)
@@ -258,7 +258,7 @@ SWEEP = grid(BASE, learning_rate=[0.01, 0.05], seed=range(8))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, optimized_programs):
-    """Directory by number of devices, mapping local, trained when it is asked for."""
+    """Directories of the sweep by number of devices, with mapping local; each is trained on first use."""
 
     class Folders(dict):
         def __missing__(self, count):
@@ -271,24 +271,24 @@ def trained(tmp_path_factory, optimized_programs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
-def test_local_is_bit_equal_whatever_the_number_of_devices(trained, count):
-    """Results, curves and parameters; the packs differ."""
+def test_local_is_bit_equal_for_any_number_of_devices(trained, count):
+    """Results, curves and parameters are equal, though the packs differ."""
     ignored = ["seconds", "pack", "lane", "pack_shape"]
-    one, many = (lanes.load(trained[n]).set_index("run_id").sort_index() for n in (1, count))
-    assert len(set(many["pack"])) == count > len(set(one["pack"]))
-    assert one.drop(columns=ignored).equals(many.drop(columns=ignored))
+    alone, many = (lanes.load(trained[n]).set_index("run_id").sort_index() for n in (1, count))
+    assert len(set(many["pack"])) == count > len(set(alone["pack"]))
+    assert alone.drop(columns=ignored).equals(many.drop(columns=ignored))
     curves = [tables.load_curves(trained[n]).sort_values(["run_id", "epoch"], ignore_index=True) for n in (1, count)]
     assert len(curves[0]) == 2 * len(SWEEP)
     assert curves[0].equals(curves[1])
-    for run_id in one.index[:: len(one) // 4]:
+    for run_id in alone.index[:: len(alone) // 4]:
         (_, first), (_, other) = (lanes.restore(trained[n], run_id) for n in (1, count))
         jax.tree.map(np.testing.assert_array_equal, first, other)
 
 
 def test_fresh_lanes_have_the_types_of_restored_ones():
-    """A weak type would have the training program traced and compiled again: ahead of time, and after a resume."""
+    """With a weak type the training program would be compiled again, ahead of time and after a resume."""
     plan = make_plan(SWEEP[:2], Options(devices=1))
-    (pack,) = make_packs(plan.planned, {one.signature: 2 for one in plan.planned}, 1, 1)
+    (pack,) = make_packs(plan.planned, {member.signature: 2 for member in plan.planned}, 1, 1)
     fresh = FreshLanes(HERE, Compiled(), plan.datasets).make(pack, numbers_of(pack))
     assert [leaf.weak_type for leaf in jax.tree.leaves(fresh)] == [False] * len(jax.tree.leaves(fresh))
 
@@ -312,23 +312,24 @@ def test_precision_reaches_the_products_and_parameters_stay_float32(tmp_path):
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize(("asked", "said"), [("high", "HIGH"), ("highest", "HIGHEST")])
-def test_matmul_precision_is_that_of_every_product(asked, said):
-    """On a CPU all of them compute in float32; the program asks for what the run says, which a GPU or a TPU follows."""
-    (one,) = make_plan([dataclasses.replace(BASE, matmul_precision=asked)], Options(devices=1)).planned
-    data = Datasets().of(one.run)
+@pytest.mark.parametrize(("precision", "name"), [("high", "HIGH"), ("highest", "HIGHEST")])
+def test_matmul_precision_is_that_of_every_product(precision, name):
+    """A CPU always computes in float32; the program states the run's precision, which a GPU or a TPU follows."""
+    plan = make_plan([dataclasses.replace(BASE, matmul_precision=precision)], Options(devices=1))
+    setup, run = plan.planned[0].setup, plan.planned[0].run
+    data = Datasets().of(run)
     batch = jnp.asarray(data.train.x[:16]), jnp.asarray(data.train.y[:16])
-    variables = initialization.initial_variables(one.setup, one.run, (data.train.x, data.offset, data.scale))
-    begin = lane.start(one.setup, one.run, variables["params"], variables["rest"], jnp.asarray(False)).trained
-    step = lambda state: train_step(one.setup, one.run, state, batch, jnp.ones(()), jnp.int32(0))  # noqa: E731
+    variables = initialization.initial_variables(setup, run, (data.train.x, data.offset, data.scale))
+    begin = lane.start(setup, run, variables["params"], variables["rest"], jnp.asarray(False)).trained
+    step = lambda state: train_step(setup, run, state, batch, jnp.ones(()), jnp.int32(0))  # noqa: E731
     operations = jax.make_jaxpr(step)(begin).jaxpr.eqns
-    asked_for = [str(each.params["precision"]) for each in operations if each.primitive.name == "dot_general"]
-    assert len(asked_for) >= 4  # two layers forward, two kernels' gradients
-    assert all(said in precision for precision in asked_for)
+    found = [str(product.params["precision"]) for product in operations if product.primitive.name == "dot_general"]
+    assert len(found) >= 4  # two layers forward, two kernels' gradients
+    assert all(name in text for text in found)
 
 
 def test_a_batch_split_over_devices_trains_as_on_one(trained, tmp_path):
-    """Sums over examples are made in parts: losses agree to float32's rounding, with the same draws of noise and order."""
+    """Sums over examples are made in parts, so losses agree to float32 rounding; noise and order are the same."""
     few = SWEEP[:4]
     lanes.sweep(few, tmp_path, width=2, devices=4, mapping="data", quiet=True)
     alone, split = (lanes.load(folder).set_index("run_id") for folder in (trained[1], tmp_path))
@@ -347,7 +348,7 @@ def test_every_device_computes_its_part_of_a_batch():
     assert "f32[4,8]" in text, "a quarter of the 16 examples"
 
 
-def test_a_batch_that_cannot_be_split_is_one_line():
+def test_a_batch_that_cannot_be_split_is_an_error_of_one_line():
     with pytest.raises(
         RequestError, match=r"^batch_size is 18 and --mapping data splits it over 4 devices: it must be"
     ):

@@ -1,4 +1,4 @@
-"""One train step against formulas in float64 NumPy: softmax regression, its penalties, its optimizers, its randomness."""
+"""One train step against float64 NumPy formulas: softmax regression, its penalties, optimizers and randomness."""
 
 import dataclasses
 
@@ -37,18 +37,18 @@ def prepared(run: Run) -> tuple[Setup, Run]:
 
 
 def steps(run: Run, params, batches, jit: bool = True):
-    """Parameters after each batch, and what the steps told."""
+    """(parameters, step metrics) after each batch."""
     setup, run = prepared(run)
     state = lane.start(setup, run, jax.tree.map(jnp.asarray, params), {}, jnp.asarray(False)).trained
 
-    def one(state, x, y, number):
+    def step(state, x, y, number):
         return train_step(setup, run, state, (x, y), jnp.ones(()), number)
 
-    one = jax.jit(one) if jit else one
+    step = jax.jit(step) if jit else step
     out = []
     for number, (x, y) in enumerate(batches):
-        state, told = one(state, jnp.asarray(x), jnp.asarray(y), jnp.int32(number))
-        out.append((jax.device_get(state.params), jax.device_get(told)))
+        state, metrics = step(state, jnp.asarray(x), jnp.asarray(y), jnp.int32(number))
+        out.append((jax.device_get(state.params), jax.device_get(metrics)))
     return out
 
 
@@ -66,26 +66,26 @@ def softmax_regression(params, x=X, target=None):
     return -(target * np.log(p)).sum(1).mean(), {"kernel": x.T.astype(np.float64) @ delta, "bias": delta.sum(0)}
 
 
-def close(got, wanted):
-    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+def close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_of_descent_on_softmax_regression():
-    params, told = first(LINEAR)
+    params, metrics = first(LINEAR)
     loss, gradient = softmax_regression(PARAMS["output"])
-    close(told.loss, loss)
-    assert told.penalty == 0
-    assert bool(told.finite)
+    close(metrics.loss, loss)
+    assert metrics.penalty == 0
+    assert bool(metrics.finite)
     for name in ("kernel", "bias"):
         close(params["output"][name], PARAMS["output"][name] - 0.5 * gradient[name])
 
 
 def test_three_steps_of_adam_equal_optax():
-    got = steps(dataclasses.replace(LINEAR, optimizer="adam", learning_rate=0.1), PARAMS, [(X, Y)] * 3)
+    trained = steps(dataclasses.replace(LINEAR, optimizer="adam", learning_rate=0.1), PARAMS, [(X, Y)] * 3)
     adam = optax.adam(0.1)
     params = jax.tree.map(jnp.asarray, PARAMS["output"])
     state = adam.init(params)
-    for after, _ in got:
+    for after, _ in trained:
         gradient = {k: jnp.asarray(v, jnp.float32) for k, v in softmax_regression(jax.device_get(params))[1].items()}
         with jax.numpy_dtype_promotion("standard"):
             updates, state = adam.update(gradient, state, params)
@@ -94,20 +94,20 @@ def test_three_steps_of_adam_equal_optax():
             close(after["output"][name], params[name])
 
 
-def test_l2_and_l1_pull_kernels_and_leave_biases():
+def test_l2_and_l1_act_on_kernels_and_not_on_biases():
     plain, _ = first(LINEAR)
     for field, term, slope in (("l2", (W**2).sum(), 2 * W), ("l1", np.abs(W).sum(), np.sign(W))):
-        params, told = first(dataclasses.replace(LINEAR, **{field: 0.03}))
-        close(told.penalty, 0.03 * term)
+        params, metrics = first(dataclasses.replace(LINEAR, **{field: 0.03}))
+        close(metrics.penalty, 0.03 * term)
         close(plain["output"]["kernel"] - params["output"]["kernel"], 0.5 * 0.03 * slope)
         np.testing.assert_array_equal(plain["output"]["bias"], params["output"]["bias"])
 
 
-def test_weight_decay_is_decoupled_and_leaves_biases():
+def test_weight_decay_is_decoupled_and_does_not_act_on_biases():
     for optimizer in ("sgd", "adam"):  # with Adam, decay in the gradient would be rescaled
         base = dataclasses.replace(LINEAR, optimizer=optimizer)
-        plain, (params, told) = first(base)[0], first(dataclasses.replace(base, weight_decay=0.03))
-        assert told.penalty == 0
+        plain, (params, metrics) = first(base)[0], first(dataclasses.replace(base, weight_decay=0.03))
+        assert metrics.penalty == 0
         close(plain["output"]["kernel"] - params["output"]["kernel"], 0.5 * 0.03 * W)
         np.testing.assert_array_equal(plain["output"]["bias"], params["output"]["bias"])
 
@@ -122,10 +122,10 @@ def test_clip_bounds_the_norm_of_the_gradient(limit):
     close(params["output"]["bias"], BIAS - 0.5 * factor * gradient["bias"])
 
 
-def test_label_smoothing_mixes_the_target_with_the_uniform():
-    params, told = first(dataclasses.replace(LINEAR, label_smoothing=0.2))
+def test_label_smoothing_mixes_the_target_with_the_uniform_distribution():
+    params, metrics = first(dataclasses.replace(LINEAR, label_smoothing=0.2))
     loss, gradient = softmax_regression(PARAMS["output"], target=0.8 * np.eye(K)[Y] + 0.2 / K)
-    close(told.loss, loss)
+    close(metrics.loss, loss)
     close(params["output"]["kernel"], W - 0.5 * gradient["kernel"])
 
 
@@ -140,7 +140,7 @@ def test_the_schedule_and_the_plateau_factor_multiply_the_rate():
     close((moved[1] - moved[0]), factor * (still[1] - still[0]))
 
 
-def test_input_noise_has_its_deviation_and_its_own_draw_each_step():
+def test_input_noise_has_its_standard_deviation_and_a_new_draw_each_step():
     noisy = [perturb(prepared(dataclasses.replace(LINEAR, input_noise=s))[1], (jnp.zeros((2000, F)), Y), jnp.int32(n))[0]
              for s, n in ((0.5, 0), (1.0, 0), (0.5, 1))]  # fmt: skip
     assert abs(float(jnp.std(noisy[0])) - 0.5) < 0.02  # 10,000 draws: standard error 0.0035
@@ -163,7 +163,7 @@ def test_dropout_zeroes_units_and_scales_the_others_in_training_only():
         keys = {"dropout": stream(0, "dropout", step)}
         return np.asarray(apply(setup, run, params, {}, jnp.asarray(X), train=train, keys=keys)[0].prediction)
 
-    kept = total(0, True) * (1 - p)  # the number of units that are kept, for each example
+    kept = total(0, True) * (1 - p)  # the number of units kept, for each example
     np.testing.assert_allclose(kept, np.round(kept), atol=1e-3)
     assert abs(kept[:, 0].mean() - units * (1 - p)) < 5 * np.sqrt(units * p * (1 - p) / B)
     assert (total(0, True) == total(0, True)).all()
@@ -171,22 +171,22 @@ def test_dropout_zeroes_units_and_scales_the_others_in_training_only():
     np.testing.assert_array_equal(total(0, False), units)
 
 
-def test_penalties_act_where_they_say():
+def test_penalties_act_on_their_targets():
     hidden = np.tanh(X @ W0 + BIAS0)
-    _, told = first(dataclasses.replace(DEEP, penalties=(ActivityL1(0.01),)), DEEP_PARAMS)
-    close(told.penalty, 0.01 * np.abs(hidden).sum(1).mean())
-    _, told = first(dataclasses.replace(DEEP, penalties=(Contractive(0.01),)), DEEP_PARAMS)
+    _, metrics = first(dataclasses.replace(DEEP, penalties=(ActivityL1(0.01),)), DEEP_PARAMS)
+    close(metrics.penalty, 0.01 * np.abs(hidden).sum(1).mean())
+    _, metrics = first(dataclasses.replace(DEEP, penalties=(Contractive(0.01),)), DEEP_PARAMS)
     jacobian = ((1 - hidden**2) ** 2 * (W0**2).sum(0)).sum(1)  # ‖∂h/∂x‖² of each example
-    close(told.penalty, 0.01 * jacobian.mean())
+    close(metrics.penalty, 0.01 * jacobian.mean())
     params, _ = first(dataclasses.replace(DEEP, penalties=(MaxNorm(0.5),)), DEEP_PARAMS)
     norms = np.linalg.norm(params["hidden_0"]["dense"]["kernel"], axis=0)
     assert (norms < 0.5 + 1e-5).all()
     close(norms.max(), 0.5)
-    _, told = first(dataclasses.replace(LINEAR, penalties=(WeightNoise(0.1),)))
-    assert abs(told.loss - softmax_regression(PARAMS["output"])[0]) > 1e-4
+    _, metrics = first(dataclasses.replace(LINEAR, penalties=(WeightNoise(0.1),)))
+    assert abs(metrics.loss - softmax_regression(PARAMS["output"])[0]) > 1e-4
 
 
-def test_what_is_not_finite_is_told():
+def test_non_finite_values_are_reported():
     bad = X.copy()
     bad[0, 0] = np.nan
     assert not bool(first(LINEAR, x=bad)[1].finite)
@@ -194,24 +194,24 @@ def test_what_is_not_finite_is_told():
     assert not bool(first(dataclasses.replace(LINEAR, l2=1.0), huge)[1].finite)
 
 
-def test_jit_changes_nothing_but_rounding():
+def test_jit_changes_only_rounding():
     run = dataclasses.replace(
         LINEAR, l2=1e-3, input_noise=0.1
-    )  # few operations: each is compiled by itself without jit
-    (one, told), (other, told_other) = (steps(run, PARAMS, [(X, Y)], jit)[0] for jit in (True, False))
-    jax.tree.map(close, one, other)
-    close(told.loss, told_other.loss)
+    )  # few operations: without jit each is compiled separately
+    (jitted, metrics), (plain, plain_metrics) = (steps(run, PARAMS, [(X, Y)], jit)[0] for jit in (True, False))
+    jax.tree.map(close, jitted, plain)
+    close(metrics.loss, plain_metrics.loss)
 
 
-def test_half_precision_keeps_parameters_and_losses_whole():
-    params, told = first(dataclasses.replace(LINEAR, precision="bfloat16"))
-    assert told.loss.dtype == np.float32
+def test_half_precision_keeps_parameters_and_losses_in_float32():
+    params, metrics = first(dataclasses.replace(LINEAR, precision="bfloat16"))
+    assert metrics.loss.dtype == np.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
-    assert told.loss != first(LINEAR)[1].loss
-    np.testing.assert_allclose(told.loss, softmax_regression(PARAMS["output"])[0], rtol=0.03)
+    assert metrics.loss != first(LINEAR)[1].loss
+    np.testing.assert_allclose(metrics.loss, softmax_regression(PARAMS["output"])[0], rtol=0.03)
 
 
-def test_streams_of_randomness_are_apart():
+def test_streams_of_randomness_are_distinct():
     keys = {
         (seed, name, step): tuple(np.asarray(jax.random.key_data(stream(seed, name, step))).tolist())
         for seed in (0, 1)
@@ -223,10 +223,10 @@ def test_streams_of_randomness_are_apart():
 
 
 def test_runs_of_a_seed_see_the_same_batches_and_every_epoch_is_fresh():
-    one = epoch_order(50, seed=3, epoch=2, batch_size=8)
-    np.testing.assert_array_equal(one, epoch_order(50, seed=3, epoch=2, batch_size=8))
-    assert one.shape == (48,)
-    assert len(set(one.tolist())) == 48
+    order = epoch_order(50, seed=3, epoch=2, batch_size=8)
+    np.testing.assert_array_equal(order, epoch_order(50, seed=3, epoch=2, batch_size=8))
+    assert order.shape == (48,)
+    assert len(set(order.tolist())) == 48
     others = [epoch_order(50, 3, 1, 8), epoch_order(50, 4, 2, 8)]
-    assert all((one != other).any() for other in others)
-    np.testing.assert_array_equal(epoch_order(50, 3, 2, 5)[:48], one)  # batch size only cuts
+    assert all((order != other).any() for other in others)
+    np.testing.assert_array_equal(epoch_order(50, 3, 2, 5)[:48], order)  # the batch size only cuts the end

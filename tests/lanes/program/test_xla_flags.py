@@ -1,4 +1,4 @@
-"""Which of XLA's flags are known: asked of XLA itself."""
+"""XLA's flags and compiler options: which ones the installed XLA knows."""
 
 import os
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lanes.engine.fresh_lanes import quickly
+from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.program import xla_flags
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
@@ -15,7 +15,7 @@ KNOWN, UNKNOWN = "--xla_backend_optimization_level=1", "--xla_no_such_flag=1"
 HERE = Place((jax.devices()[0],), "local")
 
 
-def test_flags_that_xla_does_not_take_are_left_out():
+def test_unknown_flags_are_left_out():
     before = os.environ["XLA_FLAGS"]
     assert xla_flags.accepted([KNOWN]) == [KNOWN]
     assert xla_flags.accepted([UNKNOWN, KNOWN, "--xla_backend_optimization_level=high"]) == [KNOWN]
@@ -23,28 +23,28 @@ def test_flags_that_xla_does_not_take_are_left_out():
     assert os.environ["XLA_FLAGS"] == before
 
 
-def test_flags_of_these_tests_are_taken():
+def test_the_flags_of_the_tests_are_accepted():
     flags = os.environ["XLA_FLAGS"].split()
     assert xla_flags.accepted(flags) == flags
 
 
-def test_where_xla_cannot_be_asked_nobody_believes_that_it_knows_nothing(monkeypatch):
+def test_an_xla_that_fails_without_flags_is_an_error(monkeypatch):
     monkeypatch.setattr(xla_flags, "READING", "import sys; sys.exit('gone')")
-    with pytest.raises(RuntimeError, match=r"^XLA cannot be asked for its flags: gone$"):
+    with pytest.raises(RuntimeError, match=r"^XLA's flags cannot be checked, as it fails without any: gone$"):
         xla_flags.accepted([KNOWN])
 
 
-def test_options_that_the_compiler_does_not_take_are_left_out():
+def test_unknown_compiler_options_are_left_out():
     options = {"xla_no_such_option": 1, "xla_backend_optimization_level": 1}
     assert xla_flags.known_options(HERE.devices[0], options) == {"xla_backend_optimization_level": 1}
     assert xla_flags.known_options(HERE.devices[0], {"xla_backend_optimization_level": "high"}) == {}
 
 
-def test_options_for_programs_that_run_once_are_taken():
-    assert xla_flags.known_options(HERE.devices[0], quickly(HERE)) == quickly(HERE) != {}
+def test_options_for_programs_that_run_once_are_accepted():
+    assert xla_flags.known_options(HERE.devices[0], cheap_to_compile(HERE)) == cheap_to_compile(HERE) != {}
 
 
-def test_a_program_compiles_without_the_options_that_the_compiler_does_not_take():
+def test_a_program_compiles_without_unknown_options():
     x = HERE.split(jnp.ones(2))
     program = Compiled().get(("double",), HERE, lambda x: 2 * x, 1, (x,), xla_no_such_option=True)
     assert program(x).tolist() == [2, 2]
