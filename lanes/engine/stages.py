@@ -25,7 +25,7 @@ class Stages:
     """Trains packs stage by stage.
 
     Attributes:
-        packs: that the runs are in.
+        packs: the packs of all runs.
         sessions: one per stage that had packs to train.
         compiled: the programs of all stages.
         failures: one line for each pack that failed, for failed writing, and for a rung that waits for other shards.
