@@ -3,13 +3,8 @@
 python -m pytest tests/faults --full
 """
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import injuries
+import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

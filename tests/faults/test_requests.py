@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_sweeps import GOOD
 
-from lanes import Run
 from lanes.cluster.batch_jobs import parse_shard
 from lanes.data.generated_sets import Blobs
 from lanes.describe import runs
@@ -32,7 +32,6 @@ from nets.activations import ACTIVATIONS, LeakyReLU
 from nets.initializers import INITIALIZERS
 
 CHECKOUT = Path(__file__).parents[2]
-GOOD = Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=1)
 QUIETLY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 

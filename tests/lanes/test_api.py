@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_sweeps import OVERLAPPING
 
 import lanes
 from lanes import Run, grid
-from lanes.data.generated_sets import Blobs
 from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
 from lanes.program.compiled import Programs
@@ -21,7 +21,7 @@ from nets import MLP
 PROGRAMS = Programs()
 
 BASE = Run(
-    data=Blobs(n=120, classes=3, distance=1.5),
+    data=OVERLAPPING,
     net=MLP(widths=(4,), norm="batch_norm"),
     activation="prelu",
     learning_rate=0.05,

@@ -8,9 +8,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from small_sweeps import GOOD
 
-from lanes import Run
-from lanes.data.generated_sets import Blobs
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
@@ -20,8 +19,6 @@ from lanes.recipe.schedules import Cosine
 from losses import L1, Contractive
 from nets import MLP, LeNet5
 from nets.activations import LeakyReLU
-
-GOOD = Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=1)
 
 
 class Plain(nn.Module):

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from small_sweeps import OVERLAPPING
 
 from lanes import Run, grid, load, load_curves, restore
-from lanes.data.generated_sets import Blobs
 from lanes.engine import regrouping
 from lanes.engine.options import Options
 from lanes.engine.regrouping import better_order, computed_groups
@@ -25,7 +25,7 @@ from nets import MLP
 PROGRAMS = Programs()
 
 BASE = Run(
-    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    data=OVERLAPPING,
     net=MLP(widths=(3,)),
     activation="relu",  # an index in the program: lanes of a group must share it
     optimizer="sgd",

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from small_sweeps import OVERLAPPING, STEPS
 
 from lanes import Halving, RequestError, Run, grid, load, load_curves, restore
-from lanes.data.generated_sets import Blobs
 from lanes.describe.halving import parse_halving
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
@@ -29,7 +29,7 @@ from nets import MLP
 PROGRAMS = Programs()
 
 BASE = Run(
-    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    data=OVERLAPPING,
     net=MLP(widths=()),
     activation="prelu",
     optimizer="sgd",
@@ -41,7 +41,6 @@ HALVING = Halving(rungs=(2, 4), keep=0.5)
 # Packs of 8 lanes in two groups, so that a sweep of 24 runs has three.
 PLAIN = Options(devices=1, width=4, quiet=True, pack_lanes=8, programs=PROGRAMS)
 HALVED = dataclasses.replace(PLAIN, halving=HALVING)
-STEPS = 5  # in an epoch
 
 
 def swept(out, options=HALVED, sweep=SWEEP):

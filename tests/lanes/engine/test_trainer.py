@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from small_sweeps import OVERLAPPING, STEPS
 
 from lanes import Run, grid, load, load_curves
-from lanes.data.generated_sets import Blobs
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
@@ -26,7 +26,7 @@ from nets import MLP
 PROGRAMS = Programs()
 
 BASE = Run(
-    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch
+    data=OVERLAPPING,
     net=MLP(widths=()),
     activation="prelu",  # not in the table of activations, so the program compiles quickly; a linear net does not use it
     optimizer="sgd",
@@ -37,7 +37,6 @@ BASE = Run(
 ONE = Options(devices=1, width=4, quiet=True, pack_lanes=4, programs=PROGRAMS)
 ALONE = dataclasses.replace(ONE, programs=None)  # the test counts its own compilations
 SHORT = dataclasses.replace(ONE, chunk_seconds=0.0)  # one epoch in a chunk
-STEPS = 5  # in an epoch
 SWEEP = grid(dataclasses.replace(BASE, epochs=4), learning_rate=[0.1, 1.0], seed=range(4))
 
 

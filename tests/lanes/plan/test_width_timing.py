@@ -6,17 +6,14 @@ import os
 
 import jax
 import pytest
+from small_sweeps import OWN_ACTIVATION as BASE
 
-from lanes import Run, grid
-from lanes.data.generated_sets import Blobs
+from lanes import grid
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.plan import width_timing, widths
 from lanes.program import memory
 from lanes.program.places import Place, cores
-from nets import MLP
-
-BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
+from small_sweeps import OWN_ACTIVATION as BASE
 
 import lanes
 from lanes import Run, grid
-from lanes.data.generated_sets import Blobs
 from lanes.engine.options import Options
 from lanes.engine.requests import describe, make_plan
 from lanes.engine.trainer import Trainer
@@ -20,8 +20,6 @@ from lanes.storage.directory import Directory
 from nets import MLP
 
 PROGRAMS = Programs()
-
-BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
 
 
 def plan_of(sweep, **options):

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_sweeps import OVERLAPPING, STEPS
 
 from lanes import Run, grid
-from lanes.data.generated_sets import Blobs
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
 from lanes.engine.context import Context
@@ -38,7 +38,7 @@ from nets import MLP
 DATASETS = Datasets()
 QUIET = Options(quiet=True)
 BASE = Run(
-    data=Blobs(n=120, classes=3, distance=1.5),  # 86 / 10 / 24 examples: 5 steps of 16 in an epoch, easy to overfit
+    data=OVERLAPPING,
     net=MLP(widths=(8,), norm="batch_norm"),
     learning_rate=0.05,
     batch_size=16,
@@ -49,7 +49,6 @@ BASE = Run(
     average=EMA(0.9),
     patience=1,
 )
-STEPS = 5  # in an epoch
 
 
 def planned(sweep, share=True) -> list[Planned]:

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_sweeps import OWN_ACTIVATION as BASE
 
 import lanes
 from lanes import Run, grid
-from lanes.data.generated_sets import Blobs
 from lanes.engine.compiling_ahead import Ahead
 from lanes.engine.fresh_lanes import FreshLanes
 from lanes.engine.options import Options
@@ -32,7 +32,6 @@ from lanes.program.places import Place, make_places, prepare_devices
 from lanes.program.step import train_step
 from lanes.results import tables
 from lanes.storage.directory import Directory
-from nets import MLP
 
 CHECKOUT = Path(__file__).parents[3]
 HERE = Place((jax.devices()[0],), "local")
@@ -252,7 +251,6 @@ def test_errors_of_compiling_ahead_are_left_to_training():
 
 # ---- whole sweeps --------------------------------------------------------------------------------------------------
 
-BASE = Run(data=Blobs(n=120, classes=3), net=MLP(widths=(4,)), activation="prelu", batch_size=16, epochs=2)
 SWEEP = grid(BASE, learning_rate=[0.01, 0.05], seed=range(8))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from small_sweeps import OVERLAPPING
 
 from lanes import Halving, Metric, RequestError, Run, grid, load, sweep
-from lanes.data.generated_sets import Blobs
 from lanes.program.compiled import Programs
 from lanes.reporting.pages import read, write_report
 from lanes.results.evaluation import evaluate
@@ -26,7 +26,7 @@ def brier(prediction, target):
     return jnp.sum((jax.nn.softmax(prediction) - truth) ** 2, -1)
 
 
-BASE = Run(data=Blobs(n=120, classes=3, distance=1.5), net=MLP(widths=()), optimizer="sgd", batch_size=16, epochs=4)
+BASE = Run(data=OVERLAPPING, net=MLP(widths=()), optimizer="sgd", batch_size=16, epochs=4)
 RATES = [1e-6, 0.1]  # the first learns nothing
 
 
