@@ -4,9 +4,10 @@ from typing import Any
 
 
 class Blank:
-    """Placeholder for a traced number, which differs between the lanes of a program: reading it raises TypeError.
+    """Placeholder for a traced number, which differs between the lanes of a program: computing with it raises TypeError.
 
-    Blanks with the same path are equal.
+    Comparing for equality does not raise, because hash tables compare keys (JAX's keep functions that hold a setup): blanks
+    of one path are equal, and no blank equals anything else.
 
     Attributes:
         path: dotted path of the number in the run (`"learning_rate"`, `"optimizer.b1"`).
@@ -24,7 +25,7 @@ class Blank:
         return hash((Blank, self.path))
 
     def __eq__(self, other: object) -> bool:
-        return self.path == other.path if isinstance(other, Blank) else self._read(other)
+        return isinstance(other, Blank) and self.path == other.path
 
     def _read(self, *_: Any, **__: Any) -> Any:
         raise TypeError(f"{self.path} is traced: each lane has its own; read it from the run inside the program")
