@@ -5,7 +5,6 @@ import dataclasses
 import errno
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,19 +21,7 @@ from lanes.files import cache_dir
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory):
-    """A temporary cache and home, and no network, for all tests of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANES_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.delenv("TFDS_DATA_DIR", raising=False)
-        patch.setattr(socket.socket, "connect", _no_network)
-        yield
-
-
-def _no_network(*_):
-    raise AssertionError("a data set tried to reach the network")
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def labels():

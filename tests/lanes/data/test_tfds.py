@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -30,19 +29,7 @@ ROOT = Path(__file__).parents[3]
 SHARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), ROOT.parent / "shared" / "tfds") if folder]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory):
-    """A temporary cache and home, and no network, for all tests of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANES_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.delenv("TFDS_DATA_DIR", raising=False)
-        patch.setattr(socket.socket, "connect", _no_network)
-        yield
-
-
-def _no_network(*_, **__):
-    raise AssertionError("a data set tried to reach the network")
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def shared(name):
@@ -410,7 +397,11 @@ def test_preparing_extracts_into_a_folder_of_the_set(tmp_path, monkeypatch, caps
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     tfds_preparing._hide_gpus()
     assert (received["seen"], os.environ["CUDA_VISIBLE_DEVICES"]) == (([], "GPU"), "")
-    broken = types.SimpleNamespace(info=builder.info, download_and_prepare=_no_network)
+
+    def unreachable(**_):
+        raise AssertionError("a data set tried to reach the network")
+
+    broken = types.SimpleNamespace(info=builder.info, download_and_prepare=unreachable)
     with pytest.raises(
         RequestError, match="waves: preparing failed: a data set tried to reach the network; repeat the command"
     ):

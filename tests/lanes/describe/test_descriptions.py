@@ -1,9 +1,9 @@
 """Descriptions: identity, dotted paths, columns, traced numbers."""
 
-import dataclasses
 import functools
 
 import pytest
+from users_own import Inner, Outer, cube, scaled_cube
 
 from lanes.describe import descriptions
 from lanes.errors import RequestError
@@ -11,34 +11,6 @@ from lanes.recipe.optimizers import OPTIMIZERS, Adam
 from lanes.recipe.schedules import SCHEDULES, Cosine
 from nets import MLP
 from nets.activations import ACTIVATIONS, LeakyReLU, Maxout
-
-
-def cube(z):
-    """A user's activation."""
-    return z * z * z
-
-
-def scaled_cube(scale, z):
-    """A user's activation with an argument to bind."""
-    return scale * z * z * z
-
-
-@dataclasses.dataclass(frozen=True)
-class Inner:
-    """A user's description."""
-
-    amount: float = 0.5
-    count: int = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Outer:
-    """A description that holds others."""
-
-    inner: Inner = Inner()
-    several: tuple[Inner, ...] = (Inner(0.1), Inner(0.2))
-    flag: bool = True
-    name: str = "a"
 
 
 def test_lambdas_and_closures_have_no_identity():

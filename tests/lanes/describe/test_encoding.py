@@ -1,6 +1,5 @@
 """Values as JSON and back: public names for this project and its libraries; module, name and source for user code."""
 
-import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from users_own import Inner, Outer, cube, scaled_cube
 
 from lanes import TFDS, Encoded, Run
 from lanes.describe import encoding, identity, runs
@@ -22,35 +22,6 @@ from lanes.recipe.schedules import Step
 from losses import Contractive, Huber
 from nets import MLP, Uniform
 from nets.activations import LeakyReLU, PReLULayer, relu
-
-
-def cube(z):
-    """A user's activation."""
-    return z * z * z
-
-
-def scaled_cube(scale, z):
-    """A user's activation with an argument to bind."""
-    return scale * z * z * z
-
-
-@dataclasses.dataclass(frozen=True)
-class Inner:
-    """A user's description."""
-
-    amount: float = 0.5
-    count: int = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Outer:
-    """A description that holds others."""
-
-    inner: Inner = Inner()
-    several: tuple[Inner, ...] = (Inner(0.1), Inner(0.2))
-    flag: bool = True
-    name: str = "a"
-
 
 ROUND_TRIPS = [
     None,
