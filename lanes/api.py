@@ -33,7 +33,7 @@ from lanes.describe.runs import Run
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
-from lanes.errors import ExitStatus, RequestError
+from lanes.errors import ExitStatus, RequestError, printable
 from lanes.program.places import prepare_devices
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
@@ -196,7 +196,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     prepare_devices()
     outcome = run_sweep(make_plan(runs, settings), Path(out), settings)
     for line in outcome.failures:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     if outcome.status == ExitStatus.STOPPED:
         print(
             f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: repeat the call to resume",

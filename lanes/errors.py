@@ -19,12 +19,22 @@ class ExitStatus(enum.IntEnum):
 class RequestError(ValueError):
     """A wrong request: nothing was started or written. Commands print it and exit with status 2.
 
-    The message is joined to one line and cut to LONGEST characters.
+    The message is joined to one line, made printable and cut to LONGEST characters.
     """
 
     def __init__(self, message: object = ""):
-        line = " ".join(str(message).split())
+        line = printable(" ".join(str(message).split()))
         super().__init__(line if len(line) <= LONGEST else line[: LONGEST - 2] + " …")
+
+
+def printable(text: str) -> str:
+    """The text with every character that moves the cursor, colours or hides text (control, format) as its escape.
+
+    Names, values and paths reach terminals only through this, so that none can rewrite what is shown.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class DamagedFileError(ValueError):

@@ -16,14 +16,25 @@ STALE_SECONDS = 24 * 3600.0  # age at which a temporary file of another machine 
 
 
 def cache_dir() -> Path:
-    """$LANES_CACHE_DIR, or `lanes` in $XDG_CACHE_HOME or the platform's cache folder (~/.cache, ~/Library/Caches)."""
+    """$LANES_CACHE_DIR, or `lanes` in $XDG_CACHE_HOME or the platform's cache folder (~/.cache, ~/Library/Caches).
+
+    For a user without a home folder it is a path that cannot be written, so nothing is cached.
+    """
     if path := os.environ.get("LANES_CACHE_DIR"):
         return Path(path).expanduser()
     if path := os.environ.get("XDG_CACHE_HOME"):
         return Path(path).expanduser() / "lanes"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lanes"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lanes"
+        return Path(os.environ.get("LOCALAPPDATA", home() / "AppData" / "Local")) / "lanes"
+    return home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lanes"
+
+
+def home() -> Path:
+    """The user's home folder, or the null device for a user without one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def checksum(path: Path) -> str:

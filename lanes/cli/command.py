@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import sys
 import threading
 import traceback
@@ -14,13 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lanes.errors import ExitStatus, RequestError
+from lanes.errors import ExitStatus, RequestError, printable
 
 
 def run_command(function: Callable[[Any], int | None], arguments: type, words: Sequence[str], program: str) -> int:
     """Parse `words` as `arguments`, call `function` and return the exit status. Errors are printed as one line.
 
-    A RequestError gives status 2, any other error 3; SIGINT or SIGTERM, unless the function handles it, 75.
+    A RequestError gives status 2, any other error 3, an interrupt that the function does not handle 75.
 
     Args:
         function: what the command does; it returns its exit status, None for 0.
@@ -32,11 +31,8 @@ def run_command(function: Callable[[Any], int | None], arguments: type, words: S
         parsed = _parse(arguments, words, program)
     except SystemExit as stop:  # --help, or an invalid command line
         return int(stop.code or 0)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return function(parsed) or ExitStatus.DONE
-    except BrokenPipeError:
-        return ExitStatus.DONE
     except KeyboardInterrupt:
         print("stopped: finished work is saved; repeat the command to resume", file=sys.stderr)
         return ExitStatus.STOPPED
@@ -46,14 +42,11 @@ def run_command(function: Callable[[Any], int | None], arguments: type, words: S
         is_request = isinstance(error, RequestError)
         print(f"error: {error if is_request else _one_line(error)}", file=sys.stderr)
         return ExitStatus.WRONG_REQUEST if is_request else ExitStatus.FAILED
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def leave(status: int) -> NoReturn:
     """End the process, and with it any thread still running. Only for a process that runs nothing but the command."""
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
+    sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.name.startswith("lanes-") for thread in threading.enumerate()):
         os._exit(status)  # an abandoned chunk or compilation is still running: do not wait for it
@@ -90,6 +83,6 @@ def unboxed(text: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split())[:600]
+    line = printable(" ".join(str(error).split()))[:600]
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return f"{kind}{line} (--traceback shows where)"

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -79,12 +79,17 @@ def main(arguments: Arguments) -> int:
 def _write(table: "pd.DataFrame", path: Path) -> None:
     try:
         if path.suffix == ".csv":
-            table.to_csv(path, index=False)
+            table.map(_without_formula).to_csv(path, index=False)
         else:
             table.to_parquet(path, index=False)
     except OSError as error:
         raise RequestError(f"--out {path} cannot be written ({error.strerror}): choose another file") from None
     print(f"table: {path}")
+
+
+def _without_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, as the text that it is: with an apostrophe before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def run(words: Sequence[str]) -> int:

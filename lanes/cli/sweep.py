@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from lanes.cli.command import run_command, typed
-from lanes.errors import ExitStatus, RequestError
+from lanes.errors import ExitStatus, RequestError, printable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ class Arguments:
     halving_metric: str | None = None
     """With --halving: the metric that ranks the runs (valid_loss)."""
     max_seconds: float | None = None
-    """Save and stop after this many seconds (exit status 75)."""
+    """Save and stop after this many seconds (exit status 75), once a first chunk has been trained."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     data_bytes: int = 2 << 30
@@ -95,7 +95,7 @@ def main(arguments: Arguments) -> int:
         return 0
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
     print(outcome.summary(arguments.out))
     if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: {typed()}")
@@ -105,7 +105,7 @@ def main(arguments: Arguments) -> int:
         from lanes.results.tables import load
 
         page = arguments.out / "report.html"
-        if not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:
+        if outcome.trained or not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:
             page = write_report([arguments.out])
         if outcome.trained:
             print_leaderboard(load(arguments.out))

@@ -17,7 +17,7 @@ from rich.text import Text
 from lanes.cli.command import run_command, typed
 from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
-from lanes.errors import ExitStatus, RequestError
+from lanes.errors import ExitStatus, RequestError, printable
 
 LAST = 5  # epochs of the curve to print
 
@@ -44,14 +44,14 @@ class Options:
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     max_seconds: float | None = None
-    """Save and stop after this many seconds (exit status 75)."""
+    """Save and stop after this many seconds (exit status 75), once a first chunk has been trained."""
     traceback: bool = False
     """Show the traceback of an error."""
 
 
 def documentation(cls: type) -> dict[str, str]:
     """Each field's text from the Attributes section of a class's docstring."""
-    section = inspect.getdoc(cls).partition("Attributes:\n")[2]  # type: ignore[union-attr]
+    section = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]  # `python -OO` drops docstrings
     texts: dict[str, str] = {}
     for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
         texts |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
@@ -72,7 +72,7 @@ def _option(name: str, text: str) -> tuple[str, Any, Any]:
 
 def _arguments() -> type:
     texts = documentation(Run)
-    options = [_option(name, texts[name]) for name in FIELDS]
+    options = [_option(name, texts.get(name, "")) for name in FIELDS]
     cls = dataclasses.make_dataclass("Arguments", options, bases=(Options,), frozen=True, kw_only=True)
     cls.__doc__ = Options.__doc__
     return cls
@@ -105,7 +105,7 @@ def main(arguments: Any) -> int:
     plan = make_plan([run], options)
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
     print(outcome.summary(arguments.out))
     if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: {typed()}")

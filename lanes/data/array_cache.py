@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes.files import cache_dir, checksum, sync
+from lanes.files import cache_dir, checksum, home, sync
 
 FORMAT = 1  # part of every key; raise it when the layout or the decoding changes, and entries are made again
 MANIFEST = "manifest.json"
@@ -36,7 +36,7 @@ class _NoSpaceError(Exception):
 
 def data_dirs(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
     """Where prepared TFDS sets are searched, in this order: `data_dir`, $TFDS_DATA_DIR, ~/tensorflow_datasets."""
-    folders = [data_dir, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
+    folders = [data_dir, os.environ.get("TFDS_DATA_DIR"), home() / "tensorflow_datasets"]
     return [Path(folder).expanduser() for folder in folders if folder]
 
 

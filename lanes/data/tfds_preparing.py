@@ -58,11 +58,14 @@ def plan(name: str, data_dir: str | None) -> Plan | Path | None:
     """The plan for preparing a set; its folder if it is prepared or needs no download; None if it is generated.
 
     Raises:
-        RequestError: an unknown name, or one without a TFDS builder.
+        RequestError: an unknown name, one without a TFDS builder, or no folder that can be written.
     """
     description = DATASETS.get(name)
     if isinstance(description, Digits):
-        return prepared_digits(data_dir)
+        folder = prepared_digits(data_dir)
+        if folder is None:
+            raise RequestError(f"{name}: no folder can be written: give --data-dir, or set LANES_CACHE_DIR")
+        return folder
     if description is not None and not isinstance(description, TFDS):
         return None
     found = find_prepared(name, data_dir)

@@ -23,7 +23,7 @@ class Options:
         devices: number of devices to use; None uses all.
         mapping: how packs map onto devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
         shard: (I, N): train only the packs I, I + N, I + 2N, …
-        max_seconds: save and stop after this time.
+        max_seconds: save and stop after this time, but not before a first chunk has been trained.
         data_dir: directory of the prepared TFDS data sets.
         data_bytes: data sets up to this size are held on the device; larger ones are streamed within this many bytes.
         quiet: show no progress.

@@ -37,6 +37,7 @@ class Session:
         failed: identities of the packs that failed.
         steps, computed: training steps executed, as counted by `Trainer`.
         trained: identities of the runs trained in this session.
+        must_progress: whether the time limit waits until a first chunk has ended.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Session:
         todo: Sequence[Pack],
         stage: Stage,
         compiled: Compiled,
+        must_progress: bool = True,
     ):
         self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
+        self.must_progress = must_progress
         self.compiled = compiled
         self.stop = threading.Event()
         self.failures: list[str] = []
@@ -81,17 +84,16 @@ class Session:
                 options=self.options,
                 stage=self.stage,
             )
+            trainers = [Trainer(place, context) for place in self.plan.places]
             threads = [
-                threading.Thread(
-                    target=self._work, args=(Trainer(place, context),), name=f"lanes-place-{number}", daemon=True
-                )
-                for number, place in enumerate(self.plan.places)
+                threading.Thread(target=self._work, args=(trainer,), name=f"lanes-place-{number}", daemon=True)
+                for number, trainer in enumerate(trainers)
             ]
             for thread in threads:
                 thread.start()
             compiling = [Trainer(place, context) for place in self.plan.places]
             with Ahead(compiling, self._under_way, self._upcoming):
-                self._wait(threads)
+                self._wait(threads, trainers)
             try:
                 self._writer.close(self._time_for_writing())
             except OSError as error:
@@ -106,15 +108,19 @@ class Session:
             return ExitStatus.STOPPED
         return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
-    def _wait(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait until every thread has ended; after a stop, at most `CHUNK_GRACE` seconds more."""
+    def _wait(self, threads: Sequence[threading.Thread], trainers: Sequence[Trainer]) -> None:
+        """Wait until every thread has ended; after a stop, at most `CHUNK_GRACE` seconds more.
+
+        The time limit does not stop a call before its first chunk, or repeated short calls would never get beyond compiling.
+        """
         limit = self.options.max_seconds
         began = time.monotonic()
         while any(thread.is_alive() for thread in threads):
             for thread in threads:
                 thread.join(timeout=0.05)
             now = time.monotonic()
-            if limit is not None and now > began + limit:
+            over = limit is not None and now > began + limit
+            if over and (not self.must_progress or self.trained or any(trainer.steps for trainer in trainers)):
                 self.stop.set()
             if self.stop.is_set():
                 self._stopped_at = self._stopped_at or now

@@ -1,30 +1,44 @@
-"""SIGINT and SIGTERM stop a sweep after the running chunk, which is saved."""
+"""Signals that stop a sweep after the running chunk, which is saved."""
 
 import signal
 import threading
 from typing import Any
 
+# SIGUSR1, SIGUSR2 and SIGXCPU are warnings of batch systems before a limit; SIGHUP is a closed terminal.
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """The signals of this system that stop a command, except SIGHUP where it is ignored (`nohup`)."""
+    found = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    return [number for number in found if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN]
+
 
 class StopOnSignal:
-    """Sets `stop` on SIGINT or SIGTERM, which ends the sweep after the running chunk; a second signal ends it at once."""
+    """Sets `stop` on a signal, which ends the sweep after the running chunk.
+
+    Only a second SIGINT ends it at once: batch systems send SIGTERM more than once.
+    """
 
     def __init__(self, stop: threading.Event):
         self.stop = stop
-        self._received = False
+        self._interrupted = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in stopping_signals():
+            self._previous[number] = signal.signal(number, self._on_signal)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
-        if self._received:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._received = True
+        if number == signal.SIGINT:
+            if self._interrupted:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            self._interrupted = True
         self.stop.set()

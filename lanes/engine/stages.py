@@ -74,7 +74,9 @@ class Stages:
     def _train(self, todo: Sequence[Pack], stage: Stage) -> ExitStatus:
         shard = self.options.shard
         own = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
-        session = Session(self.plan, self.directory, self._options_now(), own, stage, self.compiled)
+        progressed = any(session.steps for session in self.sessions)
+        options = self._options_now()
+        session = Session(self.plan, self.directory, options, own, stage, self.compiled, must_progress=not progressed)
         self.sessions.append(session)
         status = session.train()
         self.failures += session.failures

@@ -5,6 +5,8 @@ It also makes a second device of the same kind cheap (0.2 s instead of a compila
 
 import functools
 import inspect
+import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,14 +17,29 @@ MOST_BYTES = 2 * 2**30
 
 
 def switch_on() -> None:
-    """Keep compiled programs in the cache folder (`$LANES_CACHE_DIR`, at most 2 GiB), unless JAX is configured otherwise."""
+    """Keep compiled programs in the cache folder (`$LANES_CACHE_DIR`, at most 2 GiB), unless JAX is configured otherwise.
+
+    A folder that this user cannot write, such as another user's, is left alone, and programs are compiled each time.
+    """
     if jax.config.values["jax_compilation_cache_dir"] or not jax.config.values["jax_enable_compilation_cache"]:
+        return
+    folder = cache_dir() / "programs"
+    if not _is_ours(folder):
         return
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "programs"))
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     _share_between_devices()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder exists or can be made, and its files, JAX's lock among them, can be written by this user."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return all(os.access(path, os.W_OK) for path in (folder, *folder.glob(".*lock*")))
+    except OSError:
+        return False
 
 
 STRIP = "strip_device_assignment"

@@ -20,6 +20,8 @@ from lanes.program.over_lanes import splitting_batches
 
 MAPPINGS = ("local", "shard_map", "pmap", "data")
 AXIS = "lanes"
+# JAX's settings under which programs cannot be compiled, give other numbers, or stop where a run diverges.
+DEBUGGING = ("jax_enable_x64", "jax_disable_jit", "jax_debug_nans", "jax_debug_infs")
 Tree = Any
 
 
@@ -27,11 +29,23 @@ def prepare_devices() -> None:
     """Switch on the compilation cache and, if JAX has not started, create one host device per core.
 
     Other platforms ignore the number of host devices. If JAX is already running (a notebook), its devices are used.
+
+    Raises RequestError for a JAX setting under which programs cannot be compiled or give other numbers.
     """
+    _check_settings()
     compilation_cache.switch_on()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and not jax._src.xla_bridge.backends_are_initialized():
         jax.config.update("jax_num_cpu_devices", cores())
+
+
+def _check_settings() -> None:
+    for name in DEBUGGING:
+        value = jax.config.values[name]
+        if value not in (False, None, "allow"):
+            raise RequestError(
+                f"{name} is {value}: runs are compiled in float32 and may diverge; jax.config.update({name!r}, False) first"
+            )
 
 
 def cores() -> int:
@@ -42,9 +56,16 @@ def cores() -> int:
 def select_devices(count: int | None) -> list[jax.Device]:
     """The first `count` devices, or all.
 
-    Raises RequestError if there are not that many.
+    Raises RequestError if there are not that many, or none of the platform that JAX is set to.
     """
-    devices = jax.local_devices()
+    try:
+        devices = jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # an assertion where the platform's plugin is not installed
+        reason = (str(error).strip().splitlines() or ["its plugin is not installed"])[0]
+        platforms = jax.config.values["jax_platforms"]
+        raise RequestError(
+            f"JAX has no device of JAX_PLATFORMS={platforms!r} ({reason}): unset it, or install the platform's JAX"
+        ) from None
     if count is None:
         return devices
     if not 1 <= count <= len(devices):

@@ -103,7 +103,12 @@
     show();
   });
   document.getElementById("csv").addEventListener("click", () => {
-    const quote = (value) => `"${String(value).replaceAll('"', '""')}"`;
+    // A spreadsheet runs a text that begins so, unless it is a number.
+    const isFormula = (text) => /^[=+\-@\t\r]/.test(text) && !/^[-+]?[\d.]+(e[-+]?\d+)?( ± [\d.e+-]+)?$/.test(text);
+    const quote = (value) => {
+      const text = String(value);
+      return `"${isFormula(text) ? "'" : ""}${text.replaceAll('"', '""')}"`;
+    };
     const text = [board.header, ...board.rows].map((row) => row.map(quote).join(",")).join("\r\n");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));

@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from lanes.errors import DamagedFileError, RequestError
+from lanes.errors import DamagedFileError, RequestError, printable
 from lanes.files import remove_leftovers, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.claims import Claims
@@ -40,7 +40,7 @@ REMEDY = "the sweep's command makes it again"
 
 def print_warning(line: str) -> None:
     """Print a line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class Directory:

@@ -33,3 +33,15 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path):
     os.utime(tmp_path / names["elsewhere and old"], (0, 0))
     files.remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {names["alive"], names["elsewhere"], names["foreign"]}
+
+
+def test_a_user_without_a_home_has_a_cache_that_cannot_be_written(monkeypatch):
+    for name in ("LANES_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def missing():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(files.Path, "home", missing)
+    with pytest.raises(OSError, match="Not a directory"):
+        files.cache_dir().mkdir(parents=True)

@@ -113,3 +113,8 @@ def test_an_experiments_own_functions_in_a_new_process_after_its_file_is_deleted
 def test_a_missing_directory_exits_with_2_and_one_line(tmp_path: Path) -> None:
     with pytest.raises(lanes.RequestError, match="holds no sweep"):
         call(tmp_path / "nothing")
+
+
+def test_a_text_that_a_spreadsheet_would_run_is_quoted():
+    cells = ["=1+1", "@x", "-1", -1.5, None, "tanh", "\tx"]
+    assert [evaluate._without_formula(cell) for cell in cells] == ["'=1+1", "'@x", "'-1", -1.5, None, "tanh", "'\tx"]

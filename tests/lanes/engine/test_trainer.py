@@ -162,11 +162,15 @@ def test_the_number_of_devices_changes_no_number(whole, tmp_path, count):
     assert_same(out, whole[0])
 
 
-def test_a_time_limit_stops_and_saves(tmp_path):
-    options = dataclasses.replace(ALONE, max_seconds=0.0)
-    first = swept(SWEEP, tmp_path / "out", options)
-    assert first.status == ExitStatus.STOPPED
-    assert swept(SWEEP, tmp_path / "out").ended == 8
+def test_a_time_limit_stops_and_saves_after_a_chunk(whole, tmp_path):
+    options = dataclasses.replace(ALONE, max_seconds=0.0, after_chunk=lambda *_: time.sleep(0.2))
+    calls = 0
+    while (outcome := swept(SWEEP, tmp_path / "out", options)).status == ExitStatus.STOPPED:
+        assert outcome.steps > 0
+        calls += 1
+    assert (outcome.status, outcome.ended) == (ExitStatus.DONE, 8)
+    assert calls
+    assert_same(tmp_path / "out", whole[0])
 
 
 def test_the_width_of_the_directory_binds(whole):

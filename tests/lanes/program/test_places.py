@@ -28,7 +28,7 @@ from lanes.plan.planned import Datasets
 from lanes.program import initialization, lane, memory, xla_flags
 from lanes.program.compiled import Compiled
 from lanes.program.over_lanes import over_lanes, split_batch
-from lanes.program.places import Place, make_places, prepare_devices
+from lanes.program.places import Place, make_places, prepare_devices, select_devices
 from lanes.program.step import train_step
 from lanes.results import tables
 from lanes.storage.directory import Directory
@@ -114,6 +114,27 @@ def test_there_are_as_many_host_devices_as_cores_unless_the_user_sets_a_number(f
 def test_with_jax_running_its_devices_are_used():
     prepare_devices()
     assert jax.local_device_count() == 8
+
+
+def test_a_platform_that_is_not_there_is_one_line(monkeypatch):
+    def missing():
+        raise RuntimeError("Unable to initialize backend 'cuda'\nmore")
+
+    monkeypatch.setattr(jax, "local_devices", missing)
+    with pytest.raises(
+        RequestError, match=r"no device of JAX_PLATFORMS=.*Unable to initialize backend 'cuda'\): unset"
+    ):
+        select_devices(None)
+
+
+@pytest.mark.parametrize("name", ["jax_enable_x64", "jax_debug_nans"])
+def test_settings_under_which_runs_cannot_train_are_refused(name):
+    jax.config.update(name, True)
+    try:
+        with pytest.raises(RequestError, match=f"{name} is True"):
+            prepare_devices()
+    finally:
+        jax.config.update(name, False)
 
 
 # ---- programs ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""The process of a command: output whose failure changes nothing, and signals that end it with status 75.
+
+Only the process's entry point calls these; commands that are called from Python leave streams and signals as they are.
+"""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from typing import Any
+
+from lanes.engine.signals import stopping_signals
+from lanes.errors import ExitStatus
+
+# JAX reads each from the environment; with it, programs cannot be compiled or end where a run diverges.
+IGNORED = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS", "JAX_TRANSFER_GUARD")
+
+
+class _Unfailing(io.FileIO):
+    """A file whose writes never raise: a closed pipe, a full disk or a hung-up terminal loses text, and nothing else."""
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
+def make_output_unfailing() -> None:
+    """Make printing never fail: text that cannot be written is lost, characters that the encoding lacks become `?`.
+
+    Standard streams that were closed on start are opened on the null device, as files opened later would take their
+    numbers and receive what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdout = _unfailing(1, sys.stdout)
+    sys.stderr = _unfailing(2, sys.stderr)
+
+
+def _unfailing(number: int, before: Any) -> io.TextIOWrapper:
+    raw = _Unfailing(number, "w", closefd=False)
+    encoding = getattr(before, "encoding", None) or "utf-8"
+    # stderr passes each line on at once, also where it is no terminal.
+    by_line = raw.isatty() or number == 2
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors="replace", line_buffering=by_line)
+
+
+def ignore_debugging_variables() -> None:
+    """Remove JAX's debugging variables from the environment, with a line each, before JAX is imported."""
+    for name in IGNORED:
+        if os.environ.pop(name, "").lower() not in ("", "0", "false", "f", "off", "no", "n", "allow"):
+            print(f"note: {name} is ignored: runs are compiled, in float32, and may diverge", file=sys.stderr)
+
+
+def exit_on_signals() -> None:
+    """On a signal that stops, print a line and exit at once with status 75.
+
+    This holds while nothing is being trained: during imports, planning, evaluation and reports. An exception raised by a
+    handler could be lost inside an import. What has been written is whole, since files are renamed into place.
+    """
+    for number in stopping_signals():
+        signal.signal(number, _exit)
+
+
+def _exit(*_: Any) -> None:
+    with contextlib.suppress(BaseException):  # the signal may have interrupted a write to the same stream
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped: finished work is saved; repeat the command to resume\n")
+    os._exit(ExitStatus.STOPPED)

@@ -1,0 +1,104 @@
+"""The process of a command ends as it says: whatever happens to its output, to JAX's variables, or while it imports."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lanes.cli import process
+
+CHECKOUT = Path(__file__).parents[3]
+LANES = f"{shlex.quote(sys.executable)} -m lanes.cli.main"
+TINY = """
+from lanes import Blobs, Run
+from nets import MLP
+
+def sweep():
+    return [Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=1)]
+"""
+
+
+def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **variables}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize("end", [">&-", "> /dev/full", "<&- >&- 2>&-", "| true; exit ${PIPESTATUS[0]}"])
+@pytest.mark.parametrize(("words", "status"), [("--help", 0), ("swep x.py", 2)])
+def test_lost_output_changes_no_status(tmp_path, end, words, status):
+    done = shell(f"{LANES} {words} {end}", tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+
+
+def test_a_closed_output_is_not_given_to_the_next_file(tmp_path):
+    code = (
+        "from lanes.cli.process import *; make_output_unfailing(); file = open('x', 'w'); print('lost'); "
+        "print(file.fileno() > 2, file=file)"
+    )
+    done = shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-", tmp_path)
+    assert (done.returncode, (tmp_path / "x").read_text()) == (0, "True\n")
+
+
+def test_characters_that_a_terminal_lacks_are_replaced(tmp_path):
+    code = "from lanes.cli.process import *; make_output_unfailing(); print('0.97 ± 0.01')"
+    done = shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}", tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "0.97 ? 0.01\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_during_imports_ends_with_status_75(tmp_path, name):
+    (tmp_path / "tiny.py").write_text(TINY)
+    command = [sys.executable, "-m", "lanes.cli.main", "sweep", "tiny.py", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    child = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    while not _handles(child.pid, getattr(signal, name)):
+        time.sleep(0.01)
+    child.send_signal(getattr(signal, name))
+    errors = child.communicate(timeout=60)[1]
+    assert (child.returncode, errors.count("\n")) == (75, 1), errors
+    assert "finished work is saved" in errors
+    assert not (tmp_path / "out").exists()
+
+
+def _handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_jaxs_debugging_variables_are_ignored_with_a_line(monkeypatch, capsys):
+    for name, value in (("JAX_ENABLE_X64", "1"), ("JAX_DEBUG_NANS", "True"), ("JAX_DISABLE_JIT", "0")):
+        monkeypatch.setenv(name, value)
+    process.ignore_debugging_variables()
+    assert not {"JAX_ENABLE_X64", "JAX_DEBUG_NANS", "JAX_DISABLE_JIT"} & os.environ.keys()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["JAX_ENABLE_X64", "JAX_DEBUG_NANS"]
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_under_jaxs_debugging_variables_and_without_docstrings(tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY)
+    for name in process.IGNORED:
+        value = "disallow" if name == "JAX_TRANSFER_GUARD" else "1"
+        done = shell(f"{LANES} sweep tiny.py --out {name} --no-report", tmp_path, **{name: value})
+        assert done.returncode == 0, done.stderr
+    bare = LANES.replace(" -m", " -OO -m")
+    assert shell(f"{bare} sweep tiny.py --out optimized", tmp_path).returncode == 0
+    assert shell(f"{bare} train --data blobs --batch_size 8 --epochs 1 --out one", tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_user_without_a_home_trains_without_a_cache(tmp_path):
+    environment = {"HOME": "/dev/null", "LANES_CACHE_DIR": "", "XDG_CACHE_HOME": "", "TFDS_DATA_DIR": ""}
+    line = f"{LANES} train --epochs 1 --train_examples 64 --out out"
+    done = shell(line, tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is cached" in done.stderr

@@ -1,0 +1,38 @@
+"""Which signals stop a sweep after the running chunk, and which end it at once."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from lanes.engine.signals import StopOnSignal, stopping_signals
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU"])
+def test_a_batch_system_may_send_its_signal_twice(name):
+    stop = threading.Event()
+    with StopOnSignal(stop):
+        for _ in range(2):
+            signal.raise_signal(getattr(signal, name))
+    assert stop.is_set()
+
+
+def test_only_a_second_interrupt_ends_the_process():
+    child = os.fork()
+    if child == 0:
+        with StopOnSignal(threading.Event()):
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            os.write(1, b"")  # still here
+            signal.raise_signal(signal.SIGINT)
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGINT
+
+
+def test_a_closed_terminal_is_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in stopping_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
