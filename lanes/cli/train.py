@@ -143,6 +143,7 @@ def _assignment(text: str) -> tuple[str, str]:
 def _print_run(out: Path, run_id: str) -> None:
     """Print the end of the curve and the row of results."""
     from lanes.results.axes import field_columns
+    from lanes.results.statistics import COMPARABLE
     from lanes.results.tables import load, load_curves
 
     console = Console()
@@ -150,7 +151,7 @@ def _print_run(out: Path, run_id: str) -> None:
     last = curves[curves["run_id"] == run_id].drop(columns="run_id").tail(LAST)
     console.print(_table(list(last.columns), last.itertuples(index=False)))
     table = load(out).set_index("run_id", drop=False)
-    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment"}
+    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment", COMPARABLE}
     row = {str(name): value for name, value in table.loc[run_id].items() if name not in hidden}
     console.print(_table(["", ""], [item for item in row.items() if not _is_missing(item[1])]))
 

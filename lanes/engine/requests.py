@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from lanes.describe import directions, runs
+from lanes.describe import comparable, directions, runs
 from lanes.describe.descriptions import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
@@ -18,6 +18,7 @@ from lanes.plan.planned import Datasets, Planned
 from lanes.program import lane, memory
 from lanes.program.places import Place, make_places, select_devices
 from lanes.program.shared_activation import MOST_CALLS
+from lanes.storage import initial_weights
 from nets import MLP
 
 
@@ -59,6 +60,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     if options.halving is not None:
         _check_halving(options.halving, planned, datasets)
         directions.ranking_direction(options.halving.metric, own)
+        _check_comparable(options.halving, planned, own)
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for member in planned:
         run = member.run
@@ -143,3 +145,30 @@ def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datas
                 raise RequestError("halving ranks by validation metrics: set valid_fraction above 0")
             if halving.metric not in names:
                 raise unknown("halving metric", halving.metric, names)
+
+
+def _check_comparable(halving: Halving, planned: Sequence[Planned], own: directions.Directions) -> None:
+    """Raise RequestError if the metric means different things in the runs that it would rank against each other."""
+    measured: dict[tuple[int, ...], tuple[Run, comparable.Facets]] = {}
+    for member in planned:
+        key = tuple(id(getattr(member.run, name)) for name in ("data", "loss", "task", "metrics", "valid_fraction"))
+        if key not in measured:
+            measured[key] = member.run, comparable.facets_of_run(member.run, initial_weights.described)
+    found = [one for _, one in measured.values()]
+    if len({comparable.measures(one, halving.metric) for one in found}) == 1:
+        return
+    names = [f"valid_{name}" for name in metric_names(planned[0].run)]
+    names = [name for name in names if all(name[6:] in metric_names(run) for run, _ in measured.values())]
+    common = [name for name in names if len({comparable.measures(one, name) for one in found}) == 1]
+    ranking = [name for name in common if directions.direction(name, own) is not None]
+    differ = " and ".join(comparable.differing(found, halving.metric))
+    if ranking:
+        remedy = f"rank by a metric that all have, Halving(…, metric={ranking[-1]!r}) (all have {', '.join(ranking)})"
+    elif common:
+        name = common[0].removeprefix("valid_")
+        remedy = (
+            f"rank by {common[0]}, which all have: write Metric({name}, higher_is_better=False), or True if higher is"
+        )
+    else:
+        remedy = "make a sweep of each"
+    raise RequestError(f"halving by {halving.metric} would compare runs that differ in {differ}: {remedy}")

@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:
-    """The whole page with style, plotly and script inlined, so that it loads nothing. The leaderboard's script reads `data`."""
+    """The whole page with style, plotly and script inlined, so that it loads nothing; leaderboards are made from `data`."""
     from plotly.offline import get_plotlyjs  # 5 MB of text: only when a page is written
 
     here = Path(__file__)

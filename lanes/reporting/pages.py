@@ -1,6 +1,8 @@
 """The report page: a self-contained HTML file with the answer first, then what supports it."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from lanes.reporting import figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.results.axes import field_columns, label
-from lanes.results.leaderboard import STATUSES, Leaderboard, leaderboard
-from lanes.results.statistics import DIRECTIONS, decimals, format_interval
+from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
+from lanes.results.statistics import COMPARABLE, DIRECTIONS, decimals, format_interval
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
@@ -22,7 +24,7 @@ def write_report(directories: list[Path], metric: str | None = None, out: Path |
 
     Args:
         directories: of sweeps; the others are compared with the first, paired by seed.
-        metric: ranks the combinations; by default validation accuracy if there is one, else validation loss.
+        metric: ranks the combinations; by default as in `groups.comparable_groups`.
         out: the file; None is `report.html` in the first directory.
 
     Raises RequestError for a directory without a sweep, if no run has ended, and for an unknown metric.
@@ -63,7 +65,8 @@ def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     joined = pd.concat(parts, ignore_index=True).infer_objects()
     for frame in tables.values():
         stated = merged(joined.attrs.get(DIRECTIONS, {}), frame.attrs.get(DIRECTIONS, {}))
-        joined.attrs[DIRECTIONS] = stated
+        measured = joined.attrs.get(COMPARABLE, {}) | frame.attrs.get(COMPARABLE, {})
+        joined.attrs |= {DIRECTIONS: stated, COMPARABLE: measured}
     return joined
 
 
@@ -100,36 +103,43 @@ def page(
         provenance: the content of each directory's `sweep.json`, by the directory's name.
         metric: see `write_report`.
     """
-    board = leaderboard(runs, metric)
+    boards = leaderboards(runs, metric)
     several = "dir" in runs and runs["dir"].nunique() > 1
-    comparisons = compare(board.runs.drop(columns="combination"), board.metric, board.evaluations) if several else []
     parts = [
-        ("answer", "Answer", sections.answer(board)),
-        ("comparison", "Comparison", together(*(comparison(item, board) for item in comparisons))),
-        ("axes", "Axes", sections.axes(board)),
-        ("pairs", "Pairs", sections.pairs(board)),
-        ("curves", "Curves", sections.curves(board, curves)),
-        ("gap", "Generalization gap", sections.gap(board)),
-        ("board", "Leaderboard", sections.whole_leaderboard(board)),
-        ("outcomes", "Outcomes", sections.outcomes(board)),
-        ("provenance", "Provenance", provenance_section(board, provenance)),
+        ("answer", "Answer", paragraph(apart(runs, metric), "warn") + _each(boards, sections.answer)),
+        ("comparison", "Comparison", _each(boards, comparisons) if several else Markup("")),
+        ("axes", "Axes", _each(boards, sections.axes)),
+        ("pairs", "Pairs", _each(boards, sections.pairs)),
+        ("curves", "Curves", _each(boards, functools.partial(sections.curves, epochs=curves))),
+        ("gap", "Generalization gap", _each(boards, sections.gap)),
+        ("board", "Leaderboard", _each(boards, sections.whole_leaderboard)),
+        ("outcomes", "Outcomes", _each(boards, sections.outcomes)),
+        ("provenance", "Provenance", provenance_section(runs, provenance)),
     ]
     kept = [(anchor, title, inside) for anchor, title, inside in parts if inside]
     body = [section(f"section-{anchor}", title, inside) for anchor, title, inside in kept]
     title = " · ".join(provenance) or "sweep"
     contents = [(f"section-{anchor}", name) for anchor, name, _ in kept]
-    return document(
-        f"{title}: report", header(title, board, provenance), contents, body, sections.leaderboard_data(board)
-    )
+    data = [sections.leaderboard_data(board) for board in boards]
+    return document(f"{title}: report", header(title, boards, provenance), contents, body, data)
 
 
-def header(title: str, board: Leaderboard, provenance: dict[str, dict[str, Any]]) -> Markup:
+def _each(boards: list[Leaderboard], make: Callable[[Leaderboard], Markup]) -> Markup:
+    """A section of each board, under its name if there are several."""
+    parts = [(board, inside) for board in boards if (inside := make(board))]
+    if len(boards) == 1:
+        return together(*(inside for _, inside in parts))
+    return together(*(Markup(f"<h3>{escape(board.name)}</h3>") + inside for board, inside in parts))
+
+
+def header(title: str, boards: list[Leaderboard], provenance: dict[str, dict[str, Any]]) -> Markup:
     """Title, command and counts."""
-    counts = board.runs["status"].value_counts()
-    seconds = pd.to_numeric(board.runs.get("seconds", pd.Series(dtype=float)), errors="coerce").sum()
-    facts = {"runs": len(board.runs), "combinations": len(board.table)}
-    if "seed" in board.runs:
-        facts["seeds"] = int(board.runs["seed"].nunique())
+    runs = pd.concat([board.runs for board in boards])
+    counts = runs["status"].value_counts()
+    seconds = pd.to_numeric(runs.get("seconds", pd.Series(dtype=float)), errors="coerce").sum()
+    facts = {"runs": len(runs), "combinations": sum(len(board.table) for board in boards)}
+    if "seed" in runs:
+        facts["seeds"] = int(runs["seed"].nunique())
     facts |= {name.replace("_", " "): int(counts[name]) for name in STATUSES if counts.get(name, 0)}
     lines = [paragraph(_one_line(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
     return Markup(f"<h1>{escape(title)}</h1>{''.join(lines)}") + fact_list(
@@ -148,6 +158,14 @@ def _one_line(value: Any) -> str:
 
 
 # ---- comparison and provenance -------------------------------------------------------------------------------------
+
+
+def comparisons(board: Leaderboard) -> Markup:
+    """The directories of a board's runs, each compared with the first."""
+    if "dir" not in board.runs or board.runs["dir"].nunique() < 2:
+        return Markup("")
+    found = compare(board.runs.drop(columns="combination"), board.metric, board.evaluations)
+    return together(*(comparison(item, board) for item in found))
 
 
 def comparison(found: Comparison, board: Leaderboard) -> Markup:
@@ -188,9 +206,9 @@ def _difference(value: Any) -> str:
     return f"+{text}" if value.mean > 0 else text
 
 
-def provenance_section(board: Leaderboard, provenance: dict[str, dict[str, Any]]) -> Markup:
+def provenance_section(runs: pd.DataFrame, provenance: dict[str, dict[str, Any]]) -> Markup:
     """The fields that all runs share, and the content of each sweep.json."""
-    fixed = [(name, label(name, board.runs[name])[0].values) for name in field_columns(board.runs) if name != "seed"]
+    fixed = [(name, label(name, runs[name])[0].values) for name in field_columns(runs) if name != "seed"]
     rows = [[name, values[0]] for name, values in fixed if len(values) == 1 and values[0] not in ("–", "")]
     parts = [Markup("<h3>The same in all runs</h3>"), table(["field", "value"], rows, (), "wrap")]
     for name, found in provenance.items():

@@ -139,13 +139,14 @@ def whole_leaderboard(board: Leaderboard) -> Markup:
     )
     shown = min(BOARD, len(board.table))
     tools = (
-        '<div class="tools"><input type="search" id="search" placeholder="Search combinations" aria-label="Search combinations">'
-        f'<span id="shown">Showing {shown} of {len(board.table)} combinations</span>'
-        '<button id="more" type="button" hidden>Show 200 more</button>'
-        '<button id="csv" type="button">Save as CSV</button></div>'
+        '<div class="tools"><input type="search" class="search" placeholder="Search combinations" '
+        'aria-label="Search combinations">'
+        f'<span class="shown">Showing {shown} of {len(board.table)} combinations</span>'
+        '<button class="more" type="button" hidden>Show 200 more</button>'
+        '<button class="csv" type="button">Save as CSV</button></div>'
     )
     rows = table(_columns(board), (_row(board, row) for row in range(shown)), _right(board), "wide")
-    return paragraph(note, "quiet") + Markup(tools) + Markup(rows.replace("<table ", '<table id="leaderboard" ', 1))
+    return paragraph(note, "quiet") + Markup(f'<div class="leaderboard">{tools}{rows}</div>')
 
 
 def _gap_words(board: Leaderboard) -> str:

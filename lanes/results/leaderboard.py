@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
+from lanes.results.groups import comparable_groups, difference, remedies, single_group
 from lanes.results.statistics import Interval, decimals, format_interval
 
 EXCLUDED = ("diverged", "failed")  # counted, but never part of a mean: they have no metrics
@@ -29,6 +30,7 @@ class Leaderboard:
         labels: the axis labels of each run.
         table: a row per combination: the axes' labels, `runs`, a count per status, and for each metric m the mean `m`,
             half the width of its 95% interval `m half`, and the number of values `m n`.
+        name: what tells its runs from those of the other boards, if they are ranked apart; otherwise empty.
     """
 
     metric: str
@@ -39,6 +41,7 @@ class Leaderboard:
     runs: pd.DataFrame
     labels: pd.DataFrame
     table: pd.DataFrame
+    name: str = ""
 
     @property
     def has_best(self) -> bool:
@@ -88,15 +91,42 @@ class Leaderboard:
 
 
 def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
-    """The leaderboard of `lanes.load`'s table.
+    """The leaderboard of `lanes.load`'s table, all of whose runs the metric compares.
 
-    Combinations are ranked by the mean over seeds of the metric (see `statistics.selection_metric`), best first, ties by
-    validation loss. Combinations that lost half or more of their ended runs to divergence or failure rank after the
-    others, since the mean of the survivors flatters them; combinations without a value come last.
+    Raises RequestError for runs that it does not compare, and as `leaderboards`.
+    """
+    group = single_group(runs, metric, f"a ranking by {metric}" if metric else "one ranking")
+    return ranked(group.runs, group.metric)
+
+
+def leaderboards(runs: pd.DataFrame, metric: str | None = None) -> list[Leaderboard]:
+    """The leaderboards of `lanes.load`'s table: one, or several of runs that the metric does not compare (`comparable_groups`).
 
     Raises RequestError for a metric that the table does not have, or that does not say whether higher is better.
     """
-    chosen = statistics.selection_metric(runs, metric)
+    return [ranked(group.runs, group.metric, group.name) for group in comparable_groups(runs, metric)]
+
+
+def apart(runs: pd.DataFrame, metric: str | None) -> str:
+    """Why runs are ranked apart, and what would rank them together; empty if they are not."""
+    groups = comparable_groups(runs, metric)
+    if len(groups) < 2:
+        return ""
+    remedy = remedies(runs)
+    chosen = list(dict.fromkeys(group.metric for group in groups))
+    what = f"{chosen[0]} does not compare them" if len(chosen) == 1 else "no metric compares them all"
+    return f"Runs that differ in {difference(runs, groups)} are ranked apart: {what}{'; ' + remedy if remedy else ''}."
+
+
+def ranked(runs: pd.DataFrame, chosen: str, name: str = "") -> Leaderboard:
+    """The leaderboard of runs that the metric `chosen` compares.
+
+    Combinations are ranked by the mean over seeds of the metric, best first, ties by validation loss. Combinations that
+    lost half or more of their ended runs to divergence or failure rank after the others, since the mean of the survivors
+    flatters them; combinations without a value come last.
+
+    Raises RequestError for a metric that does not say whether higher is better.
+    """
     lower = not statistics.ranking_direction(runs, chosen)
     axes, labels = swept_axes(runs)
     status = runs["status"].astype(object).where(runs["status"].notna(), "pending")
@@ -127,6 +157,7 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
         runs=runs.assign(status=status, combination=group.map(rank)),
         labels=labels,
         table=table.loc[order.index].reset_index(drop=True),
+        name=name,
     )
 
 
@@ -208,12 +239,21 @@ def print_leaderboard(
     console = console or Console()
     if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 160))
-    board = leaderboard(runs, metric)
+    if note := apart(runs, metric):
+        console.print(note, markup=False, highlight=False)
+    for board in leaderboards(runs, metric):
+        _print_board(board, top, console)
+
+
+def _print_board(board: Leaderboard, top: int, console: Console) -> None:
     if not board.has_best:
-        console.print(f"No run has a value of {board.metric} yet.", markup=False, highlight=False)
+        where = f" with {board.name}" if board.name else ""
+        console.print(f"No run{where} has a value of {board.metric} yet.", markup=False, highlight=False)
         return
     shown = min(top, int(board.table[board.metric].notna().sum()))
     title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
+    if board.name:
+        console.print(f"\n{board.name}", markup=False, highlight=False, style="bold")
     table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for axis in board.axes:  # on a narrow terminal these fold, numbers do not

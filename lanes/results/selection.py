@@ -5,7 +5,8 @@ import pandas as pd
 from lanes.describe import settings
 from lanes.errors import RequestError, unknown
 from lanes.results.axes import field_columns
-from lanes.results.leaderboard import EXCLUDED, leaderboard
+from lanes.results.groups import single_group
+from lanes.results.leaderboard import EXCLUDED, ranked
 from lanes.results.statistics import selection_metric
 from lanes.storage.directory import Directory
 from lanes.storage.trained import find_run
@@ -27,15 +28,15 @@ def select_runs(
         run_ids: identities or prefixes of them; not together with `best` or `where`.
         best: number of best combinations to keep.
         where: `FIELD=VALUE` conditions, alternatives joined by `|`.
-        metric: ranks the combinations; see `statistics.selection_metric`.
+        metric: ranks the combinations; see `groups.comparable_groups`.
 
-    Raises RequestError for an invalid selection, and for one without an evaluable run.
+    Raises RequestError for an invalid selection, one without an evaluable run, and `best` of runs that no metric compares.
     """
     if run_ids and (best is not None or where):
         raise RequestError("--run cannot be combined with --best or --where: leave one out")
     if best is not None and best < 1:
         raise RequestError(f"--best is {best}: the number of combinations must be at least 1")
-    metric = selection_metric(table, metric) if metric is not None or best is not None else None
+    metric = selection_metric(table, metric) if metric is not None else None
     if run_ids:
         found = dict.fromkeys(find_run(opened, run_id)["run_id"] for run_id in run_ids)
         return _with_metrics(table.set_index("run_id", drop=False).loc[list(found)], opened)
@@ -43,10 +44,11 @@ def select_runs(
         table = _matching(table, condition)
     if best is None:
         return _with_metrics(table[table["status"].notna()], opened)
-    board = leaderboard(table, metric)
-    ranked = board.runs[(board.runs["combination"] < best) & board.runs[board.metric].notna()]
-    ranked = ranked.sort_values([name for name in ("combination", "seed") if name in ranked], kind="stable")
-    return _with_metrics(ranked.drop(columns="combination"), opened)
+    group = single_group(table, metric, f"--best {best}")
+    board = ranked(group.runs, group.metric)
+    selected = board.runs[(board.runs["combination"] < best) & board.runs[board.metric].notna()]
+    selected = selected.sort_values([name for name in ("combination", "seed") if name in selected], kind="stable")
+    return _with_metrics(selected.drop(columns="combination"), opened)
 
 
 def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:

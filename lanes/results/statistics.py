@@ -18,6 +18,7 @@ from lanes.describe.runs import FIELDS
 from lanes.errors import RequestError
 
 DIRECTIONS = "higher_is_better"  # in the attrs of a table: what the runs' own metrics say, by name
+COMPARABLE = "comparable"  # a column of a table, and in its attrs what each of the column's values measures
 
 
 @dataclasses.dataclass(frozen=True)

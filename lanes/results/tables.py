@@ -1,13 +1,19 @@
 """The tables of a finished or running sweep: `load` and `load_curves`."""
 
+import functools
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from lanes.describe import comparable
+from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
-from lanes.results.statistics import DIRECTIONS
+from lanes.results.statistics import COMPARABLE, DIRECTIONS
+from lanes.storage import initial_weights
 from lanes.storage.directory import existing
 from lanes.storage.records import recorded_directions
 
@@ -19,8 +25,9 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """One row per planned run: its fields, then its results; `status` is null until the run has ended.
 
     `epochs_done` is the number of epochs trained; `epochs` is the run's field. With several directories the column `dir`
-    holds each row's directory. `attrs["higher_is_better"]` holds the directions of the runs' own metrics by name, which
-    rankings read.
+    holds each row's directory. Runs with equal `comparable` have the same data, task, loss and metrics. `attrs` holds what
+    rankings read: under "higher_is_better" the directions of the runs' own metrics by name, under "comparable" what each
+    value of that column measures.
 
     Raises RequestError for a directory without a sweep.
     """
@@ -28,19 +35,39 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     paths: list[PathLike] = list(directories) if several else [directories]  # type: ignore[list-item, arg-type]
     tables = []
     stated: Directions = {}
+    found: dict[str, Facets] = {}
     for path, directory in zip(paths, existing(paths)):
         runs = directory.planned_runs()
         results = directory.read_parts(directory.results)
         if results.empty:
             results = pd.DataFrame({"run_id": pd.Series(dtype=object), "status": pd.Series(dtype=object)})
         results = results.rename(columns={"epochs": "epochs_done"})
+        runs[COMPARABLE], measured = measured_in(runs.get("description", ()))
+        found |= measured
         table = runs.drop(columns=["description"], errors="ignore").merge(results, on="run_id", how="left")
         table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
         tables.append(table.assign(dir=str(path)) if several else table)
         stated = merged(stated, recorded_directions(directory))
     joined = pd.concat(tables, ignore_index=True)
-    joined.attrs[DIRECTIONS] = stated  # last: merging and joining tables drops it
+    joined.attrs |= {DIRECTIONS: stated, COMPARABLE: found}  # last: merging and joining tables drops them
     return joined
+
+
+def measured_in(descriptions: Iterable[str]) -> tuple[list[str], dict[str, Facets]]:
+    """What each run measures, as a hash: equal for runs with the same data, loss, task and metrics; and what it stands for."""
+    known: dict[str, str] = {}
+    found: dict[str, Facets] = {}
+    column = []
+    origin = functools.cache(initial_weights.described)
+    for text in descriptions:
+        described = json.loads(text)
+        short = json.dumps([described.get(name) for name in comparable.FIELDS], sort_keys=True)
+        if short not in known:
+            facets = comparable.facets(described, origin)
+            known[short] = hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()[:8]
+            found[known[short]] = facets
+        column.append(known[short])
+    return column, found
 
 
 def load_curves(directory: PathLike) -> pd.DataFrame:

@@ -5,12 +5,14 @@ drawn by the initializer. Paths are relative to the subtree (`"encoder"`, `"enco
 fits an MLP with the same hidden widths. Matching batch statistics are taken too.
 """
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lanes.errors import RequestError
+from lanes.errors import DamagedFileError, RequestError
 from lanes.storage import trained
 from lanes.storage.directory import existing
 
@@ -38,6 +40,16 @@ def parse(text: str) -> Source:
         )
     subtree = match["subtree"]
     return Source(match["directory"], match["run"], tuple(subtree.split(".")) if subtree else ())
+
+
+def described(text: str) -> Mapping[str, Any] | None:
+    """The description of the run that `text` names; None if it cannot be found."""
+    try:
+        source = parse(text)
+        (directory,) = existing([source.directory])
+        return json.loads(trained.find_run(directory, source.run)["description"])
+    except (RequestError, DamagedFileError):
+        return None
 
 
 def load(text: str) -> dict[str, Leaves]:

@@ -52,7 +52,7 @@ class Page(html.parser.HTMLParser):
 
     @property
     def board(self):
-        return next(json.loads(data) for attributes, data in self.scripts if attributes.get("id") == "board")
+        return next(json.loads(data) for attributes, data in self.scripts if attributes.get("id") == "board")[0]
 
     def headings(self):
         return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
