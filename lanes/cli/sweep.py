@@ -89,8 +89,10 @@ def main(arguments: Arguments) -> int:
     requested = settings.only(requested, [text for group in arguments.only for text in group])
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.engine.requests import describe
+        from lanes.engine.requests import check_data, describe
+        from lanes.storage.directory import Directory
 
+        check_data(plan, Directory(arguments.out, changes=False))
         print(describe(plan, options))
         return 0
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)

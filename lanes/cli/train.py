@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import tyro
@@ -18,6 +18,9 @@ from lanes.cli.command import run_command, typed
 from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
 from lanes.errors import ExitStatus, RequestError, printable
+
+if TYPE_CHECKING:
+    from lanes.storage.directory import Directory
 
 LAST = 5  # epochs of the curve to print
 
@@ -87,10 +90,11 @@ def main(arguments: Any) -> int:
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
     from lanes.program.places import prepare_devices
+    from lanes.storage import data_records
 
-    run, width, experiment = Run(), 1, None
+    run, width, experiment, repeated = Run(), 1, None, None
     if arguments.run is not None:
-        run, width, experiment = _of_sweep(arguments.run)
+        run, width, experiment, repeated = _of_sweep(arguments.run)
     typed_fields = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
     settings = [*typed_fields.items(), *(_assignment(text) for group in arguments.set for text in group)]
     for path, text in settings:
@@ -103,6 +107,8 @@ def main(arguments: Any) -> int:
     )
     prepare_devices()
     plan = make_plan([run], options)
+    if repeated is not None:
+        data_records.check(repeated, [plan.planned[0].data])
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
         print(f"error: {printable(line)}", file=sys.stderr)
@@ -114,8 +120,8 @@ def main(arguments: Any) -> int:
     return outcome.status
 
 
-def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
-    """The run named by `DIR:ID`, the width it was trained at, and its experiment file."""
+def _of_sweep(text: str) -> "tuple[Run, int, Path | None, Directory]":
+    """The run named by `DIR:ID`, the width it was trained at, its experiment file, and the sweep's directory."""
     from lanes.results.tables import load
     from lanes.storage.directory import existing
     from lanes.storage.trained import find_run, run_of
@@ -130,7 +136,7 @@ def _of_sweep(text: str) -> tuple[Run, int, Path | None]:
         print(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
     experiment = directory.path / source if isinstance(source, str) else None
-    return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment
+    return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment, directory
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -145,13 +151,14 @@ def _print_run(out: Path, run_id: str) -> None:
     from lanes.results.axes import field_columns
     from lanes.results.statistics import COMPARABLE
     from lanes.results.tables import load, load_curves
+    from lanes.storage import data_records
 
     console = Console()
     curves = load_curves(out)
     last = curves[curves["run_id"] == run_id].drop(columns="run_id").tail(LAST)
     console.print(_table(list(last.columns), last.itertuples(index=False)))
     table = load(out).set_index("run_id", drop=False)
-    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment", COMPARABLE}
+    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment", COMPARABLE, *data_records.COLUMNS}
     row = {str(name): value for name, value in table.loc[run_id].items() if name not in hidden}
     console.print(_table(["", ""], [item for item in row.items() if not _is_missing(item[1])]))
 

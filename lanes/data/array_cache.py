@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from lanes.data.fingerprints import digest
 from lanes.files import cache_dir, checksum, home, sync
 
 FORMAT = 1  # part of every key; raise it when the layout or the decoding changes, and entries are made again
 MANIFEST = "manifest.json"
+SEAL = "sha256"  # in a manifest's digests: no array has this name
 
 WORK = ".making-"  # prefix of folders that are still being written
 
@@ -114,7 +116,12 @@ def _write(work: Path, key: Mapping[str, Any], make: Callable[[Allocate], Mappin
     for array in maps:
         array.flush()
     files = sorted(work.glob("*.npy"))
-    manifest = {"key": dict(key), "notes": dict(notes or {}), "sha256": {file.stem: checksum(file) for file in files}}
+    manifest = {
+        "key": dict(key),
+        "notes": dict(notes or {}),
+        "sha256": {file.stem: checksum(file) for file in files},
+        "digests": _sealed({file.stem: digest(np.load(file, mmap_mode="r")) for file in files}),
+    }
     path = work / MANIFEST
     path.write_text(json.dumps(manifest, indent=1))
     for file in [*files, path]:
@@ -164,6 +171,7 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         if wrong:
             raise ValueError(f"the checksum of {wrong[0]}.npy is wrong")
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in expected}
+        _attach(arrays, manifest.get("digests"))
     except FileNotFoundError as error:
         _set_aside(folder, f"{Path(error.filename).name} is missing")
         return None
@@ -171,6 +179,19 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         _set_aside(folder, str(error))
         return None
     return arrays, manifest["notes"]
+
+
+def _sealed(digests: dict[str, str]) -> dict[str, str]:
+    """The digests with their own checksum: nothing else covers them."""
+    return {**digests, SEAL: hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()}
+
+
+def _attach(arrays: dict[str, np.ndarray], digests: Any) -> None:
+    """Gives each array its digest as an attribute, which views and copies of it do not have."""
+    known = {name: str(digests.get(name)) for name in arrays} if isinstance(digests, dict) else {}
+    if known and _sealed(known) == digests:
+        for name, array in arrays.items():
+            vars(array)["digest"] = known[name]
 
 
 def _set_aside(folder: Path, reason: str) -> None:

@@ -45,6 +45,8 @@ class Dataset:
         classes: names of the outputs, if known.
         vocabulary: for text, the character of each input token.
         standardize: how offset and scale were computed, one of STANDARDIZATIONS; None if the user set them.
+        origin: names what the arrays were computed from, for arrays whose last digits depend on the device; the
+            fingerprint then covers it instead of the arrays.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
     standardize: str | None = None
+    origin: str = ""
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""

@@ -111,10 +111,12 @@ def load_dataset(
         loaded = _user_data(data, valid_fraction)
     else:
         raise ValueError(f"data={data!r}: must be a name, a description such as Spirals(n=500), or a function")
-    if train_examples is None:
-        return loaded
-    seed = data.split_seed if isinstance(data, HasSplitSeed) else SPLIT_SEED
-    return loaded.first_examples(train_examples, seed)
+    return loaded if train_examples is None else first_examples(loaded, data, train_examples)
+
+
+def first_examples(loaded: Dataset, data: Any, n: int) -> Dataset:
+    """The data set that `data` describes with its first n training examples only: `load_dataset`'s `train_examples`."""
+    return loaded.first_examples(n, data.split_seed if isinstance(data, HasSplitSeed) else SPLIT_SEED)
 
 
 def named(name: str, data_dir: str | os.PathLike[str] | None = None) -> Description:

@@ -7,8 +7,8 @@ from lanes.data.loading import Dataset
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.rungs import WHOLE, Stage
+from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack
-from lanes.plan.planned import Datasets
 from lanes.program.compiled import Compiled
 from lanes.storage.directory import Directory
 from lanes.storage.writer import Writer

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from lanes.describe import runs
+from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, stacked
-from lanes.plan.planned import Datasets, initializer_key, initializing
+from lanes.plan.planned import initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.compiled import Compiled
 from lanes.program.lane import Lane

@@ -12,13 +12,15 @@ from lanes.engine import buildable
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
 from lanes.plan import widths
+from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families, refusing
 from lanes.plan.packs import Pack, describe_plan, make_packs
-from lanes.plan.planned import Datasets, Planned
+from lanes.plan.planned import Planned
 from lanes.program import lane, memory
 from lanes.program.places import Place, make_places, select_devices
 from lanes.program.shared_activation import MOST_CALLS
-from lanes.storage import initial_weights
+from lanes.storage import data_records, initial_weights
+from lanes.storage.directory import Directory
 from nets import MLP
 
 
@@ -70,7 +72,17 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         if run.init_from is not None:
             with refusing(f"init_from is {run.init_from!r}"):
                 buildable.check_init_from(run.init_from, member.setup, member.compiled, datasets.of(run))
+                initial_weights.check_data(run.init_from, member.data)
     return Plan(planned, datasets, places, shapes)
+
+
+def check_data(plan: Plan, directory: Directory) -> None:
+    """Compare the runs' data with what the directory's runs were trained on; load data that are new to it a second time.
+
+    Raises RequestError if they differ.
+    """
+    new = set(data_records.check(directory, [member.data for member in plan.planned]))
+    plan.datasets.check_repeatable(member.run for member in plan.planned if member.data in new)
 
 
 def _check_splits(batch_size: int, place: Place) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan
+from lanes.engine.requests import Plan, check_data
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
@@ -30,6 +30,7 @@ def run_sweep(
     directory = Directory(out, warn)
     halving = rungs.bind(directory, options.halving, plan.planned)
     records.directions(directory, plan.planned)
+    check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}
     try:

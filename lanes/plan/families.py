@@ -14,7 +14,8 @@ from lanes.describe.descriptions import display_name
 from lanes.describe.identity import Descriptions
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
-from lanes.plan.planned import Datasets, Planned, plan_runs
+from lanes.plan.datasets import Datasets
+from lanes.plan.planned import Planned, plan_runs
 
 NUMBERS = (*TRACED, *SWITCHED)
 STATIC = tuple(name for name in FIELDS if name not in NUMBERS)

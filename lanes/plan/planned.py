@@ -1,14 +1,13 @@
-"""Runs to train: each with its identity, its data set, and the signature of its program."""
+"""Runs to train: each with its identity, its data, and the signature of its program."""
 
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 
-from lanes.data.loading import Dataset, load_dataset, named
-from lanes.data.tfds import TFDS
+from lanes.data.loading import Dataset
 from lanes.describe import identity, runs
-from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
+from lanes.plan.datasets import DataRecord, Datasets
 from lanes.program.initialization import INITIAL, undrawn
 from lanes.program.shared_activation import by_name, shared
 from lanes.program.step import Setup
@@ -26,6 +25,7 @@ class Planned:
         compiled: the run as the training program sees it, where the activation may be an index.
         signature: what the training program is compiled for.
         setup: what is static about the run; equal for runs of equal signature.
+        data: which arrays it is trained on.
     """
 
     run: Run
@@ -33,30 +33,7 @@ class Planned:
     compiled: Run
     signature: str
     setup: Setup
-
-
-class Datasets:
-    """Data sets, each loaded once for the runs that see the same arrays."""
-
-    def __init__(self, data_dir: str | None = None):
-        self.data_dir = data_dir
-        self._loaded: dict[str, Dataset] = {}
-
-    def of(self, run: Run) -> Dataset:
-        """The run's data set. Raises ValueError as `load_dataset` does."""
-        key = self.key(run)
-        if key not in self._loaded:
-            if isinstance(run.data, TFDS):
-                named(run.data.name, self.data_dir)  # a helpful error if the name is unknown or not prepared
-            self._loaded[key] = load_dataset(
-                run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=self.data_dir
-            )
-        return self._loaded[key]
-
-    @staticmethod
-    def key(run: Run) -> str:
-        """A key that is equal for runs that see the same arrays."""
-        return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
+    data: DataRecord
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
@@ -74,7 +51,7 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
         if run_id not in out:
             compiled = shared(run) if share(run) else run
             signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
-            out[run_id] = Planned(run, run_id, compiled, signature, _setup(compiled, data))
+            out[run_id] = Planned(run, run_id, compiled, signature, _setup(compiled, data), datasets.record(run))
     return list(out.values())
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.dataset import Dataset, Split, standardization
+from lanes.data.fingerprints import digest, fingerprint
 from lanes.data.loading import load_dataset
 from lanes.describe import runs
 from lanes.program.step import standardize
@@ -48,9 +49,7 @@ class Encoded:
         run = runs.resolve(trained.run_of(directory, trained.find_run(directory, source.run)))
         net, variables = trained.restore(source.directory, source.run, data_dir=data_dir)
         fraction = run.valid_fraction if self.valid_fraction is None else self.valid_fraction
-        own = load_dataset(
-            run.data, train_examples=run.train_examples, valid_fraction=run.valid_fraction, data_dir=data_dir
-        )
+        own = trained.data_of(directory, run, data_dir)
         data = load_dataset(run.data if self.data is None else self.data, valid_fraction=fraction, data_dir=data_dir)
         shapes = (own.train.x.shape[1:], data.train.x.shape[1:])
         if shapes[0] != shapes[1]:
@@ -73,7 +72,14 @@ class Encoded:
             offset=offset,
             scale=scale,
             standardize="feature",
+            origin=_origin(variables, data),
         )
+
+
+def _origin(variables: Any, data: Dataset) -> str:
+    """The encoder's variables and the data that it encodes, from which the codes follow on every device."""
+    leaves = [digest(np.atleast_1d(leaf)) for leaf in jax.tree.leaves(variables)]
+    return " ".join([*leaves, fingerprint(data)])
 
 
 def _code(net: Any, variables: Any, x: jax.Array) -> jax.Array:

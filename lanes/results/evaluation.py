@@ -16,8 +16,9 @@ from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError, unknown
+from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, numbers_of
-from lanes.plan.planned import Datasets, Planned
+from lanes.plan.planned import Planned
 from lanes.program import predictions
 from lanes.program.compiled import Compiled
 from lanes.program.metrics import Evaluate
@@ -27,6 +28,7 @@ from lanes.program.predictions import Mixture, Parts, Predict
 from lanes.program.shared_activation import group_key
 from lanes.results.selection import select_runs
 from lanes.results.tables import load
+from lanes.storage import data_records
 from lanes.storage.directory import Directory, existing
 from lanes.storage.trained import run_of, variables_of
 
@@ -116,6 +118,7 @@ def evaluate(
     plan = make_plan(
         [run_of(opened, row) for _, row in described.iterrows()], Options(devices=1, data_dir=requested.data_dir)
     )
+    data_records.check(opened, [member.data for member in plan.planned])
     planned = dict(zip(table["run_id"], plan.planned, strict=True))
     if requested.ensemble:
         _check_ensemble(planned, requested)

@@ -49,11 +49,12 @@ class Directory:
     Args:
         path: the directory.
         warn: called with one line for each damaged file.
+        changes: whether a damaged file is set aside, or only ignored.
     """
 
-    def __init__(self, path: str | os.PathLike[str], warn: Callable[[str], None] = print_warning):
+    def __init__(self, path: str | os.PathLike[str], warn: Callable[[str], None] = print_warning, changes: bool = True):
         self.path = Path(path)
-        self.warn = warn
+        self.warn, self.changes = warn, changes
         self.sweep_file = self.path / "sweep.json"
         self.runs_file = self.path / "runs.parquet"
         self.runs_copy = self.path / "runs.copy.parquet"
@@ -311,6 +312,9 @@ class Directory:
         if is_intact(path):
             return
         shown = path.relative_to(self.path)
+        if not self.changes:
+            self.warn(f"{self.path}: {shown} {why}: ignored")
+            return
         try:
             self.warn(f"{self.path}: {shown} {why}: set aside as {checkpoints.set_aside(path).name}; {remedy}")
         except FileNotFoundError:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lanes.errors import DamagedFileError, RequestError
-from lanes.storage import trained
+from lanes.plan.datasets import DataRecord
+from lanes.storage import data_records, trained
 from lanes.storage.directory import existing
 
 PATTERN = re.compile(r"(?P<directory>.+?):(?P<run>[0-9a-f]{4,16})(?::(?P<subtree>[\w.]+))?")
@@ -102,6 +103,12 @@ def check(text: str, params: Any) -> None:
             f"init_from is {text!r}: none of its parameters ({_listed({p: v.shape for p, v in source.items()})}) has the "
             f"path and shape of one of the net's ({_listed(shapes)}); name a subtree, or give both nets the same widths"
         )
+
+
+def check_data(text: str, record: DataRecord) -> None:
+    """Raise RequestError if the source's directory was trained on other arrays of the same description."""
+    (directory,) = existing([parse(text).directory])
+    data_records.compare(data_records.read(directory), directory, [record])
 
 
 def _listed(shapes: dict[tuple[str, ...], tuple[int, ...]]) -> str:

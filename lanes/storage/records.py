@@ -17,13 +17,14 @@ from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
-from lanes.storage import provenance
+from lanes.storage import data_records, provenance
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.experiment_copies import keep_copy
 from lanes.storage.provenance import Call
 
-PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256")  # columns that a resume reads
+# The columns that a resume reads.
+PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256", *data_records.COLUMNS)
 PLAN = "plan"  # the lock for changing the plan
 
 
@@ -94,6 +95,7 @@ def record(
     with Claims(directory.path).hold(PLAN):
         directory.mend_runs()
         known = known_runs(directory)
+        data_records.compare(known, directory, [member.data for member in planned])
         packs = earlier_packs(planned, known)
         placed = {member.run_id for pack in packs for member in pack.members}
         missing = [one for one in planned if one.run_id not in placed]
@@ -106,12 +108,11 @@ def record(
         agreed = {key: bound[provenance.short(key)] for key in choices}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, _sources(known))
-        if new:
-            rows = pd.DataFrame([row for pack in new for row in _rows(pack, source)])
-            before = directory.read_runs()
-            if len(before):
-                before = before[~before["run_id"].isin(rows["run_id"])]
-            directory.write_runs(pd.concat([before, rows], ignore_index=True) if len(before) else rows)
+        records = {member.run_id: member.data for member in planned}
+        if new or data_records.can_complete(known, records):
+            before = data_records.completed(directory.read_runs(), records)
+            rows = [row for pack in new for row in _rows(pack, source)]
+            _add_rows(directory, before, rows)
         previous = directory.read_sweep()
         facts = provenance.facts(call)
         begun = previous.get("begun", facts["begun"])
@@ -122,6 +123,14 @@ def record(
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
     return packs + new
+
+
+def _add_rows(directory: Directory, before: pd.DataFrame, rows: list[dict[str, Any]]) -> None:
+    """Write the table of planned runs with further rows, which replace those of the same runs."""
+    added = {row["run_id"] for row in rows}
+    kept = before if before.empty else before[~before["run_id"].isin(added)]
+    tables = [table for table in (kept, pd.DataFrame(rows)) if len(table)]
+    directory.write_runs(pd.concat(tables, ignore_index=True))
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
@@ -149,7 +158,8 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
         "experiment_sha256": source and source[1],
     }
     return [
-        {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further, "description": text}
+        {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further}
+        | {**data_records.columns(member.data), "description": text}
         for lane, member, (row, text) in zip(pack.places, pack.members, _described(pack.members))
     ]
 

@@ -11,14 +11,16 @@ import jax
 import numpy as np
 import pandas as pd
 
-from lanes.data.loading import load_dataset
+from lanes.data.loading import Dataset
 from lanes.describe import runs
+from lanes.describe.descriptions import display_name
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description
 from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
+from lanes.plan.datasets import Datasets
 from lanes.program.step import Setup, build_net
-from lanes.storage import checkpoints
+from lanes.storage import checkpoints, data_records
 from lanes.storage.directory import Directory, existing
 
 Variables = dict[str, Any]
@@ -60,19 +62,32 @@ def restore(
         epoch: "best" or "last".
         data_dir: where prepared TFDS sets are, as for the sweep: the net's shapes come from the data.
 
-    Raises RequestError if the run or its data is missing, the run is not trained yet, or its checkpoint is damaged.
+    Raises RequestError if the run is not trained yet, its data are missing or have changed, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
     row = find_run(opened, run_id)
     run = run_of(opened, row)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
-    data = load_dataset(
-        run.data, valid_fraction=run.valid_fraction, train_examples=run.train_examples, data_dir=data_dir
-    )
+    data = data_of(opened, run, data_dir)
     features = tuple(data.train.x.shape[1:])
     setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train))
     lane = {"params": variables["params"], **variables["rest"]}
     return build_net(setup, run), _first(lane)
+
+
+def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Dataset:
+    """The data set that a run of the directory was trained on.
+
+    Raises RequestError if it cannot be loaded, or gives other arrays than then.
+    """
+    datasets = Datasets(data_dir)
+    try:
+        data_records.check(directory, [datasets.record(run)])
+    except RequestError:
+        raise
+    except (ValueError, OSError) as error:
+        raise RequestError(f"data {display_name(run.data)} cannot be loaded: {error}") from error
+    return datasets.of(run)
 
 
 def _first(tree: Any) -> Any:

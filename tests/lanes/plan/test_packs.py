@@ -9,9 +9,10 @@ import pytest
 from lanes import Run, grid
 from lanes.data.generated_sets import Blobs
 from lanes.describe import checks, runs
+from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families
 from lanes.plan.packs import MOST_LANES, make_packs
-from lanes.plan.planned import Datasets, plan_runs
+from lanes.plan.planned import plan_runs
 from lanes.plan.widths import cpu_width
 from lanes.program.shared_activation import BRANCHES, AnyActivation, shared
 from nets import MLP

@@ -22,8 +22,9 @@ from lanes.engine.context import Context
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.trainer import Trainer
+from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack
-from lanes.plan.planned import Datasets, Planned, plan_runs
+from lanes.plan.planned import Planned, plan_runs
 from lanes.program import initialization, metrics
 from lanes.program.compiled import Compiled, Programs
 from lanes.program.metrics import measure

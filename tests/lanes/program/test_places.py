@@ -23,8 +23,8 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.resident_epochs import training_key
 from lanes.errors import RequestError
+from lanes.plan.datasets import Datasets
 from lanes.plan.packs import make_packs, numbers_of
-from lanes.plan.planned import Datasets
 from lanes.program import initialization, lane, memory, xla_flags
 from lanes.program.compiled import Compiled
 from lanes.program.over_lanes import over_lanes, split_batch

@@ -1,0 +1,90 @@
+"""Which arrays the runs of a directory were trained on: two columns of `runs.parquet`, compared before anything is trained,
+evaluated or restored.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from lanes.data.fingerprints import parts_of
+from lanes.errors import RequestError
+from lanes.plan.datasets import DataRecord
+from lanes.storage.directory import Directory
+
+ID, FINGERPRINT = "data_id", "data_fingerprint"
+COLUMNS = (ID, FINGERPRINT)
+
+
+def columns(record: DataRecord) -> dict[str, Any]:
+    """A run's data in `runs.parquet`."""
+    return {ID: record.id, FINGERPRINT: record.fingerprint}
+
+
+def check(directory: Directory, records: Iterable[DataRecord]) -> list[DataRecord]:
+    """The data that no run of the directory was trained on yet.
+
+    Raises RequestError for data that differ from what a run of the same description was trained on.
+    """
+    if not directory.path.is_dir():
+        return list(dict.fromkeys(records))
+    known = read(directory)
+    count = int(lacking(known).sum())
+    if count:
+        directory.warn(
+            f"{directory.path}: runs.parquet does not say which arrays {count} of its {len(known)} runs were trained on: they "
+            "are taken to be those of today"
+        )
+    return compare(known, directory, records)
+
+
+def read(directory: Directory) -> pd.DataFrame:
+    """The columns of `runs.parquet` that `compare` takes."""
+    return directory.read_runs(("run_id", *COLUMNS))
+
+
+def compare(known: pd.DataFrame, directory: Directory, records: Iterable[DataRecord]) -> list[DataRecord]:
+    """As `check`, with the directory's planned runs at hand."""
+    complete = known[~lacking(known)]
+    pairs = [] if complete.empty else [tuple(row) for row in complete[list(COLUMNS)].drop_duplicates().to_numpy()]
+    distinct = dict.fromkeys(records)
+    for record in distinct:
+        for identity, fingerprint in pairs:
+            differs = record.differs_from(identity, fingerprint)
+            if differs:
+                raise RequestError(
+                    f"{record.name} gives other arrays than {directory.path} was trained on (fingerprint of {differs}): bring "
+                    "back those data, or give the new ones another name or argument, or use another directory"
+                )
+    identities = {identity for identity, _ in pairs}
+    return [record for record in distinct if record.id not in identities]
+
+
+def lacking(known: pd.DataFrame) -> pd.Series:
+    """Which of the planned runs have no record of their data: those of a directory that was written without."""
+    if known.empty or not {*COLUMNS} <= {*known.columns}:
+        return pd.Series(True, known.index)
+    valid = {text: bool(parts_of(text)) for text in known[FINGERPRINT].unique()}
+    return ~(known[FINGERPRINT].map(valid).astype(bool) & known[ID].notna())
+
+
+def can_complete(known: pd.DataFrame, records: Mapping[str, DataRecord]) -> bool:
+    """Whether `completed` would change the table."""
+    return bool(len(known) and (lacking(known) & known["run_id"].isin(records)).any())
+
+
+def completed(table: pd.DataFrame, records: Mapping[str, DataRecord]) -> pd.DataFrame:
+    """The table of planned runs with the records of runs that lack them.
+
+    Args:
+        table: of the planned runs.
+        records: by run_id, of the runs whose data are at hand.
+    """
+    if table.empty:
+        return table
+    rows = table.index[lacking(table) & table["run_id"].isin(records)]
+    for number, name in enumerate(COLUMNS):
+        column = table[name].astype(object) if name in table else pd.Series(None, table.index, dtype=object)
+        column.loc[rows] = [records[run_id][number] for run_id in table.loc[rows, "run_id"]]
+        table = table.assign(**{name: column})
+    return table
