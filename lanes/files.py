@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -56,7 +57,7 @@ def sync(path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or nothing: temporary name in the same folder, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -70,6 +71,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def temporary_beside(path: Path) -> Path:
+    """A new name in the same folder that tells which process writes there, for `remove_leftovers`."""
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable, if the file system can."""
     with contextlib.suppress(OSError):
@@ -81,15 +87,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of writers that were killed; those of running writers stay."""
+    """Delete temporary files and folders of writers that were killed; those of running writers stay."""
     for path in folder.glob(".*.tmp"):
         match = TEMPORARY.fullmatch(path.name)
         if match is None:
             continue
         with contextlib.suppress(OSError):
             local = match["host"] == _host()
-            if not _alive(int(match["pid"])) if local else time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
+            if not _alive(int(match["pid"])) if local else time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def _host() -> str:

@@ -33,6 +33,7 @@ class Checkpointing:
     def __init__(self, place: Place, context: Context):
         self.place, self.context = place, context
         self.fresh = FreshLanes(place, context.compiled, context.datasets)
+        self._read_back = False
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
         """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
@@ -41,9 +42,12 @@ class Checkpointing:
         while (found := checkpoints.load(folder, directory.warn)) is not None:
             number, leaves = found
             curves = directory.read_part(directory.curves, pack.pack_id)
-            if number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
+            if not _is_possible(pack, number, leaves):
+                directory.warn(f"pack {pack.pack_id}: checkpoint {number} has lanes beyond its epoch: set aside")
+            elif number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
                 return self._restored(pack, numbers, number, leaves, curves)
-            directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
+            else:
+                directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
             checkpoints.set_aside(folder / str(number))
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
 
@@ -84,11 +88,25 @@ class Checkpointing:
         return State(lanes, epoch, partial, step), history, float(leaves["spent"])
 
     def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
-        """Write the curves, then the checkpoint that relies on them."""
+        """Write the curves, then the checkpoint that relies on them. The first checkpoint of all is read back once.
+
+        Raises OSError if it cannot be read back: a sweep that cannot be resumed or evaluated must not train on.
+        """
         directory = self.context.directory
+        folder = directory.checkpoints / pack.pack_id
         if curves is not None:
             directory.write_part(directory.curves, pack.pack_id, curves)
-        checkpoints.save(directory.checkpoints / pack.pack_id, number, leaves)
+        checkpoints.save(folder, number, leaves)
+        if not self._read_back:
+            found = checkpoints.read(folder)
+            if found is None or found[1].keys() != leaves.keys():
+                raise OSError(f"{folder / str(number)} was written and cannot be read back: choose another --out")
+            self._read_back = True
+
+
+def _is_possible(pack: Pack, number: int, leaves: dict[str, np.ndarray]) -> bool:
+    """Whether no lane is further than the checkpoint's epoch."""
+    return int(np.max(leaves["epochs"])) <= number // (pack.setup.steps_per_epoch + 1)
 
 
 def _is_complete(curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:

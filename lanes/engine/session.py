@@ -61,7 +61,7 @@ class Session:
         self._waiting = collections.deque(todo)
         self._begun: dict[Place, Pack] = {}  # the pack that each place took last
         self._guard = threading.Lock()
-        self._interrupted = False
+        self._interrupted = self._has_said = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
         self._unwritable: OSError | None = None
@@ -202,9 +202,18 @@ class Session:
                     self._waiting.append(pack)
                 if not self._waiting:
                     return None
+                self._say_whom_we_wait_for()
             self.stop.wait(POLL_SECONDS)
         self._interrupted |= bool(self._waiting)
         return None
+
+    def _say_whom_we_wait_for(self) -> None:
+        """Say once which processes train the packs that are left."""
+        if self._has_said or self.options.quiet:
+            return
+        self._has_said = True
+        holders = sorted({self._claims.holder(pack.pack_id) for pack in self._waiting})
+        self.directory.warn(f"waiting for {len(self._waiting)} packs that {', '.join(holders[:4])} train")
 
     def _after(self, pack: Pack) -> None:
         """Release a pack's claim, in the writer's thread, once everything of the pack is written."""

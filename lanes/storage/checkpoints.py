@@ -1,17 +1,19 @@
-"""Checkpoints of packs, written by Orbax and verified against a list of checksums when they are read.
+"""Checkpoints of packs, written by Orbax and verified when they are read.
 
-Orbax survives a kill but does not notice a flipped bit, so `checksums.json` holds every file's SHA-256. It is written last:
-a checkpoint without it is unfinished, and the previous checkpoint is deleted only after that. The files are arrays and JSON;
-nothing is unpickled.
+Orbax survives a kill but does not notice a flipped bit, nor a checkpoint of another pack. So `checksums.json` holds the
+pack, the number and every file's SHA-256, and seals them. A checkpoint is written under a temporary name and renamed, and
+only then are earlier ones deleted. The files are arrays and JSON; nothing is unpickled.
 """
 
+import contextlib
 import errno
 import hashlib
-import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ import jax
 import numpy as np
 
 from lanes.errors import DamagedFileError
-from lanes.files import write_bytes
+from lanes.files import remove_leftovers, sync_folder, temporary_beside
+from lanes.storage.sealed import read_sealed, write_sealed
 
 OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leaves, at least
 CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # prefix of files that were set aside
 ORBAX_MARKER = "_CHECKPOINT_METADATA"
+PATTERN = re.compile(r"[*?\[\]\\{}]")
 Tree = Any
 
 
@@ -57,8 +61,10 @@ def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
     return out
 
 
-def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
-    """Write a checkpoint at an epoch, then delete the earlier ones.
+def save(folder: Path, number: int, leaves: dict[str, np.ndarray]) -> None:
+    """Write a checkpoint of the pack that `folder` is named after, then delete those with lower numbers.
+
+    If another worker, on a file system without locks, writes the same checkpoint first, its copy stays.
 
     Raises OSError before anything is written if the disk is too full: Orbax's own error is long.
     """
@@ -68,37 +74,75 @@ def save(folder: Path, epoch: int, leaves: dict[str, np.ndarray]) -> None:
     disk = shutil.disk_usage(folder)
     if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + OVERHEAD:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    path = folder.absolute() / str(epoch)
-    if path.is_dir():
-        shutil.rmtree(path)
-    elif path.exists():
-        set_aside(path)
-    # Compression would save 7% of the bytes of weights for twice the processor time.
-    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False, use_compression=False)
-    with quiet(), ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(path, leaves)
-    sums = {str(file.relative_to(path)): digest(file, sync=True) for file in files(path)}
-    write_bytes(path / CHECKSUMS, json.dumps(sums, indent=0).encode())
+    path = folder / str(number)
+    work = temporary_beside(path)
+    work.mkdir()
+    try:
+        # Compression would save 7% of the bytes of weights for twice the processor time.
+        handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False, use_compression=False)
+        with quiet(), plain(work) as parent, ocp.Checkpointer(handler) as checkpointer:
+            checkpointer.save(parent / path.name, leaves)
+        made = work / path.name
+        sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
+        write_sealed(made / CHECKSUMS, {"pack": folder.name, "number": number, "files": sums})
+        if not _is_ours(path) and (path.exists() or path.is_symlink()):
+            set_aside(path)
+        elif path.exists():
+            shutil.rmtree(path)
+        with contextlib.suppress(FileExistsError):
+            _rename(made, path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    sync_folder(folder)
     for other in folder.iterdir():
-        if other.is_dir() and other.name != str(epoch):
+        if other.name.isdecimal() and int(other.name) < number and _is_ours(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest intact checkpoint of a pack, as (epoch, leaves), or None.
+def _rename(made: Path, path: Path) -> None:
+    try:
+        os.rename(made, path)
+    except OSError as error:  # systems say differently that there is a folder with something in it
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) if path.exists() else error from None
 
-    Sets damaged checkpoints aside, with a line each, and deletes unfinished ones: call it only from the worker that
-    trains the pack.
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path is a folder, no link, that holds a checkpoint, finished or not: only such are ever deleted."""
+    return path.is_dir() and not path.is_symlink() and ((path / CHECKSUMS).exists() or (path / ORBAX_MARKER).exists())
+
+
+@contextlib.contextmanager
+def plain(folder: Path) -> Iterator[Path]:
+    """The folder by a path without the characters that Orbax takes for a pattern: the path itself, or a link to it."""
+    folder = folder.absolute()
+    if not PATTERN.search(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="lanes-") as temporary:
+        link = Path(temporary) / "folder"
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
+
+
+def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
+    """The newest intact checkpoint of a pack, as (number, leaves), or None.
+
+    Sets damaged checkpoints aside, with a line each, and deletes what killed workers left: call it only from the worker
+    that trains the pack.
+
+    Raises OSError if an intact one cannot be read.
     """
-    for epoch in epochs_in(folder):
-        path = folder / str(epoch)
-        if not (path / CHECKSUMS).exists() and (path / ORBAX_MARKER).exists():
+    if folder.is_dir():
+        remove_leftovers(folder)
+    for number in numbers_in(folder):
+        path = folder / str(number)
+        if not (path / CHECKSUMS).exists() and _is_ours(path):
             shutil.rmtree(path, ignore_errors=True)
             warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue
         try:
             verify(path)
-            return epoch, restore(path)
+            return number, restore(path)
         except DamagedFileError as error:
             aside = set_aside(path)
             warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
@@ -106,30 +150,30 @@ def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.n
 
 
 def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest intact checkpoint of a pack, as (epoch, leaves), or None. Changes nothing, so a worker may be writing.
+    """The newest intact checkpoint of a pack, as (number, leaves), or None. Changes nothing, so a worker may be writing.
 
-    Raises DamagedFileError if all are damaged.
+    Raises DamagedFileError if all are damaged, and OSError if an intact one cannot be read.
     """
-    damage: DamagedFileError | None = None
+    failure: DamagedFileError | OSError | None = None
     for _ in range(3):  # a worker may replace the checkpoint while it is read
-        before = epochs_in(folder)
-        for epoch in before:
-            path = folder / str(epoch)
+        before, failure = numbers_in(folder), None
+        for number in before:
+            path = folder / str(number)
             try:
                 if (path / CHECKSUMS).exists():
                     verify(path)
-                    return epoch, restore(path)
-            except DamagedFileError as error:
-                damage = error
-        if epochs_in(folder) == before:
+                    return number, restore(path)
+            except (DamagedFileError, OSError) as error:
+                failure = error
+        if numbers_in(folder) == before:
             break
-    if damage is not None:
-        raise damage
+    if failure is not None:
+        raise failure
     return None
 
 
-def epochs_in(folder: Path) -> list[int]:
-    """Epochs of a pack's checkpoints, newest first, intact or not."""
+def numbers_in(folder: Path) -> list[int]:
+    """Numbers of a pack's checkpoints, newest first, intact or not."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -139,35 +183,49 @@ def epochs_in(folder: Path) -> list[int]:
 
 def was_lost(folder: Path) -> bool:
     """Whether a pack's folder exists but holds no checkpoint. A deleted folder does not count: it was deleted on purpose."""
-    return folder.is_dir() and not any((folder / str(epoch) / CHECKSUMS).exists() for epoch in epochs_in(folder))
+    return folder.is_dir() and not any((folder / str(number) / CHECKSUMS).exists() for number in numbers_in(folder))
 
 
 def restore(path: Path) -> dict[str, np.ndarray]:
-    """The leaves of a verified checkpoint as host arrays, whatever device they were saved from."""
+    """The leaves of a verified checkpoint as host arrays, whatever device they were saved from.
+
+    Raises OSError if Orbax cannot read it: the files are those that were written, so the cause lies elsewhere.
+    """
     import orbax.checkpoint as ocp
 
     try:
-        with quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            meta = checkpointer.metadata(path.absolute()).item_metadata
+        with quiet(), plain(path.parent) as parent, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            meta = checkpointer.metadata(parent / path.name).item_metadata
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(meta.tree))
-            return checkpointer.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    except Exception as error:
-        raise DamagedFileError(f"{path} cannot be restored ({type(error).__name__})") from error
+            return checkpointer.restore(parent / path.name, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    except OSError:
+        raise
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
 
 
 def verify(path: Path) -> None:
-    """Raise DamagedFileError if a checkpoint's files are not exactly those that were written."""
-    try:
-        sums = json.loads((path / CHECKSUMS).read_bytes())
-        if set(sums) != {str(file.relative_to(path)) for file in files(path)}:
-            raise DamagedFileError(f"{path} does not hold the files it was written with")
-        for name, expected in sums.items():
-            if digest(path / name) != expected:
-                raise DamagedFileError(f"{path / name} does not match its checksum")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, DamagedFileError):
-            raise
-        raise DamagedFileError(f"{path} is not a complete checkpoint ({type(error).__name__})") from error
+    """Raise DamagedFileError if a checkpoint's files are not exactly those that were written, for this pack and number.
+
+    Raises OSError if a file cannot be read, which is no damage.
+    """
+    if not (path / CHECKSUMS).is_file():
+        raise DamagedFileError(f"{path} is not a complete checkpoint")
+    content = read_sealed(path / CHECKSUMS)
+    if content is None:
+        raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
+    if (content.get("pack"), str(content.get("number"))) != (path.parent.name, path.name):
+        raise DamagedFileError(f"{path} is checkpoint {content.get('number')} of pack {content.get('pack')}")
+    if set(content["files"]) != {str(file.relative_to(path)) for file in files(path)}:
+        raise DamagedFileError(f"{path} does not hold the files it was written with")
+    for name, expected in content["files"].items():
+        try:
+            found = digest(path / name)
+        except FileNotFoundError:
+            raise DamagedFileError(f"{path} does not hold the files it was written with") from None
+        if found != expected:
+            raise DamagedFileError(f"{path / name} does not match its checksum")
 
 
 def set_aside(path: Path) -> Path:
@@ -181,7 +239,7 @@ def set_aside(path: Path) -> Path:
 
 def files(path: Path) -> list[Path]:
     """Every file below a folder except the list of checksums."""
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    return sorted(file for file in path.rglob("*") if not file.is_dir() and file != path / CHECKSUMS)
 
 
 def digest(path: Path, sync: bool = False) -> str:

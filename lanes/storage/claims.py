@@ -1,13 +1,14 @@
 """Claims divide work among the workers of a directory: each is an operating-system lock on a small file.
 
 The lock belongs to the process, so a kill releases it and a leftover file means nothing. On a file system without locks
-every claim is granted: work may be done twice, with equal results.
+every claim is granted: work may be done twice, with equal results. The file names the process that holds the lock.
 """
 
 import contextlib
 import errno
 import fcntl
 import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -49,6 +50,16 @@ class Claims:
         for name in list(self._held):
             self.release(name)
 
+    def holder(self, name: str) -> str:
+        """Who holds the lock `name`: `process 4711 on host`; `another worker` if that cannot be read."""
+        try:
+            handle = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                text = file.read(300).decode(errors="replace").strip()
+        except OSError:
+            text = ""
+        return text or "another worker"
+
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
         """Hold the lock `name`, waiting until it is free."""
@@ -60,14 +71,28 @@ class Claims:
             self.release(name)
 
     def _lock(self, name: str) -> int | None:
-        """A handle on the file, locked and still under its name; None if another worker holds the lock."""
+        """A handle on the file, locked and still under its name; None if another worker holds the lock.
+
+        Raises OSError for a link where the folder belongs: nothing is made or deleted through links.
+        """
         path = self._folder / name
         while True:
+            if self._folder.is_symlink():
+                raise OSError(errno.ELOOP, f"{self._folder} is a link", str(self._folder))
             self._folder.mkdir(exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    path.unlink(missing_ok=True)  # the link itself
+                    continue
+                raise
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(handle).st_ino == os.stat(path).st_ino:
+                    with contextlib.suppress(OSError):  # a full disk
+                        os.ftruncate(handle, 0)
+                        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
                     return handle
             except BlockingIOError:
                 os.close(handle)

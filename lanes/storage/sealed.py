@@ -1,4 +1,7 @@
-"""JSON files that carry their own checksum: SHA-256 of the content, under the key `sha256`."""
+"""JSON files that carry their own checksum, under the key `sha256`: SHA-256 of the file's name and content.
+
+The name is in it, so that an intact file under another file's name counts as damaged.
+"""
 
 import hashlib
 import json
@@ -8,23 +11,29 @@ from typing import Any
 from lanes.files import write_bytes
 
 SEAL = "sha256"
+MOST_BYTES = 1 << 30  # of a file: a larger one is none of ours, and is not read
 
 
-def seal(content: dict[str, Any]) -> str:
-    """SHA-256 of a content without its seal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def seal(content: dict[str, Any], name: str) -> str:
+    """SHA-256 of a file's name and of its content without the seal."""
+    return hashlib.sha256(f"{name}\0{json.dumps(content, sort_keys=True)}".encode()).hexdigest()
 
 
 def write_sealed(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file with its checksum, whole or not at all; values that JSON lacks become text."""
     content = json.loads(json.dumps(content, default=str))
-    write_bytes(path, json.dumps({**content, SEAL: seal(content)}, indent=1).encode())
+    write_bytes(path, json.dumps({**content, SEAL: seal(content, path.name)}, indent=1).encode())
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
-    """The content of a sealed file without its seal; None if it is missing or damaged."""
+    """The content of a sealed file without its seal; None if it is missing, damaged or no regular file.
+
+    Raises OSError if it cannot be read: that is no damage.
+    """
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return None
     try:
         content = json.loads(path.read_bytes())
-        return content if content.pop(SEAL) == seal(content) else None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return content if content.pop(SEAL) == seal(content, path.name) else None
+    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None

@@ -18,7 +18,7 @@ def patch(arguments: dict[str, str]) -> None:
     """The faults that the arguments name."""
     from lanes import files
     from lanes.engine import session
-    from lanes.storage import checkpoints, tables
+    from lanes.storage import sealed, tables
 
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
@@ -31,7 +31,7 @@ def patch(arguments: dict[str, str]) -> None:
             raise OSError(error, os.strerror(error), str(target))
         replace(source, target)
 
-    assert checkpoints.write_bytes is tables.write_bytes is files.write_bytes
+    assert sealed.write_bytes is tables.write_bytes is files.write_bytes
     files.os = type(sys)("os")
     files.os.__dict__.update(os.__dict__, replace=faulty_replace)
 

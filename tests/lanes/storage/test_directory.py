@@ -1,12 +1,8 @@
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 
 from lanes.cluster.batch_jobs import parse_shard
 from lanes.errors import RequestError
-from lanes.storage.claims import Claims
 from lanes.storage.directory import FORMAT, Directory, existing
 from lanes.storage.experiment_copies import keep_copy
 from lanes.storage.sealed import write_sealed
@@ -113,24 +109,6 @@ def test_a_directory_that_cannot_be_created(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RequestError, match="cannot be written"):
         Directory(tmp_path / "file" / "sweep").create()
-
-
-def test_a_claim_has_one_holder_and_ends_with_its_process(tmp_path):
-    first, second = Claims(tmp_path), Claims(tmp_path)
-    assert first.take("a")
-    assert not first.take("a")
-    assert not second.take("a")
-    assert second.take("b")
-    first.release("a")
-    assert second.take("a")
-    second.release_all()
-    assert not list((tmp_path / "claims").iterdir())
-    code = (
-        "import os, pathlib, sys; from lanes.storage.claims import Claims; "
-        "Claims(pathlib.Path(sys.argv[1])).take('c'); os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert first.take("c")
 
 
 def test_shards(monkeypatch):
