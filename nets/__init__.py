@@ -37,6 +37,8 @@ from nets.activations import (
 )
 from nets.alexnet import AlexNet
 from nets.autoencoder import Autoencoder, bits, hamming_distances
+from nets.bridge_equinox import from_equinox
+from nets.bridge_nnx import from_nnx
 from nets.convolution import HiddenConv, TransposedConvolution, convolution
 from nets.fast_convolution import convolve
 from nets.fractalnet import FractalNet
@@ -156,6 +158,8 @@ __all__ = [
     "clipped_linear",
     "convolution",
     "convolve",
+    "from_equinox",
+    "from_nnx",
     "gelu",
     "hamming_distances",
     "hard_tanh",

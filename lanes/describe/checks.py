@@ -6,6 +6,7 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,9 +17,11 @@ from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.augmentations_noise import AcceptsShape, AugmentationLike
 from lanes.recipe.averages import AverageLike
+from lanes.recipe.optimizers_own import optimizer_of
 from lanes.recipe.optimizers_update import ChecksBatch, ChecksStrengths, DecaysWeights, OptimizerLike
 from lanes.recipe.rules import ChecksRun, RuleLike
 from lanes.recipe.schedules import ScheduleLike
+from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import TaskLike, default_task
 from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
 from losses.outputs import OutputUnit
@@ -46,6 +49,8 @@ PARTS: dict[str, type] = {
     "augment": AugmentationLike,
     "average": AverageLike,
 }
+# How a part is read that may also be a plain function.
+READ: dict[str, Callable[[Any], Any]] = {"optimizer": optimizer_of, "schedule": schedule_of}
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 
@@ -118,7 +123,8 @@ def check_parts(run: Run) -> None:
                 continue
             if isinstance(value, type):
                 raise RequestError(f"{name} is the class {value.__name__}: give an instance, {value.__name__}(…)")
-            if not isinstance(value, PARTS[name]):
+            read = _call(functools.partial(READ[name], value)) if name in READ else value
+            if not isinstance(read, PARTS[name]):
                 lacking = [member for member in _members(PARTS[name]) if not hasattr(value, member)]
                 raise RequestError(
                     f"{name} is {descriptions.display_name(value)}, which has no {' or '.join(lacking)}: use one of "
@@ -197,17 +203,20 @@ def check_kinds(run: Run) -> None:
         raise RequestError(
             f"l2 is {run.l2} and weight_decay is {run.weight_decay}: both shrink the weights; set one of them to 0"
         )
-    decay = run.optimizer.weight_decay if isinstance(run.optimizer, DecaysWeights) else 0
+    optimizer, schedule = optimizer_of(run.optimizer), schedule_of(run.schedule)
+    decay = optimizer.weight_decay if isinstance(optimizer, DecaysWeights) else 0
     if not is_off(run, "l2") and decay:
         raise RequestError(f"l2 is {run.l2} and the optimizer's own weight_decay is {decay}: set one of them to 0")
     for name in runs.TABLES:
         values = getattr(run, name) if name in runs.SEVERAL else (getattr(run, name),)
         for value in values:
-            if name not in ("data", "net", "optimizer", "metrics") and isinstance(value, Checked):
+            if name not in ("data", "net", "optimizer", "schedule", "metrics") and isinstance(value, Checked):
                 _call(value.check)
-    if isinstance(run.optimizer, ChecksStrengths):
+    if isinstance(schedule, Checked):
+        _call(schedule.check)
+    if isinstance(optimizer, ChecksStrengths):
         strengths = {name: runs.strength(run, name) for name in ("momentum", "weight_decay", "clip")}
-        _call(functools.partial(run.optimizer.check, **strengths))
+        _call(functools.partial(optimizer.check, **strengths))
     output = _output_name(run)
     if output is not None:
         _refuse(fits(output, run.loss))

@@ -16,6 +16,7 @@ from typing import Any
 
 from lanes.describe.descriptions import fields_of, is_description
 from lanes.errors import RequestError
+from nets.bridge import Bridged
 
 OURS = ("lanes", "nets", "losses")
 # Public packages, shorter ones first, so that every exported object has one name.
@@ -101,6 +102,9 @@ def encode(value: Any) -> Any:
             "args": encode(value.args),
             "keywords": {k: encode(v) for k, v in value.keywords.items()},
         }
+    if isinstance(value, Bridged):
+        made = {"bridge": encode(value.made_by), "module": encode(value.made_of)}
+        return {**made, "fields": {name: encode(getattr(value, name)) for name in fields_of(value)}}
     if is_description(value):
         return {**_symbol(type(value)), "fields": {name: encode(getattr(value, name)) for name in fields_of(value)}}
     if callable(value) and hasattr(value, "__qualname__"):
@@ -122,6 +126,9 @@ def decode(value: Any, experiment: types.ModuleType | None = None) -> Any:
     if "partial" in value:
         keywords = {k: decode(v, experiment) for k, v in value["keywords"].items()}
         return functools.partial(decode(value["partial"], experiment), *decode(value["args"], experiment), **keywords)
+    if "bridge" in value:
+        fields = {name: decode(item, experiment) for name, item in value["fields"].items()}
+        return decode(value["bridge"], experiment)(decode(value["module"], experiment), **fields)
     thing = _find(value["symbol"], experiment)
     if value.get("source", "") and source_hash(thing) != value["source"]:
         raise RequestError(

@@ -6,13 +6,15 @@ as an input). The strength of a regularizer is **switched**: whether it is on is
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lanes.data.loading import DATASETS
 from lanes.data.tfds import TFDS
 from lanes.describe import descriptions
 from lanes.describe.blanks import Blank
+from lanes.errors import RequestError
+from lanes.recipe import optimizers_own
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS
@@ -21,7 +23,7 @@ from lanes.recipe.schedules import SCHEDULES
 from lanes.recipe.tasks import TASKS
 from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES, Metric
 from losses.metrics import name_of_metric
-from nets import NETS
+from nets import NETS, bridge
 from nets.activations import ACTIVATIONS
 from nets.initializers import INITIALIZERS
 from nets.layers import is_off as is_zero
@@ -131,6 +133,8 @@ TABLES: dict[str, Mapping[str, Any]] = {
 SWITCHED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "switched")
 TRACED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "traced")
 SEVERAL = ("penalties", "augment")
+# Why a value of another library cannot stand in a field as it is; None where it can.
+REFUSALS: dict[str, Callable[[Any], str | None]] = {"net": bridge.refusal, "optimizer": optimizers_own.refusal}
 
 
 def resolve(run: Run) -> Run:
@@ -149,6 +153,9 @@ def resolve(run: Run) -> Run:
             continue
         if value is None:
             continue
+        reason = REFUSALS[name](value) if name in REFUSALS else None
+        if reason is not None:
+            raise RequestError(reason)
         if name == "data" and isinstance(value, str):
             changed[name] = DATASETS.get(value) or TFDS(value)  # any other name may be of TFDS; loading checks it
         elif name in SEVERAL:

@@ -12,6 +12,7 @@ from lanes.describe.runs import Run, metric_names
 from lanes.errors import RequestError
 from lanes.program import initialization
 from lanes.program.step import Setup, apply, objective, perturb, standardize
+from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.storage import initial_weights
 
 
@@ -35,6 +36,12 @@ def check_buildable(setup: Setup, run: Run, data: Dataset) -> list[tuple[int, ..
         raise RequestError(
             f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation: {line}"
         ) from error
+    optimizer = optimizer_of(run.optimizer)
+    if isinstance(optimizer, FromFactory):
+        try:
+            optimizer.check_update(variables["params"])
+        except ValueError as error:
+            raise RequestError(str(error)) from error
     return [leaf.shape for leaf in jax.tree.leaves(variables["params"])]
 
 

@@ -14,6 +14,7 @@ from lanes.describe.runs import Run
 from lanes.program import early_stopping
 from lanes.program.step import Setup, Trained, evaluated_params, transformation
 from lanes.recipe import schedules
+from lanes.recipe.schedules_own import schedule_of
 
 Array = jax.Array
 Tree = Any
@@ -75,7 +76,8 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
     one, zero = jnp.ones(()), jnp.zeros((), jnp.int32)
     average = () if run.average is None else run.average.init(params)
     trained = Trained(params, rest, transformation(setup, run, one, zero).init(params), average)
-    plateau = run.schedule.init() if run.schedule.adapts else schedules.ReduceOnPlateau().init()
+    schedule = schedule_of(run.schedule)
+    plateau = schedule.init() if schedule.adapts else schedules.ReduceOnPlateau().init()
     return Lane(
         trained=trained,
         best={"params": params, "rest": rest},
@@ -115,7 +117,8 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     patience = early_stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
     improved = judged & (valid_loss < before.best_loss) if validated else judged
     # Plateau and patience count only the epochs that were evaluated.
-    plateau = run.schedule.update(before.plateau, valid_loss) if run.schedule.adapts else before.plateau
+    schedule = schedule_of(run.schedule)
+    plateau = schedule.update(before.plateau, valid_loss) if schedule.adapts else before.plateau
     stopped = judged & patience.stopped
     ended = jnp.where(stopped, Status.STOPPED_EARLY, jnp.where(kept & last, Status.DONE, before.status))
     status = jnp.where(diverged, Status.DIVERGED, ended)

@@ -17,7 +17,9 @@ import optax
 
 from lanes.describe import runs
 from lanes.describe.runs import Run
+from lanes.recipe.optimizers_own import optimizer_of
 from lanes.recipe.rules import Problem
+from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import View
 from losses import L1, L2
 from losses.penalties_on_weights import is_kernel, total
@@ -239,8 +241,8 @@ def perturb(run: Run, batch: Batch, step: Array) -> Batch:
 
 def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> optax.GradientTransformationExtraArgs:
     """The run's Optax transformation at this step, built from traced numbers."""
-    rate = run.learning_rate * run.schedule(step, setup.horizon(run)) * rate_factor
-    return run.optimizer.build(
+    rate = run.learning_rate * schedule_of(run.schedule)(step, setup.horizon(run)) * rate_factor
+    return optimizer_of(run.optimizer).build(
         learning_rate=rate,
         momentum=runs.strength(run, "momentum"),
         weight_decay=runs.strength(run, "weight_decay"),
@@ -289,7 +291,7 @@ def train_step(
         optimizer = transformation(setup, run, rate_factor, step)
         extra = (
             {"value": value, "grad": direction, "value_fn": lambda params: loss(params)[0]}
-            if run.optimizer.needs_value
+            if optimizer_of(run.optimizer).needs_value
             else {}
         )
         updates, optimizer_state = optimizer.update(direction, state.optimizer, state.params, **extra)

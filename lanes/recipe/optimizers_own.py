@@ -1,0 +1,257 @@
+"""Optimizers of the user's own: any Optax factory with an argument `learning_rate`.
+
+A factory is a named function, a `functools.partial` of one, or a frozen description that is called. It is called inside
+the traced step, as `factory(learning_rate=η)`, where η is a traced scalar that includes the factors of the schedule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.extend import core
+
+from lanes.recipe.optimizers_update import OptimizerLike, Params, Scalar
+
+EXAMPLE = "def mine(learning_rate): return optax.chain(optax.clip(1.0), optax.adam(learning_rate))"
+
+
+@dataclasses.dataclass(frozen=True)
+class FromFactory(OptimizerLike):
+    """The optimizer that a factory makes, with the run's `clip` before it and its `weight_decay` after it.
+
+    With u the factory's update for the clipped gradient, θ ← θ + u - learning_rate · weight_decay · θ; weight decay acts on
+    kernels only. The factory's transformation is called with `value`, `grad` and `value_fn`, as Optax's line searches and
+    `optax.contrib.reduce_on_plateau` need.
+
+    Attributes:
+        factory: called as `factory(learning_rate=η)`.
+    """
+
+    factory: Callable[..., Any]
+    needs_value: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """The factory's name."""
+        return name_of(self.factory)
+
+    @property
+    def weight_decay(self) -> float:
+        """The factory's own weight decay, bound or by default; 0 if it has no such argument."""
+        own = _parameters(self.factory).get("weight_decay")
+        return 0.0 if own is None or own.default is inspect.Parameter.empty else own.default
+
+    def build(
+        self,
+        *,
+        learning_rate: Scalar,
+        momentum: Scalar | None = None,
+        weight_decay: Scalar | None = None,
+        mask: Callable[[Params], Any] | None = None,
+        clip: Scalar | None = None,
+        key: jax.Array | None = None,
+        examples: Scalar | None = None,
+    ) -> optax.GradientTransformationExtraArgs:
+        """The whole update as an Optax transformation; see `Optimizer.build`.
+
+        Raises TypeError if the factory returns anything but an Optax transformation.
+        """
+        del momentum, key, examples
+        with jax.numpy_dtype_promotion("standard"):
+            made = self.factory(learning_rate=learning_rate)
+        if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
+            raise TypeError(f"returns {type(made).__name__}: it must return an Optax transformation")
+        made = optax.with_extra_args_support(optax.GradientTransformationExtraArgs(made.init, _with_extra(made)))
+        parts = [made]
+        if clip is not None:
+            parts.insert(0, optax.clip_by_global_norm(clip))
+        if weight_decay is not None:
+            parts.append(optax.add_decayed_weights(-learning_rate * weight_decay, mask))
+        return _stored(optax.chain(*parts))
+
+    def check(
+        self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
+    ) -> None:
+        """Raises ValueError, in one line, for a setting of the run that is out of range or has no effect."""
+        arguments = _parameters(self.factory)
+        for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
+            if value is not None and (name == "momentum" or name in arguments):
+                raise ValueError(
+                    f"`{name}` (={value}) of the run does not reach {self.name}, which is a factory of your own: bind it, "
+                    f"functools.partial({self.name}, {name}={value})"
+                    + ("" if name in arguments else f", if {self.name} has such an argument")
+                )
+        if weight_decay is not None and not weight_decay >= 0.0:
+            raise ValueError(f"`weight_decay` (={weight_decay}) must be 0 or more")
+        if clip is not None and not clip > 0.0:
+            raise ValueError(f"`clip` (={clip}) must be above 0: it is the largest norm of the gradient")
+
+    def check_update(self, params: Params) -> None:
+        """Trace one update on the shapes `params`, with a traced learning rate.
+
+        Raises ValueError, in one line, if the factory or its update fails, if the learning rate does not reach the update,
+        or if the update changes the structure of the state.
+        """
+
+        def step(rate: jax.Array, params: Params, state: Any) -> tuple[Any, Any]:
+            optimizer = self.build(learning_rate=rate)
+            return optimizer.update(params, state, params, value=jnp.zeros(()), grad=params, value_fn=_norm)
+
+        rate = jax.ShapeDtypeStruct((), jnp.float32)
+        try:
+            state = jax.eval_shape(lambda rate, params: self.build(learning_rate=rate).init(params), rate, params)
+            traced, (updates, after) = jax.make_jaxpr(step, return_shape=True)(rate, params, state)
+        except jax.errors.ConcretizationTypeError as error:
+            raise ValueError(
+                f"optimizer {self.name} takes learning_rate as a Python number ({type(error).__name__}): it is traced, "
+                "each run has its own; use jnp.where or jax.lax.cond in place of `if`"
+            ) from error
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [""])[0]
+            raise ValueError(f"optimizer {self.name} raises {type(error).__name__}: {line}") from error
+        if jax.tree.map(_kind, state) != jax.tree.map(_kind, after):
+            raise ValueError(
+                f"optimizer {self.name} changes the shapes or dtypes of its state in an update: init must return them as "
+                "update does"
+            )
+        if not _depends(traced.jaxpr, len(jax.tree.leaves(updates))):
+            raise ValueError(
+                f"the learning rate does not reach the update of optimizer {self.name}: use the argument learning_rate in "
+                "it as it is (optax.inject_hyperparams keeps the rate of the first step, and is not needed here)"
+            )
+
+
+def optimizer_of(value: Any) -> Any:
+    """An optimizer as it is, and a factory as the optimizer that it makes; anything else is returned unchanged.
+
+    Raises ValueError, in one line, for a factory that cannot be called with a learning rate alone.
+    """
+    if isinstance(value, OptimizerLike) or not callable(value) or isinstance(value, type):
+        return value
+    arguments = _parameters(value)
+    is_function = inspect.isroutine(value) or isinstance(value, functools.partial)
+    if isinstance(value, functools.partial):
+        bound = {**value.keywords, **dict(zip(_parameters(value.func), value.args))}
+        if "learning_rate" in bound:
+            raise ValueError(
+                f"optimizer {name_of(value)} binds learning_rate={bound['learning_rate']!r}: leave it out, and set the run's "
+                "learning_rate"
+            )
+    if "learning_rate" not in arguments:
+        if not is_function:
+            return value
+        raise ValueError(
+            f"optimizer {name_of(value)} has no argument named learning_rate, which the run's learning rate goes into: "
+            f"write a factory, {EXAMPLE}"
+        )
+    empty = inspect.Parameter.empty
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    missing = [n for n, p in arguments.items() if n != "learning_rate" and p.default is empty and p.kind not in kinds]
+    if missing or arguments["learning_rate"].kind is inspect.Parameter.POSITIONAL_ONLY:
+        raise ValueError(
+            f"optimizer {name_of(value)} cannot be called as {name_of(value)}(learning_rate=…)"
+            + (f": bind {', '.join(missing)} by functools.partial" if missing else "")
+        )
+    return FromFactory(value)
+
+
+def refusal(value: Any) -> str | None:
+    """Why a value cannot be an optimizer: it is an Optax transformation already, whose learning rate is fixed."""
+    if callable(value) or not (hasattr(value, "init") and hasattr(value, "update")):
+        return None
+    return (
+        "optimizer is an Optax transformation, whose learning rate is fixed: give the factory, optimizer=optax.adam, with "
+        f"the run's learning_rate; or a function of your own, {EXAMPLE}"
+    )
+
+
+def name_of(factory: Any) -> str:
+    """The name of a function, of the function of a partial, or of the type of a description."""
+    if isinstance(factory, functools.partial):
+        return name_of(factory.func)
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+def _parameters(factory: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _with_extra(made: Any) -> Callable[..., Any]:
+    """The update of a transformation, or of a wrapper such as `optax.MultiSteps`, with extra arguments if it takes them."""
+    takes = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(made.update).parameters.values())
+
+    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
+        return made.update(updates, state, params, **(extra if takes else {}))
+
+    return update
+
+
+def _stored(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """The transformation with a state of plain arrays, which a checkpoint can keep: random keys become their data.
+
+    Dtypes are promoted as Optax expects, which JAX's strict mode would refuse.
+    """
+
+    def init(params: Params) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.tree.map(_array, transformation.init(params))
+
+    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            state = _with_keys(state, transformation, params)
+            updates, state = transformation.update(updates, state, params, **extra)
+            return updates, jax.tree.map(_array, state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _with_keys(state: Any, transformation: optax.GradientTransformation, params: Params) -> Any:
+    """A state of plain arrays with its random keys, where the transformation's own initial state has keys."""
+    kinds: list[Any] = []
+
+    def collect(params: Params) -> None:
+        leaves = map(jnp.asarray, jax.tree.leaves(transformation.init(params)))
+        kinds.extend(jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves)
+
+    jax.eval_shape(collect, params)
+    leaves, structure = jax.tree.flatten(state)
+    keyed = [leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds)]
+    return jax.tree.unflatten(structure, keyed)
+
+
+def _array(leaf: Any) -> jax.Array:
+    leaf = jnp.asarray(leaf)
+    return (
+        jax.random.key_data(leaf) if _is_key(leaf) else jax.lax.convert_element_type(leaf, leaf.dtype)
+    )  # not weakly typed
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _norm(params: Params) -> jax.Array:
+    return optax.global_norm(params)
+
+
+def _kind(leaf: Any) -> tuple[Any, Any]:
+    return leaf.shape, leaf.dtype
+
+
+def _depends(jaxpr: core.Jaxpr, outputs: int) -> bool:
+    """Whether any of the first `outputs` results may depend on the first input."""
+    reached = {jaxpr.invars[0]}
+    for equation in jaxpr.eqns:
+        if any(not isinstance(v, core.Literal) and v in reached for v in equation.invars):
+            reached.update(equation.outvars)
+    return any(not isinstance(v, core.Literal) and v in reached for v in jaxpr.outvars[:outputs])

@@ -1,0 +1,102 @@
+"""Schedules of the user's own: any function (step, horizon) -> factor."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lanes.recipe.optimizers_own import name_of
+from lanes.recipe.schedules import ScheduleLike
+
+EXAMPLE = "def decay(step, horizon): return 1 - step / horizon"
+
+
+@dataclasses.dataclass(frozen=True)
+class FromFunction(ScheduleLike):
+    """The schedule that a function computes.
+
+    The function gets step and horizon as traced float32 scalars, exact up to 2²⁴, so that neither `step / horizon` nor
+    `step**2` is integer arithmetic; write `step.astype(int)` for an index.
+
+    Attributes:
+        function: (step, horizon) -> factor.
+    """
+
+    function: Callable[[Any, Any], Any]
+    adapts: ClassVar[bool] = False
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        """Factor (float32 scalar) at the 0-based `step` of `horizon` steps."""
+        with jax.numpy_dtype_promotion("standard"):
+            factor = self.function(jnp.asarray(step, jnp.float32), jnp.asarray(horizon, jnp.float32))
+        return jnp.asarray(factor, jnp.float32)
+
+    def check(self) -> None:
+        """Trace the function.
+
+        Raises ValueError, in one line, if it fails or returns anything but one number.
+        """
+        name = name_of(self.function)
+        number = jax.ShapeDtypeStruct((), jnp.float32)
+        returned: list[Any] = []
+
+        def called(step: jax.Array, horizon: jax.Array) -> Any:
+            with jax.numpy_dtype_promotion("standard"):
+                returned.append(self.function(step, horizon))
+
+        try:
+            jax.eval_shape(called, number, number)
+        except jax.errors.ConcretizationTypeError as error:
+            raise ValueError(
+                f"schedule {name} takes step or horizon as a Python number ({type(error).__name__}): they are traced; use "
+                "jnp.where or jax.lax.cond in place of `if`, and jnp in place of math and numpy"
+            ) from error
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [""])[0]
+            raise ValueError(
+                f"schedule {name} raises {type(error).__name__}: {line} (it gets step and horizon as float32 scalars)"
+            ) from error
+        (factor,) = returned
+        if not _is_number(factor):
+            got = type(factor).__name__ if not hasattr(factor, "shape") else f"shape {list(factor.shape)}"
+            raise ValueError(
+                f"schedule {name} returns {got}: it must return one number, the factor on the learning rate: {EXAMPLE}"
+            )
+
+
+def schedule_of(value: Any) -> Any:
+    """A schedule as it is, and a function of (step, horizon) as the schedule that it computes.
+
+    Raises ValueError, in one line, for a function that takes other arguments.
+    """
+    function = inspect.isroutine(value) or isinstance(value, functools.partial)
+    if isinstance(value, (ScheduleLike, type)) or not (function or takes_two(value)):
+        return value
+    if not takes_two(value):
+        raise ValueError(
+            f"schedule {name_of(value)} cannot be called with (step, horizon): write a function such as {EXAMPLE}"
+        )
+    return FromFunction(value)
+
+
+def takes_two(function: Any) -> bool:
+    """Whether a function can be called with two positional arguments."""
+    try:
+        inspect.signature(function).bind(0, 0)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)) or np.shape(value) != ():
+        return False
+    dtype = jnp.result_type(value)
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)

@@ -1,0 +1,291 @@
+"""What the bridges to other libraries share: a description per class of the user's, and named leaves.
+
+A bridged net is a Flax Linen module whose fields are the arguments of the user's constructor. Its parameters are in the
+collection "params" and its other arrays (batch statistics, counters, tables) in "state", under the names that they have in
+the user's module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nets.initializers_transforming import ScaledTransformed
+from nets.layers import Factory, Initializer, kernel_default, pieces_of, rectifier
+from nets.outputs import Outputs
+
+STATE = "state"  # the collection of arrays that are not trained
+FILLED: dict[str, tuple[Any, Any]] = {  # the fields that the engine fills: type and default
+    "outputs": (int, 10),
+    "activation": (Factory, rectifier),
+    "kernel_init": (Initializer, kernel_default),
+    "dropout": (Any, 0.0),
+}
+KERNELS = ("kernel", "embedding")  # names of the parameters that penalties and weight decay act on
+Names = tuple[str, ...]
+Leaves = dict[Names, Any]
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Bridged(nn.Module):
+    """A net that a class of another library computes; made by `from_nnx` and `from_equinox`, one subclass for each class.
+
+    Attributes:
+        made_by: the function that made the subclass.
+        made_of: the user's class; `made_by(made_of, **fields)` makes the net again.
+    """
+
+    made_by: ClassVar[Callable[..., Any]]
+    made_of: ClassVar[Callable[..., Any]]
+    key_name: ClassVar[str]
+
+    def built(self, key: Any) -> Any:
+        """The user's module, its constructor called with the fields and the random key or keys."""
+        takes = signature(self.made_of)
+        arguments = {name: getattr(self, name) for name in fields_of(type(self)) if name in takes or _variadic(takes)}
+        if "outputs" in takes:
+            arguments["outputs"] = self.outputs
+        if "activation" in takes:
+            arguments["activation"] = self._function()
+        if "kernel_init" in takes:
+            arguments["kernel_init"] = self._initializer()
+        if "dropout" in takes:
+            arguments["dropout"] = self.dropout
+        if self.key_name in takes or _variadic(takes):
+            arguments[self.key_name] = key
+        return self.made_of(**arguments)
+
+    def _function(self) -> Any:
+        function = self.activation()
+        if isinstance(function, nn.Module) or pieces_of(self.activation) != 1:
+            raise ValueError(
+                f"{type(self).__name__} takes plain functions: its activation must not learn or widen layers"
+            )
+        return function
+
+    def _initializer(self) -> Any:
+        if isinstance(self.kernel_init, ScaledTransformed):
+            raise ValueError(
+                f"{type(self).__name__} has no layers of Flax Linen, which initializer "
+                f"{type(self.kernel_init.initializer).__name__} transforms: choose another initializer"
+            )
+        return self.kernel_init
+
+
+def net_of(made_by: Callable[..., Any], bridge: Any, made_of: Any, arguments: Mapping[str, Any]) -> Any:
+    """The description of a net: an instance of a subclass of `bridge` whose fields are the constructor's arguments.
+
+    Raises:
+        ValueError: an argument that the constructor does not take or lacks, that the engine fills, or that is no value.
+    """
+    name = getattr(made_of, "__name__", str(made_of))
+    takes = signature(made_of)
+    filled = [key for key in arguments if key in FILLED]
+    if filled:
+        raise ValueError(
+            f"{name} is given {', '.join(filled)}, which the engine fills: leave it out, and set the fields of Run"
+        )
+    known = [key for key, p in takes.items() if p.kind not in VARIADIC and key not in FILLED and key != bridge.key_name]
+    for key in arguments:
+        if key not in known and not _variadic(takes):
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(f"{name} has no argument {key!r}: {hint}it takes {', '.join(known) or 'none'}")
+        if key in ("parent", "name") or hasattr(Bridged, key):
+            raise ValueError(f"{name} has an argument {key!r}, which Flax modules use themselves: rename it")
+    _check_engine_defaults(name, takes)
+    lacking = [key for key in known if key not in arguments and takes[key].default is inspect.Parameter.empty]
+    if lacking:
+        raise ValueError(f"{name} needs {', '.join(lacking)}: give it, {made_by.__name__}({name}, {lacking[0]}=…)")
+    values = {key: takes[key].default for key in known if key not in arguments and _is_plain(takes[key].default)}
+    values |= {key: _value(name, key, value) for key, value in arguments.items()}
+    values = {key: values[key] for key in (*(k for k in known if k in values), *sorted(values.keys() - set(known)))}
+    hints = _hints(made_of)
+    types = tuple((key, hints.get(key, _type(value))) for key, value in values.items())
+    filled_fields = tuple(key for key in FILLED if key == "outputs" or key in takes)
+    return _subclass(made_by, bridge, made_of, types, filled_fields)(**values)
+
+
+@functools.lru_cache(maxsize=512)
+def _subclass(
+    made_by: Callable[..., Any],
+    bridge: Any,
+    made_of: Any,
+    types: tuple[tuple[str, Any], ...],
+    filled: tuple[str, ...],
+) -> Any:
+    """The subclass for a constructor's arguments, made once, so that equal descriptions are equal."""
+    annotations = dict(types) | {name: FILLED[name][0] for name in filled}
+    body = {
+        "__annotations__": annotations,
+        "__module__": made_of.__module__,
+        "__qualname__": made_of.__qualname__,
+        "__doc__": made_of.__doc__,
+        "made_by": staticmethod(made_by),
+        "made_of": staticmethod(made_of),
+        **dict.fromkeys(dict(types), None),
+        **{name: FILLED[name][1] for name in filled},
+    }
+    return type(made_of.__name__, (bridge,), body)
+
+
+def signature(made_of: Any) -> dict[str, inspect.Parameter]:
+    """The arguments of a class's constructor, or of a function that makes modules."""
+    parameters = dict(inspect.signature(_constructor(made_of)).parameters)
+    if isinstance(made_of, type):
+        parameters.pop(next(iter(parameters)))  # self
+    return parameters
+
+
+def _constructor(made_of: Any) -> Any:
+    # Not the class itself: its metaclass may hide the arguments.
+    return getattr(made_of, "__init__") if isinstance(made_of, type) else made_of  # noqa: B009
+
+
+def fields_of(kind: Any) -> list[str]:
+    """The fields of a bridged net that the user sets."""
+    return [name for name in kind.__dataclass_fields__ if name not in (*FILLED, "parent", "name")]
+
+
+def _variadic(takes: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values())
+
+
+def _hints(made_of: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(_constructor(made_of))
+    except (NameError, TypeError):
+        return {}
+
+
+def _type(value: Any) -> Any:
+    if isinstance(value, tuple) and value and all(type(item) is type(value[0]) for item in value):
+        return tuple[type(value[0]), ...]  # type: ignore[misc]
+    return type(value) if isinstance(value, (bool, int, float, str)) else Any
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _check_engine_defaults(name: str, takes: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse defaults that the engine would overwrite by other values of the run's own defaults."""
+    empty = inspect.Parameter.empty
+    own = {key: takes[key].default for key in ("dropout", "activation") if key in takes}
+    if own.get("dropout", empty) is not empty and own["dropout"] != 0:
+        raise ValueError(
+            f"{name} has dropout={own['dropout']!r} by default, but the run's dropout takes its place: remove the default, and "
+            f"set Run(dropout={own['dropout']!r}); or rename the argument"
+        )
+    if own.get("activation", empty) not in (empty, jax.nn.relu, nn.relu):
+        raise ValueError(
+            f"{name} has an activation by default, but the run's activation takes its place: remove the default, and set "
+            "Run(activation=…); or rename the argument"
+        )
+
+
+def _value(name: str, key: str, value: Any) -> Any:
+    """The argument as a field: a tuple for a list. Arrays and functions without a name of their own are refused."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_value(name, key, item) for item in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (np.ndarray, jax.Array, dict, set)):
+        raise ValueError(f"{key} of {name} is {type(value).__name__}: give numbers, names, tuples or functions")
+    function = value.func if isinstance(value, functools.partial) else value
+    qualified = getattr(function, "__qualname__", type(value).__qualname__)
+    if "<locals>" in qualified or "<lambda>" in qualified:
+        raise ValueError(
+            f"{key} of {name} is {qualified}, which has no identity to resume by: give a named function at the top of a file"
+        )
+    return value
+
+
+# ---- leaves ------------------------------------------------------------------------------------------------------
+
+
+def named(path: Names, leaf: Any, trains: bool) -> Names:
+    """Where a leaf is stored: kernels end in `kernel`, which is what penalties and weight decay look for.
+
+    A parameter is a kernel if it has two axes or more and is not called bias or scale.
+    """
+    if any("." in name for name in path):
+        raise ValueError(f"{path} has a dot in a name: checkpoints join names by dots, so rename it")
+    is_kernel = trains and leaf.ndim >= 2 and path[-1] not in ("bias", "scale")
+    return (*path, "kernel") if is_kernel and path[-1] not in KERNELS else path
+
+
+def nested(leaves: Leaves) -> dict[str, Any]:
+    """Leaves by path as nested dictionaries."""
+    out: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *folders, last = path
+        at = out
+        for folder in folders:
+            at = at.setdefault(folder, {})
+        at[last] = leaf
+    return out
+
+
+def at(tree: Any, path: Names) -> Any:
+    """The leaf of nested dictionaries at a path."""
+    return functools.reduce(lambda inner, name: inner[name], path, tree)
+
+
+def store(net: nn.Module, collection: str, leaves: Leaves) -> None:
+    """Write leaves into a collection of the running net's variables."""
+    for name, tree in nested(leaves).items():
+        net.put_variable(collection, name, tree)
+
+
+def checked(net: nn.Module, result: Any) -> Any:
+    """What the user's module returned, an array or `Outputs`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(result, (jax.Array, Outputs)):
+        raise ValueError(
+            f"{type(net).__name__} returns {type(result).__name__}: it must return an array, or nets.Outputs"
+        )
+    return result
+
+
+def draws(net: nn.Module, train: bool) -> jax.Array:
+    """The random key of a pass: of dropout in training, of samples in evaluation; a constant one if it has none."""
+    for name in ("dropout", "sample") if train else ("sample", "dropout"):
+        if net.has_rng(name):
+            return net.make_rng(name)
+    return jax.random.key(0)
+
+
+def refuse_keys(paths: Iterable[tuple[Names, Any]]) -> None:
+    """Raises ValueError for random keys among arrays that are kept: every step would use the same."""
+    for path, leaf in paths:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise ValueError(f"{'.'.join(path)} is a random key: take keys when the module is called, or keep nnx.Rngs")
+
+
+def refusal(value: Any) -> str | None:
+    """Why a value cannot be a net as it is: it is a module of another library, or a class of one."""
+    kind = value if isinstance(value, type) else type(value)
+    for library, base, bridge in (("flax.nnx", "Module", "from_nnx"), ("equinox", "Module", "from_equinox")):
+        module = sys.modules.get(library)
+        if module is not None and issubclass(kind, getattr(module, base)):
+            return (
+                f"net is {'the class' if value is kind else 'an instance of'} {kind.__name__} of {library}: write "
+                f"`from nets import {bridge}` and net={bridge}({kind.__name__}, …) with the arguments of its constructor"
+            )
+    return None
