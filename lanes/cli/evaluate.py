@@ -59,6 +59,7 @@ def main(arguments: Arguments) -> int:
         raise RequestError(f"--out is {arguments.out}: the file must end in .csv or .parquet")
     from lanes.results.evaluation import evaluate
     from lanes.results.printed_evaluation import print_evaluation
+    from lanes.results.versions import LEFT_OUT
 
     table = evaluate(
         arguments.directory,
@@ -71,6 +72,8 @@ def main(arguments: Arguments) -> int:
         batch_statistics=arguments.batch_statistics,
     )
     print_evaluation(table, arguments.metric)
+    if table.attrs.get(LEFT_OUT):
+        print(f"note: {table.attrs[LEFT_OUT]}")
     if arguments.out is not None:
         _write(table, arguments.out)
     return 0

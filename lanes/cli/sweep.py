@@ -62,6 +62,7 @@ def main(arguments: Arguments) -> int:
     from lanes.describe import settings
     from lanes.describe.experiment_files import halving_of, runs_of
     from lanes.describe.halving import parse_halving
+    from lanes.engine.asking import asking_of, with_changes
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
@@ -80,13 +81,13 @@ def main(arguments: Arguments) -> int:
     )
     prepare_devices()
     experiment = _experiment_file(arguments.experiment)
-    requested = runs_of(experiment)
+    asked = runs_of(experiment)
     if halving is None:
         options = dataclasses.replace(options, halving=halving_of(experiment))
-    requested = settings.with_settings(requested, [text for group in arguments.set for text in group])
-    if arguments.seeds is not None:
-        requested = settings.with_seeds(requested, arguments.seeds)
-    requested = settings.only(requested, [text for group in arguments.only for text in group])
+    changes = [text for group in arguments.set for text in group]
+    requested = settings.only(
+        with_changes(asked, changes, arguments.seeds), [text for group in arguments.only for text in group]
+    )
     plan = make_plan(requested, options)
     if arguments.dry_run:
         from lanes.engine.requests import check_data, describe
@@ -95,10 +96,13 @@ def main(arguments: Arguments) -> int:
         check_data(plan, Directory(arguments.out, changes=False))
         print(describe(plan, options))
         return 0
-    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
+    asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
+    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)
     for line in outcome.failures:
         print(f"error: {printable(line)}", file=sys.stderr)
     print(outcome.summary(arguments.out))
+    for line in outcome.left:
+        print(f"note: {printable(line)}")
     if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: {typed()}")
     elif arguments.report and outcome.ended:
@@ -107,7 +111,8 @@ def main(arguments: Arguments) -> int:
         from lanes.results.tables import load
 
         page = arguments.out / "report.html"
-        if outcome.trained or not page.exists() or page.stat().st_mtime < (arguments.out / "results").stat().st_mtime:
+        of_page = [(arguments.out / name).stat().st_mtime for name in ("results", "runs.parquet")]
+        if outcome.trained or not page.exists() or page.stat().st_mtime < max(of_page):
             page = write_report([arguments.out])
         if outcome.trained:
             print_leaderboard(load(arguments.out))

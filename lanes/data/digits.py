@@ -41,7 +41,7 @@ class Digits:
 
     standardize: str = "global"
     valid_fraction: float | None = None
-    split_seed: int = 0
+    split_seed: int = dataclasses.field(default=0, metadata={"replicate": "seed"})
 
     def load(self, data_dir: str | None = None) -> Dataset:
         """The data set: prepared and decoded the first time, then read from the array cache."""

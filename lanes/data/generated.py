@@ -25,10 +25,10 @@ class Generated:
     """
 
     n: int = 500
-    seed: int = 0
+    seed: int = dataclasses.field(default=0, metadata={"replicate": "seed"})
     test_fraction: float = 0.2
     valid_fraction: float = 0.1
-    split_seed: int = 0
+    split_seed: int = dataclasses.field(default=0, metadata={"replicate": "seed"})
     standardize: str = "none"
     binary: bool = False
 

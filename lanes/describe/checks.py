@@ -13,6 +13,7 @@ import numpy as np
 
 from lanes.data.loading import Dataset
 from lanes.describe import descriptions, runs
+from lanes.describe.columns import display_name
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.augmentations_noise import AcceptsShape, AugmentationLike
@@ -127,7 +128,7 @@ def check_parts(run: Run) -> None:
             if not isinstance(read, PARTS[name]):
                 lacking = [member for member in _members(PARTS[name]) if not hasattr(value, member)]
                 raise RequestError(
-                    f"{name} is {descriptions.display_name(value)}, which has no {' or '.join(lacking)}: use one of "
+                    f"{name} is {display_name(value)}, which has no {' or '.join(lacking)}: use one of "
                     f"{', '.join(sorted(runs.TABLES[name])[:4])}, … or an object with the same members"
                 )
             _check_fields(name, value)

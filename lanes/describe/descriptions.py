@@ -1,4 +1,4 @@
-"""Descriptions: resolving names, flattening into columns, dotted paths, and traced numbers.
+"""Descriptions: resolving names, dotted paths, and traced numbers.
 
 A *description* is a frozen dataclass (`LeakyReLU(slope=0.1)`, `Adam(b1=0.95)`). Its float fields are traced: they become
 inputs of the compiled program. Its other fields are static. A Flax module is a description whose fields are all static.
@@ -68,40 +68,6 @@ def check_identity(value: Any, kind: str) -> None:
         raise RequestError(
             f"{kind} is {name!r}, defined inside a function: move it to the top level of the file, its values as dataclass fields"
         )
-
-
-# ---- names and columns -------------------------------------------------------------------------------------------
-
-
-def display_name(value: Any, table: Mapping[str, Any] | None = None) -> Any:
-    """The value as tables show it: its name in `table` if an entry has its value or type, else its class or function name."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (tuple, list)):
-        return ",".join(str(display_name(item)) for item in value)
-    for name, entry in (table or {}).items():
-        if entry is value or (is_description(value) and entry == value):
-            return name
-    if isinstance(value, functools.partial):
-        return getattr(value.func, "__name__", repr(value))
-    if is_description(value):
-        same_kind = [name for name, entry in (table or {}).items() if type(entry) is type(value)]
-        if len(same_kind) == 1:
-            return same_kind[0]
-        if table is not None:
-            return type(value).__name__
-        inside = ", ".join(f"{name}={display_name(getattr(value, name))}" for name in fields_of(value))
-        return f"{type(value).__name__}({inside})"
-    return getattr(value, "__name__", str(value))
-
-
-def columns(path: str, value: Any, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One field as columns of a table: one for its name and, dotted, one for each parameter of a description."""
-    row = {path: display_name(value, table)}
-    if is_description(value):
-        for name in fields_of(value):
-            row |= columns(f"{path}.{name}", getattr(value, name))
-    return row
 
 
 # ---- dotted paths ------------------------------------------------------------------------------------------------

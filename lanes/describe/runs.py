@@ -11,7 +11,7 @@ from typing import Any
 
 from lanes.data.loading import DATASETS
 from lanes.data.tfds import TFDS
-from lanes.describe import descriptions
+from lanes.describe import columns, descriptions
 from lanes.describe.blanks import Blank
 from lanes.errors import RequestError
 from lanes.recipe import optimizers_own
@@ -123,7 +123,7 @@ class Run:
     metrics: tuple[Any, ...] = static((), METRICS)
     precision: str = static("float32")
     matmul_precision: str = static("default")
-    init_from: str | None = static(None)
+    init_from: str | None = dataclasses.field(default=None, metadata={"how": "static", "replicate": "run"})
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Run)}
@@ -177,10 +177,10 @@ def row(run: Run) -> dict[str, Any]:
 def columns_of(name: str, value: Any) -> dict[str, Any]:
     """The columns of one field: one under its name and a dotted one per parameter."""
     if name in SEVERAL:
-        return {name: " ".join(str(descriptions.display_name(item)) for item in value)}  # with their parameters
+        return columns.columns_of_several(name, value, TABLES[name])
     if name == "metrics":
-        return {name: ",".join(map(name_of_metric, value))}
-    return descriptions.columns(name, value, TABLES.get(name))
+        return columns.columns_of_metrics(name, value)
+    return columns.columns(name, value, TABLES.get(name))
 
 
 def set_field(run: Run, path: str, value: Any) -> Run:

@@ -38,29 +38,41 @@ def only(sweep: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
     """
     out = list(sweep)
     for path, text in map(_assignment, conditions):
-        kept = [run for run in out if _matches(run, path, text)]
+        rows = [runs.row(run) for run in out]
+        if path.split(".")[0] not in runs.FIELDS and not any(path in row for row in rows):
+            raise unknown("field of Run", path, runs.FIELDS)
+        found = matching([row.get(path, ABSENT) for row in rows], text)
+        kept = [run for run, is_kept in zip(out, found, strict=True) if is_kept]
         if out and not kept:
-            present = sorted({str(runs.row(run).get(path)) for run in out})
+            present = sorted({str(row.get(path)) for row in rows})
             raise RequestError(f"--only {path}={text} matches no run: {path} is {', '.join(present[:8])}")
         out = kept
     return out
 
 
-def _matches(run: Run, path: str, text: str) -> bool:
-    row = runs.row(run)
-    if path not in row:
-        if path.split(".")[0] not in runs.FIELDS:
-            raise unknown("field of Run", path, runs.FIELDS)
-        return False
-    return any(same_text(row[path], part) for part in text.split("|"))
+ABSENT = object()  # a column that a run lacks: no text matches it
 
 
-def same_text(value: Any, text: str) -> bool:
-    """Whether a cell of a table equals a command line's text, as a number or ignoring case."""
+def matching(values: Iterable[Any], text: str) -> list[bool]:
+    """Which cells of a table equal a command line's text, or one of the alternatives that `|` joins.
+
+    A cell matches as it is or as a number; where none does, ignoring case.
+    """
+    cells = list(values)
+    found = [False] * len(cells)
+    for part in text.split("|"):
+        own = [_same_number(cell, part) or str(cell) == part.strip() for cell in cells]
+        if not any(own):
+            own = [str(cell).lower() == part.strip().lower() for cell in cells]
+        found = [old or new for old, new in zip(found, own, strict=True)]
+    return found
+
+
+def _same_number(value: Any, text: str) -> bool:
     try:
         return float(value) == float(text)
     except (TypeError, ValueError):
-        return str(value).lower() == text.strip().lower()
+        return False
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -70,6 +70,7 @@ class Outcome:
         compile_seconds: time spent tracing and compiling all programs, partly while others trained.
         failures: one line for each pack that failed.
         waiting: names of the shards with runs left, if the sweep is sharded.
+        left: one line for each earlier version of the experiment with runs that have not ended: they stay as they are.
     """
 
     status: int
@@ -83,6 +84,7 @@ class Outcome:
     waiting: tuple[str, ...] = ()
     compile_seconds: float = 0.0
     computed: int = 0
+    left: tuple[str, ...] = ()
 
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""

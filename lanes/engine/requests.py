@@ -1,11 +1,12 @@
 """Requests: every run is validated, planned and described before anything starts."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
 from lanes.describe import comparable, directions, runs
-from lanes.describe.descriptions import display_name
+from lanes.describe.columns import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
 from lanes.engine import buildable
@@ -50,8 +51,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     datasets = Datasets(options.data_dir)
-    on_cpu = places[0].devices[0].platform == "cpu"
-    families = Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
+    families = _families(datasets, places)
     distinct: dict[str, Planned] = {}
     for run in requested:
         resolved = families.plan(run)
@@ -83,6 +83,21 @@ def check_data(plan: Plan, directory: Directory) -> None:
     """
     new = set(data_records.check(directory, [member.data for member in plan.planned]))
     plan.datasets.check_repeatable(member.run for member in plan.planned if member.data in new)
+
+
+def identities(plan: Plan, further: Iterable[Run]) -> set[str]:
+    """The run_ids of further runs for the data sets and places of a plan, without those that cannot be planned."""
+    families = _families(plan.datasets, plan.places)
+    found = set()
+    for run in further:
+        with contextlib.suppress(RequestError):
+            found.add(families.plan(run).run_id)
+    return found
+
+
+def _families(datasets: Datasets, places: list[Place]) -> Families:
+    on_cpu = places[0].devices[0].platform == "cpu"
+    return Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
 
 
 def _check_splits(batch_size: int, place: Place) -> None:

@@ -11,7 +11,8 @@ from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
-from lanes.storage import compaction, provenance, records
+from lanes.storage import asked, compaction, provenance, records
+from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory, print_warning
 from lanes.storage.provenance import Call
 
@@ -23,6 +24,7 @@ def run_sweep(
     *,
     experiment: Path | None = None,
     command: Sequence[str] = (),
+    asking: Asking | None = None,
     warn: Callable[[str], None] = print_warning,
 ) -> Outcome:
     """Train the planned runs that `out` does not have yet; on SIGINT, SIGTERM or `max_seconds`, save and return."""
@@ -39,7 +41,7 @@ def run_sweep(
             plan.planned,
             directory,
             choices,
-            Call(plan.places, tuple(command), experiment),
+            Call(plan.places, tuple(command), experiment, asking),
             workers=len(plan.places) * (options.shard[1] if options.shard else 1),
             most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
@@ -55,7 +57,8 @@ def run_sweep(
         compaction.join_parts(directory)
     except OSError as error:
         warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
-    ended = directory.ended() & requested
+    all_ended = directory.ended()
+    ended = all_ended & requested
     return Outcome(
         status=status,
         ended=len(ended),
@@ -67,6 +70,7 @@ def run_sweep(
         seconds=time.perf_counter() - began,
         compile_seconds=sum(stages.compiled.seconds.values()),
         failures=tuple(stages.failures),
+        left=tuple(asked.left_unended(directory, all_ended)),
         waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, ended, options.shard[1])),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lanes.describe import checks
-from lanes.describe.descriptions import display_name
+from lanes.describe.columns import display_name
 from lanes.describe.identity import Descriptions
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError

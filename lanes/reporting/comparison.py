@@ -6,6 +6,7 @@ import pandas as pd
 
 from lanes.results.axes import field_columns, follows, label
 from lanes.results.leaderboard import EXCLUDED, Leaderboard, leaderboard
+from lanes.results.replicates import by_replicate
 from lanes.results.statistics import Interval, grouped_intervals, paired_difference
 
 
@@ -46,7 +47,9 @@ def compare(runs: pd.DataFrame, metric: str, metrics: list[str]) -> list[Compari
 
 
 def _compare(runs: pd.DataFrame, first: str, second: str, metric: str, metrics: list[str]) -> Comparison:
-    labels = pd.DataFrame({name: label(name, runs[name])[1] for name in field_columns(runs)}, index=runs.index)
+    names = field_columns(runs)
+    shown = by_replicate(runs, names)  # each seed's own pretrained run is no field to pair by
+    labels = pd.DataFrame({name: label(name, shown[name])[1] for name in names}, index=runs.index)
     sides = {name: runs["dir"] == name for name in (first, second)}
     varying = [name for name in labels if any(labels[name][side].nunique() > 1 for side in sides.values())]
     varies = [

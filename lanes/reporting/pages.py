@@ -17,6 +17,7 @@ from lanes.reporting.markup import Markup, document, escape, fact_list, figure, 
 from lanes.results.axes import field_columns, label
 from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
 from lanes.results.statistics import COMPARABLE, DIRECTIONS, decimals, format_interval
+from lanes.results.versions import of_present_versions
 
 
 def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
@@ -103,10 +104,12 @@ def page(
         provenance: the content of each directory's `sweep.json`, by the directory's name.
         metric: see `write_report`.
     """
+    runs, left_out = of_present_versions(runs)
     boards = leaderboards(runs, metric)
     several = "dir" in runs and runs["dir"].nunique() > 1
+    apart_from = paragraph(apart(runs, metric), "warn") + paragraph(left_out, "warn")
     parts = [
-        ("answer", "Answer", paragraph(apart(runs, metric), "warn") + _each(boards, sections.answer)),
+        ("answer", "Answer", apart_from + _each(boards, sections.answer)),
         ("comparison", "Comparison", _each(boards, comparisons) if several else Markup("")),
         ("axes", "Axes", _each(boards, sections.axes)),
         ("pairs", "Pairs", _each(boards, sections.pairs)),

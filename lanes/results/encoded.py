@@ -33,7 +33,7 @@ class Encoded:
         valid_fraction: as in `load_dataset`; None is that of the net's run.
     """
 
-    source: str
+    source: str = dataclasses.field(metadata={"replicate": "run"})
     data: Any = None
     valid_fraction: float | None = None
 

@@ -92,7 +92,7 @@ def evaluate(
     """Restore runs from their checkpoints and evaluate them.
 
     By default each run is evaluated on its own test split at its best epoch, which reproduces the stored results.
-    Diverged and failed runs are left out.
+    Diverged and failed runs are left out, and runs of an earlier version of their experiment file.
 
     Args:
         directory: of the sweep.

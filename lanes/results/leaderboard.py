@@ -13,6 +13,7 @@ from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.groups import comparable_groups, difference, remedies, single_group
 from lanes.results.statistics import Interval, decimals, format_interval
+from lanes.results.versions import of_present_versions
 
 EXCLUDED = ("diverged", "failed")  # counted, but never part of a mean: they have no metrics
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
@@ -91,10 +92,11 @@ class Leaderboard:
 
 
 def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
-    """The leaderboard of `lanes.load`'s table, all of whose runs the metric compares.
+    """The leaderboard of `lanes.load`'s table, all of whose runs the metric compares, without runs of earlier versions.
 
     Raises RequestError for runs that it does not compare, and as `leaderboards`.
     """
+    runs, _ = of_present_versions(runs)
     group = single_group(runs, metric, f"a ranking by {metric}" if metric else "one ranking")
     return ranked(group.runs, group.metric)
 
@@ -102,13 +104,17 @@ def leaderboard(runs: pd.DataFrame, metric: str | None = None) -> Leaderboard:
 def leaderboards(runs: pd.DataFrame, metric: str | None = None) -> list[Leaderboard]:
     """The leaderboards of `lanes.load`'s table: one, or several of runs that the metric does not compare (`comparable_groups`).
 
+    Runs of an earlier version of their experiment file are left out.
+
     Raises RequestError for a metric that the table does not have, or that does not say whether higher is better.
     """
+    runs, _ = of_present_versions(runs)
     return [ranked(group.runs, group.metric, group.name) for group in comparable_groups(runs, metric)]
 
 
 def apart(runs: pd.DataFrame, metric: str | None) -> str:
     """Why runs are ranked apart, and what would rank them together; empty if they are not."""
+    runs, _ = of_present_versions(runs)
     groups = comparable_groups(runs, metric)
     if len(groups) < 2:
         return ""
@@ -243,6 +249,8 @@ def print_leaderboard(
         console.print(note, markup=False, highlight=False)
     for board in leaderboards(runs, metric):
         _print_board(board, top, console)
+    if left_out := of_present_versions(runs)[1]:
+        console.print(left_out, markup=False, highlight=False)
 
 
 def _print_board(board: Leaderboard, top: int, console: Console) -> None:

@@ -19,7 +19,7 @@ def print_evaluation(table: pd.DataFrame, metric: str | None = None, console: Co
     if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 200))
     members = table[~table["run_id"].isin((MEMBER, ENSEMBLE))]
-    axes, _ = swept_axes(members)
+    axes, labels = swept_axes(members)
     ranking = selection_metric(members, metric)
     evaluated_on = str(table["evaluated_on"].iloc[0])
     same_metric = sibling(ranking, evaluated_on.split()[-1], members)
@@ -30,8 +30,9 @@ def print_evaluation(table: pd.DataFrame, metric: str | None = None, console: Co
     for name in names + evaluated:
         numeric = name in stored or name in evaluated
         shown.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric or name == "run_id")
-    for _, row in table.iterrows():
-        shown.add_row(*(Text(_cell(row[name])) for name in names + evaluated))
+    for index, row in table.iterrows():
+        labelled = dict(labels.loc[index]) if index in labels.index else {}
+        shown.add_row(*(Text(labelled.get(name) or _cell(row[name])) for name in names + evaluated))
     console.print(shown)
 
 

@@ -7,7 +7,10 @@ from lanes.errors import RequestError, unknown
 from lanes.results.axes import field_columns
 from lanes.results.groups import single_group
 from lanes.results.leaderboard import EXCLUDED, ranked
+from lanes.results.replicates import COMBINATION
 from lanes.results.statistics import selection_metric
+from lanes.results.versions import LEFT_OUT, of_present_versions
+from lanes.storage.asked import EARLIER
 from lanes.storage.directory import Directory
 from lanes.storage.trained import find_run
 
@@ -21,6 +24,8 @@ def select_runs(
     metric: str | None,
 ) -> pd.DataFrame:
     """The selected rows of `lanes.load`'s table, without diverged and failed runs; ranked with `best`, else in table order.
+
+    Runs of an earlier version of their experiment file are selected by `run_ids` or `where` alone (`earlier_version_of=NAME`).
 
     Args:
         opened: the sweep's directory.
@@ -40,6 +45,9 @@ def select_runs(
     if run_ids:
         found = dict.fromkeys(find_run(opened, run_id)["run_id"] for run_id in run_ids)
         return _with_metrics(table.set_index("run_id", drop=False).loc[list(found)], opened)
+    if not any(condition.partition("=")[0].strip() == EARLIER for condition in where):
+        table, left_out = of_present_versions(table)
+        table.attrs = {**table.attrs, LEFT_OUT: left_out}
     for condition in where:
         table = _matching(table, condition)
     if best is None:
@@ -57,10 +65,11 @@ def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     path = path.strip()
     if not equals or not path:
         raise RequestError(f"--where is {condition!r}: write FIELD=VALUE")
-    known = ["run_id", "status", *field_columns(table)]
+    further = [name for name in (EARLIER, COMBINATION) if name in table]
+    known = ["run_id", "status", *further, *field_columns(table)]
     if path not in known:
         raise unknown("field", path, known)
-    kept = table[[any(settings.same_text(value, part) for part in text.split("|")) for value in table[path]]]
+    kept = table[settings.matching(table[path], text)]
     if kept.empty:
         values = sorted({str(value) for value in table[path]})
         raise RequestError(f"--where {condition} matches no run: {path} is {', '.join(values[:8])}")

@@ -14,6 +14,7 @@ from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.storage import initial_weights
+from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
 from lanes.storage.records import recorded_directions
 
@@ -25,9 +26,11 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """One row per planned run: its fields, then its results; `status` is null until the run has ended.
 
     `epochs_done` is the number of epochs trained; `epochs` is the run's field. With several directories the column `dir`
-    holds each row's directory. Runs with equal `comparable` have the same data, task, loss and metrics. `attrs` holds what
-    rankings read: under "higher_is_better" the directions of the runs' own metrics by name, under "comparable" what each
-    value of that column measures.
+    holds each row's directory. `combination_id` is equal for runs that differ only in their seed and in what follows it (each
+    seed's own `init_from`). `earlier_version_of` names the experiment file where it has changed and no longer asks for the run;
+    leaderboards, pages and means leave these runs out. Runs with equal `comparable` have the same data, task, loss and metrics.
+    `attrs` holds what rankings read: under "higher_is_better" the directions of the runs' own metrics by name, under
+    "comparable" what each value of that column measures.
 
     Raises RequestError for a directory without a sweep.
     """
@@ -44,7 +47,7 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
         results = results.rename(columns={"epochs": "epochs_done"})
         runs[COMPARABLE], measured = measured_in(runs.get("description", ()))
         found |= measured
-        table = runs.drop(columns=["description"], errors="ignore").merge(results, on="run_id", how="left")
+        table = runs.drop(columns=["description", ASKED_BY], errors="ignore").merge(results, on="run_id", how="left")
         table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
         tables.append(table.assign(dir=str(path)) if several else table)
         stated = merged(stated, recorded_directions(directory))

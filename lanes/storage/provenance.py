@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lanes.program.places import Place
+from lanes.storage.asked import Asking
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
 
@@ -29,11 +30,13 @@ class Call:
         places: where packs are trained.
         command: the command line; empty from Python.
         experiment: the file that the runs come from.
+        asking: what the file asks for with these and other settings; None where it is not asked as a whole.
     """
 
     places: Sequence[Place]
     command: Sequence[str] = ()
     experiment: Path | None = None
+    asking: Asking | None = None
 
 
 def facts(call: Call) -> dict[str, Any]:

@@ -11,20 +11,32 @@ from typing import Any
 import pandas as pd
 
 from lanes.describe import runs
+from lanes.describe.combinations import Combinations
 from lanes.describe.directions import Directions, merged, own_directions
 from lanes.describe.halving import Halving
 from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
-from lanes.storage import data_records, provenance
+from lanes.storage import asked, data_records, provenance
+from lanes.storage.asked import Asking
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.experiment_copies import keep_copy
 from lanes.storage.provenance import Call
+from lanes.storage.sources import Sources
 
 # The columns that a resume reads.
-PLACES = ("run_id", "pack", "lane", "pack_shape", "experiment", "experiment_sha256", *data_records.COLUMNS)
+PLACES = (
+    "run_id",
+    "pack",
+    "lane",
+    "pack_shape",
+    "experiment",
+    "experiment_sha256",
+    *asked.MARKS,
+    *data_records.COLUMNS,
+)
 PLAN = "plan"  # the lock for changing the plan
 
 
@@ -108,11 +120,8 @@ def record(
         agreed = {key: bound[provenance.short(key)] for key in choices}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, _sources(known))
-        records = {member.run_id: member.data for member in planned}
-        if new or data_records.can_complete(known, records):
-            before = data_records.completed(directory.read_runs(), records)
-            rows = [row for pack in new for row in _rows(pack, source)]
-            _add_rows(directory, before, rows)
+        rows = [row for pack in new for row in _rows(pack, source)]
+        _write_rows(directory, known, pd.DataFrame(rows), planned, call.asking)
         previous = directory.read_sweep()
         facts = provenance.facts(call)
         begun = previous.get("begun", facts["begun"])
@@ -125,12 +134,23 @@ def record(
     return packs + new
 
 
-def _add_rows(directory: Directory, before: pd.DataFrame, rows: list[dict[str, Any]]) -> None:
-    """Write the table of planned runs with further rows, which replace those of the same runs."""
-    added = {row["run_id"] for row in rows}
-    kept = before if before.empty else before[~before["run_id"].isin(added)]
-    tables = [table for table in (kept, pd.DataFrame(rows)) if len(table)]
-    directory.write_runs(pd.concat(tables, ignore_index=True))
+def _write_rows(
+    directory: Directory, known: pd.DataFrame, rows: pd.DataFrame, planned: Sequence[Planned], asking: Asking | None
+) -> None:
+    """Write the table of planned runs if it changes: by further rows, which replace those of the same runs, by records of data
+    that were missing, or by which runs are still asked for.
+    """
+    records = {member.run_id: member.data for member in planned}
+    before = known[~known["run_id"].isin(rows["run_id"])] if len(known) and len(rows) else known
+    marks = asked.updated(directory, [before, rows], asking, set(records))
+    if rows.empty and not data_records.can_complete(known, records) and asked.are_in(known, marks):
+        return
+    table = data_records.completed(directory.read_runs(), records)
+    if len(rows):
+        kept = table if table.empty else table[~table["run_id"].isin(rows["run_id"])]
+        table = pd.concat([part for part in (kept, rows) if len(part)], ignore_index=True)
+    unmarked = table.drop(columns=list(asked.MARKS), errors="ignore")
+    directory.write_runs(unmarked.merge(marks, on="run_id", how="left"))
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
@@ -159,14 +179,14 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
     }
     return [
         {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further}
-        | {**data_records.columns(member.data), "description": text}
-        for lane, member, (row, text) in zip(pack.places, pack.members, _described(pack.members))
+        | {**data_records.columns(member.data), **about}
+        for lane, member, (row, about) in zip(pack.places, pack.members, _described(pack.members))
     ]
 
 
-def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Columns and description of each run; a value shared by several runs is described once."""
-    descriptions = Descriptions()
+def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """Columns of each run's fields, and its identities; a value shared by several runs is described once."""
+    descriptions, combinations = Descriptions(), Combinations(Sources().combination)
     known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # keeps the value alive, so that its id stays unique
     for member in members:
         columns: dict[str, Any] = {}
@@ -175,7 +195,7 @@ def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], str
             if (name, id(value)) not in known:
                 known[name, id(value)] = value, runs.columns_of(name, value)
             columns |= known[name, id(value)][1]
-        yield columns, descriptions.of(member.run)
+        yield columns, {"combination_id": combinations.of(member.run), "description": descriptions.of(member.run)}
 
 
 def _shape(pack: Pack) -> str:

@@ -48,7 +48,7 @@ def _array(column: pd.Series) -> pa.Array:
 
 
 def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The table at `path`, written under `name`: all columns, or some.
+    """The table at `path`, written under `name`: all columns, or those of `columns` that it has.
 
     Raises:
         DamagedFileError: the file is torn, foreign, or was written under another name.
@@ -56,7 +56,9 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> p
     """
     content = verified(path, name)
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=None if columns is None else list(columns))
+        file = pq.ParquetFile(pa.BufferReader(content))
+        present = set(file.schema_arrow.names)
+        table = file.read(columns=None if columns is None else [column for column in columns if column in present])
         return table.to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises many kinds
         raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error

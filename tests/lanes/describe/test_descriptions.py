@@ -5,7 +5,7 @@ import functools
 import pytest
 from users_own import Inner, Outer, cube, scaled_cube
 
-from lanes.describe import descriptions
+from lanes.describe import columns, descriptions
 from lanes.errors import RequestError
 from lanes.recipe.optimizers import OPTIMIZERS, Adam
 from lanes.recipe.schedules import SCHEDULES, Cosine
@@ -82,20 +82,18 @@ def test_parse_text_refuses_other_types(text, annotation):
 
 
 def test_display_names_and_columns():
-    assert descriptions.display_name(LeakyReLU(), ACTIVATIONS) == "leaky_relu"
-    assert descriptions.display_name(LeakyReLU(slope=0.5), ACTIVATIONS) == "leaky_relu"
-    assert descriptions.display_name(cube, ACTIVATIONS) == "cube"
-    assert descriptions.display_name(Cosine(warmup=3.0), SCHEDULES) == "Cosine"  # the type has two names in the table
-    assert descriptions.columns("optimizer", Adam(b1=0.5), OPTIMIZERS) == {
+    assert columns.display_name(LeakyReLU(), ACTIVATIONS) == "leaky_relu"
+    assert columns.display_name(LeakyReLU(slope=0.5), ACTIVATIONS) == "leaky_relu"
+    assert columns.display_name(cube, ACTIVATIONS) == "cube"
+    assert columns.display_name(Cosine(warmup=3.0), SCHEDULES) == "Cosine"  # the type has two names in the table
+    assert columns.columns("optimizer", Adam(b1=0.5), OPTIMIZERS) == {
         "optimizer": "adam",
         "optimizer.b1": 0.5,
         "optimizer.b2": 0.999,
         "optimizer.eps": 1e-8,
     }
-    assert descriptions.columns("net", MLP(widths=(3, 4)))["net.widths"] == "3,4"
-    assert not {"net.outputs", "net.activation", "net.kernel_init", "net.dropout"} & set(
-        descriptions.columns("net", MLP())
-    )
+    assert columns.columns("net", MLP(widths=(3, 4)))["net.widths"] == "3,4"
+    assert not {"net.outputs", "net.activation", "net.kernel_init", "net.dropout"} & set(columns.columns("net", MLP()))
 
 
 def test_floats_are_traced_and_everything_else_is_static():
