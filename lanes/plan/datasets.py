@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lanes.data.fingerprints import FORM, difference, fingerprint
 from lanes.data.loading import Dataset, Description, first_examples, load_dataset, named
 from lanes.data.tfds import TFDS
-from lanes.describe.descriptions import display_name
+from lanes.describe.columns import display_name
 from lanes.describe.encoding import encode
 from lanes.describe.runs import TABLES, Run
 from lanes.errors import RequestError

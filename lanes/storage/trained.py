@@ -13,7 +13,7 @@ import pandas as pd
 
 from lanes.data.loading import Dataset
 from lanes.describe import runs
-from lanes.describe.descriptions import display_name
+from lanes.describe.columns import display_name
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description
 from lanes.describe.runs import Run
