@@ -106,18 +106,26 @@ def main(arguments: Arguments) -> int:
     if outcome.status == ExitStatus.STOPPED:
         print(f"resume with: {typed()}")
     elif arguments.report and outcome.ended:
-        from lanes.reporting.pages import write_report
-        from lanes.results.leaderboard import print_leaderboard
-        from lanes.results.tables import load
-
-        page = arguments.out / "report.html"
-        of_page = [(arguments.out / name).stat().st_mtime for name in ("results", "runs.parquet")]
-        if outcome.trained or not page.exists() or page.stat().st_mtime < max(of_page):
-            page = write_report([arguments.out])
-        if outcome.trained:
-            print_leaderboard(load(arguments.out))
-        print(f"report: {page}")
+        _report(arguments.out, bool(outcome.trained))
     return outcome.status
+
+
+def _report(out: Path, has_trained: bool) -> None:
+    """Write the page, unless there is nothing new, and print the leaderboard, or what it leaves out if nothing was trained."""
+    from lanes.reporting.pages import write_report
+    from lanes.results.leaderboard import print_leaderboard
+    from lanes.results.tables import load
+    from lanes.results.versions import of_present_versions
+
+    page = out / "report.html"
+    sources = [(out / name).stat().st_mtime for name in ("results", "runs.parquet")]
+    if has_trained or not page.exists() or page.stat().st_mtime < max(sources):
+        page = write_report([out])
+    if has_trained:
+        print_leaderboard(load(out))
+    elif left_out := of_present_versions(load(out))[1]:
+        print(left_out)
+    print(f"report: {page}")
 
 
 def _experiment_file(experiment: Path) -> Path:
