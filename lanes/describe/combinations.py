@@ -21,11 +21,12 @@ class Combinations:
 
     Args:
         source: the combination of the run that a reference names.
+        descriptions: of the runs.
     """
 
-    def __init__(self, source: Callable[[str], str]):
+    def __init__(self, source: Callable[[str], str], descriptions: Descriptions):
         self._source = source
-        self._descriptions = Descriptions()
+        self._descriptions = descriptions
         self._texts: dict[int, tuple[Any, str]] = {}  # with the value, so that its id is not reused
 
     def of(self, resolved: Run) -> str:

@@ -3,27 +3,49 @@
 An experiment file is code, and loading it executes it: load only files that you trust.
 """
 
+import dataclasses
 import hashlib
-import importlib.util
-import linecache
+import itertools
+import os
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lanes.describe.encoding import EXPERIMENT
 from lanes.describe.halving import Halving
+from lanes.describe.neighbours import Loaded, Neighbours, neighbours_of
+from lanes.describe.public_names import EXPERIMENT, LOADED
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
 
 
-def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
-    """The experiment file as a module; the same content is loaded once.
+@dataclasses.dataclass(frozen=True)
+class Copied:
+    """Where a copy of an experiment comes from, and the copies of the modules beside it.
 
-    It is compiled from the bytes read here: no cached bytecode is written or trusted.
+    Attributes:
+        file: the experiment's own file, whose folder holds its data; "" if unknown.
+        modules: SHA-256 of each module's copy, by path relative to `folder`.
+        folder: of the copies of the modules.
+    """
+
+    file: str
+    modules: Mapping[str, str]
+    folder: Path
+
+
+def load_module(path: Path, sha256: str | None = None, copied: Copied | None = None) -> types.ModuleType:
+    """The experiment file as a module; the same file with the same content is loaded once.
+
+    It is compiled from the bytes read here: no cached bytecode is written or trusted. Modules beside it are imported for it
+    alone (`lanes.describe.neighbours`). Of a copy, `__file__` is the original's as long as the folder of that is there, so
+    that data beside the original are found.
 
     Args:
         path: the file.
         sha256: the expected hash of its content, if known.
+        copied: where it comes from, if it is a copy in a sweep's directory.
 
     Raises RequestError for a file that cannot be read, has another hash, or raises.
     """
@@ -36,22 +58,58 @@ def load_module(path: Path, sha256: str | None = None) -> types.ModuleType:
     digest = hashlib.sha256(content).hexdigest()
     if isinstance(sha256, str) and digest != sha256:
         raise RequestError(f"{path} is not the copy that was made: repeat the sweep's command to write it again")
-    name = f"{EXPERIMENT}_{digest[:16]}"
+    file = Path(os.path.abspath(path))
+    if copied is not None and copied.file and Path(copied.file).parent.is_dir():
+        file = Path(copied.file)
+    name = _name(content, file, copied)
     if name in sys.modules:
         return sys.modules[name]
+    expected = (None, None) if copied is None else (copied.folder, copied.modules)
+    neighbours = Neighbours(name, file.parent, *expected)
     module = types.ModuleType(name)
-    module.__file__ = str(path)
+    module.__file__ = str(file)
     sys.modules[name] = module
     try:
-        code = compile(content, str(path), "exec")
-        lines = importlib.util.decode_source(content).splitlines(keepends=True)
-        # Tracebacks and `inspect` see the source that runs, even if the file changes.
-        linecache.cache[str(path)] = (len(content), None, lines, str(path))
-        exec(code, module.__dict__)
+        neighbours.execute(module, path, content)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
+            del sys.modules[key]
+        if isinstance(error, RequestError):
+            raise
         raise RequestError(f"experiment file {path} raises {_where(error, path)}") from error
     return module
+
+
+def _name(content: bytes, file: Path, copied: Copied | None) -> str:
+    """The name of an experiment's module; another one if a module beside it has changed since it was loaded."""
+    parts = [str(file), copied and sorted(copied.modules.items())]
+    name = f"{EXPERIMENT}_{hashlib.sha256(content + repr(parts).encode()).hexdigest()[:16]}"
+    for number in itertools.count(2):
+        neighbours = neighbours_of(sys.modules.get(name))
+        if neighbours is None or copied is not None or neighbours.is_current():
+            return name
+        name = f"{name[: len(EXPERIMENT) + 17]}_{number}"
+    raise AssertionError
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """A loaded experiment: the experiment's own file, also of a copy, and the modules beside it."""
+
+    file: str
+    neighbours: Neighbours
+
+
+def origin(path: Path) -> Origin | None:
+    """The experiment that was last loaded from a file; None if it has not been loaded."""
+    found = [module for module in list(sys.modules.values()) if _is_from(module, path)]
+    neighbours = neighbours_of(found[-1]) if found else None
+    return None if neighbours is None else Origin(str(found[-1].__file__), neighbours)
+
+
+def _is_from(module: Any, path: Path) -> bool:
+    loaded = vars(module).get("__loader__") if isinstance(module, types.ModuleType) else None
+    return isinstance(loaded, Loaded) and loaded.compiled_from == path and LOADED.fullmatch(module.__name__) is not None
 
 
 def runs_of(path: Path) -> list[Run]:

@@ -10,15 +10,20 @@ import flax.linen as nn
 from lanes.describe.descriptions import map_traced
 from lanes.describe.encoding import decode, encode
 from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
+from lanes.describe.versions import Versions
 
 NAMES = sorted(FIELDS)  # the order in which a description is hashed
 PLAIN = (bool, int, float, str, type(None))
 
 
 class Descriptions:
-    """JSON descriptions of resolved runs; a value that several runs share is described once."""
+    """JSON descriptions of resolved runs; a value that several runs share is described once.
+
+    The user's functions are described as they are at first sight, for example before a data function is called.
+    """
 
     def __init__(self) -> None:
+        self.versions = Versions()
         self._texts: dict[Any, tuple[Any, str]] = {}  # with the value, so that its id is not reused
 
     def text(self, value: Any) -> str:
@@ -28,7 +33,7 @@ class Descriptions:
         key = (type(value), value) if type(value) in PLAIN else id(value)
         known = self._texts.get(key)
         if known is None:
-            known = self._texts[key] = value, json.dumps(encode(value), sort_keys=True)
+            known = self._texts[key] = value, json.dumps(encode(value, self.versions), sort_keys=True)
         return known[1]
 
     def of(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
@@ -59,9 +64,10 @@ def from_description(description: Mapping[str, Any], experiment: Any = None) -> 
     return Run(**{name: decode(value, experiment) for name, value in description.items()})
 
 
-def signature(run: Run, ignore: tuple[str, ...] = ()) -> str:
+def signature(run: Run, ignore: tuple[str, ...] = (), versions: Versions | None = None) -> str:
     """What a program is compiled for: the JSON of the resolved run with its traced numbers blanked."""
     out: dict[str, Any] = {}
+    versions = Versions() if versions is None else versions
     for name in FIELDS:
         value = getattr(run, name)
         if name in ignore or name in TRACED:
@@ -69,9 +75,9 @@ def signature(run: Run, ignore: tuple[str, ...] = ()) -> str:
         if name in SWITCHED:
             out[name] = "off" if is_off(run, name) else "traced"
         elif name in TABLES and name != "data" and not isinstance(value, nn.Module):
-            out[name] = encode(map_traced(name, value, _blank))
+            out[name] = encode(map_traced(name, value, _blank), versions)
         else:
-            out[name] = encode(value)
+            out[name] = encode(value, versions)
     return json.dumps(out, sort_keys=True)
 
 

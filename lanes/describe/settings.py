@@ -85,6 +85,7 @@ def _assignment(text: str) -> tuple[str, str]:
 def distinct(sweep: Iterable[Run]) -> list[Run]:
     """The runs without duplicates, in order; runs with the same `run_id` are duplicates."""
     seen: dict[str, Run] = {}
+    descriptions = identity.Descriptions()
     for run in sweep:
-        seen.setdefault(identity.run_id(run), run)
+        seen.setdefault(descriptions.run_id(runs.resolve(run)), run)
     return list(seen.values())

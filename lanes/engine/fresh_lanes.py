@@ -41,7 +41,7 @@ class FreshLanes:
         examples = first.shared(self._examples(pack))
         by_initializer: dict[str, list[int]] = {}
         for at, member in enumerate(pack.members):
-            by_initializer.setdefault(initializer_key(member.run), []).append(at)  # index among the members
+            by_initializer.setdefault(initializer_key(member), []).append(at)  # index among the members
         for key, lanes in by_initializer.items():
             alike = [initializing(pack.members[at].run) for at in lanes]
             setup = dataclasses.replace(pack.setup, run=alike[0])

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import inspect
-import json
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from lanes.data.fingerprints import FORM, difference, fingerprint
 from lanes.data.loading import Dataset, Description, first_examples, load_dataset, named
 from lanes.data.tfds import TFDS
 from lanes.describe.columns import display_name
-from lanes.describe.encoding import encode
+from lanes.describe.identity import Descriptions
 from lanes.describe.runs import TABLES, Run
 from lanes.errors import RequestError
 
@@ -55,6 +54,7 @@ class Datasets:
 
     def __init__(self, data_dir: str | None = None):
         self.data_dir = data_dir
+        self.descriptions = Descriptions()
         self._loaded: dict[str, tuple[Dataset, DataRecord]] = {}
         self._first: dict[str, dict[str, DataRecord]] = {}  # the first load of each id, by description
         self._costly: set[str] = set()  # descriptions that are not loaded a second time
@@ -90,13 +90,13 @@ class Datasets:
                     "arrays each time it is called"
                 ) from error
 
-    @staticmethod
-    def key(run: Run) -> str:
+    def key(self, run: Run) -> str:
         """A key that is equal for runs that see the same arrays."""
-        return str([encode(getattr(run, name)) for name in ("data", "valid_fraction", "train_examples")])
+        names = ("data", "valid_fraction", "train_examples")
+        return str([self.descriptions.text(getattr(run, name)) for name in names])
 
     def _entry(self, run: Run) -> tuple[Dataset, DataRecord]:
-        key = self.key(run)
+        key = self.key(run)  # describes a function before it is called
         if key not in self._loaded:
             if isinstance(run.data, TFDS):
                 named(run.data.name, self.data_dir)  # a helpful error if the name is unknown or not prepared
@@ -116,7 +116,7 @@ class Datasets:
             text = fingerprint(load_dataset(source, data_dir=self.data_dir))  # whatever is cut off for validation
         data = load_dataset(source, valid_fraction=run.valid_fraction, data_dir=self.data_dir)
         seconds = time.perf_counter() - began
-        record = DataRecord(_id(run), text or fingerprint(data), _name(run.data))
+        record = DataRecord(self._id(run), text or fingerprint(data), _name(run.data))
         first = self._first.setdefault(record.description, {})
         for known in first.values():
             differs = record.differs_from(known.id, known.fingerprint)
@@ -130,6 +130,14 @@ class Datasets:
             self._costly.add(record.description)
         return data, record
 
+    def _id(self, run: Run) -> str:
+        described = self.descriptions.text(run.data)
+        is_description = isinstance(run.data, Description)
+        if is_description and _is_users(run.data):
+            described += f" {run.valid_fraction!r}"  # their test split may depend on it
+        digits = hashlib.sha256(described.encode()).hexdigest()[:12]
+        return f"{digits}/{run.valid_fraction!r}" if is_description and run.valid_fraction is not None else digits
+
 
 def _called(make: Callable[[], Any]) -> Callable[[], Any]:
     """A function of the same name that gives what `make` gives, which is called now."""
@@ -140,15 +148,6 @@ def _called(make: Callable[[], Any]) -> Callable[[], Any]:
 
     give.__name__ = getattr(make, "__name__", type(make).__name__)
     return give
-
-
-def _id(run: Run) -> str:
-    described: Any = encode(run.data)
-    is_description = isinstance(run.data, Description)
-    if is_description and _is_users(run.data):
-        described = [described, run.valid_fraction]  # their test split may depend on it
-    digits = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-    return f"{digits}/{run.valid_fraction!r}" if is_description and run.valid_fraction is not None else digits
 
 
 def _is_users(data: Any) -> bool:

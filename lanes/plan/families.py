@@ -11,7 +11,6 @@ from typing import Any
 
 from lanes.describe import checks
 from lanes.describe.columns import display_name
-from lanes.describe.identity import Descriptions
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
@@ -49,7 +48,7 @@ class Families:
         self._families: dict[Any, Family] = {}
         self._tokens: dict[int, tuple[Any, Any]] = {}
         self._values: dict[Any, Any] = {}
-        self._descriptions = Descriptions()
+        self._descriptions = datasets.descriptions
 
     def plan(self, run: Run) -> Planned:
         """The run resolved, checked and identified.
@@ -101,6 +100,8 @@ class Families:
     def _in_full(self, run: Run) -> Planned:
         with refusing("a run cannot be described"):
             resolved = checks.resolved(run)
+        with refusing("a run cannot be described"):
+            self._descriptions.run_id(resolved)  # before its functions are called
         with refusing(f"data {display_name(resolved.data)} cannot be loaded"):
             try:
                 data = self._datasets.of(resolved)

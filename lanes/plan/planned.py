@@ -26,6 +26,7 @@ class Planned:
         signature: what the training program is compiled for.
         setup: what is static about the run; equal for runs of equal signature.
         data: which arrays it is trained on.
+        descriptions: of the runs planned together, made before any of their functions is called.
     """
 
     run: Run
@@ -34,6 +35,7 @@ class Planned:
     signature: str
     setup: Setup
     data: DataRecord
+    descriptions: identity.Descriptions = dataclasses.field(compare=False, repr=False)
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
@@ -45,21 +47,24 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
         share: whether a run's program takes its activation as an index.
     """
     out: dict[str, Planned] = {}
+    descriptions = datasets.descriptions
     for run in resolved:
         data = datasets.of(run)
-        run_id = identity.run_id(run)
+        run_id = descriptions.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run
-            signature = identity.signature(by_name(compiled), ignore=("initializer", "init_from"))
-            out[run_id] = Planned(run, run_id, compiled, signature, _setup(compiled, data), datasets.record(run))
+            ignore = ("initializer", "init_from")
+            signature = identity.signature(by_name(compiled), ignore, descriptions.versions)
+            setup, record = _setup(compiled, data, signature), datasets.record(run)
+            out[run_id] = Planned(run, run_id, compiled, signature, setup, record, descriptions)
     return list(out.values())
 
 
-def _setup(compiled: Run, data: Dataset) -> Setup:
+def _setup(compiled: Run, data: Dataset, signature: str) -> Setup:
     """What is static about a run in training. Training draws no variables, so runs of several initializers share it."""
     features = tuple(data.train.x.shape[1:])
     run = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
-    return Setup(run, compiled.task.outputs(data.outputs, features), features, len(data.train))
+    return Setup(run, compiled.task.outputs(data.outputs, features), features, len(data.train), signature)
 
 
 def initializing(run: Run) -> Run:
@@ -71,8 +76,9 @@ def initializing(run: Run) -> Run:
     return run if depends else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
 
 
-def initializer_key(run: Run) -> str:
+def initializer_key(member: Planned) -> str:
     """A key that is equal for runs whose initial variables are drawn by the same program."""
-    run = initializing(run)
+    run = initializing(member.run)
     initial = (*INITIAL, "data", "train_examples", "valid_fraction")
-    return identity.signature(run, ignore=tuple(name for name in runs.FIELDS if name not in initial))
+    ignore = tuple(name for name in runs.FIELDS if name not in initial)
+    return identity.signature(run, ignore, member.descriptions.versions)

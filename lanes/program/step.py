@@ -86,12 +86,15 @@ class Setup:
         outputs: number of outputs of the net.
         features: shape of an example.
         examples: number of training examples.
+        signature: tells apart functions that compare equal and compute different things, as after a constant that they
+            read has changed; JAX would take the program traced before.
     """
 
     run: Run
     outputs: int
     features: tuple[int, ...]
     examples: int
+    signature: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run", runs.blanked(self.run))

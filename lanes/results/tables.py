@@ -47,7 +47,8 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
         results = results.rename(columns={"epochs": "epochs_done"})
         runs[COMPARABLE], measured = measured_in(runs.get("description", ()))
         found |= measured
-        table = runs.drop(columns=["description", ASKED_BY], errors="ignore").merge(results, on="run_id", how="left")
+        table = runs.drop(columns=["description", "experiment_modules", ASKED_BY], errors="ignore")
+        table = table.merge(results, on="run_id", how="left")
         table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
         tables.append(table.assign(dir=str(path)) if several else table)
         stated = merged(stated, recorded_directions(directory))

@@ -1,7 +1,7 @@
 """A sweep's directory: its plan, its results, and what it needs to resume.
 
     sweep.json            provenance, and the widths that bind every worker
-    experiment.py         copy of the experiment, loaded to evaluate and restore
+    experiment.py         copy of the experiment, loaded to evaluate and restore; modules that it imports lie beside it
     runs.parquet          a row per planned run: run_id, pack, lane, every field, and its description
     runs.copy.parquet     a copy of it
     results/PACK.parquet  a row per ended run
@@ -30,7 +30,7 @@ from lanes.storage import checkpoints, sealed
 from lanes.storage.claims import Claims
 from lanes.storage.tables import read_table, verified, write_table
 
-FORMAT = 2  # format 1 identified runs by our module paths
+FORMAT = 3  # format 1 identified runs by our module paths, format 2 the user's functions by their own text
 PACK = "part"  # column of merged parts: the part a row comes from
 MERGED = "merged-"
 PACK_NAME = re.compile(r"[0-9a-f]{1,64}")

@@ -1,31 +1,63 @@
-"""Copies of the experiment file in a sweep's directory: `experiment.py`, and one more for each changed version."""
+"""Copies of the experiment in a sweep's directory: `experiment.py` and the modules beside it, and one more for each version.
 
+A module is copied by its relative path, beside the copy of the experiment, so that the copy can be run too; another version
+of a module, or one whose path the directory needs itself, goes to a folder `modules_N`.
+"""
+
+import dataclasses
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from lanes.describe.experiment_files import Copied, origin
 from lanes.errors import RequestError
 from lanes.files import checksum, write_bytes
 from lanes.storage.directory import Directory
 
 MOST = 999  # versions in one directory
+TAKEN = (
+    "results",
+    "curves",
+    "checkpoints",
+    "rungs",
+    "experiment",
+    "modules",
+)  # beginnings of the directory's own names
 
 
-def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str]) -> tuple[str, str] | None:
-    """Copy an experiment file into the directory, unless it holds this version already.
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """A copy of an experiment.
+
+    Attributes:
+        name: of the file in the directory.
+        sha256: of its content.
+        beside: the original's path and the copied modules, as JSON text; see `modules_of`.
+    """
+
+    name: str
+    sha256: str
+    beside: str
+
+
+def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str], beside: Any = ()) -> Copy | None:
+    """Copy an experiment and the modules beside it into the directory, unless it holds this version already.
 
     Args:
         directory: of the sweep.
         source: the experiment file; None for runs that come from no file.
         known: SHA-256 of earlier copies by name; a copy that has changed since is set aside.
+        beside: `Copy.beside` of earlier copies, whose modules are treated alike.
 
     Returns:
-        Name and SHA-256 of the copy, or None without a source.
+        The copy, or None without a source.
 
     Raises RequestError if the directory already holds `MOST` other versions.
     """
-    for name, expected in known.items():
-        copy = directory.path / Path(name).name
+    for name, expected in (*known.items(), *_known_modules(beside)):
+        copy = directory.path / name
         if copy.exists() and checksum(copy) != expected:
             directory.set_aside(copy, "is not the copy that was made", lambda path: checksum(path) == expected)  # noqa: B023
     if source is None:
@@ -33,14 +65,57 @@ def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str
     text = source.read_bytes()
     digest = hashlib.sha256(text).hexdigest()
     taken = {name for name, expected in known.items() if expected != digest}
-    for number in range(1, MOST + 1):
-        name = "experiment.py" if number == 1 else f"experiment_{number}.py"
+    names = ("experiment.py" if number == 1 else f"experiment_{number}.py" for number in range(1, MOST + 1))
+    for name in names:
         copy = directory.path / name
-        if name in taken:
+        if name in taken or (copy.exists() and copy.read_bytes() != text):
             continue
         if not copy.exists():
             write_bytes(copy, text)
-            return name, digest
-        if copy.read_bytes() == text:
-            return name, digest
+        return Copy(name, digest, _keep_modules(directory, source, beside))
     raise RequestError(f"{directory.path} holds {MOST} versions of the experiment: use a new --out")
+
+
+def _keep_modules(directory: Directory, source: Path, beside: Any) -> str:
+    """Copy the modules that the experiment has imported from beside it; where they come from and are, as JSON text."""
+    loaded = origin(source)
+    contents = {} if loaded is None else loaded.neighbours.contents()
+    file = str(Path(source).absolute()) if loaded is None else loaded.file
+    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(contents.items())}
+    earlier = dict(_known_modules(beside))
+    for number in range(MOST + 1):
+        folder = f"modules_{number}" if number else ""
+        inside = {path: f"{folder}/{path}" if folder else path for path in hashes}
+        if not number and any(PurePosixPath(path).parts[0].startswith(TAKEN) for path in hashes):
+            continue
+        if any(earlier.get(inside[path], hashes[path]) != hashes[path] for path in hashes):
+            continue
+        copies = {path: directory.path / inside[path] for path in hashes}
+        if all(not copy.exists() or checksum(copy) == hashes[path] for path, copy in copies.items()):
+            for path, copy in copies.items():
+                if not copy.exists():
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    write_bytes(copy, contents[path])
+            return json.dumps({"file": file, "folder": folder, "modules": hashes})
+    raise RequestError(f"{directory.path} holds {MOST} versions of the experiment's modules: use a new --out")
+
+
+def modules_of(directory: Directory, beside: Any) -> Copied | None:
+    """The copied modules that `Copy.beside` names; None if it is no such text, or leads out of the directory."""
+    try:
+        content = json.loads(beside)
+        file, folder, modules = str(content["file"]), str(content["folder"]), dict(content["modules"])
+    except (TypeError, ValueError, KeyError):
+        return None
+    paths = [PurePosixPath(folder), *map(PurePosixPath, modules)]
+    if any(path.is_absolute() or ".." in path.parts for path in paths):
+        return None
+    return Copied(file, modules, directory.path / folder)
+
+
+def _known_modules(beside: Any) -> Iterator[tuple[str, str]]:
+    """Path in the directory and SHA-256 of each copied module."""
+    for text in beside:
+        content = json.loads(text)
+        for path, sha256 in content["modules"].items():
+            yield (f"{content['folder']}/{path}" if content["folder"] else path), sha256

@@ -14,7 +14,6 @@ from lanes.describe import runs
 from lanes.describe.combinations import Combinations
 from lanes.describe.directions import Directions, merged, own_directions
 from lanes.describe.halving import Halving
-from lanes.describe.identity import Descriptions
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
@@ -22,21 +21,13 @@ from lanes.storage import asked, data_records, provenance
 from lanes.storage.asked import Asking
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
-from lanes.storage.experiment_copies import keep_copy
+from lanes.storage.experiment_copies import Copy, keep_copy
 from lanes.storage.provenance import Call
 from lanes.storage.sources import Sources
 
+SOURCE = ("experiment", "experiment_sha256", "experiment_modules")  # where a run's own functions are
 # The columns that a resume reads.
-PLACES = (
-    "run_id",
-    "pack",
-    "lane",
-    "pack_shape",
-    "experiment",
-    "experiment_sha256",
-    *asked.MARKS,
-    *data_records.COLUMNS,
-)
+PLACES = ("run_id", "pack", "lane", "pack_shape", *SOURCE, *asked.MARKS, *data_records.COLUMNS)
 PLAN = "plan"  # the lock for changing the plan
 
 
@@ -119,7 +110,7 @@ def record(
         )
         agreed = {key: bound[provenance.short(key)] for key in choices}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
-        source = keep_copy(directory, call.experiment, _sources(known))
+        source = keep_copy(directory, call.experiment, *_sources(known))
         rows = [row for pack in new for row in _rows(pack, source)]
         _write_rows(directory, known, pd.DataFrame(rows), planned, call.asking)
         previous = directory.read_sweep()
@@ -127,7 +118,7 @@ def record(
         begun = previous.get("begun", facts["begun"])
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
-        about = {"begun": begun, "widths": bound, "experiment": source and source[0]}
+        about = {"begun": begun, "widths": bound, "experiment": source and source.name}
         about["higher_is_better"] = directions(directory, planned)
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
@@ -171,12 +162,9 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
     return packs
 
 
-def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
-    further = {
-        "pack_shape": _shape(pack),
-        "experiment": source and source[0],
-        "experiment_sha256": source and source[1],
-    }
+def _rows(pack: Pack, source: Copy | None) -> list[dict[str, Any]]:
+    copy = (None, None, None) if source is None else (source.name, source.sha256, source.beside)
+    further = {"pack_shape": _shape(pack), **dict(zip(SOURCE, copy))}
     return [
         {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further}
         | {**data_records.columns(member.data), **about}
@@ -186,7 +174,7 @@ def _rows(pack: Pack, source: tuple[str, str] | None) -> list[dict[str, Any]]:
 
 def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     """Columns of each run's fields, and its identities; a value shared by several runs is described once."""
-    descriptions, combinations = Descriptions(), Combinations(Sources().combination)
+    combinations: Combinations | None = None
     known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # keeps the value alive, so that its id stays unique
     for member in members:
         columns: dict[str, Any] = {}
@@ -195,16 +183,21 @@ def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], dic
             if (name, id(value)) not in known:
                 known[name, id(value)] = value, runs.columns_of(name, value)
             columns |= known[name, id(value)][1]
-        yield columns, {"combination_id": combinations.of(member.run), "description": descriptions.of(member.run)}
+        if combinations is None:
+            combinations = Combinations(Sources().combination, member.descriptions)
+        yield (
+            columns,
+            {"combination_id": combinations.of(member.run), "description": member.descriptions.of(member.run)},
+        )
 
 
 def _shape(pack: Pack) -> str:
     return f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
 
 
-def _sources(known: pd.DataFrame) -> dict[str, str]:
-    """SHA-256 of each copy of the experiment, by name."""
+def _sources(known: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
+    """SHA-256 of each copy of the experiment, by name, and what is said of the modules beside the copies."""
     if known.empty:
-        return {}
-    pairs = known[["experiment", "experiment_sha256"]].dropna().drop_duplicates()
-    return dict(zip(pairs["experiment"], pairs["experiment_sha256"]))
+        return {}, []
+    copies = known[list(SOURCE)].dropna().drop_duplicates()
+    return dict(zip(copies["experiment"], copies["experiment_sha256"])), list(copies["experiment_modules"].unique())

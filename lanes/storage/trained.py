@@ -22,6 +22,7 @@ from lanes.plan.datasets import Datasets
 from lanes.program.step import Setup, build_net
 from lanes.storage import checkpoints, data_records
 from lanes.storage.directory import Directory, existing
+from lanes.storage.experiment_copies import modules_of
 
 Variables = dict[str, Any]
 
@@ -47,7 +48,8 @@ def run_of(directory: Directory, row: pd.Series) -> Run:
     experiment = None
     name = row.get("experiment")
     if isinstance(name, str):
-        experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"))
+        copied = modules_of(directory, row.get("experiment_modules"))
+        experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"), copied)
     return from_description(json.loads(row["description"]), experiment)
 
 

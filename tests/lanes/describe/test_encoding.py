@@ -1,4 +1,4 @@
-"""Values as JSON and back: public names for this project and its libraries; module, name and source for user code."""
+"""Values as JSON and back: public names for this project and its libraries; module, name and version for user code."""
 
 import functools
 import importlib.util
@@ -16,6 +16,7 @@ from users_own import Inner, Outer, cube, scaled_cube
 from lanes import TFDS, Encoded, Run
 from lanes.describe import encoding, identity, runs
 from lanes.describe.experiment_files import load_module
+from lanes.describe.versions import Versions
 from lanes.errors import RequestError
 from lanes.recipe.optimizers import Adam
 from lanes.recipe.schedules import Step
@@ -53,16 +54,16 @@ def test_round_trip_through_json(value):
         assert type(back) is type(value)
 
 
-def test_user_code_is_encoded_with_its_source_and_built_in_code_without():
+def test_user_code_is_encoded_with_its_version_and_built_in_code_without():
     assert set(encoding.encode(relu)) == {"symbol"}
     encoded = encoding.encode(cube)
     assert encoded["symbol"].endswith(":cube")
-    assert len(encoded["source"]) == 12
-    assert encoding.encode(Inner())["source"] == encoding.source_hash(Inner)
+    assert len(encoded["version"]) == 16
+    assert encoding.encode(Inner())["version"] == Versions().of(Inner)
 
 
-def test_changed_source_is_refused():
-    encoded = encoding.encode(cube) | {"source": "0" * 12}
+def test_another_version_is_refused():
+    encoded = encoding.encode(cube) | {"version": "0" * 16}
     with pytest.raises(RequestError, match="has changed since the run was described"):
         encoding.decode(encoded)
 
@@ -122,9 +123,9 @@ def test_library_objects_are_encoded_by_the_shortest_public_package(thing, name)
     assert encoding.decode({"symbol": name}) is thing
 
 
-def test_objects_that_no_public_package_exports_are_encoded_with_their_source():
+def test_objects_that_no_public_package_exports_are_encoded_by_module_and_name():
     encoded = encoding.encode(jax._src.nn.functions.relu6.__wrapped__)
-    assert encoded["source"]
+    assert encoded["symbol"] == "jax._src.nn.functions:relu6"
     with pytest.raises(RequestError, match="cannot be found"):
         encoding.decode({"symbol": "jax._src.nn.functions:relu"})
 

@@ -138,7 +138,11 @@ def test_data_that_differ_at_the_second_call_are_refused(data):
         loaded.check_repeatable([of(data)])
 
 
-@pytest.mark.parametrize("data", [seeded, functools.partial(seeded), Seeded(), Blobs(n=60)], ids=repr)
+@pytest.mark.parametrize(
+    "data",
+    [seeded, functools.partial(seeded), Seeded(), Blobs(n=60)],
+    ids=lambda data: getattr(data, "__name__", type(data).__name__),
+)
 def test_data_that_are_the_same_at_the_second_call_are_accepted(data):
     Datasets().check_repeatable([of(data), of(data, valid_fraction=0.25), of(data, train_examples=20)])
 

@@ -82,16 +82,16 @@ def test_a_changed_experiment_gets_another_copy(directory, tmp_path, lines):
     source = tmp_path / "mine.py"
     source.write_text("A = 1")
     first = keep_copy(directory, source, {})
-    assert first[0] == "experiment.py"
-    assert keep_copy(directory, source, dict([first])) == first
+    assert first.name == "experiment.py"
+    assert keep_copy(directory, source, {first.name: first.sha256}) == first
     source.write_text("A = 2")
-    second = keep_copy(directory, source, dict([first]))
-    assert second[0] == "experiment_2.py"
+    second = keep_copy(directory, source, {first.name: first.sha256})
+    assert second.name == "experiment_2.py"
     (directory.path / "experiment.py").write_text("A = 3")
-    assert keep_copy(directory, source, dict([first, second])) == second
+    assert keep_copy(directory, source, {copy.name: copy.sha256 for copy in (first, second)}) == second
     assert "experiment.py" in lines[0]
     source.write_text("A = 1")
-    assert keep_copy(directory, source, dict([first, second])) == first
+    assert keep_copy(directory, source, {copy.name: copy.sha256 for copy in (first, second)}) == first
 
 
 def test_a_directory_without_a_sweep_or_of_another_format(tmp_path, directory):
