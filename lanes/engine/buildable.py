@@ -14,8 +14,8 @@ from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
 from lanes.engine.effects import check_effects
 from lanes.errors import RequestError
-from lanes.plan.packs import stacked
 from lanes.plan.datasets import Datasets
+from lanes.plan.packs import stacked
 from lanes.plan.planned import Planned, initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.over_lanes import Data
