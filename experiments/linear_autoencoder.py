@@ -13,7 +13,6 @@ from nets import Autoencoder
 BASE = Run(
     data="digits",
     net=Autoencoder(widths=(), code=4),
-    activation="identity",
     initializer="xavier_normal",
     task="reconstruct",
     loss="squared_error",

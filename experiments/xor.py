@@ -10,7 +10,6 @@ from nets import MLP
 
 BASE = Run(
     data=XOR(binary=True),
-    activation="tanh",
     initializer="xavier_normal",
     loss="binary_cross_entropy",
     optimizer="adam",
@@ -21,4 +20,5 @@ BASE = Run(
 
 def sweep() -> list[Run]:
     """A single unit and a net with four hidden units x 20 seeds; solved means every test example is right."""
-    return grid(BASE, {"net": [MLP(widths=()), MLP(widths=(4,))]}, seed=range(20))
+    single = grid(BASE, net=[MLP(widths=())], seed=range(20))
+    return single + grid(BASE, net=[MLP(widths=(4,))], activation=["tanh"], seed=range(20))

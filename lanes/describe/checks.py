@@ -182,6 +182,10 @@ def check_ranges(run: Run) -> None:
     for name, valid in (("precision", PRECISIONS), ("matmul_precision", MATMUL_PRECISIONS)):
         if getattr(run, name) not in valid:
             raise unknown(name, getattr(run, name), valid)
+    if run.min_delta != FIELDS["min_delta"].default and is_off(run, "patience"):
+        raise RequestError(
+            f"min_delta is {run.min_delta} and patience is None: it has no effect; set patience, or leave it out"
+        )
     _check_metrics(run)
 
 

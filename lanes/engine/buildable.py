@@ -1,71 +1,168 @@
-"""Checks that a run's net can be built for its data and trained; they use shapes only, before anything is compiled."""
+"""Checks that each program of a plan can be traced and that each setting changes something, before anything is compiled."""
 
-import functools
+import dataclasses
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lanes.data.dataset import Dataset
-from lanes.describe.runs import Run, metric_names
+from lanes.describe import runs
+from lanes.describe.blanks import Blank
+from lanes.describe.descriptions import map_traced
+from lanes.engine.effects import check_effects
 from lanes.errors import RequestError
+from lanes.plan.datasets import Datasets
+from lanes.plan.packs import stacked
+from lanes.plan.planned import Planned, initializer_key, initializing
 from lanes.program import initialization
-from lanes.program.step import Setup, apply, objective, perturb, standardize
+from lanes.program.over_lanes import Data
+from lanes.program.own_functions import place_of, place_of_equation
+from lanes.program.rehearsal import (
+    Bounds,
+    Rehearsal,
+    bounds_of,
+    rehearse_initialization,
+    rehearse_training,
+    shapes_of,
+)
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.storage import initial_weights
 
+Tree = Any
 
-def check_buildable(setup: Setup, run: Run, data: Dataset) -> list[tuple[int, ...]]:
-    """The shapes of the net's parameters, from tracing its initialization and one pass.
 
-    Raises RequestError if the net cannot be built for the data.
+class Buildable:
+    """Rehearses the programs of a plan, each once, and checks the settings of its runs.
+
+    Attributes:
+        variables: shapes of the initial variables, by signature.
     """
-    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    try:
-        variables = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
-    except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(
-            f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}: {line}"
-        ) from error
-    try:
-        jax.eval_shape(functools.partial(_pass, setup, run, data), variables)
-    except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(
-            f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation: {line}"
-        ) from error
-    optimizer = optimizer_of(run.optimizer)
-    if isinstance(optimizer, FromFactory):
-        try:
-            optimizer.check_update(variables["params"])
-        except ValueError as error:
-            raise RequestError(str(error)) from error
-    return [leaf.shape for leaf in jax.tree.leaves(variables["params"])]
 
+    def __init__(self, datasets: Datasets):
+        self._datasets = datasets
+        self.variables: dict[str, Tree] = {}
+        self._bounds: dict[str, dict[str, Bounds]] = {}  # of integer data, by data set
+        self._training: dict[str, frozenset[str]] = {}  # numbers with an effect, by signature
+        self._drawn: dict[Any, tuple[Tree, frozenset[str]]] = {}  # by initializing program
+        self._initial: dict[tuple[str, Any], frozenset[str]] = {}  # by signature and initializer
 
-def check_init_from(init_from: str, setup: Setup, run: Run, data: Dataset) -> None:
-    """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
-    examples = (np.asarray(data.train.x[:2]), np.asarray(data.offset), np.asarray(data.scale))
-    variables = jax.eval_shape(lambda: initialization.initial_variables(setup, run, examples))
-    initial_weights.check(init_from, variables["params"])
+    def check(self, member: Planned) -> None:
+        """Check that a run's programs can be traced for its data, and that its settings change something.
 
-
-def _pass(setup: Setup, run: Run, data: Dataset, variables: Any) -> Any:
-    """The training loss and every metric of a batch of two examples, from the net's variables."""
-    x = standardize(*(jnp.asarray(part) for part in (data.train.x[:2], data.offset, data.scale)))
-    x, y = perturb(run, (x, jnp.asarray(data.train.y[:2])), jnp.int32(0))
-    view = run.task.view(x, y, jax.random.key(0))
-    params, rest = variables["params"], variables["rest"]
-
-    def forward(key: jax.Array) -> Any:
-        return apply(setup, run, params, rest, view.inputs, train=False, keys={"sample": key})[0]
-
-    measured = run.task.measure(run, forward(jax.random.key(0)), view, forward)
-    missing = [name for name in metric_names(run) if name not in measured]
-    if missing:
-        raise ValueError(
-            f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"
+        Raises RequestError if not.
+        """
+        key = member.signature, _blanked(member.run.initializer)
+        if key not in self._initial:
+            self._initial[key] = self._rehearsed_initialization(member)
+        if member.signature not in self._training:
+            self._training[member.signature] = self._rehearse_training(member)
+        check_effects(
+            member.run, self._initial[key], self._training[member.signature], self.variables[member.signature]
         )
-    return objective(setup, run, params, rest, view, jnp.int32(0))[0], measured
+
+    def check_init_from(self, member: Planned) -> None:
+        """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
+        if member.run.init_from is not None:
+            initial_weights.check(member.run.init_from, self.variables[member.signature]["params"])
+
+    def shapes(self, signature: str) -> list[tuple[int, ...]]:
+        """The shapes of a net's parameters."""
+        return [leaf.shape for leaf in jax.tree.leaves(self.variables[signature]["params"])]
+
+    def _rehearsed_initialization(self, member: Planned) -> frozenset[str]:
+        key = initializer_key(member), member.setup.outputs
+        if key not in self._drawn:
+            self._drawn[key] = self._rehearse_initialization(member)
+        variables, effective = self._drawn[key]
+        self.variables.setdefault(member.signature, variables)
+        return effective
+
+    def _rehearse_initialization(self, member: Planned) -> tuple[Tree, frozenset[str]]:
+        data, run = self._datasets.of(member.run), initializing(member.run)
+        setup = dataclasses.replace(member.setup, run=run)
+        numbers = initialization.initial_numbers(runs.numbers(run))
+        count = min(initialization.INIT_EXAMPLES, len(data.train))
+        x, _ = shapes_of(data.train)
+        examples = jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), np.asarray(data.offset), np.asarray(data.scale)
+        what = f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}"
+        variables, rehearsal = _told(what, lambda: rehearse_initialization(setup, _typed(numbers), examples))
+        return variables, _in_range(rehearsal)
+
+    def _rehearse_training(self, member: Planned) -> frozenset[str]:
+        # Of the activations that share a program, each run's own is traced: the others are the table's.
+        run = dataclasses.replace(member.run, initializer=initialization.undrawn, init_from=None)
+        setup, data = dataclasses.replace(member.setup, run=run), self._datasets.of(member.run)
+        optimizer = optimizer_of(run.optimizer)
+        if isinstance(optimizer, FromFactory):
+            try:
+                optimizer.check_update(self.variables[member.signature]["params"])
+            except ValueError as error:
+                raise RequestError(str(error)) from error
+        splits = data.splits()
+        shapes = {name: shapes_of(split) for name, split in splits.items()}
+        arrays = Data(shapes, np.asarray(data.offset), np.asarray(data.scale))
+        numbers = _typed({name: n for name, n in runs.numbers(run).items() if not name.startswith("initializer.")})
+        what = f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation"
+        key = self._datasets.key(member.run)
+        if key not in self._bounds:
+            self._bounds[key] = bounds_of(list(splits.values()))
+        training = setup, numbers, self.variables[member.signature], arrays, self._bounds[key]
+        return _in_range(_told(what, lambda: rehearse_training(*training)))
+
+
+def _typed(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The traced numbers of one run with the types that the program takes."""
+    return {name: value[0] for name, value in stacked([dict(numbers)], 1).items()}
+
+
+def _blanked(initializer: Any) -> Any:
+    """A key that is equal for initializers that share a program."""
+    try:
+        blank = map_traced("initializer", initializer, lambda path, _: Blank(path))
+        hash(blank)
+        return blank
+    except TypeError:  # not hashable: equal to itself only
+        return id(initializer)
+
+
+def _told(what: str, rehearse: Callable[[], Any]) -> Any:
+    """The result of a rehearsal; whatever it raises becomes a RequestError that says what it happened to, and where."""
+    try:
+        return rehearse()
+    except RequestError:
+        raise
+    except Exception as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if not isinstance(error, (ValueError, AssertionError)):
+            line = f"{type(error).__name__}: {line}"
+        if isinstance(error, jax.errors.ConcretizationTypeError):
+            line = f"{line}: {_remedy(error)}"
+        place = place_of(error)
+        where = "" if place is None else f"in {place}: "
+        raise RequestError(f"{what}: {where}{line}") from error
+
+
+def _remedy(error: BaseException) -> str:
+    """What to write where Python reads a number that is traced."""
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(Path(file).parts[-3:] == ("flax", "linen", "stochastic.py") for file in files):
+        return (
+            "flax.linen.Dropout decides in Python whether its rate is 0, and a run's dropout is traced; use "
+            "nets.Dropout(self.dropout)(x, train=train)"
+        )
+    return "traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
+
+
+def _in_range(rehearsal: Rehearsal) -> frozenset[str]:
+    """The numbers with an effect. Raises RequestError for an index out of range."""
+    for bad in rehearsal.found:
+        place = place_of_equation(bad.equation) or "a built-in function"
+        index = "a negative index" if bad.index < 0 else f"index {bad.index}"
+        raise RequestError(
+            f"{place} reads {index} of an axis of length {bad.size}, which JAX would silently clamp or fill: "
+            "use an index inside it, or a net with more outputs, units or embeddings"
+        )
+    return rehearsal.effective

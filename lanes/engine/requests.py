@@ -9,7 +9,7 @@ from lanes.describe import comparable, directions, runs
 from lanes.describe.columns import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
-from lanes.engine import buildable
+from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
 from lanes.plan import widths
@@ -63,16 +63,14 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         _check_halving(options.halving, planned, datasets)
         directions.ranking_direction(options.halving.metric, own)
         _check_comparable(options.halving, planned, own)
-    shapes: dict[str, list[tuple[int, ...]]] = {}
+    buildable = Buildable(datasets)
     for member in planned:
-        run = member.run
-        if member.signature not in shapes:
-            with refusing(f"net {type(run.net).__name__} cannot be built"):
-                shapes[member.signature] = buildable.check_buildable(member.setup, member.compiled, datasets.of(run))
-        if run.init_from is not None:
-            with refusing(f"init_from is {run.init_from!r}"):
-                buildable.check_init_from(run.init_from, member.setup, member.compiled, datasets.of(run))
-                initial_weights.check_data(run.init_from, member.data)
+        buildable.check(member)
+        if member.run.init_from is not None:
+            with refusing(f"init_from is {member.run.init_from!r}"):
+                buildable.check_init_from(member)
+                initial_weights.check_data(member.run.init_from, member.data)
+    shapes = {member.signature: buildable.shapes(member.signature) for member in planned}
     return Plan(planned, datasets, places, shapes)
 
 

@@ -54,6 +54,10 @@ def measure(
             return apply(*passed, train=False, keys={"sample": key})[0]
 
         values = run.task.measure(run, forward(stream(run.seed, "sample")), view, forward)
+        if missing := [name for name in sums if name not in values]:
+            raise ValueError(
+                f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"
+            )
         return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
 
     zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}

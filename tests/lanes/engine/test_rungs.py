@@ -31,7 +31,6 @@ PROGRAMS = Programs()
 BASE = Run(
     data=OVERLAPPING,
     net=MLP(widths=()),
-    activation="prelu",
     optimizer="sgd",
     batch_size=16,
     epochs=6,

@@ -28,7 +28,6 @@ PROGRAMS = Programs()
 BASE = Run(
     data=OVERLAPPING,
     net=MLP(widths=()),
-    activation="prelu",  # not in the table of activations, so the program compiles quickly; a linear net does not use it
     optimizer="sgd",
     learning_rate=0.1,
     batch_size=16,

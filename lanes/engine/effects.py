@@ -1,0 +1,83 @@
+"""Refuses settings that change nothing: a run that differs from another only in them would be the same run."""
+
+import dataclasses
+from collections.abc import Set
+from typing import Any
+
+import jax
+
+from lanes.describe import runs
+from lanes.describe.columns import display_name
+from lanes.describe.descriptions import is_description
+from lanes.describe.runs import FIELDS, Run
+from lanes.errors import RequestError
+from losses.penalties_on_weights import KERNEL_NAMES
+
+ELSEWHERE = ("seed", "epochs", "patience", "min_delta")  # numbers that act outside initialization, step and evaluation
+FILLED = {"activation": "activation", "initializer": "kernel_init", "init_scale": "kernel_init", "dropout": "dropout"}
+ON_KERNELS = ("weight_decay", "l1", "l2")
+
+
+def check_effects(run: Run, initial: Set[str], training: Set[str], variables: Any) -> None:
+    """Check that every setting that is not the default's changes what is trained or measured.
+
+    Args:
+        run: resolved.
+        initial: the numbers that its initial variables depend on.
+        training: the numbers that its training and evaluation depend on; "activation" if the net uses it.
+        variables: the shapes of its initial variables.
+
+    Raises RequestError, naming the setting.
+    """
+    used = initial | training
+    for name in ("activation", "initializer", *runs.numbers(run)):
+        if name not in used and name not in ELSEWHERE and _is_set(run, name):
+            raise RequestError(_message(run, name, used, variables))
+
+
+def _is_set(run: Run, path: str) -> bool:
+    """Whether a setting differs from its default. A number of a penalty is set, because the penalty is."""
+    head, *rest = path.split(".")
+    if head in runs.SEVERAL:
+        return True
+    value, default = getattr(run, head), FIELDS[head].default
+    if isinstance(default, str) and head in runs.TABLES:
+        default = runs.TABLES[head][default]
+    if len(rest) == 1 and is_description(value):
+        defaults = {field.name: field.default for field in dataclasses.fields(value)}
+        value, default = getattr(value, rest[0]), defaults[rest[0]]
+    return not (value is default or value == default)
+
+
+def _message(run: Run, path: str, used: Set[str], variables: Any) -> str:
+    head = path.split(".")[0]
+    net, value = type(run.net).__name__, getattr(run, head)
+    if path in FILLED and not (path == "init_scale" and "initializer" in used):
+        shown = display_name(value, runs.TABLES.get(head))
+        field = FILLED[head]
+        if _is_filled(run, head):
+            return f"{head} is {shown}, and net {net} never uses its field {field} here: leave {head} out for this net"
+        return (
+            f"{head} is {shown}, and net {net} has no field {field}: leave {head} out for this net, or add the field, "
+            "which is filled from the run"
+        )
+    if path == "init_scale":
+        shown = display_name(run.initializer, runs.TABLES["initializer"])
+        return f"init_scale is {value}, and it scales nothing that {shown} draws: leave it out"
+    if path in ON_KERNELS:
+        names = [
+            str(getattr(at[-1], "key", at[-1])) for at, _ in jax.tree_util.tree_leaves_with_path(variables["params"])
+        ]
+        return (
+            f"{path} is {value}, and net {net} has no parameter named {' or '.join(KERNEL_NAMES)} that it acts on "
+            f"(got {', '.join(list(dict.fromkeys(names))[:4]) or 'none'}): rename them, or leave it out"
+        )
+    owner: Any = run
+    for name in path.split("."):
+        owner = owner[int(name)] if isinstance(owner, tuple) else getattr(owner, name)
+    return f"{path} is {owner} and changes nothing in the training or evaluation of net {net}: leave it out"
+
+
+def _is_filled(run: Run, name: str) -> bool:
+    """Whether the net has the field that the engine fills from this setting."""
+    return any(field.name == FILLED[name] for field in dataclasses.fields(run.net))
