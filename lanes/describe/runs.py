@@ -14,7 +14,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe import columns, descriptions
 from lanes.describe.blanks import Blank
 from lanes.errors import RequestError
-from lanes.recipe import optimizers_own
+from lanes.recipe import optimizers_own, schedules_own
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS
@@ -134,7 +134,11 @@ SWITCHED = tuple(name for name, field in FIELDS.items() if field.metadata["how"]
 TRACED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "traced")
 SEVERAL = ("penalties", "augment")
 # Why a value of another library cannot stand in a field as it is; None where it can.
-REFUSALS: dict[str, Callable[[Any], str | None]] = {"net": bridge.refusal, "optimizer": optimizers_own.refusal}
+REFUSALS: dict[str, Callable[[Any], str | None]] = {
+    "net": bridge.refusal,
+    "optimizer": optimizers_own.refusal,
+    "schedule": schedules_own.refusal,
+}
 
 
 def resolve(run: Run) -> Run:
