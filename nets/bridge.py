@@ -60,10 +60,14 @@ class Bridged(nn.Module):
         if "kernel_init" in takes:
             arguments["kernel_init"] = self._initializer()
         if "dropout" in takes:
-            arguments["dropout"] = self.dropout
+            arguments["dropout"] = self.rate()
         if self.key_name in takes or _variadic(takes):
             arguments[self.key_name] = key
         return self.made_of(**arguments)
+
+    def rate(self) -> Any:
+        """The run's dropout rate as the constructor gets it."""
+        return self.dropout
 
     def _function(self) -> Any:
         function = self.activation()

@@ -97,12 +97,10 @@ class EquinoxNet(Bridged):
 
     def _arrays(self, module: Any) -> dict[Names, tuple[str, Any]]:
         return {
-            path: found for path, found in _leaves(module).items() if found[0] and found[1] is not self.dropout_rate()
+            path: found
+            for path, found in _leaves(module).items()
+            if found[0] and found[1] is not getattr(self, "dropout", None)
         }
-
-    def dropout_rate(self) -> Any:
-        """The run's dropout rate, which may be a tracer inside the module: it is no parameter."""
-        return getattr(self, "dropout", None)
 
     def _merged(self, variables: Mapping[str, Any]) -> tuple[Any, Any]:
         """The module and its state with stored variables; the constructor is traced for shapes only."""

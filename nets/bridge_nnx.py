@@ -32,7 +32,7 @@ def from_nnx(module: Any, **arguments: Any) -> Any:
     The module is written as NNX's documentation teaches: a constructor with `rngs`, and `__call__(x)` for a batch x [B, …]
     that returns the prediction [B, outputs] (or `Outputs`). Its fields are the constructor's arguments, `net.width`. The
     constructor's `outputs`, `activation`, `kernel_init` and `dropout`, where it has them, are filled from the data and the
-    run; `activation` is a plain function there, and `nnx.Dropout` takes no traced rate, so name its rate otherwise.
+    run; `activation` is a plain function there, and `dropout` a rate for `nnx.Dropout`, which may be traced.
 
     Every `nnx.Param` is trained. All other variables (`nnx.BatchStat`, arrays) change in training and are kept beside them;
     they are updated once per step. Every stream of random numbers in the module gets a new key in each step, derived from
@@ -54,6 +54,33 @@ def from_nnx(module: Any, **arguments: Any) -> Any:
     if isinstance(module, type) and not issubclass(module, nnx.Module):
         raise ValueError(f"from_nnx got {module.__name__}, which is no nnx.Module: give a class of flax.nnx")
     return net_of(from_nnx, NNXNet, module, arguments)
+
+
+class Rate:
+    """A traced dropout rate as `nnx.Dropout` needs it, which asks whether its rate is 0 or 1: a traced one is neither.
+
+    It may be multiplied or divided by a number, and is read when `nnx.Dropout` takes it from 1.
+    """
+
+    def __init__(self, value: Any, factor: float = 1.0):
+        self.value, self.factor = value, factor
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __rsub__(self, other: Any) -> Any:
+        return other - self.factor * self.value
+
+    def __mul__(self, other: float) -> Rate:
+        return Rate(self.value, self.factor * other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: float) -> Rate:
+        return Rate(self.value, self.factor / other)
 
 
 class NNXNet(Bridged):
@@ -84,12 +111,16 @@ class NNXNet(Bridged):
         module.eval()
         return module
 
+    def rate(self) -> Any:
+        """The run's dropout rate as the constructor gets it."""
+        return self.dropout if isinstance(self.dropout, (int, float)) else Rate(self.dropout)
+
     def _built(self, key: jax.Array) -> Any:
         """The user's module, whose arrays that are no variables are data too, as they are outside of traced functions."""
         module = self.built(nnx.Rngs(key))
         for _, node in nnx.iter_graph(module):
             for name, value in list(vars(node).items()) if isinstance(node, nnx.Module) else ():
-                if isinstance(value, jax.Array) and value is not getattr(self, "dropout", None):
+                if isinstance(value, jax.Array):
                     setattr(node, name, nnx.data(value))
         return module
 

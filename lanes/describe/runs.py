@@ -14,7 +14,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe import columns, descriptions
 from lanes.describe.blanks import Blank
 from lanes.errors import RequestError
-from lanes.recipe import optimizers_own
+from lanes.recipe import optimizers_own, schedules_own
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS
@@ -51,7 +51,7 @@ class Run:
     Attributes:
         data: data set, as a name, a description (`Spirals(n=500)`) or a function that returns arrays.
         net: a Flax module with its own fields (`MLP(widths=(64, 64))`); the engine fills `outputs`, `activation`,
-            `kernel_init` and `dropout`.
+            `kernel_init` and `dropout`; or `nets.from_nnx(…)`, `nets.from_equinox(…)`.
         output: output unit; None means the one that fits the loss.
         activation: nonlinearity, as a name, function or description; called once per layer.
         initializer: initializer of the kernels; biases start at the net's own `bias`.
@@ -59,10 +59,10 @@ class Run:
         task: how a net's outputs and a batch make a loss; None means the default for the data set.
         loss: per-example loss.
         rule: how a step finds its direction: by the gradient or another learning rule.
-        optimizer: how the direction becomes an update.
+        optimizer: how the direction becomes an update; also any Optax factory with an argument `learning_rate`.
         learning_rate: step size, before the factor of the schedule.
         momentum: overrides the momentum of optimizers that have one; None means their default.
-        schedule: factor on the learning rate over the course of the run.
+        schedule: factor on the learning rate over the course of the run; also any function (step, horizon) -> factor.
         batch_size: examples per step; an epoch is floor(n / batch_size) steps over a fresh permutation.
         epochs: length of the run; ignored if `steps` is set.
         steps: length in steps; None means `epochs`.
@@ -134,7 +134,11 @@ SWITCHED = tuple(name for name, field in FIELDS.items() if field.metadata["how"]
 TRACED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "traced")
 SEVERAL = ("penalties", "augment")
 # Why a value of another library cannot stand in a field as it is; None where it can.
-REFUSALS: dict[str, Callable[[Any], str | None]] = {"net": bridge.refusal, "optimizer": optimizers_own.refusal}
+REFUSALS: dict[str, Callable[[Any], str | None]] = {
+    "net": bridge.refusal,
+    "optimizer": optimizers_own.refusal,
+    "schedule": schedules_own.refusal,
+}
 
 
 def resolve(run: Run) -> Run:

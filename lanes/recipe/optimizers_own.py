@@ -84,7 +84,7 @@ class FromFactory(OptimizerLike):
         for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
             if value is not None and (name == "momentum" or name in arguments):
                 raise ValueError(
-                    f"`{name}` (={value}) of the run does not reach {self.name}, which is a factory of your own: bind it, "
+                    f"`{name}` (={value}) of the run does not reach {self.name}, which gets the learning rate only: bind it, "
                     f"functools.partial({self.name}, {name}={value})"
                     + ("" if name in arguments else f", if {self.name} has such an argument")
                 )

@@ -86,6 +86,17 @@ def schedule_of(value: Any) -> Any:
     return FromFunction(value)
 
 
+def refusal(value: Any) -> str | None:
+    """Why a value cannot be a schedule: it is one of Optax's, which has a length of its own."""
+    module = getattr(value, "__module__", None) or ""
+    if not (inspect.isfunction(value) and module.split(".")[0] == "optax" and "<locals>" in value.__qualname__):
+        return None
+    return (
+        f"schedule is Optax's {value.__qualname__.split('.')[0]}, whose length is fixed: use a schedule of lanes, or a function "
+        f"of the step and the run's length, {EXAMPLE}"
+    )
+
+
 def takes_two(function: Any) -> bool:
     """Whether a function can be called with two positional arguments."""
     try:

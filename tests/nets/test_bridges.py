@@ -177,6 +177,31 @@ def test_the_constructor_is_traced_for_shapes_only():
     assert "random_bits" not in text
 
 
+class Dropped(nnx.Module):
+    """Dropout alone, at the rate and at half of it."""
+
+    def __init__(self, dropout, *, rngs):
+        self.one, self.half = nnx.Dropout(dropout, rngs=rngs), nnx.Dropout(dropout / 2, rngs=rngs)
+        self.w = nnx.Param(jnp.ones(()))
+
+    def __call__(self, x):
+        return jnp.stack([self.one(self.w * x), self.half(x)])
+
+
+def test_an_nnx_nets_rate_of_dropout_may_be_traced():
+    net, x = from_nnx(Dropped), jnp.ones(20_000)
+    variables = net.init({"params": jax.random.key(0)}, x, train=False)
+
+    @jax.jit
+    def dropped(rate):
+        return net.clone(dropout=rate).apply(variables, x, train=True, rngs={"dropout": jax.random.key(1)})
+
+    for rate in (0.0, 0.2, 0.5):
+        out = dropped(rate)
+        np.testing.assert_allclose(np.mean(out == 0, axis=1), [rate, rate / 2], atol=0.01)
+        np.testing.assert_allclose(np.max(out, axis=1), [1 / (1 - rate), 1 / (1 - rate / 2)], rtol=1e-5)
+
+
 class Linear(nn.Module):
     """Not of NNX."""
 
