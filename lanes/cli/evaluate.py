@@ -49,6 +49,8 @@ class Arguments:
     """Sparsities, such as 0.5 0.9: also evaluate with that share of the kernel weights, the smallest, set to zero."""
     out: Path | None = None
     """Also write the table, with every field: FILE.csv or FILE.parquet."""
+    no_code: bool = False
+    """Refuse runs that need the directory's copy of the experiment, which is code."""
     traceback: bool = False
     """Show the traceback of an error."""
 
@@ -70,6 +72,7 @@ def main(arguments: Arguments) -> int:
             for name in ("best", "metric", "epoch", "data", "split", "data_dir", "ensemble", "mc_dropout", "prune")
         },
         batch_statistics=arguments.batch_statistics,
+        trust=not arguments.no_code,
     )
     print_evaluation(table, arguments.metric)
     if table.attrs.get(LEFT_OUT):

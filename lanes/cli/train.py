@@ -46,6 +46,8 @@ class Options:
     """Lanes computed at once; the default is 1, or with --run the sweep's own. The last digits depend on it."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    no_code: bool = False
+    """With --run: refuse a run that needs its directory's copy of the experiment, which is code."""
     max_seconds: float | None = None
     """Save and stop after this many seconds (exit status 75), once a first chunk has been trained."""
     traceback: bool = False
@@ -94,7 +96,7 @@ def main(arguments: Any) -> int:
 
     run, width, experiment, repeated = Run(), 1, None, None
     if arguments.run is not None:
-        run, width, experiment, repeated = _of_sweep(arguments.run)
+        run, width, experiment, repeated = _of_sweep(arguments.run, trust=not arguments.no_code)
     typed_fields = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
     settings = [*typed_fields.items(), *(_assignment(text) for group in arguments.set for text in group)]
     for path, text in settings:
@@ -120,7 +122,7 @@ def main(arguments: Any) -> int:
     return outcome.status
 
 
-def _of_sweep(text: str) -> "tuple[Run, int, Path | None, Directory]":
+def _of_sweep(text: str, trust: bool) -> "tuple[Run, int, Path | None, Directory]":
     """The run named by `DIR:ID`, the width it was trained at, its experiment file, and the sweep's directory."""
     from lanes.results.tables import load
     from lanes.storage.directory import existing
@@ -135,8 +137,8 @@ def _of_sweep(text: str) -> "tuple[Run, int, Path | None, Directory]":
     if isinstance(mapping, str) and mapping != "local":
         print(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
-    experiment = directory.path / source if isinstance(source, str) else None
-    return run_of(directory, row), int(row["pack_shape"].split(",")[0]), experiment, directory
+    experiment = directory.path / Path(source).name if isinstance(source, str) else None
+    return run_of(directory, row, trust), int(row["pack_shape"].split(",")[0]), experiment, directory
 
 
 def _assignment(text: str) -> tuple[str, str]:

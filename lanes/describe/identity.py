@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from lanes.describe import trusted
 from lanes.describe.descriptions import map_traced
 from lanes.describe.encoding import decode, encode
 from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
@@ -59,8 +60,9 @@ def describe(run: Run) -> dict[str, Any]:
 def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
     """The run that `describe` described.
 
-    Raises RequestError for a symbol that cannot be found or has changed.
+    Raises RequestError for a symbol that a description may not name, cannot be found or has changed.
     """
+    trusted.check(description)
     return Run(**{name: decode(value, experiment) for name, value in description.items()})
 
 

@@ -52,6 +52,7 @@ class Request:
         mc_dropout: average the predictions of this many passes with dropout on; None is one pass with dropout off.
         batch_statistics: "running", or "recomputed" on the whole training split.
         prune: sparsities s in [0, 1); also evaluate with the share s of smallest kernel weights set to zero.
+        trust: False refuses to execute the directory's copy of the experiment, which is code.
     """
 
     epoch: str = "best"
@@ -62,6 +63,7 @@ class Request:
     mc_dropout: int | None = None
     batch_statistics: str = "running"
     prune: tuple[float, ...] = ()
+    trust: bool = True
 
     def check(self) -> None:
         """Raise RequestError for a value out of range."""
@@ -100,7 +102,7 @@ def evaluate(
         best: number of best combinations, ranked by the metric's mean over seeds, whose runs to evaluate.
         where: `FIELD=VALUE` conditions, alternatives joined by `|`; `best` then ranks the matching runs only.
         metric: ranks the combinations; by default validation accuracy if there is one, else validation loss.
-        request: fields of `Request`: epoch, data, split, data_dir, ensemble, mc_dropout, batch_statistics, prune.
+        request: fields of `Request`: epoch, data, split, data_dir, ensemble, mc_dropout, batch_statistics, prune, trust.
 
     Returns:
         The runs' rows of `lanes.load`, with `evaluated_on` and a column `evaluated_M` for each metric M; for each sparsity
@@ -116,7 +118,8 @@ def evaluate(
     table = select_runs(opened, load(directory), tuple(run_ids), best, tuple(where), metric)
     described = opened.read_runs().set_index("run_id").loc[table["run_id"]]
     plan = make_plan(
-        [run_of(opened, row) for _, row in described.iterrows()], Options(devices=1, data_dir=requested.data_dir)
+        [run_of(opened, row, requested.trust) for _, row in described.iterrows()],
+        Options(devices=1, data_dir=requested.data_dir),
     )
     data_records.check(opened, [member.data for member in plan.planned])
     planned = dict(zip(table["run_id"], plan.planned, strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lanes.data.loading import Dataset
-from lanes.describe import runs
+from lanes.describe import runs, trusted
 from lanes.describe.columns import display_name
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description
@@ -43,18 +43,39 @@ def find_run(directory: Directory, run_id: str) -> pd.Series:
     raise RequestError(f"unknown run {run_id!r} in {directory.path}: {hint}runs.parquet lists its {len(table)} run_ids")
 
 
-def run_of(directory: Directory, row: pd.Series) -> Run:
-    """The run that a row of `runs.parquet` describes; its own functions and nets come from the directory's experiment.py."""
+def run_of(directory: Directory, row: pd.Series, trust: bool = True) -> Run:
+    """The run that a row of `runs.parquet` describes.
+
+    The directory's copy of the experiment is loaded, and so executed, only if the run names something in it.
+
+    Args:
+        directory: of the sweep.
+        row: of its planned runs.
+        trust: False refuses to execute code of the directory.
+
+    Raises RequestError for a run that cannot be described again, or that needs code which is not trusted.
+    """
     experiment = None
     name = row.get("experiment")
-    if isinstance(name, str):
+    description = json.loads(row["description"])
+    needed = trusted.own_code(description)
+    if needed and not trust:
+        raise RequestError(
+            f"run {row.get('run_id', row.name)} needs {', '.join(needed[:4])} of {directory.path / str(name)}, which is code: read it, and "
+            "leave out --no-code (trust=False) if you trust it"
+        )
+    if needed and isinstance(name, str):
         copied = modules_of(directory, row.get("experiment_modules"))
         experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"), copied)
-    return from_description(json.loads(row["description"]), experiment)
+    return from_description(description, experiment)
 
 
 def restore(
-    directory: str | os.PathLike[str], run_id: str, epoch: str = "best", data_dir: str | None = None
+    directory: str | os.PathLike[str],
+    run_id: str,
+    epoch: str = "best",
+    data_dir: str | None = None,
+    trust: bool = True,
 ) -> tuple[nn.Module, Variables]:
     """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
 
@@ -63,12 +84,13 @@ def restore(
         run_id: the run's identity or a prefix of it.
         epoch: "best" or "last".
         data_dir: where prepared TFDS sets are, as for the sweep: the net's shapes come from the data.
+        trust: False refuses to execute the directory's copy of the experiment, which is code.
 
     Raises RequestError if the run is not trained yet, its data are missing or have changed, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
     row = find_run(opened, run_id)
-    run = run_of(opened, row)
+    run = run_of(opened, row, trust)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = data_of(opened, run, data_dir)
     features = tuple(data.train.x.shape[1:])

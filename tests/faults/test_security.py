@@ -9,7 +9,8 @@ import pytest
 from injuries import copy, ignore
 
 import lanes
-from lanes.describe import encoding, experiment_files
+from lanes.cli import main
+from lanes.describe import encoding, experiment_files, identity
 from lanes.errors import RequestError
 from lanes.storage.directory import Directory
 
@@ -37,6 +38,56 @@ def test_descriptions_reach_only_what_can_be_described(value, tmp_path, monkeypa
         encoding.decode(value)
     assert not list(tmp_path.iterdir())
     assert "antigravity" not in set(sys.modules) - before
+
+
+OF_OURS_AND_LIBRARIES = [
+    ("data", {"symbol": "jax:clear_caches"}),
+    ("data", {"symbol": "jax.numpy:zeros"}),
+    ("data", {"partial": {"symbol": "jax.numpy:load"}, "args": ["x.npy"], "keywords": {"allow_pickle": True}}),
+    ("data", {"symbol": "lanes:load"}),
+    ("data", {"symbol": "lanes:Encoded", "fields": {"source": "a:b", "data": {"symbol": "optax:adam"}}}),
+    ("activation", {"partial": {"symbol": "jax.numpy:load"}, "args": ["x.npy"], "keywords": {"allow_pickle": True}}),
+    ("activation", {"symbol": "jax:device_put"}),
+    ("loss", {"partial": {"symbol": "lanes:sweep"}, "args": [[]], "keywords": {"out": "harm"}}),
+    ("loss", {"partial": {"symbol": "jax.nn:relu"}, "args": [{"symbol": "lanes:sweep"}], "keywords": {}}),
+    ("metrics", [{"symbol": "losses:Metric", "fields": {"function": {"symbol": "lanes:restore"}}}]),
+    ("net", {"bridge": {"symbol": "lanes:sweep"}, "module": {"symbol": "flax.linen:Dense"}, "fields": {}}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), OF_OURS_AND_LIBRARIES, ids=lambda value: json.dumps(value)[:60])
+def test_a_run_names_no_function_that_does_more_than_compute(field, value):
+    good = identity.describe(lanes.Run())
+    assert identity.from_description(good)
+    with pytest.raises(RequestError, match="not written by this program"):
+        identity.from_description({**good, field: value})
+
+
+def test_the_experiment_is_executed_only_for_a_run_that_needs_it(tmp_path, capsys):
+    """A run of table entries is restored, evaluated and repeated without a look at the directory's code."""
+    base = "from lanes import Blobs, Run, grid\nfrom nets import MLP\nimport pathlib\n"
+    runs = "BASE = Run(data=Blobs(n=60), net=MLP(widths=(4,)), batch_size=8, epochs=1)\n"
+    canary = f"pathlib.Path({str(tmp_path / 'canary')!r}).write_text('executed')\n"
+    file, out = tmp_path / "plain.py", tmp_path / "out"
+    own = "def bent(z):\n    return 0.5 * z\n"
+    file.write_text(base + own + runs + "def sweep():\n    return grid(BASE, activation=['relu', bent])\n" + canary)
+    assert main.run(["sweep", str(file), "--out", str(out), "--no-report"]) == 0
+    table = lanes.load(out).set_index("activation")["run_id"]
+    (tmp_path / "canary").unlink()
+    sys.modules.pop(next(name for name in sys.modules if "bent" in vars(sys.modules[name])), None)
+    lanes.restore(out, table["relu"])
+    assert main.run(["evaluate", str(out), "--run", table["relu"], "--no-code"]) == 0
+    assert main.run(["report", str(out)]) == 0
+    assert not (tmp_path / "canary").exists()
+    with pytest.raises(RequestError, match=r"needs experiment:bent of .*experiment\.py, which is code"):
+        lanes.restore(out, table["bent"], trust=False)
+    capsys.readouterr()
+    assert main.run(["evaluate", str(out), "--no-code"]) == 2
+    assert main.run(["train", "--run", f"{out}:{table['bent']}", "--no-code", "--out", str(tmp_path / "again")]) == 2
+    assert capsys.readouterr().err.count("leave out --no-code") == 2
+    assert not (tmp_path / "canary").exists()
+    lanes.restore(out, table["bent"])
+    assert (tmp_path / "canary").exists()
 
 
 def test_encoded_values_are_decoded():
