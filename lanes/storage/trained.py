@@ -61,8 +61,8 @@ def run_of(directory: Directory, row: pd.Series, trust: bool = True) -> Run:
     needed = trusted.own_code(description)
     if needed and not trust:
         raise RequestError(
-            f"run {row.get('run_id', row.name)} needs {', '.join(needed[:4])} of {directory.path / str(name)}, which is code: read it, and "
-            "leave out --no-code (trust=False) if you trust it"
+            f"run {row.get('run_id', row.name)} needs {', '.join(needed[:4])} of {directory.path / str(name)}, which is code: "
+            "read it, and leave out --no-code (trust=False) if you trust it"
         )
     if needed and isinstance(name, str):
         copied = modules_of(directory, row.get("experiment_modules"))
