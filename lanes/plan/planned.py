@@ -27,6 +27,7 @@ class Planned:
         setup: what is static about the run; equal for runs of equal signature.
         data: which arrays it is trained on.
         descriptions: of the runs planned together, made before any of their functions is called.
+        splits: names of the splits of its data set.
     """
 
     run: Run
@@ -36,6 +37,7 @@ class Planned:
     setup: Setup
     data: DataRecord
     descriptions: identity.Descriptions = dataclasses.field(compare=False, repr=False)
+    splits: tuple[str, ...]
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
@@ -56,7 +58,8 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
             ignore = ("initializer", "init_from")
             signature = identity.signature(by_name(compiled), ignore, descriptions.versions)
             setup, record = _setup(compiled, data, signature), datasets.record(run)
-            out[run_id] = Planned(run, run_id, compiled, signature, setup, record, descriptions)
+            about = record, descriptions, tuple(data.splits())
+            out[run_id] = Planned(run, run_id, compiled, signature, setup, *about)
     return list(out.values())
 
 

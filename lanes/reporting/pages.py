@@ -62,13 +62,14 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables concatenated, with the name of each in a column `dir`."""
-    parts = [frame.astype(object).assign(dir=name) for name, frame in tables.items()]
-    joined = pd.concat(parts, ignore_index=True).infer_objects()
+    from lanes.results.tables import joined
+
+    table = joined([frame.assign(dir=name) for name, frame in tables.items()])
     for frame in tables.values():
-        stated = merged(joined.attrs.get(DIRECTIONS, {}), frame.attrs.get(DIRECTIONS, {}))
-        measured = joined.attrs.get(COMPARABLE, {}) | frame.attrs.get(COMPARABLE, {})
-        joined.attrs |= {DIRECTIONS: stated, COMPARABLE: measured}
-    return joined
+        stated = merged(table.attrs.get(DIRECTIONS, {}), frame.attrs.get(DIRECTIONS, {}))
+        measured = table.attrs.get(COMPARABLE, {}) | frame.attrs.get(COMPARABLE, {})
+        table.attrs |= {DIRECTIONS: stated, COMPARABLE: measured}
+    return table
 
 
 def _names(directories: list[Path]) -> dict[str, Path]:

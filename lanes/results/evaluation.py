@@ -27,7 +27,7 @@ from lanes.program.places import Place, prepare_devices
 from lanes.program.predictions import Mixture, Parts, Predict
 from lanes.program.shared_activation import group_key
 from lanes.results.selection import select_runs
-from lanes.results.tables import load
+from lanes.results.tables import joined, load
 from lanes.storage import data_records
 from lanes.storage.directory import Directory, existing
 from lanes.storage.trained import run_of, variables_of
@@ -131,7 +131,7 @@ def evaluate(
         columns |= evaluator.pack(str(pack), rows, planned)
     out = table.merge(pd.DataFrame.from_dict(columns, orient="index"), left_on="run_id", right_index=True, how="left")
     if requested.ensemble:
-        out = pd.concat([out, evaluator.ensemble_rows(out)], ignore_index=True)
+        out = joined([out, evaluator.ensemble_rows(out)])
     out.attrs = table.attrs  # neither merging nor joining keeps them
     return out
 

@@ -69,9 +69,10 @@ def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     known = ["run_id", "status", *further, *field_columns(table)]
     if path not in known:
         raise unknown("field", path, known)
-    kept = table[settings.matching(table[path], text)]
+    cells = table[path].astype(object).where(table[path].notna(), None)  # however pandas writes a missing value
+    kept = table[settings.matching(cells, text)]
     if kept.empty:
-        values = sorted({str(value) for value in table[path]})
+        values = sorted({str(value) for value in cells})
         raise RequestError(f"--where {condition} matches no run: {path} is {', '.join(values[:8])}")
     return kept
 

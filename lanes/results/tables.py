@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,6 +16,8 @@ from lanes.storage import initial_weights
 from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
 from lanes.storage.records import recorded_directions
+from lanes.storage.schema import MEASURED
+from lanes.storage.typed import stacked_frames
 
 PathLike = str | os.PathLike[str]
 FIRST = ("run_id", "status")
@@ -25,36 +26,33 @@ FIRST = ("run_id", "status")
 def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """One row per planned run: its fields, then its results; `status` is null until the run has ended.
 
-    `epochs_done` is the number of epochs trained; `epochs` is the run's field. With several directories the column `dir`
-    holds each row's directory. `combination_id` is equal for runs that differ only in their seed and in what follows it (each
-    seed's own `init_from`). `earlier_version_of` names the experiment file where it has changed and no longer asks for the run;
+    `epochs_done` is the number of epochs trained; `epochs` is the run's field. All columns are there before any run ends, in
+    types that do not depend on what has ended (`docs/tables.md`). With several directories the column `dir` holds each row's
+    directory. `combination_id` is equal for runs that differ only in their seed and in what follows it (each seed's own
+    `init_from`). `earlier_version_of` names the experiment file where it has changed and no longer asks for the run;
     leaderboards, pages and means leave these runs out. Runs with equal `comparable` have the same data, task, loss and metrics.
     `attrs` holds what rankings read: under "higher_is_better" the directions of the runs' own metrics by name, under
     "comparable" what each value of that column measures.
 
     Raises RequestError for a directory without a sweep.
     """
-    several = not isinstance(directories, (str, Path, os.PathLike))
-    paths: list[PathLike] = list(directories) if several else [directories]  # type: ignore[list-item, arg-type]
+    paths, several = _paths(directories)
     tables = []
     stated: Directions = {}
     found: dict[str, Facets] = {}
     for path, directory in zip(paths, existing(paths)):
         runs = directory.planned_runs()
-        results = directory.read_parts(directory.results)
-        if results.empty:
-            results = pd.DataFrame({"run_id": pd.Series(dtype=object), "status": pd.Series(dtype=object)})
-        results = results.rename(columns={"epochs": "epochs_done"})
+        results = directory.read_parts(directory.results).rename(columns={"epochs": "epochs_done"})
         runs[COMPARABLE], measured = measured_in(runs.get("description", ()))
         found |= measured
-        table = runs.drop(columns=["description", "experiment_modules", ASKED_BY], errors="ignore")
-        table = table.merge(results, on="run_id", how="left")
+        runs = runs.drop(columns=["description", "experiment_modules", MEASURED, ASKED_BY], errors="ignore")
+        table = runs.merge(results, on="run_id", how="left")
         table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
         tables.append(table.assign(dir=str(path)) if several else table)
         stated = merged(stated, recorded_directions(directory))
-    joined = pd.concat(tables, ignore_index=True)
-    joined.attrs |= {DIRECTIONS: stated, COMPARABLE: found}  # last: merging and joining tables drops them
-    return joined
+    table = joined(tables)
+    table.attrs |= {DIRECTIONS: stated, COMPARABLE: found}  # last: merging and joining tables drops them
+    return table
 
 
 def measured_in(descriptions: Iterable[str]) -> tuple[list[str], dict[str, Facets]]:
@@ -74,12 +72,36 @@ def measured_in(descriptions: Iterable[str]) -> tuple[list[str], dict[str, Facet
     return column, found
 
 
-def load_curves(directory: PathLike) -> pd.DataFrame:
+def load_curves(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """One row per run and epoch: `run_id`, `epoch` from 1, `batch_loss`, `penalty`, and the validation metrics.
 
     Batch loss and penalties on activations are means over the epoch's batches; penalties on weights are taken at its end.
+    With several directories the column `dir` holds each row's directory.
 
     Raises RequestError for a directory without a sweep.
     """
-    (opened,) = existing([directory])
-    return opened.read_parts(opened.curves)
+    paths, several = _paths(directories)
+    tables = []
+    for path, directory in zip(paths, existing(paths)):
+        table = directory.read_parts(directory.curves)
+        tables.append(table.assign(dir=str(path)) if several else table)
+    return joined(tables)
+
+
+def _paths(directories: PathLike | Sequence[PathLike]) -> tuple[list[PathLike], bool]:
+    """The directories, and whether they were given as several."""
+    if isinstance(directories, (str, os.PathLike)):
+        return [directories], False
+    return list(directories), True
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several directories below each other.
+
+    A column that a directory lacks is missing there: integers become `Int64`. Where types differ the column is float64 for
+    numbers, otherwise text.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    table = stacked_frames(tables)
+    return table[[*(name for name in table.columns if name != "dir"), *(["dir"] if "dir" in table.columns else [])]]

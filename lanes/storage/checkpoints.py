@@ -229,9 +229,13 @@ def verify(path: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to `damaged-N-NAME` beside it; return the new path."""
+    """Rename a damaged file or folder to `damaged-N-NAME` beside it; return the new path.
+
+    A table loses its ending as well, so that the pattern `*.parquet` means intact tables.
+    """
     number = 0
-    while (aside := path.with_name(f"{ASIDE}{number}-{path.name}")).exists():
+    name = path.name.replace(".parquet", "-parquet")
+    while (aside := path.with_name(f"{ASIDE}{number}-{name}")).exists():
         number += 1
     path.rename(aside)
     return aside

@@ -1,8 +1,10 @@
-"""Joins the small parts of a table, so that a sweep of thousands of packs keeps tens of files.
+"""Joins the small parts of a table, so that a sweep of thousands of packs keeps tens of files, and widens them.
 
 The parts of ended packs are joined, `PACKS` at a time, and deleted once the joined file is on the disk. A kill in between
 leaves rows on the disk twice; readers drop the duplicates, and list again if a part disappears under them. A joined file's
 name is a hash of its packs' names. It stays small, so damage to it costs at most `PACKS` packs.
+
+Parts are widened when runs with further metrics are planned: all parts of a table then have the same columns again.
 """
 
 import contextlib
@@ -10,17 +12,22 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lanes.storage.claims import Claims
-from lanes.storage.directory import MERGED, PACK, Directory
+from lanes.storage.directory import MERGED, Directory
+from lanes.storage.schema import PACK, Columns, arrow_schema, widened
+from lanes.storage.tables import write_table
 
 PACKS = 50  # packs in a joined part
+JOIN = "join"  # the lock for joining and widening
 
 
 def join_parts(directory: Directory, packs: int = PACKS) -> None:
     """Join the results and curves of ended packs, `packs` at a time; a remainder stays as it is."""
     claims = Claims(directory.path)
-    if not claims.take("join"):
+    if not claims.take(JOIN):
         return  # another worker is joining
     try:
         ended = _ended(directory)
@@ -29,7 +36,7 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
             for at in range(0, len(names) - packs + 1, packs):
                 _join(directory, folder, names[at : at + packs])
     finally:
-        claims.release("join")
+        claims.release(JOIN)
 
 
 def _ended(directory: Directory) -> set[str]:
@@ -48,9 +55,41 @@ def _join(directory: Directory, folder: Path, names: list[str]) -> None:
     intact = {name: part.assign(**{PACK: name}) for name, part in parts.items() if part is not None}
     if len(intact) < 2:
         return
-    table = pd.concat([part.astype(object) if folder == directory.results else part for part in intact.values()])
+    table = pd.concat(list(intact.values()), ignore_index=True)
     joined = MERGED + hashlib.sha256(" ".join(intact).encode()).hexdigest()[:16]
     directory.write_part(folder, joined, table)
     for name in intact:
         with contextlib.suppress(FileNotFoundError):
             (folder / f"{name}.parquet").unlink()
+
+
+def widen_parts(directory: Directory) -> None:
+    """Write parts that lack the column of a planned metric again, with nulls in it.
+
+    A part whose pack is being trained is left to its worker, whose next part has all columns.
+    """
+    claims = Claims(directory.path)
+    with claims.hold(JOIN):
+        for folder in (directory.curves, directory.results):
+            columns = directory.columns_of(folder)
+            for path in directory.listed(folder):
+                if _has_schema(path, columns):
+                    continue
+                pack = None if path.name.startswith(MERGED) else path.stem
+                if pack is not None and not claims.take(pack):
+                    continue
+                try:
+                    table = directory.read(path)
+                    if table is not None:
+                        write_table(path, widened(table, columns), directory.name_of(path))
+                finally:
+                    if pack is not None:
+                        claims.release(pack)
+
+
+def _has_schema(path: Path, columns: Columns) -> bool:
+    """Whether a part has these columns; false for a damaged one, which is noticed when it is read."""
+    try:
+        return pq.read_schema(path).equals(arrow_schema(columns))
+    except (OSError, pa.ArrowException):
+        return False

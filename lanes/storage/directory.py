@@ -16,34 +16,42 @@ The parts of many ended packs are joined into `merged-….parquet` (`lanes.stora
 import contextlib
 import os
 import re
-import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from lanes.errors import DamagedFileError, RequestError, printable
+from lanes.errors import DamagedFileError, RequestError
 from lanes.files import remove_leftovers, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.claims import Claims
-from lanes.storage.tables import read_table, verified, write_table
+from lanes.storage.intact_files import IntactFiles, print_warning
+from lanes.storage.schema import (
+    CURVES,
+    MEASURED,
+    PACK,
+    RESULTS,
+    STANDINGS,
+    Columns,
+    arrow_schema,
+    by_column,
+    conformed,
+    part_columns,
+    part_table,
+)
+from lanes.storage.tables import read_table, write_table
+from lanes.storage.typed import stacked, to_pandas
 
 FORMAT = 3  # format 1 identified runs by our module paths, format 2 the user's functions by their own text
-PACK = "part"  # column of merged parts: the part a row comes from
 MERGED = "merged-"
 PACK_NAME = re.compile(r"[0-9a-f]{1,64}")
 ATTEMPTS = 20  # at listing parts while another worker joins them
-REMEDY = "the sweep's command makes it again"
 
 
-def print_warning(line: str) -> None:
-    """Print a line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
-
-
-class Directory:
+class Directory(IntactFiles):
     """Paths of a sweep's directory, and methods that read and write its files.
 
     Args:
@@ -53,8 +61,7 @@ class Directory:
     """
 
     def __init__(self, path: str | os.PathLike[str], warn: Callable[[str], None] = print_warning, changes: bool = True):
-        self.path = Path(path)
-        self.warn, self.changes = warn, changes
+        super().__init__(path, warn, changes)
         self.sweep_file = self.path / "sweep.json"
         self.runs_file = self.path / "runs.parquet"
         self.runs_copy = self.path / "runs.copy.parquet"
@@ -63,6 +70,7 @@ class Directory:
         self.checkpoints = self.path / "checkpoints"
         self.rungs = self.path / "rungs"
         self._inside: dict[Path, tuple[Any, frozenset[str]]] = {}
+        self._measured: tuple[Any, frozenset[str]] = (None, frozenset())
 
     def create(self) -> None:
         """Make the directory and its folders, and delete temporary files of killed workers.
@@ -115,14 +123,19 @@ class Directory:
 
     def read_runs(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The planned runs, all columns or some; empty if there are none yet or both copies are damaged."""
+        table = self.runs_table(columns)
+        return pd.DataFrame() if table is None else to_pandas(table)
+
+    def runs_table(self, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The planned runs in Arrow's types; None if there are none yet or both copies are damaged."""
         for path in (self.runs_file, self.runs_copy):
-            table = self._read(path, columns, remedy="its copy is used")
+            table = self.read(path, columns, remedy="its copy is used")
             if table is not None:
-                known = table.get("pack", pd.Series(dtype=object))
-                if known.map(lambda name: PACK_NAME.fullmatch(str(name)) is not None).all():
+                known = table["pack"].to_pylist() if "pack" in table.column_names else []
+                if all(PACK_NAME.fullmatch(str(name)) for name in known):
                     return table
                 self.warn(f"{path}: has pack names that this program does not make: ignored")
-        return pd.DataFrame()
+        return None
 
     def planned_runs(self) -> pd.DataFrame:
         """The planned runs.
@@ -138,8 +151,18 @@ class Directory:
 
     def write_runs(self, table: pd.DataFrame) -> None:
         """Write the table of planned runs and its copy."""
+        typed = conformed(table)
         for path in (self.runs_copy, self.runs_file):
-            write_table(path, table, self._name(path))
+            write_table(path, typed, self.name_of(path))
+
+    def measured(self) -> frozenset[str]:
+        """The metric columns of all planned runs; cached while their table stays the same."""
+        stamps = [_stamp(path) for path in (self.runs_file, self.runs_copy)]
+        if self._measured[0] != stamps:
+            table = self.runs_table([MEASURED]) if any(stamps) else None
+            known = [] if table is None or MEASURED not in table.column_names else table[MEASURED].unique().to_pylist()
+            self._measured = stamps, frozenset(name for names in known if names for name in names.split())
+        return self._measured[1]
 
     def mend_runs(self) -> None:
         """Restore a missing table of planned runs from its copy, or the copy from it. Call it holding the lock "plan"."""
@@ -150,41 +173,57 @@ class Directory:
 
     # ---- parts: results and curves -------------------------------------------------------------------------------
 
-    def write_part(self, folder: Path, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:
+    def columns_of(self, folder: Path, further: Iterable[str] = ()) -> Columns:
+        """The columns of a table's parts: with the metrics of all planned runs, whatever a pack measures, and `further`."""
+        if folder == self.results:
+            return part_columns(RESULTS, {*self.measured(), *further})
+        if folder == self.curves:
+            return part_columns(CURVES, {*(name for name in self.measured() if name.startswith("valid_")), *further})
+        return part_columns(STANDINGS, further)
+
+    def write_part(self, folder: Path, name: str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame) -> None:
         """Write a part of a table: results or curves of a pack."""
-        path = folder / f"{name}.parquet"
-        write_table(path, pd.DataFrame(rows), self._name(path))
+        path, values = folder / f"{name}.parquet", by_column(rows)
+        columns: Columns | None = None
+        while columns != (
+            current := self.columns_of(folder, values)
+        ):  # another worker may plan further metrics meanwhile
+            columns = current
+            write_table(path, part_table(values, columns, name), self.name_of(path))
 
     def read_part(self, folder: Path, name: str) -> pd.DataFrame | None:
         """A part, from its own file or a merged one; None if it is missing or damaged."""
         for _ in range(ATTEMPTS):
-            own = self._read(folder / f"{name}.parquet")
+            own = self.read(folder / f"{name}.parquet")
             if own is not None:
-                return own
+                return to_pandas(own).drop(columns=PACK, errors="ignore")
             try:
                 for path in self.listed(folder):
                     if path.name.startswith(MERGED) and name in self._packs_inside(path):
-                        table = read_table(path, self._name(path))
-                        return table[table[PACK] == name].drop(columns=PACK).reset_index(drop=True)
+                        table = to_pandas(read_table(path, self.name_of(path)))
+                        return table[table[PACK] == name].drop(columns=PACK, errors="ignore").reset_index(drop=True)
             except FileNotFoundError:
                 continue  # merged again meanwhile
             return None
         return None
 
     def read_parts(self, folder: Path) -> pd.DataFrame:
-        """All parts of a table, one row per run (and epoch); of duplicates, a row that did not fail wins."""
+        """All parts of a table, one row per run (and epoch); of duplicates, a row that did not fail wins.
+
+        Its columns and types are those of `columns_of`, also if there is no part yet.
+        """
+        parts: list[pa.Table] = []
         for _ in range(ATTEMPTS):
             try:
                 parts = [
-                    part for path in self.listed(folder) if (part := self._read(path, missing_ok=False)) is not None
+                    part for path in self.listed(folder) if (part := self.read(path, missing_ok=False)) is not None
                 ]
                 break
             except FileNotFoundError:
                 continue  # joined with others meanwhile
-        parts = [part for part in parts if len(part)]
-        if not parts:
-            return pd.DataFrame()
-        table = pd.concat(parts, ignore_index=True).drop(columns=PACK, errors="ignore")
+        table = to_pandas(stacked([arrow_schema(self.columns_of(folder)).empty_table(), *parts])).drop(
+            columns=PACK, errors="ignore"
+        )
         if "status" in table.columns:
             table = table.sort_values("status", key=lambda status: status == "failed", kind="stable")
         keys = [name for name in ("run_id", "epoch") if name in table.columns]
@@ -222,20 +261,19 @@ class Directory:
 
     def listed(self, folder: Path) -> list[Path]:
         """Files of a table's parts, merged ones last."""
-        found = [path for path in folder.glob("*.parquet") if not path.name.startswith(checkpoints.ASIDE)]
-        return sorted(found, key=lambda path: (path.name.startswith(MERGED), path.name))
+        return sorted(folder.glob("*.parquet"), key=lambda path: (path.name.startswith(MERGED), path.name))
 
     def _packs_inside(self, path: Path) -> frozenset[str]:
         """The packs in a part, cached while the file stays the same; none if it is damaged."""
-        stamp = path.stat()
-        key = (stamp.st_mtime_ns, stamp.st_size, stamp.st_ino)
+        if (key := _stamp(path)) is None:
+            raise FileNotFoundError(path)
         known = self._inside.get(path)
         if known is None or known[0] != key:
             if path.name.startswith(MERGED):
-                table = self._read(path, [PACK], missing_ok=False)
-                names = frozenset() if table is None else frozenset(table[PACK])
+                table = self.read(path, [PACK], missing_ok=False)
+                names = frozenset() if table is None else frozenset(table[PACK].unique().to_pylist())
             else:
-                names = frozenset([path.stem]) if self._verify(path) else frozenset()
+                names = frozenset([path.stem]) if self.verify(path) else frozenset()
             self._inside[path] = known = (key, names)
         return known[1]
 
@@ -260,67 +298,14 @@ class Directory:
                         claims.release(pack)
             raise DamagedFileError(f"{error}: run the sweep's command again to train the pack again") from error
 
-    # ---- damaged files -------------------------------------------------------------------------------------------
 
-    def _name(self, path: Path) -> str:
-        return "runs" if path.parent == self.path else f"{path.parent.name}/{path.stem}"
-
-    def _read(
-        self,
-        path: Path,
-        columns: Sequence[str] | None = None,
-        *,
-        missing_ok: bool = True,
-        remedy: str = REMEDY,
-    ) -> pd.DataFrame | None:
-        """A table, or None if it is missing or damaged. A damaged one is set aside."""
-        try:
-            return read_table(path, self._name(path), columns)
-        except FileNotFoundError:
-            if missing_ok:
-                return None
-            raise
-        except DamagedFileError as error:
-            self.set_aside(path, str(error), self._is_intact, remedy)
-            return None
-
-    def _verify(self, path: Path) -> bool:
-        """Whether a table is intact; a damaged one is set aside."""
-        try:
-            verified(path, self._name(path))
-        except DamagedFileError as error:
-            self.set_aside(path, str(error), self._is_intact)
-            return False
-        return True
-
-    def _is_intact(self, path: Path) -> bool:
-        try:
-            verified(path, self._name(path))
-        except (DamagedFileError, OSError):
-            return False
-        return True
-
-    def set_aside(self, path: Path, why: str, is_intact: Callable[[Path], Any], remedy: str = REMEDY) -> None:
-        """Rename a damaged file, unless another worker has replaced it with an intact one meanwhile.
-
-        Args:
-            path: the file.
-            why: what is wrong with it, for the warning.
-            is_intact: true for an intact file.
-            remedy: what becomes of its content, for the warning.
-        """
-        if is_intact(path):
-            return
-        shown = path.relative_to(self.path)
-        if not self.changes:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
-            return
-        try:
-            self.warn(f"{self.path}: {shown} {why}: set aside as {checkpoints.set_aside(path).name}; {remedy}")
-        except FileNotFoundError:
-            pass  # another worker was faster
-        except OSError:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced; None if it is missing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def existing(directories: Iterable[str | os.PathLike[str]]) -> list[Directory]:

@@ -5,13 +5,10 @@ of the calls.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lanes.describe import runs
-from lanes.describe.combinations import Combinations
 from lanes.describe.directions import Directions, merged, own_directions
 from lanes.describe.halving import Halving
 from lanes.plan.packs import Pack, make_packs
@@ -20,12 +17,13 @@ from lanes.plan.widths import Choice
 from lanes.storage import asked, data_records, provenance
 from lanes.storage.asked import Asking
 from lanes.storage.claims import Claims
+from lanes.storage.compaction import widen_parts
 from lanes.storage.directory import Directory
-from lanes.storage.experiment_copies import Copy, keep_copy
+from lanes.storage.experiment_copies import keep_copy
+from lanes.storage.planned_rows import SOURCE, planned_rows
 from lanes.storage.provenance import Call
-from lanes.storage.sources import Sources
+from lanes.storage.typed import stacked_frames
 
-SOURCE = ("experiment", "experiment_sha256", "experiment_modules")  # where a run's own functions are
 # The columns that a resume reads.
 PLACES = ("run_id", "pack", "lane", "pack_shape", *SOURCE, *asked.MARKS, *data_records.COLUMNS)
 PLAN = "plan"  # the lock for changing the plan
@@ -111,8 +109,7 @@ def record(
         agreed = {key: bound[provenance.short(key)] for key in choices}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, *_sources(known))
-        rows = [row for pack in new for row in _rows(pack, source)]
-        _write_rows(directory, known, pd.DataFrame(rows), planned, call.asking)
+        _write_rows(directory, known, planned_rows(new, source), planned, call.asking)
         previous = directory.read_sweep()
         facts = provenance.facts(call)
         begun = previous.get("begun", facts["begun"])
@@ -139,9 +136,12 @@ def _write_rows(
     table = data_records.completed(directory.read_runs(), records)
     if len(rows):
         kept = table if table.empty else table[~table["run_id"].isin(rows["run_id"])]
-        table = pd.concat([part for part in (kept, rows) if len(part)], ignore_index=True)
+        table = stacked_frames([part for part in (kept, rows) if len(part)])
     unmarked = table.drop(columns=list(asked.MARKS), errors="ignore")
+    measured = directory.measured()
     directory.write_runs(unmarked.merge(marks, on="run_id", how="left"))
+    if len(known) and directory.measured() != measured:
+        widen_parts(directory)
 
 
 def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]:
@@ -160,39 +160,6 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
         if pack.pack_id == name:  # differs if some of its runs have moved to another pack
             packs.append(pack)
     return packs
-
-
-def _rows(pack: Pack, source: Copy | None) -> list[dict[str, Any]]:
-    copy = (None, None, None) if source is None else (source.name, source.sha256, source.beside)
-    further = {"pack_shape": _shape(pack), **dict(zip(SOURCE, copy))}
-    return [
-        {"run_id": member.run_id, **row, "pack": pack.pack_id, "lane": int(lane), **further}
-        | {**data_records.columns(member.data), **about}
-        for lane, member, (row, about) in zip(pack.places, pack.members, _described(pack.members))
-    ]
-
-
-def _described(members: Iterable[Planned]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-    """Columns of each run's fields, and its identities; a value shared by several runs is described once."""
-    combinations: Combinations | None = None
-    known: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}  # keeps the value alive, so that its id stays unique
-    for member in members:
-        columns: dict[str, Any] = {}
-        for name in runs.FIELDS:
-            value = getattr(member.run, name)
-            if (name, id(value)) not in known:
-                known[name, id(value)] = value, runs.columns_of(name, value)
-            columns |= known[name, id(value)][1]
-        if combinations is None:
-            combinations = Combinations(Sources().combination, member.descriptions)
-        yield (
-            columns,
-            {"combination_id": combinations.of(member.run), "description": member.descriptions.of(member.run)},
-        )
-
-
-def _shape(pack: Pack) -> str:
-    return f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
 
 
 def _sources(known: pd.DataFrame) -> tuple[dict[str, str], list[str]]:

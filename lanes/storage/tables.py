@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,16 +18,15 @@ CHECKSUM = b"lanes.sha256"
 BLANK = b"0" * 64
 
 
-def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:
+def write_table(path: Path, table: pa.Table, name: str) -> None:
     """Write a table with its checksum, whole or not at all.
 
     Args:
         path: the file.
-        frame: rows.
+        table: rows.
         name: identifies the table; reading it under another name fails.
     """
-    arrays = {str(column): _array(frame[column]) for column in frame.columns}
-    table = pa.table(arrays).replace_schema_metadata(None)
+    table = table.replace_schema_metadata(None)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table)
@@ -39,15 +37,7 @@ def write_table(path: Path, frame: pd.DataFrame, name: str) -> None:
     write_bytes(path, bytes(content))
 
 
-def _array(column: pd.Series) -> pa.Array:
-    """A column as an Arrow array; mixed types become text."""
-    try:
-        return pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.array([None if value is None or value is pd.NA else str(value) for value in column], pa.string())
-
-
-def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The table at `path`, written under `name`: all columns, or those of `columns` that it has.
 
     Raises:
@@ -59,7 +49,7 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> p
         file = pq.ParquetFile(pa.BufferReader(content))
         present = set(file.schema_arrow.names)
         table = file.read(columns=None if columns is None else [column for column in columns if column in present])
-        return table.to_pandas(ignore_metadata=True)
+        return table.replace_schema_metadata(None)
     except Exception as error:  # pyarrow raises many kinds
         raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error
 

@@ -54,9 +54,9 @@ def test_joined_parts_are_read_as_before(many_parts):
         assert reader.has_ended(f"{3:012x}")
         assert not reader.has_ended("fa")
         assert not reader.has_ended("ab")
-        pd.testing.assert_frame_equal(
-            reader.read_part(reader.curves, f"{3:012x}"), curves_of(f"{3:012x}", 3), check_dtype=False
-        )
+        expected = curves_of(f"{3:012x}", 3)
+        seen = reader.read_part(reader.curves, f"{3:012x}")[expected.columns]
+        pd.testing.assert_frame_equal(seen, expected, check_dtype=False)
 
 
 @pytest.mark.parametrize("at", range(8))

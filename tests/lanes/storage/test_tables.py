@@ -4,6 +4,7 @@ import pytest
 
 from lanes.errors import DamagedFileError
 from lanes.storage.tables import read_table, write_table
+from lanes.storage.typed import from_pandas, to_pandas
 
 FRAME = pd.DataFrame(
     {
@@ -16,22 +17,23 @@ FRAME = pd.DataFrame(
         "mixed": [1, "two", None],
     }
 )
+TABLE = from_pandas(FRAME)
 
 
 def test_tables_are_read_as_written(tmp_path):
-    write_table(tmp_path / "t.parquet", FRAME, "results/t")
-    seen = read_table(tmp_path / "t.parquet", "results/t")
+    write_table(tmp_path / "t.parquet", TABLE, "results/t")
+    seen = to_pandas(read_table(tmp_path / "t.parquet", "results/t"))
     for name in ("run_id", "epoch", "best", "single", "loss"):
         pd.testing.assert_series_equal(seen[name], FRAME[name], check_dtype=name != "run_id", check_exact=True)
     assert seen["nothing"].isna().all()
     assert list(seen["mixed"][:2]) == ["1", "two"]
-    assert list(read_table(tmp_path / "t.parquet", "results/t", ["epoch"])) == ["epoch"]
+    assert read_table(tmp_path / "t.parquet", "results/t", ["epoch"]).column_names == ["epoch"]
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 
 def test_flipped_bits_and_truncations_are_detected(tmp_path):
     path = tmp_path / "t.parquet"
-    write_table(path, FRAME[:1], "t")
+    write_table(path, TABLE[:1], "t")
     content = path.read_bytes()
     for at in range(0, 8 * len(content), 23):
         flipped = bytearray(content)
@@ -46,7 +48,7 @@ def test_flipped_bits_and_truncations_are_detected(tmp_path):
 
 
 def test_a_table_under_another_name_is_refused(tmp_path):
-    write_table(tmp_path / "t.parquet", FRAME, "results/t")
+    write_table(tmp_path / "t.parquet", TABLE, "results/t")
     with pytest.raises(DamagedFileError):
         read_table(tmp_path / "t.parquet", "results/u")
 
