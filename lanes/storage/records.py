@@ -119,7 +119,7 @@ def record(
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         about = {"begun": begun, "widths": bound, "experiment": source and source.name}
-        about["data"] = data_records.in_sweep(previous, records.values())
+        about["data"] = data_records.in_sweep(previous, [member.data for member in planned])
         about["higher_is_better"] = directions(directory, planned)
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
