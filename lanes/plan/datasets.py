@@ -61,11 +61,11 @@ class Datasets:
 
     def of(self, run: Run) -> Dataset:
         """The run's data set. Raises ValueError as `load_dataset` does."""
-        return self._entry(run)[0]
+        return self.entry(run)[0]
 
     def record(self, run: Run) -> DataRecord:
         """Which arrays the run is trained on. Raises ValueError as `load_dataset` does."""
-        return self._entry(run)[1]
+        return self.entry(run)[1]
 
     def check_repeatable(self, runs: Iterable[Run]) -> None:
         """Load data of the user's own code once more, which must give the same arrays.
@@ -95,7 +95,8 @@ class Datasets:
         names = ("data", "valid_fraction", "train_examples")
         return str([self.descriptions.text(getattr(run, name)) for name in names])
 
-    def _entry(self, run: Run) -> tuple[Dataset, DataRecord]:
+    def entry(self, run: Run) -> tuple[Dataset, DataRecord]:
+        """The run's data set, and which arrays it is trained on. Raises ValueError as `load_dataset` does."""
         key = self.key(run)  # describes a function before it is called
         if key not in self._loaded:
             if isinstance(run.data, TFDS):

@@ -51,13 +51,13 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
     out: dict[str, Planned] = {}
     descriptions = datasets.descriptions
     for run in resolved:
-        data = datasets.of(run)
+        data, record = datasets.entry(run)
         run_id = descriptions.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run
             ignore = ("initializer", "init_from")
             signature = identity.signature(by_name(compiled), ignore, descriptions.versions)
-            setup, record = _setup(compiled, data, signature), datasets.record(run)
+            setup = _setup(compiled, data, signature)
             about = record, descriptions, tuple(data.splits())
             out[run_id] = Planned(run, run_id, compiled, signature, setup, *about)
     return list(out.values())

@@ -1,5 +1,6 @@
-"""Which arrays the runs of a directory were trained on: two columns of `runs.parquet`, compared before anything is trained,
-evaluated or restored.
+"""Which arrays the runs of a directory were trained on, compared before anything is trained, evaluated or restored.
+
+Each run has its own record, two columns of `runs.parquet`; `sweep.json` lists all data, for the reader and as a copy.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,11 @@ def columns(record: DataRecord) -> dict[str, Any]:
     return {ID: record.id, FINGERPRINT: record.fingerprint}
 
 
+def in_sweep(content: Mapping[str, Any], records: Iterable[DataRecord]) -> dict[str, dict[str, str]]:
+    """The data in `sweep.json`, by id: those that its present content names, and `records`."""
+    return _known(content) | {one.id: {"name": one.name, "fingerprint": one.fingerprint} for one in records}
+
+
 def check(directory: Directory, records: Iterable[DataRecord]) -> list[DataRecord]:
     """The data that no run of the directory was trained on yet.
 
@@ -28,36 +34,43 @@ def check(directory: Directory, records: Iterable[DataRecord]) -> list[DataRecor
     """
     if not directory.path.is_dir():
         return list(dict.fromkeys(records))
-    known = read(directory)
+    known = directory.read_runs(("run_id", *COLUMNS))
     count = int(lacking(known).sum())
     if count:
         directory.warn(
             f"{directory.path}: runs.parquet does not say which arrays {count} of its {len(known)} runs were trained on: they "
             "are taken to be those of today"
         )
-    return compare(known, directory, records)
+    return compare(directory, known, records)
 
 
-def read(directory: Directory) -> pd.DataFrame:
-    """The columns of `runs.parquet` that `compare` takes."""
-    return directory.read_runs(("run_id", *COLUMNS))
-
-
-def compare(known: pd.DataFrame, directory: Directory, records: Iterable[DataRecord]) -> list[DataRecord]:
+def compare(directory: Directory, known: pd.DataFrame, records: Iterable[DataRecord]) -> list[DataRecord]:
     """As `check`, with the directory's planned runs at hand."""
+    pairs = {(identity, entry["fingerprint"]) for identity, entry in _known(directory.read_sweep()).items()}
     complete = known[~lacking(known)]
-    pairs = [] if complete.empty else [tuple(row) for row in complete[list(COLUMNS)].drop_duplicates().to_numpy()]
+    if len(complete):
+        pairs |= {(identity, text) for identity, text in complete[list(COLUMNS)].drop_duplicates().to_numpy()}
     distinct = dict.fromkeys(records)
     for record in distinct:
-        for identity, fingerprint in pairs:
+        for identity, fingerprint in sorted(pairs):
             differs = record.differs_from(identity, fingerprint)
             if differs:
                 raise RequestError(
                     f"{record.name} gives other arrays than {directory.path} was trained on (fingerprint of {differs}): bring "
-                    "back those data, or give the new ones another name or argument, or use another directory"
+                    "back those data, or give the new ones another name or argument, or use another directory; if nothing has "
+                    "changed, what gives them varies: seed its generator, sort its sets and lists of files"
                 )
     identities = {identity for identity, _ in pairs}
     return [record for record in distinct if record.id not in identities]
+
+
+def _known(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The intact entries of `sweep.json`'s data."""
+    data = content.get("data")
+    entries = data.items() if isinstance(data, dict) else ()
+    return {
+        identity: entry for identity, entry in entries if isinstance(entry, dict) and parts_of(entry.get("fingerprint"))
+    }
 
 
 def lacking(known: pd.DataFrame) -> pd.Series:

@@ -108,7 +108,7 @@ def check(text: str, params: Any) -> None:
 def check_data(text: str, record: DataRecord) -> None:
     """Raise RequestError if the source's directory was trained on other arrays of the same description."""
     (directory,) = existing([parse(text).directory])
-    data_records.compare(data_records.read(directory), directory, [record])
+    data_records.check(directory, [record])
 
 
 def _listed(shapes: dict[tuple[str, ...], tuple[int, ...]]) -> str:

@@ -96,7 +96,7 @@ def record(
     with Claims(directory.path).hold(PLAN):
         directory.mend_runs()
         known = known_runs(directory)
-        data_records.compare(known, directory, [member.data for member in planned])
+        data_records.compare(directory, known, [member.data for member in planned])
         packs = earlier_packs(planned, known)
         placed = {member.run_id for pack in packs for member in pack.members}
         missing = [one for one in planned if one.run_id not in placed]
@@ -116,6 +116,7 @@ def record(
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         about = {"begun": begun, "widths": bound, "experiment": source and source.name}
+        about["data"] = data_records.in_sweep(previous, [member.data for member in planned])
         about["higher_is_better"] = directions(directory, planned)
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})

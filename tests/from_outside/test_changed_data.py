@@ -14,11 +14,16 @@ import lanes
 from lanes import Encoded, RequestError, Run, grid
 from lanes.cli import evaluate, sweep, train
 from lanes.data.loading import from_arrays
+from lanes.engine import runner
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.plan.datasets import Datasets
+from lanes.plan.widths import Choice
 from lanes.program.compiled import Programs
 from lanes.results.evaluation import evaluate as lanes_evaluate
+from lanes.storage import records
+from lanes.storage.directory import Directory
+from lanes.storage.provenance import Call
 from nets import MLP
 
 PROGRAMS = Programs()
@@ -227,12 +232,28 @@ def test_new_data_under_a_description_of_their_own_join_the_directory(out, file)
     assert evaluated["evaluated_loss"].to_numpy() == pytest.approx(table["test_loss"][1:].to_numpy())
 
 
-def test_damaged_files_do_not_untie_the_data(out, file):
-    (out / "sweep.json").write_text("{")
-    (out / "runs.parquet").unlink()
+@pytest.mark.parametrize("damaged", [("sweep.json", "runs.parquet"), ("runs.parquet", "runs.copy.parquet")])
+def test_damaged_files_do_not_untie_the_data(out, file, damaged):
+    for name in damaged:
+        (out / name).write_bytes(b"{")
     write(file, "one number")
     with pytest.raises(RequestError, match="gives other arrays"):
         lanes.sweep([RUN], out, **OPTIONS)
+
+
+def test_of_two_workers_that_begin_at_once_only_one_records_its_table(tmp_path, file, monkeypatch):
+    monkeypatch.setattr(runner, "check_data", lambda *_: None)  # both have looked, neither has written
+    first = make_plan([RUN], Options(devices=1))
+    write(file, "one number")
+    second = make_plan([RUN], Options(devices=1))
+    call = Call(first.places)
+    directory = Directory(tmp_path / "out")
+    directory.create()
+    assert records.record(first.planned, directory, {one.signature: Choice(1, "given") for one in first.planned}, call)
+    with pytest.raises(RequestError, match="gives other arrays"):
+        runner.run_sweep(second, tmp_path / "out", Options(**OPTIONS))
+    fingerprints = lanes.load(tmp_path / "out")["data_fingerprint"]
+    assert fingerprints.tolist() == [first.planned[0].data.fingerprint]
 
 
 def test_the_same_numbers_in_another_table_are_accepted(out, file):

@@ -19,6 +19,7 @@ from lanes import Run
 from lanes.data import tfds_preparing
 from lanes.data.characters import UNKNOWN, encode, next_tokens, padded_texts
 from lanes.data.digits import prepare_digits
+from lanes.data.fingerprints import difference, fingerprint
 from lanes.data.loading import load_dataset
 from lanes.data.tfds import TFDS
 from lanes.data.tfds_preparing import Plan, plan, prepare
@@ -127,6 +128,20 @@ def test_runs_on_a_set_in_a_named_folder_are_identified_trained_and_restored(wav
     jax.tree.map(np.testing.assert_array_equal, variables, trained.variables)
     with pytest.raises(RequestError, match="waves"):
         lanes.restore(tmp_path, run_id)
+
+
+def test_the_fingerprint_is_of_the_records_and_not_of_their_files(waves, tmp_path):
+    before = fingerprint(load_dataset("waves", data_dir=waves))
+    copy = Path(shutil.copytree(waves, tmp_path / "copy"))
+    first, second, _ = sorted((copy / "waves" / "1.2.0").glob("*train*"))
+    first.touch()  # decoded again
+    assert fingerprint(load_dataset("waves", data_dir=str(copy))) == before
+    first.rename(copy / "first")
+    second.rename(first)
+    (copy / "first").rename(second)  # files of as many records, so that none counts as damaged
+    differs = difference(fingerprint(load_dataset("waves", data_dir=str(copy))), before)
+    assert differs.startswith("train ")
+    assert "test" not in differs
 
 
 def test_splits_use_the_syntax_of_tfds(waves):

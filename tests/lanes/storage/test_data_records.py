@@ -35,8 +35,8 @@ def directory(tmp_path):
 def test_only_data_that_are_new_to_the_directory_are_returned(directory):
     known = table(record(), record("bbbbbbbbbbbb"))
     new = record("cccccccccccc")
-    assert data_records.compare(known, directory, [record(), new, new]) == [new]
-    assert data_records.compare(pd.DataFrame(), directory, [new]) == [new]
+    assert data_records.compare(directory, known, [record(), new, new]) == [new]
+    assert data_records.compare(directory, pd.DataFrame(), [new]) == [new]
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_only_data_that_are_new_to_the_directory_are_returned(directory):
 def test_data_of_the_same_description_must_have_the_recorded_arrays(directory, identity, changed, differs):
     now = record(identity, **changed)
     if not differs:
-        assert data_records.compare(table(record()), directory, [now]) == [now]
+        assert data_records.compare(directory, table(record()), [now]) == [now]
         return
     with pytest.raises(RequestError) as caught:
-        data_records.compare(table(record()), directory, [now])
+        data_records.compare(directory, table(record()), [now])
     line = str(caught.value)
     assert line.startswith(f"data function f gives other arrays than {directory.path} was trained on")
     assert f"(fingerprint of {differs})" in line
@@ -80,7 +80,7 @@ def test_runs_without_a_record_are_named_once_and_completed(directory, damage):
     assert not data_records.can_complete(completed, records)
     assert completed["data_fingerprint"].tolist() == [fingerprint()] * 2
     assert completed["data_id"].tolist() == ["aaaaaaaaaaaa", "aaaaaaaaaaaa" if count == 2 else "bbbbbbbbbbbb"]
-    assert data_records.compare(completed, directory, [record()]) == []
+    assert data_records.compare(directory, completed, [record()]) == []
 
 
 def test_nothing_is_completed_of_runs_whose_data_are_not_at_hand():
@@ -88,6 +88,25 @@ def test_nothing_is_completed_of_runs_whose_data_are_not_at_hand():
     assert not data_records.can_complete(known, {})
     assert data_records.completed(known, {})["data_fingerprint"].isna().all()
     assert data_records.completed(pd.DataFrame(), {}).empty
+
+
+@pytest.mark.parametrize("damage", [None, 3, ["a"], {"aaaaaaaaaaaa": 3}, {"aaaaaaaaaaaa": {"fingerprint": "train:1"}}])
+def test_a_list_of_data_that_is_none_is_ignored(directory, damage):
+    directory.write_sweep({"data": damage})
+    assert data_records.compare(directory, pd.DataFrame(), [record()]) == [record()]
+    assert data_records.in_sweep({"data": damage}, []) == {}
+
+
+def test_the_list_in_the_sweep_file_stands_in_for_a_lost_table(directory):
+    directory.write_sweep({"data": data_records.in_sweep({}, [record()])})
+    assert data_records.compare(directory, pd.DataFrame(), [record()]) == []
+    assert data_records.compare(directory, pd.DataFrame(), [record("bbbbbbbbbbbb")]) == [record("bbbbbbbbbbbb")]
+    with pytest.raises(RequestError, match="fingerprint of form ffffffff, before 01234567"):
+        data_records.compare(directory, pd.DataFrame(), [record(form="f" * 16)])
+    assert [*data_records.in_sweep(directory.read_sweep(), [record("bbbbbbbbbbbb")])] == [
+        "aaaaaaaaaaaa",
+        "bbbbbbbbbbbb",
+    ]
 
 
 def test_a_directory_that_does_not_exist_knows_nothing(tmp_path):

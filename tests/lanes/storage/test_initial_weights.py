@@ -12,8 +12,10 @@ import nets
 from lanes import Digits, Encoded, Reconstruct, RequestError, Run, identify, restore, sweep
 from lanes.analysis.anomaly import anomaly_auroc, anomaly_scores
 from lanes.analysis.sampling import sample_prior, sample_text
+from lanes.data.fingerprints import fingerprint
 from lanes.data.loading import load_dataset
 from lanes.program.compiled import Programs
+from lanes.results import encoded
 from lanes.storage import initial_weights
 
 UNIT = Digits(standardize="unit")
@@ -92,6 +94,21 @@ def test_codes_are_features(pretrained):
     first = base.test.x[:5].astype(np.float32) / 16
     np.testing.assert_allclose(data.test.x[:5], net.apply(variables, first, train=False).latent, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(data.test.y, base.test.y)
+
+
+def test_codes_have_the_fingerprint_of_the_encoder_and_its_data(pretrained, monkeypatch):
+    folder, run_id = pretrained
+    data = load_dataset(Encoded(f"{folder}:{run_id}"))
+    nudged = dataclasses.replace(data, train=dataclasses.replace(data.train, x=data.train.x * (1 + 1e-6)))
+    assert fingerprint(nudged) == fingerprint(data)  # as codes computed on another device are
+    other = load_dataset(
+        Encoded(f"{folder}:{run_id}", data=Digits(standardize="unit", split_seed=1), valid_fraction=0.1)
+    )
+    assert fingerprint(other) != fingerprint(data)
+    net, variables = restore(folder, run_id)
+    longer = jax.tree.map(lambda leaf: leaf + 1e-6, variables)
+    monkeypatch.setattr(encoded.trained, "restore", lambda *_, **__: (net, longer))
+    assert fingerprint(load_dataset(Encoded(f"{folder}:{run_id}"))) != fingerprint(data)
 
 
 def test_anomalies_have_higher_reconstruction_scores(pretrained):
