@@ -9,7 +9,6 @@ from lanes.results.equal_epochs import at_equal_epoch
 from lanes.results.intervals import binomial_error, decimals
 from lanes.results.leaderboard import Leaderboard, separation
 
-
 SHOWN = 5  # combinations in the tables
 
 
