@@ -27,10 +27,13 @@ class Metric:
     Attributes:
         function: a named function.
         higher_is_better: whether higher is better; None if neither direction is, as for an entropy.
+        proportion: whether its mean over examples is a proportion, as accuracy and error rates are: then intervals stay
+            in [0, 1].
     """
 
     function: Callable[..., Array]
     higher_is_better: bool | None
+    proportion: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +52,8 @@ class Metric:
             raise ValueError(
                 f"higher_is_better={self.higher_is_better!r} of metric {self.name} must be True, False or None"
             )
+        if not isinstance(self.proportion, bool):
+            raise ValueError(f"proportion={self.proportion!r} of metric {self.name} must be True or False")
 
 
 def name_of_metric(metric: Any) -> str:
@@ -166,10 +171,10 @@ def r_squared(predictions: Array, targets: Array) -> Array:
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(accuracy, higher_is_better=True),
-    "top_k": Metric(top_k, higher_is_better=True),
-    "label_accuracy": Metric(label_accuracy, higher_is_better=True),
-    "exact_match": Metric(exact_match, higher_is_better=True),
+    "accuracy": Metric(accuracy, higher_is_better=True, proportion=True),
+    "top_k": Metric(top_k, higher_is_better=True, proportion=True),
+    "label_accuracy": Metric(label_accuracy, higher_is_better=True, proportion=True),
+    "exact_match": Metric(exact_match, higher_is_better=True, proportion=True),
     "squared_error": Metric(squared_error, higher_is_better=False),
     "mean_squared_error": Metric(mean_squared_error, higher_is_better=False),
     "absolute_error": Metric(absolute_error, higher_is_better=False),
@@ -179,7 +184,7 @@ METRICS: dict[str, Metric] = {
 
 # Metrics of a whole set, which are not the mean of their values per batch.
 SET_METRICS: dict[str, Metric] = {
-    "auroc": Metric(auroc, higher_is_better=True),
+    "auroc": Metric(auroc, higher_is_better=True, proportion=True),
     "perplexity": Metric(perplexity, higher_is_better=False),
     "root_mean_squared_error": Metric(root_mean_squared_error, higher_is_better=False),
     "r_squared": Metric(r_squared, higher_is_better=True),

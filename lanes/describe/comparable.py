@@ -6,6 +6,7 @@ auxiliary heads, the number of training examples in a metric of the validation s
 """
 
 import copy
+import dataclasses
 import functools
 import hashlib
 import json
@@ -17,17 +18,20 @@ from lanes.data.tfds import TFDS
 from lanes.describe.directions import SPLITS
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
+from lanes.describe.versions import Versions
 from losses import LOSS_KINDS, LOSSES, METRICS, Kind
 
 # The fields of a run on which the meaning of its metrics depends.
 FIELDS = ("data", "loss", "task", "metrics", "valid_fraction", "train_examples", "l1", "l2", "penalties")
 OTHERS = "*"  # stands for the metrics of a task that its description does not name
+PROPORTIONS = "proportions *"  # names of the metrics that are proportions; no metric can have this name
 TRAINING_ONLY = (
     "auxiliary_weight",
     "generator_rate",
     "samples",
 )  # numbers of built-in tasks that the loss does not see
 LABELS = ("accuracy", "top_k", "label_accuracy", "exact_match")  # the same for logits as for probabilities
+OF_TASKS = ("accuracy", "label_accuracy", "exact_match")  # metrics that tasks bring
 CLASSIFYING = ("lanes:Classify", "lanes:MultiLabel", "lanes:IntegerCoded", "lanes:NextToken")
 PREDICTING = (*CLASSIFYING, "lanes:Regress")
 RECONSTRUCTING = ("lanes:Reconstruct", "lanes:Impute", "lanes:Elbo")
@@ -44,7 +48,7 @@ def facets(description: Mapping[str, Any], origin: Origin | None = None) -> Face
         origin: finds the description of the run whose encoder made the data (`Encoded`).
     """
     loss, task = description["loss"], _evaluated(description["task"])
-    out = {split: _hash(_examples(description, split, origin)) for split in ("train", "valid", "test")}
+    out = {f"{split} *": _hash(_examples(description, split, origin)) for split in ("train", "valid", "test")}
     is_adversarial = _symbol(task) == "lanes:Adversarial"  # the energy distance is its loss, whatever the run's
     out["loss"] = _hash([None if is_adversarial else loss, task])
     out["penalty"] = _hash([description[name] for name in ("loss", "task", "l1", "l2", "penalties")])
@@ -55,22 +59,36 @@ def facets(description: Mapping[str, Any], origin: Origin | None = None) -> Face
             more = description["task"]["fields"].get("samples") if name == "importance_bound" else None
             out[name] = _hash([loss, terms, more])
     seen = _seen(description)
-    for metric in ("accuracy", "label_accuracy", "exact_match", *description["metrics"]):
+    proportions: dict[str, bool] = {}
+    for metric in (*OF_TASKS, *description["metrics"]):
         name, function = _metric(metric)
         out[name] = _hash([function, seen[:-1] if metric in LABELS else seen])
+        fields = metric.get("fields", {}) if isinstance(metric, Mapping) else dataclasses.asdict(METRICS[metric])
+        proportions[name] = fields.get("proportion") is True
+    out[PROPORTIONS] = " ".join(sorted(name for name, is_one in proportions.items() if is_one))
     return out
 
 
-def facets_of_run(run: Run, origin: Origin | None = None) -> Facets:
-    """`facets` of a resolved run."""
-    return facets({name: encode(getattr(run, name)) for name in FIELDS}, origin)
+def data_key(description: Mapping[str, Any]) -> str:
+    """A key that is equal for runs that see the same arrays."""
+    return _hash([description[name] for name in ("data", "valid_fraction", "train_examples")])
+
+
+def facets_of_run(run: Run, origin: Origin | None = None, versions: Versions | None = None) -> Facets:
+    """`facets` of a resolved run; `versions` are those of the user's functions that are known already."""
+    return facets({name: encode(getattr(run, name), versions) for name in FIELDS}, origin)
+
+
+def examples_key(column: str) -> str:
+    """Under which key the facets of a stored run hold the number of examples of a column's split."""
+    return f"{column.split('_')[0]} examples"
 
 
 def measures(facets: Facets, column: str) -> str:
     """A key that is equal for runs whose values in a column (`valid_loss`) compare."""
     split = next((split for split in SPLITS if column.startswith(split)), "train_")
     name = column.removeprefix(split)
-    return f"{facets[split.rstrip('_')]} {facets.get(name, facets[OTHERS])}"
+    return f"{facets[f'{split[:-1]} *']} {facets.get(name, facets[OTHERS])}"
 
 
 def differing(several: Iterable[Facets], column: str) -> list[str]:
@@ -80,7 +98,7 @@ def differing(several: Iterable[Facets], column: str) -> list[str]:
     words = {"loss": "loss or task", "penalty": "loss, task or penalties"}.get(name, f"the function {name}")
     if name not in METRICS and any(name not in one for one in several):
         words = "loss or task"
-    parts = [("data", [one[split.rstrip("_")] for one in several])]
+    parts = [("data", [one[f"{split[:-1]} *"] for one in several])]
     parts.append((words, [one.get(name, one[OTHERS]) for one in several]))
     return [word for word, values in parts if len(set(values)) > 1]
 

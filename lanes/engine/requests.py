@@ -9,6 +9,7 @@ from lanes.describe import comparable, directions, runs
 from lanes.describe.columns import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
+from lanes.describe.versions import Versions
 from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
@@ -175,10 +176,11 @@ def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datas
 def _check_comparable(halving: Halving, planned: Sequence[Planned], own: directions.Directions) -> None:
     """Raise RequestError if the metric means different things in the runs that it would rank against each other."""
     measured: dict[tuple[int, ...], tuple[Run, comparable.Facets]] = {}
+    versions = Versions()
     for member in planned:
         key = tuple(id(getattr(member.run, name)) for name in ("data", "loss", "task", "metrics", "valid_fraction"))
         if key not in measured:
-            measured[key] = member.run, comparable.facets_of_run(member.run, initial_weights.described)
+            measured[key] = member.run, comparable.facets_of_run(member.run, initial_weights.described, versions)
     found = [one for _, one in measured.values()]
     if len({comparable.measures(one, halving.metric) for one in found}) == 1:
         return

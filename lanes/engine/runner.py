@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lanes.data.dataset import Dataset
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
 from lanes.engine.requests import Plan, check_data
@@ -46,6 +47,7 @@ def run_sweep(
             most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
         )
+        records.note_split_sizes(directory, plan.planned, lambda run: _sizes(plan.datasets.of(run)))
     except OSError as error:
         line = (
             f"{out} cannot be written: {error.strerror or error}; free space or fix the cause, then repeat this command"
@@ -94,3 +96,8 @@ def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str
                 f"--width {options.width} is ignored: {directory.path} was begun with width {width}, which every resume keeps"
             )
     return choices
+
+
+def _sizes(data: Dataset) -> dict[str, int]:
+    """Number of examples by split."""
+    return {name: len(split) for name, split in data.splits().items()}

@@ -1,13 +1,16 @@
-"""Comparing run directories, paired by seed."""
+"""Comparing run directories, paired by seed: seeds are the replicates."""
 
 import dataclasses
 
 import pandas as pd
 
 from lanes.results.axes import field_columns, follows, label
-from lanes.results.leaderboard import EXCLUDED, Leaderboard, leaderboard
+from lanes.results.comparisons import clustered_difference, paired_difference
+from lanes.results.intervals import Interval, finite_table, grouped_intervals
+from lanes.results.leaderboard import FINISHED, Leaderboard, ranked
 from lanes.results.replicates import by_replicate
-from lanes.results.statistics import Interval, grouped_intervals, paired_difference
+
+SEED = "seed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Comparison:
     Attributes:
         first, second: names of the directories.
         constants: fields constant within each directory that differ between them: (field, first's value, second's).
-        overall: per metric, the difference over all pairs.
+        overall: per metric, the difference over all pairs: averaged within each seed, with an interval over seeds.
+        pairs: per metric, the number of pairs.
         best: per metric, the difference of the best combinations, each selected within its own directory, paired by seed.
         combinations: a row per combination that has a pair: its varying fields, and `m`, `m half`, `m n` per metric m.
         fields: the varying fields, columns of `combinations`.
@@ -28,6 +32,7 @@ class Comparison:
     second: str
     constants: list[tuple[str, str, str]]
     overall: dict[str, Interval]
+    pairs: dict[str, int]
     best: dict[str, Interval]
     combinations: pd.DataFrame
     fields: list[str]
@@ -55,24 +60,25 @@ def _compare(runs: pd.DataFrame, first: str, second: str, metric: str, metrics: 
     varies = [
         name for name in varying if (head := name.split(".")[0]) == name or not follows(labels[name], labels[head])
     ]
-    keys = list(dict.fromkeys([*varies, *(["seed"] if "seed" in labels else [])]))
+    keys = [name for name in dict.fromkeys(varies) if name != SEED]
     fixed = [name for name in labels if name not in varying and name != "seed"]
     constant = {name: [str(labels[name][side].iloc[0]) for side in sides.values()] for name in fixed}
 
-    finite = runs[metrics].apply(pd.to_numeric, errors="coerce").astype(float)
-    finite = finite.mask(runs["status"].isin(EXCLUDED))
-    means = [finite[side].groupby([labels[name][side] for name in keys]).mean() for side in sides.values()]
-    partners = labels[keys].apply(tuple, axis=1).groupby(runs["dir"]).agg(set)
+    finite = finite_table(runs[metrics]).where(runs["status"].isin(FINISHED))
+    labels[SEED] = labels.get(SEED, "–")
+    means = [finite[side].groupby([labels[name][side] for name in (*keys, SEED)]).mean() for side in sides.values()]
+    partners = labels[[*keys, SEED]].apply(tuple, axis=1).groupby(runs["dir"]).agg(set)
     common = partners[first] & partners[second]
-    fields = [name for name in keys if name != "seed"]
+    overall = {name: clustered_difference(means[0][name], means[1][name], SEED) for name in metrics}
     return Comparison(
         first=first,
         second=second,
         constants=[(name, *pair) for name, pair in constant.items() if pair[0] != pair[1]],
-        overall={name: paired_difference(means[0][name], means[1][name]) for name in metrics},
+        overall={name: interval for name, (interval, _) in overall.items()},
+        pairs={name: pairs for name, (_, pairs) in overall.items()},
         best=_best(runs, sides, metric, metrics),
-        combinations=_by_combination(means, fields),
-        fields=fields,
+        combinations=_by_combination(means, keys),
+        fields=keys,
         unpaired=int(sum(len(own - common) for own in partners)),
     )
 
@@ -87,12 +93,12 @@ def _by_combination(means: list[pd.DataFrame], fields: list[str]) -> pd.DataFram
 
 
 def _best(runs: pd.DataFrame, sides: dict[str, pd.Series], metric: str, metrics: list[str]) -> dict[str, Interval]:
-    boards = [leaderboard(runs[side].drop(columns="dir"), metric) for side in sides.values()]
+    boards = [ranked(runs[side].drop(columns="dir"), metric) for side in sides.values()]
     return {name: paired_difference(*(_best_by_seed(board, name) for board in boards)) for name in metrics}
 
 
 def _best_by_seed(board: Leaderboard, metric: str) -> pd.Series:
     """The metric of the best combination's runs, by seed."""
-    runs = board.runs[(board.runs["combination"] == 0) & ~board.runs["status"].isin(EXCLUDED)]
+    runs = board.runs[(board.runs["combination"] == 0) & board.runs["status"].isin(FINISHED)]
     values = pd.to_numeric(runs[metric], errors="coerce").astype(float)
     return values.groupby(runs["seed"]).mean()

@@ -1,7 +1,5 @@
 """The report page's figures of axes, gap, outcomes and paired differences."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -21,8 +19,8 @@ from lanes.reporting.plotting import (
     words,
 )
 from lanes.results.axes import Axis, coarse, coarse_values
+from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard, marginals
-from lanes.results.statistics import format_interval
 
 POINTS = 1000  # combinations in a scatter
 STRIP = 400  # combinations in a small scatter
@@ -62,7 +60,7 @@ def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
         texts = [f"median of all: {value:.4g}" for value in kept["median"]]
         middle = points(labels, kept["median"], texts, symbol="circle-open", size=8, color=QUIET)
         top = points(labels, [cell.mean for cell in best], (hover(board, int(row)) for row in kept["best"]), size=8)
-        traces = [middle, top | {"error_y": error_bars(cell.half for cell in best)}]
+        traces = [middle, top | {"error_y": error_bars(best)}]
         y = [*(cell.mean for cell in best), *kept["median"]]
         frame["xaxis"] |= categories(rows["value"])
     frame["yaxis"] |= log_axis(y) if board.lower and spans(y) else {}
@@ -143,12 +141,11 @@ def statuses(counts: dict[str, int]) -> Figure:
 
 def differences(table: pd.DataFrame, metric: str, names: list[str]) -> Figure:
     """Paired differences of combinations with their intervals, a row each; a dotted line at zero."""
-    mean, half = table[metric].tolist(), table[f"{metric} half"].tolist()
-    texts = [
-        f"{safe(name)}<br>{format_interval(m, h, 4)} (n = {n})" if math.isfinite(m) else safe(name)
-        for name, m, h, n in zip(names, mean, half, table[f"{metric} n"], strict=True)
-    ]
-    trace = points(mean, (safe(name) for name in names), texts, size=6) | {"error_x": error_bars(half)}
+    columns = (table[metric], table[f"{metric} half"], table[f"{metric} n"])
+    found = [Interval(mean, half, int(n)) for mean, half, n in zip(*columns, strict=True)]
+    texts = [f"{safe(name)}<br>{each.text(4)} (n = {each.n})" for name, each in zip(names, found, strict=True)]
+    mean = [each.mean for each in found]
+    trace = points(mean, (safe(name) for name in names), texts, size=6) | {"error_x": error_bars(found)}
     frame = layout(90 + 20 * len(names), f"difference in {words(metric)}", shapes=[_zero("x")])
     frame["yaxis"] |= categories(names) | {"range": [len(names) - 0.4, -0.6], "tickfont": {"size": 11}}
     return {"data": [trace], "layout": frame}

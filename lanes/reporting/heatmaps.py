@@ -7,8 +7,8 @@ import pandas as pd
 
 from lanes.reporting.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
 from lanes.results.axes import Axis, coarse, coarse_values
+from lanes.results.intervals import decimals
 from lanes.results.leaderboard import Leaderboard, grid_of
-from lanes.results.statistics import decimals
 
 CELLS = 40  # most rows, and most columns
 NUMBERED = 150  # most cells in a map that prints their numbers
@@ -18,7 +18,7 @@ def heat_map(board: Leaderboard, first: Axis, second: Axis) -> tuple[Figure, str
     """The metric over two axes, rows and columns.
 
     Trace 0 is the best over all other axes, trace 1 (hidden until selected) the median over them. Cells without a value
-    stay grey and state the reason: diverged, failed or pending; empty grey cells were not planned.
+    stay grey and state the reason: diverged, failed, pruned or pending; empty grey cells were not planned.
 
     Returns:
         The figure, and a note on how many values it shows, empty if all.
@@ -101,7 +101,7 @@ def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:
 def _reasons(board: Leaderboard, first: Axis, second: Axis) -> pd.DataFrame:
     """For each planned cell, why it would have no value."""
     keys = [board.table[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
-    sums = board.table[["diverged", "failed", "pending"]].groupby(keys).sum()
+    sums = board.table[["diverged", "failed", "pruned", "pending"]].groupby(keys).sum()
     reason = sums.idxmax(axis=1).where(sums.sum(axis=1) > 0, "no value")
     return reason.unstack()
 

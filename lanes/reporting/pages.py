@@ -11,12 +11,13 @@ import pandas as pd
 from lanes.describe.directions import merged
 from lanes.errors import RequestError
 from lanes.files import write_bytes
-from lanes.reporting import figures, sections
+from lanes.reporting import answers, figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.results.axes import field_columns, label
+from lanes.results.intervals import Interval, decimals
 from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
-from lanes.results.statistics import COMPARABLE, DIRECTIONS, decimals, format_interval
+from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.results.versions import of_present_versions
 
 
@@ -110,7 +111,7 @@ def page(
     several = "dir" in runs and runs["dir"].nunique() > 1
     apart_from = paragraph(apart(runs, metric), "warn") + paragraph(left_out, "warn")
     parts = [
-        ("answer", "Answer", apart_from + _each(boards, sections.answer)),
+        ("answer", "Answer", apart_from + _each(boards, functools.partial(answers.answer, epochs=curves))),
         ("comparison", "Comparison", _each(boards, comparisons) if several else Markup("")),
         ("axes", "Axes", _each(boards, sections.axes)),
         ("pairs", "Pairs", _each(boards, sections.pairs)),
@@ -184,13 +185,15 @@ def comparison(found: Comparison, board: Leaderboard) -> Markup:
     )
     metrics = list(found.overall)
     rows = [
-        [what, *(_difference(cells[name]) for name in metrics), cells[metrics[0]].n]
-        for what, cells in (
-            ("all pairs of runs", found.overall),
-            ("best − best, each selected in its own directory", found.best),
+        [what, *(_difference(cells[name]) for name in metrics), cells[metrics[0]].n, pairs]
+        for what, cells, pairs in (
+            ("all pairs of runs", found.overall, found.pairs[metrics[0]]),
+            ("best − best, each selected in its own directory", found.best, found.best[metrics[0]].n),
         )
     ]
-    parts.append(table(["difference, paired by seed", *metrics, "n pairs"], rows, range(1, len(metrics) + 2)))
+    head = ["difference, paired by seed", *metrics, "n (seeds)", "pairs of runs"]
+    parts.append(table(head, rows, range(1, len(metrics) + 3)))
+    parts.append(paragraph("Mean over seeds of the mean difference within a seed ± 95% interval over seeds.", "note"))
     if found.unpaired:
         parts.append(paragraph(f"{found.unpaired:,} runs have no partner in the other directory.", "note"))
     ranked = found.combinations[found.combinations[board.metric].notna()].sort_values(
@@ -205,8 +208,8 @@ def comparison(found: Comparison, board: Leaderboard) -> Markup:
     return together(*parts)
 
 
-def _difference(value: Any) -> str:
-    text = format_interval(value.mean, value.half, decimals([value.half], [value.mean]))
+def _difference(value: Interval) -> str:
+    text = value.text(decimals([value.half], [value.mean]))
     return f"+{text}" if value.mean > 0 else text
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard
 
 Figure = dict[str, Any]
@@ -50,10 +51,11 @@ def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
     return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "line": style}
 
 
-def error_bars(halves: Iterable[float]) -> dict[str, Any]:
-    """Error bars of points; none where an interval is not finite."""
-    array = [half if math.isfinite(half) else 0.0 for half in halves]
-    return {"type": "data", "array": array, "color": COLORS[0], "thickness": 1.5, "width": 4}
+def error_bars(intervals: Iterable[Interval]) -> dict[str, Any]:
+    """Error bars of points, to the ends of their intervals; none where there is no interval."""
+    known = [(each.high - each.mean, each.mean - each.low) if each.is_known else (0.0, 0.0) for each in intervals]
+    bars = {"type": "data", "array": [up for up, _ in known], "color": COLORS[0], "thickness": 1.5, "width": 4}
+    return bars | {"symmetric": False, "arrayminus": [down for _, down in known]}
 
 
 def categories(values: Iterable[str]) -> dict[str, Any]:
@@ -101,4 +103,6 @@ def hover(board: Leaderboard, row: int) -> str:
     at = board.table.iloc[row]
     lines = [f"{safe(axis.name)} = {safe(at[axis.name])}" for axis in board.axes]
     lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
-    return "<br>".join([f"<b>rank {row + 1}</b>", *lines, f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"])
+    counts = f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"
+    early = f", pruned {at['pruned']}: {board.early(row)}" if at["pruned"] else ""
+    return "<br>".join([f"<b>rank {row + 1}</b>", *lines, counts + early])

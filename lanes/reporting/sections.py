@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from lanes.reporting import figures, heatmaps, learning_curves
-from lanes.reporting.markup import Markup, escape, fact_list, figure, paragraph, table, together
+from lanes.reporting.markup import Markup, escape, figure, paragraph, table, together
 from lanes.reporting.plotting import words
 from lanes.results.axes import Axis, coarse_values
-from lanes.results.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals, separation
-from lanes.results.statistics import decimals, format_interval
+from lanes.results.effects import effects
+from lanes.results.intervals import decimals, format_number
+from lanes.results.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals
 
 # Most of each on the page.
 ROWS = 200  # rows in a list of runs
@@ -20,122 +21,57 @@ PAIRS = 15  # heat maps
 AXES = 12  # axes with figures of their own
 VALUES = 20  # values of an axis in the table of axes
 TOP = 6  # combinations with learning curves
-
-
-# ---- answer --------------------------------------------------------------------------------------------------------
-
-
-def answer(board: Leaderboard) -> Markup:
-    """The best combination, how clearly it leads, and the five best."""
-    if not board.has_best:
-        return paragraph(f"No run has a value of {board.metric}: see Outcomes.", "warn")
-    best = board.table.iloc[0]
-    choice = " · ".join(f"<span>{escape(axis.name)}</span> {escape(best[axis.name])}" for axis in board.axes)
-    numbers = {f"{words(name)}": _value(board, 0, name) for name in board.shown} | {"n": int(best[f"{board.metric} n"])}
-    if best["diverged"]:
-        numbers["diverged"] = int(best["diverged"])
-    box = Markup(f'<div class="answer"><p class="choice">{choice or "one combination"}</p>{fact_list(numbers)}</div>')
-    rows = [_row(board, row) for row in range(min(5, len(board.table)))]
-    ids = board.runs.loc[board.runs["combination"] == 0, "run_id"].astype(str).tolist()
-    shown_ids = ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
-    return together(
-        paragraph(_criterion(board), "quiet"),
-        box,
-        paragraph(_lead(board)),
-        *(paragraph(text, "warn") for text in _cautions(board)),
-        table(_columns(board), rows, _right(board), "wide") if len(board.table) > 1 else Markup(""),
-        paragraph(f"Runs of the best: {shown_ids}", "note"),
-    )
-
-
-def _value(board: Leaderboard, row: int, metric: str) -> Markup:
-    mean, _, half = board.cell(row, metric).partition(" ± ")
-    return Markup(f"{escape(mean)}{f' <small>± {escape(half)}</small>' if half else ''}")
-
-
-def _criterion(board: Leaderboard) -> str:
-    order = "lowest" if board.lower else "highest"
-    beside = f" {words(board.test).capitalize()} is shown but was not used for ranking." if board.test else ""
-    return (
-        f"The combination with the {order} {words(board.metric)}, mean over seeds ± 95% interval (Student's t).{beside}"
-    )
-
-
-def _lead(board: Leaderboard) -> str:
-    found = separation(board)
-    if found is None:
-        return ""
-    if not found.compared:
-        return "With one seed per combination there are no intervals, so the ranking is weak evidence. Add seeds (--seeds 5)."
-    digits = decimals([found.runner_up.half], [found.runner_up.mean])
-    text = format_interval(found.runner_up.mean, found.runner_up.half, digits)
-    second = f"Best minus second, paired by seed: {text} (n = {found.runner_up.n}). " if found.runner_up.n > 1 else ""
-    if not found.tied:
-        return (
-            second + f"The best is distinguishable from each of the other {found.compared} combinations: "
-            "no 95% interval of a difference, paired by seed, includes zero."
-        )
-    return second + (
-        f"{found.tied} of the other {found.compared} combinations cannot be distinguished from the best: "
-        "the 95% interval of their difference, paired by seed, includes zero."
-    )
-
-
-def _cautions(board: Leaderboard) -> list[str]:
-    texts = []
-    if pending := int((board.runs["status"] == "pending").sum()):
-        texts.append(f"{pending:,} of {len(board.runs):,} runs are still pending: the ranking may change.")
-    if board.metric.startswith("test_"):
-        texts.append("Ranked on the test split at your request: the best test result is therefore optimistic.")
-    elif board.metric.startswith("train_"):
-        texts.append("Ranked on the training split: these results have no validation split.")
-    if bool(board.table["unstable"].iloc[0]):
-        texts.append("In every combination, the best included, half or more of the ended runs diverged or failed.")
-    if repeated := board.repeated():
-        texts.append(
-            f"{repeated:,} runs share combination and seed with another run: they differ in something without a column."
-        )
-    return texts
+PRUNED = "Under pruned runs is the mean of those that halving ended last, at their epoch, which no finished run compares to. "
 
 
 # ---- leaderboard ---------------------------------------------------------------------------------------------------
 
 
-def _columns(board: Leaderboard) -> list[str]:
+def columns(board: Leaderboard) -> list[str]:
+    """The columns of a leaderboard."""
     extra = ["gap"] if "gap" in board.table else []
-    return ["rank", *(axis.name for axis in board.axes), *board.shown, *extra, "n", "diverged"]
+    pruned = ["pruned", "pruned runs"] if with_pruned(board) else []
+    return ["rank", *(axis.name for axis in board.axes), *board.shown, *extra, "n", "diverged", *pruned]
 
 
-def _right(board: Leaderboard) -> list[int]:
+def with_pruned(board: Leaderboard) -> bool:
+    """Whether halving pruned any run."""
+    return bool(board.table["pruned"].any())
+
+
+def right(board: Leaderboard) -> list[int]:
+    """Which columns of a leaderboard hold numbers."""
     first = 1 + len(board.axes)
-    return [0, *range(first, len(_columns(board)))]
+    return [0, *range(first, len(columns(board)))]
 
 
-def _row(board: Leaderboard, row: int) -> list[str]:
+def row_of(board: Leaderboard, row: int) -> list[str]:
+    """A combination as a row of the leaderboard."""
     at = board.table.iloc[row]
-    extra = [format_interval(at["gap"], np.nan, board.digits[board.metric])] if "gap" in board.table else []
+    extra = [format_number(at["gap"], board.digits[board.metric])] if "gap" in board.table else []
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
+    counts += [str(at["pruned"] or ""), board.early(row)] if with_pruned(board) else []
     return [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *values, *extra, *counts]
 
 
 def leaderboard_data(board: Leaderboard) -> dict[str, Any]:
     """The table that the page's script sorts, searches and saves as CSV."""
-    columns, right = _columns(board), _right(board)
+    names, numbers = columns(board), right(board)
     numeric = [
-        index in right or any(a.name == name and a.numbers for a in board.axes) for index, name in enumerate(columns)
+        index in numbers or any(a.name == name and a.numbers for a in board.axes) for index, name in enumerate(names)
     ]
-    rows = [_row(board, row) for row in range(len(board.table))]
-    return {"header": columns, "rows": rows, "right": [i in right for i in range(len(columns))], "numeric": numeric}
+    rows = [row_of(board, row) for row in range(len(board.table))]
+    return {"header": names, "rows": rows, "right": [i in numbers for i in range(len(names))], "numeric": numeric}
 
 
 def whole_leaderboard(board: Leaderboard) -> Markup:
     """All combinations; the first rows are part of the page, for print and for browsers without scripts."""
     gap = f" Gap: {_gap_words(board)}." if "gap" in board.table else ""
     note = (
-        "Means over seeds ± 95% interval; n is the number of runs averaged. Diverged runs have no metrics: they are "
+        "Means over seeds ± 95% interval; n is the number of finished runs averaged. Diverged, failed and pruned runs are "
         "counted but not averaged, and combinations that lost half of their runs or more rank after the others. "
-        f"Click a column heading to sort.{gap}"
+        f"{PRUNED if with_pruned(board) else ''}Click a column heading to sort.{gap}"
     )
     shown = min(BOARD, len(board.table))
     tools = (
@@ -145,7 +81,7 @@ def whole_leaderboard(board: Leaderboard) -> Markup:
         '<button class="more" type="button" hidden>Show 200 more</button>'
         '<button class="csv" type="button">Save as CSV</button></div>'
     )
-    rows = table(_columns(board), (_row(board, row) for row in range(shown)), _right(board), "wide")
+    rows = table(columns(board), (row_of(board, row) for row in range(shown)), right(board), "wide")
     return paragraph(note, "quiet") + Markup(f'<div class="leaderboard">{tools}{rows}</div>')
 
 
@@ -170,14 +106,39 @@ def axes(board: Leaderboard) -> Markup:
     plots = together(*(figure(*figures.marginal(board, axis)) for axis in shown))
     head = ["axis", "value", *(f"best {name}" for name in board.evaluations), "n", "with", "median"]
     head += ["median gap", "diverged"]
-    right = [index for index, name in enumerate(head) if name not in ("axis", "value", "with")]
+    numbers = [index for index, name in enumerate(head) if name not in ("axis", "value", "with")]
     rows = [row for axis in shown for row in _marginal_rows(board, axis)]
     return together(
         paragraph(note, "quiet"),
         paragraph(cut, "note"),
         Markup(f'<div class="grid small">{plots}</div>'),
-        table(head, rows, right, "wide groups"),
+        table(head, rows, numbers, "wide groups"),
+        _effects(board),
     )
+
+
+def _effects(board: Leaderboard) -> Markup:
+    """The main effects of the axes from matched pairs; empty without a pair."""
+    seeds = board.runs["seed"] if "seed" in board.runs else pd.Series(0, index=board.runs.index)
+    rows: list[list[Any]] = []
+    for axis in board.axes[:AXES]:
+        if axis.sampled:
+            continue
+        found = effects(board.values, board.labels, seeds, axis)
+        digits = decimals([each.difference.half for each in found], [each.difference.mean for each in found])
+        for position, each in enumerate(found[:VALUES]):
+            text = each.difference.text(digits)
+            named = "" if position else Markup(f"<b>{escape(axis.name)}</b>")
+            signed = f"+{text}" if each.difference.mean > 0 else text
+            rows.append([named, f"{each.value} − {each.reference}", signed, each.difference.n, f"{each.pairs:,}"])
+    note = (
+        "Effects from matched pairs: two runs that differ in this axis only and share the seed. Differences are averaged within "
+        "a seed; ± is the 95% interval over seeds, not corrected for the number of effects. Medians and best combinations above "
+        "compare unlike other axes where some combinations are missing; pairs do not."
+    )
+    head = ["axis", "difference", words(board.metric), "n (seeds)", "pairs of runs"]
+    inside = table(head, rows, [2, 3, 4], "groups")
+    return Markup("<h3>Effects</h3>") + paragraph(note, "quiet") + inside if rows else Markup("")
 
 
 def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
@@ -192,7 +153,7 @@ def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
         cells.append(board.interval(best, board.metric).n if best >= 0 else 0)
         others = [board.table.iloc[best][other.name] for other in board.axes if other.name != axis.name and best >= 0]
         cells.append(" · ".join(map(str, others)) or "–")
-        cells += [format_interval(at.get(name, np.nan), np.nan, digits) for name in ("median", "gap")]
+        cells += [format_number(at.get(name, np.nan), digits) for name in ("median", "gap")]
         diverged = f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0"
         rows.append(["" if rows else Markup(f"<b>{escape(axis.name)}</b>"), at["value"], *cells, diverged])
     if len(found) > VALUES:

@@ -10,6 +10,8 @@ from lanes.describe.comparable import Facets
 from lanes.errors import RequestError
 from lanes.results import statistics
 from lanes.results.axes import ABSENT, field_columns, label
+from lanes.results.intervals import finite_values
+from lanes.results.replicates import by_replicate
 from lanes.results.statistics import COMPARABLE
 
 # The fields on which the meaning of a metric depends: their values name the groups.
@@ -49,7 +51,8 @@ def comparable_groups(runs: pd.DataFrame, metric: str | None = None) -> list[Gro
         found = [(metric, part) for part in _apart(runs, metric)]
     else:
         found = []
-        for part in _split(runs, [_facets(runs).get(key, {}).get("valid", "") for key in _keys(runs)]):
+        data = [_facets(runs).get(key, {}).get("valid *", "") for key in _keys(runs)]
+        for part in _split(runs, _of_replicates(runs, data)):
             found += _by_default(part)
     names = _names([part for _, part in found], runs)
     return [Group(chosen, name, part) for (chosen, part), name in zip(found, names, strict=True)]
@@ -111,7 +114,15 @@ def _facets(runs: pd.DataFrame) -> dict[str, Facets]:
 def _measured(runs: pd.DataFrame, metric: str) -> list[str]:
     """For each run a key that is equal where the metric's values compare."""
     stated = _facets(runs)
-    return [comparable.measures(stated[key], metric) if key in stated else key for key in _keys(runs)]
+    keys = [comparable.measures(stated[key], metric) if key in stated else key for key in _keys(runs)]
+    return _of_replicates(runs, keys)
+
+
+def _of_replicates(runs: pd.DataFrame, keys: list[str]) -> list[str]:
+    """The keys, one and the same for the seeds of a combination where each seed has its own draw of the data."""
+    if len(set(keys)) < 2:
+        return keys
+    return [str(key) for key in by_replicate(runs.assign(key=keys), ["key"])["key"]]
 
 
 def _split(runs: pd.DataFrame, keys: Sequence[str]) -> list[pd.DataFrame]:
@@ -127,7 +138,7 @@ def _apart(runs: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
 
 
 def _has(runs: pd.DataFrame, metric: str) -> bool:
-    return metric in runs and bool(statistics.finite_values(runs[metric]).size)
+    return metric in runs and bool(finite_values(runs[metric]).size)
 
 
 def _common(runs: pd.DataFrame, metric: str) -> bool:

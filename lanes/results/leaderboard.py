@@ -9,13 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lanes.describe.comparable import examples_key
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
+from lanes.results.comparisons import against_best, paired_difference
 from lanes.results.groups import comparable_groups, difference, remedies, single_group
-from lanes.results.statistics import Interval, decimals, format_interval
+from lanes.results.intervals import Interval, decimals, finite_table, format_number, grouped_intervals
+from lanes.results.statistics import COMPARABLE
 from lanes.results.versions import of_present_versions
 
 EXCLUDED = ("diverged", "failed")  # counted, but never part of a mean: they have no metrics
+FINISHED = ("done", "stopped_early")  # the runs that means are over: pruned ones are counted, and stand apart
+LOST = ("diverged", "failed", "pruned")
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed", "pending")
 
 
@@ -30,7 +35,9 @@ class Leaderboard:
         runs: `lanes.load`'s table with `status` filled ("pending") and `combination`, the row in `table` of each run.
         labels: the axis labels of each run.
         table: a row per combination: the axes' labels, `runs`, a count per status, and for each metric m the mean `m`,
-            half the width of its 95% interval `m half`, and the number of values `m n`.
+            half the width of its 95% interval `m half`, and the number of values `m n`, over finished runs; for a
+            combination with pruned runs the ranking metric's mean over those pruned last, `early`, their epoch `early epoch`
+            and number `early n`.
         name: what tells its runs from those of the other boards, if they are ranked apart; otherwise empty.
     """
 
@@ -62,7 +69,14 @@ class Leaderboard:
     def interval(self, row: int, metric: str) -> Interval:
         """Mean and interval of a combination's metric."""
         at = self.table.iloc[row]
-        return Interval(float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]))
+        return Interval(
+            float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]), metric in self.proportions
+        )
+
+    @functools.cached_property
+    def proportions(self) -> frozenset[str]:
+        """The metrics whose values are proportions."""
+        return frozenset(name for name in self.digits if statistics.is_proportion(self.runs, name))
 
     @functools.cached_property
     def digits(self) -> dict[str, int]:
@@ -76,8 +90,26 @@ class Leaderboard:
 
     def cell(self, row: int, metric: str) -> str:
         """Mean and interval of a combination's metric as text."""
-        value = self.interval(row, metric)
-        return format_interval(value.mean, value.half, self.digits[metric])
+        return self.interval(row, metric).text(self.digits[metric])
+
+    def examples(self, metric: str) -> int | None:
+        """The number of examples of the metric's split; None if the directory does not say."""
+        found = {facets.get(examples_key(metric)) for facets in self.runs.attrs.get(COMPARABLE, {}).values()}
+        (count,) = found if len(found) == 1 else (None,)
+        return int(count) if count else None
+
+    def early(self, row: int) -> str:
+        """The ranking metric of a combination's pruned runs, `0.853 at epoch 5 (n = 3)`; empty if none was pruned."""
+        at = self.table.iloc[row]
+        if not at["early n"]:
+            return ""
+        mean = format_number(at["early"], self.digits[self.metric])
+        return f"{mean} at epoch {at['early epoch']:.0f} (n = {at['early n']:.0f})"
+
+    @property
+    def values(self) -> pd.Series:
+        """The ranking metric of each finished run; NaN for the others."""
+        return finite_table(self.runs[[self.metric]])[self.metric].where(self.runs["status"].isin(FINISHED))
 
     def combinations_of(self, runs: pd.Series) -> pd.Series:
         """A column of `self.runs` as a table of combinations (rows) and seeds (columns)."""
@@ -127,9 +159,10 @@ def apart(runs: pd.DataFrame, metric: str | None) -> str:
 def ranked(runs: pd.DataFrame, chosen: str, name: str = "") -> Leaderboard:
     """The leaderboard of runs that the metric `chosen` compares.
 
-    Combinations are ranked by the mean over seeds of the metric, best first, ties by validation loss. Combinations that
-    lost half or more of their ended runs to divergence or failure rank after the others, since the mean of the survivors
-    flatters them; combinations without a value come last.
+    Combinations are ranked by the metric's mean over the seeds whose runs finished, best first, ties by validation loss.
+    Combinations that lost half or more of their ended runs, diverged, failed or pruned, rank after the others, since the mean
+    of the survivors flatters them. Combinations without a finished run come last: those with pruned runs by the epoch of
+    pruning, the later first, then by the metric there.
 
     Raises RequestError for a metric that does not say whether higher is better.
     """
@@ -137,21 +170,24 @@ def ranked(runs: pd.DataFrame, chosen: str, name: str = "") -> Leaderboard:
     axes, labels = swept_axes(runs)
     status = runs["status"].astype(object).where(runs["status"].notna(), "pending")
     names = list(dict.fromkeys([*statistics.metrics_of(runs), chosen, "seconds"]))
-    values = runs.reindex(columns=names).astype(object).mask(status.isin(EXCLUDED), np.nan)
+    values = runs.reindex(columns=names).astype(object).where(status.isin(FINISHED), np.nan)
     group = labels.groupby(list(labels.columns), sort=False).ngroup() if axes else pd.Series(0, index=runs.index)
 
     counts = pd.crosstab(group, status).reindex(columns=list(STATUSES), fill_value=0)
-    table = pd.concat([labels.groupby(group).first(), counts, statistics.grouped_intervals(values, group)], axis=1)
+    table = pd.concat([labels.groupby(group).first(), counts, grouped_intervals(values, group)], axis=1)
+    table = table.join(_early(runs.assign(status=status), chosen, group))
     table.insert(len(axes), "runs", counts.sum(axis=1))
     ended = table["runs"] - table["pending"]
-    table["unstable"] = (table["diverged"] + table["failed"]) * 2 >= ended.clip(lower=1)
+    table["unstable"] = table[list(LOST)].sum(axis=1) * 2 >= ended.clip(lower=1)
     if chosen.startswith(("valid_", "test_")) and (train := statistics.sibling(chosen, "train", runs)):
         gap = table[train] - table[_evaluated(chosen, runs)]
         table["gap"] = -gap if lower else gap
     # accuracies are counts over examples: their means tie except for rounding
     by = table[chosen] if lower else -table[chosen].round(6)
     tie = table.get("valid_loss", by)
-    keys = {"missing": by.isna(), "unstable": table["unstable"], "by": by, "tie": tie}
+    early = table["early"] if lower else -table["early"]
+    pruned = {"epoch": -table["early epoch"].where(by.isna()), "early": early.where(by.isna())}
+    keys = {"missing": by.isna(), "unstable": table["unstable"] & by.notna(), "by": by, **pruned, "tie": tie}
     order = pd.DataFrame(keys).sort_values(list(keys), kind="stable")
     rank = pd.Series(range(len(order)), index=order.index)
     return Leaderboard(
@@ -165,6 +201,17 @@ def ranked(runs: pd.DataFrame, chosen: str, name: str = "") -> Leaderboard:
         table=table.loc[order.index].reset_index(drop=True),
         name=name,
     )
+
+
+def _early(runs: pd.DataFrame, metric: str, groups: pd.Series) -> pd.DataFrame:
+    """For each combination the mean of the metric over its runs that were pruned last, their epoch, and their number."""
+    epochs = runs["epochs_done"] if "epochs_done" in runs else pd.Series(0, index=runs.index)
+    pruned = runs.assign(group=groups, epoch=pd.to_numeric(epochs, errors="coerce"))[runs["status"] == "pruned"]
+    last = pruned[pruned["epoch"] == pruned.groupby("group")["epoch"].transform("max")]
+    value = finite_table(last.reindex(columns=[metric]))[metric].groupby(last["group"])
+    columns = {"early": value.mean(), "early epoch": last.groupby("group")["epoch"].first(), "early n": value.count()}
+    table = pd.DataFrame(columns).reindex(sorted(groups.unique())).astype(float)
+    return table.fillna({"early n": 0})
 
 
 def _evaluated(metric: str, runs: pd.DataFrame) -> str:
@@ -212,9 +259,9 @@ class Separation:
     """How clearly the best combination leads, by differences to the others paired by seed.
 
     Attributes:
-        runner_up: the metric's difference best - second.
+        runner_up: the metric's difference best - second, with its interval over seeds.
         compared: number of other combinations that share at least two seeds with the best.
-        tied: number of those whose interval includes zero (not corrected for multiple comparisons).
+        tied: number of those that cannot be told apart from it, corrected for all comparisons (`against_best`).
     """
 
     runner_up: Interval
@@ -226,22 +273,20 @@ def separation(board: Leaderboard) -> Separation | None:
     """How clearly the best leads; None without a best or a second."""
     if not board.has_best or len(board.table) < 2:
         return None
-    values = pd.to_numeric(board.runs[board.metric], errors="coerce").astype(float)
-    values = values.mask(board.runs["status"].isin(EXCLUDED)).replace([np.inf, -np.inf], np.nan)
-    by_seed = board.combinations_of(values).reindex(range(len(board.table)))
-    difference = by_seed.iloc[0] - by_seed.iloc[1:]
-    n = difference.notna().sum(axis=1).to_numpy()
-    half = statistics.half_width(difference.std(axis=1, ddof=1).to_numpy(), n)
-    mean = difference.mean(axis=1).to_numpy()
-    with_interval = np.isfinite(half)
-    tied = with_interval & (np.abs(mean) <= half)
-    return Separation(Interval(float(mean[0]), float(half[0]), int(n[0])), int(with_interval.sum()), int(tied.sum()))
+    by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
+    found = against_best(by_seed.to_numpy(dtype=float))
+    first, second = by_seed.iloc[0], by_seed.iloc[1]
+    compared = int(found.compared.sum())
+    return Separation(paired_difference(second, first), compared, compared - int(found.told_apart.sum()))
 
 
 def print_leaderboard(
     runs: pd.DataFrame, metric: str | None = None, top: int = 10, console: Console | None = None
 ) -> None:
-    """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many diverged."""
+    """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many were lost.
+
+    Runs that the metric does not compare make a table of each kind.
+    """
     console = console or Console()
     if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 160))
@@ -251,6 +296,8 @@ def print_leaderboard(
         _print_board(board, top, console)
     if left_out := of_present_versions(runs)[1]:
         console.print(left_out, markup=False, highlight=False)
+    note = "±: Student's 95% interval over seeds, for one split of the data. Row 1 was selected by its metric, which flatters it."
+    console.print(note, markup=False, highlight=False, style="dim")
 
 
 def _print_board(board: Leaderboard, top: int, console: Console) -> None:
@@ -258,19 +305,21 @@ def _print_board(board: Leaderboard, top: int, console: Console) -> None:
         where = f" with {board.name}" if board.name else ""
         console.print(f"No run{where} has a value of {board.metric} yet.", markup=False, highlight=False)
         return
-    shown = min(top, int(board.table[board.metric].notna().sum()))
-    title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
+    shown = min(top, int((board.table[board.metric].notna() | (board.table["early n"] > 0)).sum()))
     if board.name:
         console.print(f"\n{board.name}", markup=False, highlight=False, style="bold")
+    title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
     table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for axis in board.axes:  # on a narrow terminal these fold, numbers do not
         table.add_column(Text(axis.name), overflow="fold")
-    for name in (*board.evaluations, "n", "diverged"):
+    with_pruned = bool((board.table["early n"] > 0).any())
+    for name in (*board.evaluations, "n", "diverged", *(["pruned", "pruned runs"] if with_pruned else [])):
         table.add_column(Text(name), justify="right", no_wrap=True)
     for row in range(shown):
         at = board.table.iloc[row]
         numbers = [board.cell(row, name) for name in board.evaluations]
-        cells = [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *numbers]
-        table.add_row(*map(Text, [*cells, str(at[f"{board.metric} n"]), str(at["diverged"] or "")]))
+        cells = [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *numbers, str(at[f"{board.metric} n"])]
+        cells += [str(at["diverged"] or ""), *([str(at["pruned"] or ""), board.early(row)] if with_pruned else [])]
+        table.add_row(*map(Text, cells))
     console.print(table)

@@ -54,7 +54,7 @@ def select_runs(
         return _with_metrics(table[table["status"].notna()], opened)
     group = single_group(table, metric, f"--best {best}")
     board = ranked(group.runs, group.metric)
-    selected = board.runs[(board.runs["combination"] < best) & board.runs[board.metric].notna()]
+    selected = board.runs[(board.runs["combination"] < best) & board.values.notna()]
     selected = selected.sort_values([name for name in ("combination", "seed") if name in selected], kind="stable")
     return _with_metrics(selected.drop(columns="combination"), opened)
 

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.storage import initial_weights
 from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
-from lanes.storage.records import recorded_directions
+from lanes.storage.records import recorded_directions, split_sizes
 from lanes.storage.schema import MEASURED
 from lanes.storage.typed import stacked_frames
 
@@ -43,7 +43,7 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     for path, directory in zip(paths, existing(paths)):
         runs = directory.planned_runs()
         results = directory.read_parts(directory.results).rename(columns={"epochs": "epochs_done"})
-        runs[COMPARABLE], measured = measured_in(runs.get("description", ()))
+        runs[COMPARABLE], measured = measured_in(runs.get("description", ()), split_sizes(directory))
         found |= measured
         runs = runs.drop(columns=["description", "experiment_modules", MEASURED, ASKED_BY], errors="ignore")
         table = runs.merge(results, on="run_id", how="left")
@@ -55,8 +55,15 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     return table
 
 
-def measured_in(descriptions: Iterable[str]) -> tuple[list[str], dict[str, Facets]]:
-    """What each run measures, as a hash: equal for runs with the same data, loss, task and metrics; and what it stands for."""
+def measured_in(
+    descriptions: Iterable[str], sizes: Mapping[str, Mapping[str, int]]
+) -> tuple[list[str], dict[str, Facets]]:
+    """What each run measures, as a hash: equal for runs with the same data, loss, task and metrics; and what it stands for.
+
+    Args:
+        descriptions: of the runs, as JSON.
+        sizes: number of examples by split, by `comparable.data_key`.
+    """
     known: dict[str, str] = {}
     found: dict[str, Facets] = {}
     column = []
@@ -67,7 +74,8 @@ def measured_in(descriptions: Iterable[str]) -> tuple[list[str], dict[str, Facet
         if short not in known:
             facets = comparable.facets(described, origin)
             known[short] = hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()[:8]
-            found[known[short]] = facets
+            counts = sizes.get(comparable.data_key(described), {})
+            found[known[short]] = facets | {f"{split} examples": str(count) for split, count in counts.items()}
         column.append(known[short])
     return column, found
 

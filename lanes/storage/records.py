@@ -5,12 +5,15 @@ of the calls.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from lanes.describe import comparable
 from lanes.describe.directions import Directions, merged, own_directions
+from lanes.describe.encoding import encode
 from lanes.describe.halving import Halving
+from lanes.describe.runs import Run
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
@@ -61,6 +64,32 @@ def recorded_directions(directory: Directory) -> Directions:
     recorded = directory.read_sweep().get("higher_is_better")
     pairs = recorded.items() if isinstance(recorded, dict) else ()
     return {name: higher for name, higher in pairs if isinstance(higher, (bool, type(None)))}
+
+
+def note_split_sizes(
+    directory: Directory, planned: Iterable[Planned], sizes_of: Callable[[Run], Mapping[str, int]]
+) -> None:
+    """Record how many examples the splits of the runs' data have: `sizes_of` a run, by split."""
+    sizes: dict[str, dict[str, int]] = {}
+    known: set[tuple[int, ...]] = set()
+    for member in planned:
+        values = {name: getattr(member.run, name) for name in ("data", "valid_fraction", "train_examples")}
+        at = tuple(map(id, values.values()))
+        if at not in known:
+            known.add(at)
+            key = comparable.data_key({name: encode(value) for name, value in values.items()})
+            sizes[key] = sizes.get(key) or dict(sizes_of(member.run))
+    with Claims(directory.path).hold(PLAN):
+        content = directory.read_sweep()
+        before = content.get("examples", {})
+        if before | sizes != before:
+            directory.write_sweep({**content, "examples": before | sizes})
+
+
+def split_sizes(directory: Directory) -> dict[str, dict[str, int]]:
+    """The number of examples by split, by `comparable.data_key`, as sweep.json has it."""
+    recorded = directory.read_sweep().get("examples")
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def directions(directory: Directory, planned: Iterable[Planned]) -> Directions:
@@ -115,6 +144,7 @@ def record(
         begun = previous.get("begun", facts["begun"])
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
+        kept["examples"] = previous.get("examples", {})
         about = {"begun": begun, "widths": bound, "experiment": source and source.name}
         about["data"] = data_records.in_sweep(previous, [member.data for member in planned])
         about["higher_is_better"] = directions(directory, planned)

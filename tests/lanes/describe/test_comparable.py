@@ -122,8 +122,8 @@ def test_codes_of_another_runs_data_are_found_through_that_run():
     run = resolved(dataclasses.replace(PLAIN, data=Encoded("runs/a:0123456789abcdef")))
     pixels = facets_of_run(resolved(PLAIN))
     source = {"data": "digits", "valid_fraction": None}
-    assert facets_of_run(run, lambda _: source)["valid"] == pixels["valid"]
-    assert facets_of_run(run, lambda _: None)["valid"] != pixels["valid"]
+    assert facets_of_run(run, lambda _: source)["valid *"] == pixels["valid *"]
+    assert facets_of_run(run, lambda _: None)["valid *"] != pixels["valid *"]
 
 
 def test_a_task_of_the_users_own_is_compared_as_a_whole():

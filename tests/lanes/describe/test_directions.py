@@ -59,7 +59,7 @@ def test_a_metric_is_encoded_by_its_public_name_function_and_direction():
     encoded = encode(metric)
     assert encoded == {
         "symbol": "losses:Metric",
-        "fields": {"function": {"symbol": "losses:exact_match"}, "higher_is_better": True},
+        "fields": {"function": {"symbol": "losses:exact_match"}, "higher_is_better": True, "proportion": False},
     }
     assert decode(encoded) == metric
 

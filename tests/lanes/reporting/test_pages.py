@@ -130,7 +130,15 @@ def test_answer_states_combination_interval_and_test_result():
     assert "activation relu · learning_rate 0.1" in text
     assert "0.8210 ± 0.0025" in text  # s = 0.001, t(2) s / √3
     assert "0.8110 ± 0.0025" in text  # the same runs on the test split
-    assert "The best is distinguishable from each of the other 3 combinations" in text
+    assert "3 of the other 3 combinations cannot be told apart from the best" in text  # all differences are equal
+    assert "selected by its validation accuracy, which is therefore optimistic: test accuracy is not" in text
+
+
+def test_combinations_are_told_apart_with_a_correction_for_all_of_them():
+    runs, curves = sweep()
+    runs["valid_accuracy"] += 1e-4 * np.sin(np.arange(len(runs)))
+    text = rendered(runs, curves).text
+    assert "The best can be told apart from each of the other 3 combinations, at 5% for all pairs" in text
 
 
 def test_single_seed_has_no_interval_and_says_so():
@@ -172,7 +180,7 @@ def test_pending_runs_are_counted():
 def test_page_without_any_value():
     runs, curves = sweep()
     page = rendered(diverge(runs, runs.index), curves.iloc[:0])
-    assert "No run has a value of" in page.text
+    assert "No finished run has a value of" in page.text
     assert "section-outcomes" in page.headings()
 
 
@@ -184,8 +192,8 @@ def test_page_of_one_combination_without_curves_or_test_split():
 
 
 def test_ranking_on_test_is_called_optimistic():
-    assert "optimistic" in rendered(*sweep(), metric="test_accuracy").text
-    assert "optimistic" not in rendered(*sweep()).text
+    assert "the best test result is therefore optimistic" in rendered(*sweep(), metric="test_accuracy").text
+    assert "the best test result is therefore optimistic" not in rendered(*sweep()).text
 
 
 # ---- escaping ------------------------------------------------------------------------------------------------------
@@ -239,7 +247,7 @@ def test_several_directories_are_compared():
     assert "section-comparison" in page.headings()
     assert "dropped − plain" in page.text
     assert "dropout: 0 → 0.5" in page.text
-    assert "all pairs of runs +0.02000" in page.text
+    assert "all pairs of runs +0.02000 (3 equal)" in page.text
     assert page.board["header"][1] == "dir"
 
 

@@ -12,13 +12,7 @@ from lanes.errors import RequestError
 from lanes.reporting.comparison import compare
 from lanes.results.axes import ABSENT, coarse, swept_axes
 from lanes.results.leaderboard import grid_of, leaderboard, marginals, print_leaderboard, separation
-from lanes.results.statistics import (
-    format_interval,
-    grouped_intervals,
-    mean_interval,
-    paired_difference,
-    selection_metric,
-)
+from lanes.results.statistics import selection_metric
 
 DIVERGED = {"status": "diverged", "valid_accuracy": None, "test_accuracy": None, "diverged_step": 7}
 
@@ -42,69 +36,6 @@ def by_activation(values):
             more = DIVERGED if accuracy is None else {}
             rows.append(run(len(rows), accuracy or 0.0, activation=activation, seed=seed) | more)
     return table(*rows)
-
-
-# ---- intervals -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("values", "mean", "half"),
-    [
-        ([1.0, 2.0, 3.0], 2.0, 4.302652730 * 1.0 / math.sqrt(3)),  # t(2) from a published table; s = 1
-        ([0.96, 0.98], 0.97, 12.70620474 * math.sqrt(0.0002) / math.sqrt(2)),
-        ([1.0, 2.0, 3.0, 4.0, 5.0], 3.0, 2.776445105 * math.sqrt(2.5) / math.sqrt(5)),
-    ],
-)
-def test_interval_by_hand(values, mean, half):
-    found = mean_interval(values)
-    assert (found.mean, found.n) == (pytest.approx(mean), len(values))
-    assert found.half == pytest.approx(half, rel=1e-8)
-
-
-def test_interval_ignores_values_that_are_not_finite():
-    found = mean_interval([1.0, None, math.nan, 2.0, math.inf, 3.0, pd.NA])
-    assert (found.mean, found.n) == (2.0, 3)
-
-
-def test_one_value_has_no_interval():
-    found = mean_interval([0.5])
-    assert (found.mean, found.n) == (0.5, 1)
-    assert math.isnan(found.half)
-    assert "±" not in str(found)
-    assert str(found).endswith("(n = 1)")
-    assert mean_interval([]).n == 0
-
-
-def test_interval_covers_the_mean_in_95_of_100_samples():
-    samples = np.random.default_rng(0).normal(3.0, 2.0, (2000, 4))
-    found = [mean_interval(sample) for sample in samples]
-    share = np.mean([abs(interval.mean - 3.0) <= interval.half for interval in found])
-    assert 0.935 < share < 0.965
-
-
-def test_groups_equal_single_intervals():
-    values = pd.DataFrame({"a": [1.0, 2.0, 4.0, np.nan, 7.0], "b": [1.0, 1.0, 1.0, 1.0, np.inf]})
-    found = grouped_intervals(values, pd.Series([0, 0, 0, 1, 1]))
-    alone = mean_interval([1.0, 2.0, 4.0])
-    assert found.loc[0, ["a", "a half", "a n"]].tolist() == pytest.approx([alone.mean, alone.half, 3])
-    assert found.loc[1, ["a", "a n", "b", "b n"]].tolist() == [7.0, 1, 1.0, 1]
-    assert np.isnan(found.loc[1, "a half"])
-
-
-def test_paired_difference_removes_the_effect_of_seeds():
-    seeds = pd.Series([10.0, 20.0, 30.0, 99.0], index=[0, 1, 2, 3])
-    other = pd.Series([33.0, 22.0, 11.0, np.nan], index=[2, 1, 0, 5])  # another order; seeds 3 and 5 have no partner
-    found = paired_difference(seeds, other)
-    assert (found.mean, found.n) == (pytest.approx(2.0), 3)
-    assert found.half == pytest.approx(4.302652730 / math.sqrt(3))  # differences 1, 2, 3
-    with pytest.raises(ValueError, match="unique"):
-        paired_difference(pd.Series([1.0, 2.0], index=[0, 0]), other)
-
-
-def test_numbers_as_text():
-    assert format_interval(0.96213, 0.0041, 4) == "0.9621 ± 0.0041"
-    assert format_interval(0.96213, math.nan, 3) == "0.962"
-    assert format_interval(math.nan, math.nan, 3) == "–"
 
 
 # ---- metrics -------------------------------------------------------------------------------------------------------
@@ -234,13 +165,13 @@ def test_runs_that_no_column_distinguishes_are_counted():
 
 def test_separation_is_paired_by_seed():
     """Seeds differ by 0.1, combinations by a constant 0.01: unpaired intervals overlap, paired ones do not."""
-    board = leaderboard(
-        by_activation({"tanh": [0.711, 0.810, 0.909], "relu": [0.70, 0.80, 0.90], "elu": [0.9, 0.1, 0.8]})
-    )
-    found = separation(board)
+    values = {"tanh": [0.7110, 0.8100, 0.9090], "relu": [0.70, 0.80, 0.90], "elu": [0.6, 0.7, 0.8]}
+    found = separation(leaderboard(by_activation(values)))
     assert found.runner_up.mean == pytest.approx(0.01)
     assert found.runner_up.half == pytest.approx(4.302652730 * 0.001 / math.sqrt(3))
-    assert (found.compared, found.tied) == (2, 1)
+    assert (found.compared, found.tied) == (2, 0)
+    values["elu"] = [0.9, 0.1, 0.8]
+    assert separation(leaderboard(by_activation(values))).tied > 0
 
 
 def test_best_over_the_other_axes_is_selected_on_validation():
@@ -273,7 +204,7 @@ def test_terminal_shows_mean_interval_and_n():
     print_leaderboard(by_activation({"[red]tanh": [0.90, 0.92], "relu": [0.95, None]}), console=Console(file=text))
     out = text.getvalue()
     assert "[red]tanh" in out  # not interpreted as markup
-    assert "0.91 ± 0.13" in out
+    assert "0.91 (0.78 to 1)" in out
     assert "2 of 2 combinations" in out
 
 
@@ -290,7 +221,8 @@ def test_directories_are_paired_by_seed_and_field():
     second = first.assign(valid_accuracy=first["valid_accuracy"] + 0.05, dropout=0.5).iloc[::-1]
     first["dropout"] = 0.0
     (found,) = compare(both(first, second), "valid_accuracy", ["valid_accuracy", "test_accuracy"])
-    assert (found.overall["valid_accuracy"].n, found.overall["valid_accuracy"].mean) == (6, pytest.approx(0.05))
+    assert (found.overall["valid_accuracy"].n, found.pairs["valid_accuracy"]) == (3, 6)  # seeds are the replicates
+    assert found.overall["valid_accuracy"].mean == pytest.approx(0.05)
     assert found.overall["test_accuracy"].mean == pytest.approx(0.0)
     assert found.best["valid_accuracy"].n == 3
     assert found.constants == [("dropout", "0", "0.5")]
