@@ -232,7 +232,7 @@ from nets import MLP
 SLOPE = {slope}
 
 def bent(z):
-    return jnp.where(z > 0, z, {slope} * z)
+    return jnp.where(z > 0, z, SLOPE * z)
 
 BASE = Run(data=Blobs(n=40), net=MLP(widths=(2,)), activation=bent, batch_size=16, epochs=1)
 
@@ -242,7 +242,7 @@ def sweep():
 
 
 @pytest.mark.slow
-def test_an_edited_function_is_another_version_through_the_command(file, out, capsys):
+def test_an_edited_constant_is_another_version_through_the_command(file, out, capsys):
     arguments = [str(file), "--out", str(out), "--devices", "1", "--width", "1"]
     file.write_text(OWN.format(slope=0.1))
     assert sweep.run(arguments) == 0
