@@ -267,6 +267,14 @@ def checked(net: nn.Module, result: Any) -> Any:
     return result
 
 
+def check_trained(net: nn.Module, params: Leaves) -> None:
+    """Raises ValueError for a module without parameters."""
+    if not params:
+        raise ValueError(
+            f"{type(net).__name__} has no parameters to train: they are nnx.Param in NNX, float arrays in Equinox"
+        )
+
+
 def draws(net: nn.Module, train: bool) -> jax.Array:
     """The random key of a pass: of dropout in training, of samples in evaluation; a constant one if it has none."""
     for name in ("dropout", "sample") if train else ("sample", "dropout"):

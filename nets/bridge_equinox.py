@@ -15,6 +15,7 @@ from nets.bridge import (
     Bridged,
     Names,
     at,
+    check_trained,
     checked,
     draws,
     named,
@@ -92,6 +93,7 @@ class EquinoxNet(Bridged):
         module, state = self._built(self.make_rng("params"))
         leaves = {**self._arrays(module), **_leaves(state, "state")}
         refuse_keys((path, leaf) for path, (_, leaf) in leaves.items())
+        check_trained(self, {path: leaf for path, (kind, leaf) in leaves.items() if kind == "params"})
         for collection in ("params", STATE):
             store(self, collection, {path: leaf for path, (kind, leaf) in leaves.items() if kind == collection})
 
@@ -138,7 +140,15 @@ class EquinoxNet(Bridged):
             return result if stateful else (result, state)
 
         keys = jax.random.split(key, x.shape[0])
-        return jax.vmap(one, in_axes=(0, None, 0), out_axes=(0, None), axis_name=_axis(module))(x, state, keys)
+        mapped = jax.vmap(one, in_axes=(0, None, 0), out_axes=(0, None), axis_name=_axis(module))
+        try:
+            return mapped(x, state, keys)
+        except ValueError as error:
+            if "out_axes" not in str(error):
+                raise
+            raise ValueError(
+                f"the state of {type(self).__name__} differs by example: reduce it over the batch, jax.lax.pmean(…, {AXIS!r})"
+            ) from error
 
 
 def _equinox() -> Any:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import nnx
+from jax.extend import core
 
 from nets.bridge import (
     STATE,
@@ -16,9 +17,11 @@ from nets.bridge import (
     Leaves,
     Names,
     at,
+    check_trained,
     checked,
     draws,
     named,
+    nested,
     net_of,
     refuse_keys,
     signature,
@@ -95,11 +98,9 @@ class NNXNet(Bridged):
         module, state = self._merged(self.variables, draws(self, train))
         result = checked(self, self._called(module, x, train))
         after = _leaves(nnx.state(module))
-        for path, leaf in _of(after, "params").items():
-            if leaf is not state[path]:
-                raise ValueError(
-                    f"{'.'.join(path)} changes in the forward pass: only variables that are not nnx.Param may"
-                )
+        before = {path: state[path] for path in _of(after, "params")}
+        if any(leaf is not before[path] for path, leaf in _of(after, "params").items()):
+            self._refuse_changes(before, x, train)
         if train and not self.is_initializing() and self.is_mutable_collection(STATE):
             known = _of(after, STATE)
             store(self, STATE, {path: known[path] for path, leaf in state.items() if path in known})
@@ -127,6 +128,7 @@ class NNXNet(Bridged):
     def _draw(self) -> None:
         """Store the initial variables."""
         leaves = _leaves(nnx.state(self._built(self.make_rng("params"))))
+        check_trained(self, _of(leaves, "params"))
         refuse_keys(_of(leaves, STATE).items())
         for collection in ("params", STATE):
             store(
@@ -154,6 +156,24 @@ class NNXNet(Bridged):
                 leaves[path] = jnp.asarray(at(variables[kind], named(path, leaf, kind == "params")))
         filled = jax.tree.unflatten(jax.tree.structure(state), list(leaves.values()))
         return nnx.merge(graphs[0], filled), leaves
+
+    def _refuse_changes(self, before: Leaves, x: jax.Array, train: bool) -> None:
+        """Raises ValueError for a parameter that the forward pass changes; `nnx.jit` and `nnx.remat` only copy them."""
+        names = {path: named(path, leaf, True) for path, leaf in before.items()}
+
+        def passed(values: list[jax.Array]) -> list[jax.Array]:
+            variables = {**self.variables, "params": nested(dict(zip(names.values(), values)))}
+            module, _ = self._merged(variables, jax.random.key(0))
+            self._called(module, x, train)
+            after = _of(_leaves(nnx.state(module)), "params")
+            return [after[path] for path in names]
+
+        jaxpr = jax.make_jaxpr(passed)(list(before.values())).jaxpr
+        for index, (path, result) in enumerate(zip(names, jaxpr.outvars)):
+            if _source(jaxpr, result) != index:
+                raise ValueError(
+                    f"{'.'.join(path)} changes in the forward pass: only variables that are not nnx.Param may"
+                )
 
     def _called(self, module: Any, x: jax.Array, train: bool) -> Any:
         (module.train if train else module.eval)()
@@ -188,6 +208,21 @@ def _kind(variable: Any) -> str:
     if isinstance(variable, nnx.Intermediate):
         return "intermediate"
     return "params" if isinstance(variable, nnx.Param) else STATE
+
+
+def _source(jaxpr: core.Jaxpr, variable: Any) -> int | None:
+    """Which input of a program an output is a copy of, through calls of inner programs; None if it is computed."""
+    if variable in jaxpr.invars:
+        return jaxpr.invars.index(variable)
+    for equation in jaxpr.eqns:
+        if variable in equation.outvars:
+            inner = equation.params.get("jaxpr")
+            inner = getattr(inner, "jaxpr", inner)
+            if not isinstance(inner, core.Jaxpr) or len(inner.invars) != len(equation.invars):
+                return None
+            place = _source(inner, inner.outvars[equation.outvars.index(variable)])
+            return None if place is None else _source(jaxpr, equation.invars[place])
+    return None
 
 
 def _of(leaves: Mapping[Names, tuple[str, Any]], kind: str) -> Leaves:

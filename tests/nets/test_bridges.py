@@ -202,6 +202,71 @@ def test_an_nnx_nets_rate_of_dropout_may_be_traced():
         np.testing.assert_allclose(np.max(out, axis=1), [1 / (1 - rate), 1 / (1 - rate / 2)], rtol=1e-5)
 
 
+class Checkpointed(nnx.Module):
+    """Its layer is called through `nnx.remat` and `nnx.jit`, which hand its parameters back."""
+
+    def __init__(self, outputs, *, rngs):
+        self.out = nnx.Linear(2, outputs, rngs=rngs)
+
+    def __call__(self, x):
+        return nnx.jit(nnx.remat(lambda layer, x: layer(x)))(self.out, x)
+
+
+class PerExample(eqx.Module):
+    """Its state is one example."""
+
+    w: jax.Array
+    last: eqx.nn.StateIndex
+
+    def __init__(self, outputs, *, key):
+        self.w, self.last = jax.random.normal(key, (2, outputs)), eqx.nn.StateIndex(jnp.zeros(2))
+
+    def __call__(self, x, state):
+        return x @ self.w, state.set(self.last, x)
+
+
+class Nothing(eqx.Module):
+    """No arrays."""
+
+    def __call__(self, x):
+        return x
+
+
+class Keeps(eqx.Module):
+    """A random key among its arrays."""
+
+    key: jax.Array
+    w: jax.Array
+
+    def __init__(self, outputs, *, key):
+        self.key, self.w = key, jax.random.normal(key, (2, outputs))
+
+    def __call__(self, x):
+        return x @ self.w
+
+
+def chain(width, outputs, *, rngs):
+    """A function that makes a module."""
+    return nnx.Sequential(nnx.Linear(2, width, rngs=rngs), nnx.relu, nnx.Linear(width, outputs, rngs=rngs))
+
+
+def test_transformations_of_nnx_inside_a_net_change_no_parameters():
+    net = from_nnx(Checkpointed).clone(outputs=3)
+    variables = initial(net)
+    kernel, bias = variables["params"]["out"]["kernel"], variables["params"]["out"]["bias"]
+    np.testing.assert_allclose(net.apply(variables, X, train=True), X @ kernel + bias, rtol=1e-5)
+
+
+def test_functions_and_classes_of_the_libraries_are_nets_too():
+    made = from_nnx(chain, width=4).clone(outputs=3)
+    assert paths(initial(made)["params"])["layers.2.kernel"] == (4, 3)
+    net = from_equinox(eqx.nn.MLP, in_size=2, out_size=3, width_size=4, depth=1).clone(activation=PerLayer(tanh))
+    variables = initial(net)
+    hidden, out = (variables["params"]["layers"][name] for name in ("0", "1"))
+    expected = jnp.tanh(X @ hidden["weight"]["kernel"].T + hidden["bias"]) @ out["weight"]["kernel"].T + out["bias"]
+    np.testing.assert_allclose(net.apply(variables, X, train=False), expected, rtol=1e-5)
+
+
 class Linear(nn.Module):
     """Not of NNX."""
 
@@ -255,6 +320,9 @@ class Tuple(eqx.Module):
         (lambda: initial(SMALL.clone(**{**ENGINE, "activation": PerLayer(PReLU())})), "must not learn"),
         (lambda: initial(SMALL.clone(**{**ENGINE, "kernel_init": scaled(LSUV(), 1.0)})), "LSUV"),
         (lambda: initial(from_nnx(Moving).clone(outputs=3)), "changes in the forward pass"),
+        (lambda: initial(from_equinox(PerExample).clone(outputs=3)), "differs by example"),
+        (lambda: initial(from_equinox(Nothing).clone(outputs=3)), "no parameters"),
+        (lambda: initial(from_equinox(Keeps).clone(outputs=3)), "random key"),
         (lambda: initial(from_equinox(Tuple).clone(outputs=3)), "returns tuple"),
     ],
 )
