@@ -94,17 +94,18 @@ def _name(content: bytes, file: Path, copied: Copied | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """A loaded experiment: the experiment's own file, also of a copy, and the modules beside it."""
+    """A loaded experiment: the experiment's own file, also of a copy, what it held, and the modules beside it."""
 
     file: str
+    content: bytes
     neighbours: Neighbours
 
 
 def origin(path: Path) -> Origin | None:
     """The experiment that was last loaded from a file; None if it has not been loaded."""
     found = [module for module in list(sys.modules.values()) if _is_from(module, path)]
-    neighbours = neighbours_of(found[-1]) if found else None
-    return None if neighbours is None else Origin(str(found[-1].__file__), neighbours)
+    loaded = vars(found[-1])["__loader__"] if found else None
+    return None if loaded is None else Origin(str(found[-1].__file__), loaded.content, loaded.neighbours)
 
 
 def _is_from(module: Any, path: Path) -> bool:
