@@ -63,6 +63,7 @@ def load_module(path: Path, sha256: str | None = None, copied: Copied | None = N
         file = Path(copied.file)
     name = _name(content, file, copied)
     if name in sys.modules:
+        sys.modules[name] = sys.modules.pop(name)  # the last one that `origin` finds
         return sys.modules[name]
     expected = (None, None) if copied is None else (copied.folder, copied.modules)
     neighbours = Neighbours(name, file.parent, *expected)
