@@ -63,6 +63,7 @@ def load_module(path: Path, sha256: str | None = None, copied: Copied | None = N
         file = Path(copied.file)
     name = _name(content, file, copied)
     if name in sys.modules:
+        sys.modules[name] = sys.modules.pop(name)  # the last one that `origin` finds
         return sys.modules[name]
     expected = (None, None) if copied is None else (copied.folder, copied.modules)
     neighbours = Neighbours(name, file.parent, *expected)
@@ -94,17 +95,18 @@ def _name(content: bytes, file: Path, copied: Copied | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """A loaded experiment: the experiment's own file, also of a copy, and the modules beside it."""
+    """A loaded experiment: the experiment's own file, also of a copy, what it held, and the modules beside it."""
 
     file: str
+    content: bytes
     neighbours: Neighbours
 
 
 def origin(path: Path) -> Origin | None:
     """The experiment that was last loaded from a file; None if it has not been loaded."""
     found = [module for module in list(sys.modules.values()) if _is_from(module, path)]
-    neighbours = neighbours_of(found[-1]) if found else None
-    return None if neighbours is None else Origin(str(found[-1].__file__), neighbours)
+    loaded = vars(found[-1])["__loader__"] if found else None
+    return None if loaded is None else Origin(str(found[-1].__file__), loaded.content, loaded.neighbours)
 
 
 def _is_from(module: Any, path: Path) -> bool:

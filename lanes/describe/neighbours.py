@@ -49,8 +49,8 @@ class Neighbours:
 
     Args:
         prefix: the name of the experiment's module, which the names of its neighbours begin with.
-        folder: where the experiment's file is, or was before it was copied: modules are found there, and `__file__` is there.
-        copies: the folder of the copies of the modules, if the experiment is a copy.
+        folder: where the experiment's file is, or was before it was copied: `__file__` is there.
+        copies: the folder of the copies of the modules, if the experiment is a copy; no module is then read elsewhere.
         expected: SHA-256 of the copies by path relative to `copies`.
 
     Attributes:
@@ -136,11 +136,10 @@ class Neighbours:
         """Make the module of a file, or of a folder if there is none."""
         full = f"{self.prefix}.{name}"
         module = types.ModuleType(full)
-        stem = self.folder.joinpath(*name.split("."))
         is_package = rel is None or rel.endswith("__init__.py")
         module.__package__ = full if is_package else full.rpartition(".")[0]
         if is_package:
-            module.__path__ = [str(path if rel is None else path.parent), str(stem)]
+            module.__path__ = [str(path if rel is None else path.parent)]
         self.modules[name] = sys.modules[full] = module
         if rel is None:
             return module
@@ -171,18 +170,18 @@ class Neighbours:
 
     def _find(self, name: str) -> tuple[Path, str | None] | None:
         """The file of a module and its relative path, or a folder that is a package without `__init__.py`."""
-        for rel in _files(name):
-            if rel in self._expected and self._copies is not None:
-                return self._copies / rel, rel
-        parts = name.split(".")
-        for rel in _files(name):
-            if (self.folder / rel).is_file():
-                return self.folder / rel, rel
-        inside = "/".join(parts) + "/"
-        if self._copies is not None and any(rel.startswith(inside) for rel in self._expected):
-            return self._copies.joinpath(*parts), None
-        folder = self.folder.joinpath(*parts)
-        return (folder, None) if folder.is_dir() else None
+        stem = name.replace(".", "/")
+        if self._copies is not None:
+            found = [rel for rel in _files(name) if rel in self._expected]
+            is_folder = any(rel.startswith(stem + "/") for rel in self._expected)
+            where = self._copies
+        else:
+            found = [rel for rel in _files(name) if (self.folder / rel).is_file()]
+            is_folder = (self.folder / stem).is_dir()
+            where = self.folder
+        if found:
+            return where / found[0], found[0]
+        return (where / stem, None) if is_folder else None
 
     def contents(self) -> dict[str, bytes]:
         """The content of each module imported so far, by path relative to the experiment's folder."""

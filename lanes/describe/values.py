@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes.describe.public_names import LOADED, is_users, library_name
+from lanes.describe.public_names import LOADED, globals_are_users, is_users, library_name
 
 # Objects that change as they are used.
 STATE = (
@@ -32,6 +32,7 @@ STATE = (
     random.Random,
     io.IOBase,
     collections.abc.Iterator,
+    type(os.environ),
     type(threading.Lock()),
     type(threading.RLock()),
 )
@@ -175,7 +176,7 @@ class Values:
         if not callable(value) or isinstance(value, jax.Array) or is_users(type(value).__module__):
             return None
         wrapped = getattr(value, "__wrapped__", None)
-        if wrapped is not None and (is_users(getattr(value, "__module__", "") or "") or _has_closure(wrapped)):
+        if wrapped is not None and not _is_plain(wrapped):
             parts = {name: self.lenient(getattr(value, name)) for name in WRAPPERS if hasattr(value, name)}
             return ["wrapped", type(value).__qualname__, self.token(wrapped), parts]
         if hasattr(value, "__qualname__") and hasattr(value, "__module__") and wrapped is not None:
@@ -214,5 +215,8 @@ def fields_of_dataclass(value: type) -> tuple[Any, ...]:
     return dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
 
 
-def _has_closure(wrapped: Any) -> bool:
-    return bool(getattr(wrapped, "__closure__", None))
+def _is_plain(wrapped: Any) -> bool:
+    """Whether a wrapped function is a library's that its name describes."""
+    if not isinstance(wrapped, types.FunctionType) or wrapped.__closure__:
+        return False
+    return not globals_are_users(wrapped.__globals__, wrapped.__code__.co_filename)

@@ -23,6 +23,7 @@ from typing import Any
 from lanes.describe import code as codes
 from lanes.describe.definitions import body, cells, folder_of, functions_of, imported, is_made, is_written, text_of
 from lanes.describe.public_names import globals_are_users, is_users, library_name, plain_module
+from lanes.describe.traces import forget_traces
 from lanes.describe.values import STATE, Opaque, Values, fields_of_dataclass
 from lanes.errors import RequestError
 
@@ -71,6 +72,7 @@ class Versions:
                 if graph.state <= state:
                     break
                 state |= graph.state
+            forget_traces(graph.stamps(described))
             self._known[id(thing)] = thing, codes.digest(described), tuple(dict.fromkeys(graph.names))
         return self._known[id(thing)]
 
@@ -103,12 +105,21 @@ class Reached(Values):
             out.append(self._queue[len(out) - 1][1]())
         return out
 
+    def stamps(self, described: list[Any]) -> list[tuple[Any, Any]]:
+        """Each function and class that was reached, with what differs once it, or something that it names, has changed."""
+        whole = [codes.digest(_without_numbers(content)) for content in described[1:]]
+        out = []
+        for (kept, _), content, own in zip(self._queue, described[1:], whole):
+            if isinstance(kept, (types.FunctionType, type)):
+                out.append((kept, (own, [(id(self._queue[at][0]), whole[at]) for at in _numbers(content)])))
+        return out
+
     def _at(self, key: Any, kept: Any, describe: Callable[[], Any]) -> Any:
         """A reference to something that is described once."""
         if key not in self._numbers:
             self._numbers[key] = len(self._queue)
             self._queue.append((kept, describe))
-        return ["at", self._numbers[key]]
+        return ["->", self._numbers[key]]
 
     # ---- kinds of things -----------------------------------------------------------------------------------------
 
@@ -272,3 +283,22 @@ class Reached(Values):
             return self._global(vars(value), rest[0], rest[1:])
         finally:
             self._reader, self.folder = before
+
+
+def _numbers(described: Any) -> list[int]:
+    """The numbers in a description by which it refers to others, in order."""
+    if isinstance(described, dict):
+        described = list(described.values())
+    if not isinstance(described, list):
+        return []
+    if described[:1] == ["->"]:
+        return [described[1]]
+    return [number for item in described for number in _numbers(item)]
+
+
+def _without_numbers(described: Any) -> Any:
+    if isinstance(described, dict):
+        return {name: _without_numbers(item) for name, item in described.items()}
+    if not isinstance(described, list):
+        return described
+    return ["->"] if described[:1] == ["->"] else [_without_numbers(item) for item in described]

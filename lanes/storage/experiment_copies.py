@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lanes.describe.experiment_files import Copied, origin
+from lanes.describe.experiment_files import Copied, Origin, origin
 from lanes.errors import RequestError
 from lanes.files import checksum, write_bytes
 from lanes.storage.directory import Directory
@@ -62,7 +62,8 @@ def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str
             directory.set_aside(copy, "is not the copy that was made", lambda path: checksum(path) == expected)  # noqa: B023
     if source is None:
         return None
-    text = source.read_bytes()
+    loaded = origin(source)
+    text = source.read_bytes() if loaded is None else loaded.content
     digest = hashlib.sha256(text).hexdigest()
     taken = {name for name, expected in known.items() if expected != digest}
     names = ("experiment.py" if number == 1 else f"experiment_{number}.py" for number in range(1, MOST + 1))
@@ -72,13 +73,12 @@ def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str
             continue
         if not copy.exists():
             write_bytes(copy, text)
-        return Copy(name, digest, _keep_modules(directory, source, beside))
+        return Copy(name, digest, _keep_modules(directory, source, loaded, beside))
     raise RequestError(f"{directory.path} holds {MOST} versions of the experiment: use a new --out")
 
 
-def _keep_modules(directory: Directory, source: Path, beside: Any) -> str:
+def _keep_modules(directory: Directory, source: Path, loaded: Origin | None, beside: Any) -> str:
     """Copy the modules that the experiment has imported from beside it; where they come from and are, as JSON text."""
-    loaded = origin(source)
     contents = {} if loaded is None else loaded.neighbours.contents()
     file = str(Path(source).absolute()) if loaded is None else loaded.file
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(contents.items())}

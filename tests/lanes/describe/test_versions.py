@@ -1,12 +1,17 @@
 """Versions of the user's functions: the same for the same program, another one for whatever changes what is computed."""
 
+import importlib
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lanes.describe.experiment_files import load_module
 from lanes.describe.versions import Versions
+from lanes.errors import RequestError
 
 HEAD = """import dataclasses, enum, functools, math, threading
 from collections import namedtuple
@@ -14,6 +19,7 @@ from pathlib import Path
 import jax, jax.numpy as jnp, numpy as np
 import flax.linen as nn
 """
+CHECKOUT = Path(__file__).parents[3]
 count = itertools.count()
 
 
@@ -787,6 +793,93 @@ def mine(z): return inner(z)
             ("A * z", "A + z"),
         ],
     ),
+    "jitted partial": (
+        """
+def f(k, z): return k * z
+G = jax.jit(functools.partial(f, 2))
+def mine(z): return G(z)
+""",
+        [("f, 2", "f, 3"), ("k * z", "k + z")],
+    ),
+    "functions of one text in two namespaces": (
+        """
+def make(k):
+    space = {"k": k}
+    exec("def f(z): return k * z", space)
+    return space["f"]
+F, G = make(1), make(2)
+def mine(z): return F(G(z)) - F(z)
+""",
+        [("make(1), make(2)", "make(2), make(1)")],
+    ),
+    "descriptor": (
+        """
+K = 1
+class Descriptor:
+    def __get__(self, owner, kind): return K
+class C:
+    x = Descriptor()
+def mine(z): return C().x
+""",
+        [("K = 1", "K = 2"), ("return K", "return -K")],
+    ),
+    "metaclass": (
+        """
+K = 1
+class Meta(type):
+    def __call__(cls): return K
+class C(metaclass=Meta): pass
+def mine(z): return C()
+""",
+        [("K = 1", "K = 2")],
+    ),
+    "subclass hook": (
+        """
+K = 1
+class Base:
+    def __init_subclass__(cls): cls.k = K
+class C(Base): pass
+def mine(z): return C.k
+""",
+        [("K = 1", "K = 2")],
+    ),
+    "dispatched": (
+        """
+@functools.singledispatch
+def f(x): return 1
+@f.register
+def _(x: int): return 2
+def mine(z): return f(z)
+""",
+        [("return 2", "return 3"), ("x: int", "x: float")],
+    ),
+    "structured array": (
+        """
+A = np.array([(1, 2.0)], dtype=[("a", int), ("b", float)])
+def mine(z): return A["a"] * z
+""",
+        [("2.0", "3.0"), ('("a", int)', '("a", np.int32)')],
+    ),
+    "weakly typed array": (
+        """
+A = jnp.asarray(0.5)
+def mine(z): return A * z
+""",
+        [("jnp.asarray(0.5)", "jnp.asarray(np.float32(0.5))")],
+    ),
+    "huge number": (
+        """
+A = 10**5000
+def mine(z): return A
+""",
+        [("5000", "5001")],
+    ),
+    "builtin that is shadowed": (
+        """
+def mine(z): return max(z, 0)
+""",
+        [("def mine", "def max(a, b): return a\ndef mine")],
+    ),
 }
 EDITS = [(name, *pair) for name, (_, pairs) in CHANGES.items() for pair in pairs]
 
@@ -808,3 +901,84 @@ def test_layout_and_what_is_not_reached_change_nothing(name, tmp_path):
         + "".join(lines[5:])
     )
     assert version(tmp_path, text) == version(tmp_path, spread)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("A = 1000", "A = 1_000"),
+        ("A = 1000", "A = 500 * 2"),
+        ("(A * z)", "(A\n        * z)"),
+        ("(A * z)", "(A * (z))"),
+        ("k = 3", "k: int = 3"),
+        ("(z)", "(z: float) -> 'nothing'"),
+        ("    k = 3\n", "    'Doc.'\n    k = 3\n    pass\n"),
+        ("'a', 'b'", "'b', 'a'"),
+        ("UNLIKE = 1", "UNLIKE = 2"),
+        ("UNLIKE = 1", "UNLIKE = 1\nimport scipy\nclass Unlike: pass"),
+    ],
+)
+def test_another_way_to_write_the_same_is_the_same_version(old, new, tmp_path):
+    text = (
+        HEAD
+        + "UNLIKE = 1\nA = 1000\nB = {'a', 'b', 'c'}\ndef mine(z):\n    k = 3\n    return (A * z) if k in B else 0\n"
+    )
+    assert old in text
+    assert version(tmp_path, text) == version(tmp_path, text.replace(old, new, 1))
+
+
+def test_paths_and_texts_below_the_experiments_folder_are_relative_to_it(tmp_path):
+    text = "from pathlib import Path\nP = Path(__file__).parent / 'a.csv'\nS = str(P)\nR = Path(__file__).resolve().parent\n"
+    text += "def mine(): return P, S, R\n"
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    assert version(tmp_path / "here", text) == version(tmp_path / "there", text)
+    assert version(tmp_path / "here", text) != version(tmp_path / "here", text.replace("a.csv", "b.csv"))
+
+
+def test_what_cannot_be_told_apart_is_refused_with_the_remedy(tmp_path):
+    with pytest.raises(RequestError, match=r"mine of experiment has a default of type _thread\.lock.*make it inside"):
+        version(tmp_path, HEAD + "def mine(z, lock=threading.Lock()): return z\n")
+
+
+def test_an_edit_on_disk_does_not_speak_for_the_function_in_memory(tmp_path, monkeypatch):
+    file = tmp_path / "imported_once.py"
+    file.write_text("def f(z): return z\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("imported_once")
+    before = Versions().of(module.f)
+    file.write_text("def f(z): return 2 * z + 1\n")
+    stale = Versions().of(module.f)
+    edited = Versions().of(importlib.reload(module).f)
+    assert len({before, stale, edited}) >= 2
+    assert edited not in (before, stale)
+    file.write_text("def f(z): return z\n")
+    assert Versions().of(module.f) not in (before, stale)
+
+
+PRINT = """
+import sys
+from pathlib import Path
+from lanes.describe.experiment_files import load_module
+from lanes.describe.versions import Versions
+for path in sorted(Path(sys.argv[1]).glob("*.py")):
+    print(path.name, Versions().of(load_module(path).mine))
+"""
+
+
+@pytest.mark.slow
+def test_versions_are_equal_in_every_process(tmp_path):
+    for number, (text, _) in enumerate(CHANGES.values()):
+        (tmp_path / f"{number}.py").write_text(HEAD + text)
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", PRINT, tmp_path],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(CHECKOUT), "SOME": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert printed[0] == printed[1]
+    assert len(printed[0].splitlines()) == len(CHANGES)
