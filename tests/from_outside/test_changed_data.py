@@ -16,7 +16,7 @@ from lanes.cli import evaluate, sweep, train
 from lanes.data.loading import from_arrays
 from lanes.engine import runner
 from lanes.engine.options import Options
-from lanes.engine.requests import make_plan
+from lanes.engine.requests import Plan, check_data, make_plan
 from lanes.plan.datasets import Datasets
 from lanes.plan.widths import Choice
 from lanes.program.compiled import Programs
@@ -103,15 +103,36 @@ def file(tmp_path, monkeypatch):
     return tmp_path / "table.csv"
 
 
-@pytest.fixture(scope="module")
-def once(tmp_path_factory):
-    """A directory with one run of the table."""
-    folder = tmp_path_factory.mktemp("once")
+def recorded(out: Path, plan: Plan) -> None:
+    """Write down a plan in a directory, without training it."""
+    directory = Directory(out)
+    directory.create()
+    choices = {one.signature: Choice(1, "given") for one in plan.planned}
+    (pack,) = records.record(plan.planned, directory, choices, Call(plan.places))
+    rows = [{"run_id": one.run_id, "status": "done", "valid_loss": 1.0, "test_loss": 1.0} for one in plan.planned]
+    directory.write_part(directory.results, pack.pack_id, rows)
+
+
+def made(tmp_path_factory, make):
+    """A directory made by `make`, with the table as it is at first."""
+    folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TABLE", str(folder / "table.csv"))
         write(folder / "table.csv")
-        lanes.sweep([RUN], folder / "out", **OPTIONS)
+        make(folder / "out")
     return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A directory with one run of the table, whose result is made up."""
+    return made(tmp_path_factory, lambda out: recorded(out, make_plan([RUN], Options(devices=1))))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with one trained run of the table."""
+    return made(tmp_path_factory, lambda out: lanes.sweep([RUN], out, **OPTIONS))
 
 
 @pytest.fixture
@@ -202,20 +223,31 @@ def test_a_table_may_come_in_any_form(file, data, change):
     assert now.differs_from(before.id, before.fingerprint)
 
 
-def test_python_refuses_what_the_commands_refuse(tmp_path, out, file):
+def test_python_refuses_what_the_commands_refuse(out, file):
     (run_id,) = lanes.load(out)["run_id"]
-    tuned = dataclasses.replace(RUN, init_from=f"{out}:{run_id}", seed=1)
+    write(file, "one label")
+    for call in (
+        lambda: lanes.train(RUN, out=out),
+        lambda: lanes_evaluate(out, data=either_now),
+        lambda: lanes_evaluate(out, run_ids=[run_id], split="train"),
+    ):
+        with pytest.raises(RequestError, match=f"data function table gives other arrays than {out}"):
+            call()
+
+
+@pytest.mark.slow
+def test_weights_are_not_taken_from_runs_of_other_arrays(tmp_path, trained, file):
+    (run_id,) = lanes.load(trained)["run_id"]
+    tuned = dataclasses.replace(RUN, init_from=f"{trained}:{run_id}", seed=1)
     write(file, "one label")
     calls = {
-        "restore": lambda: lanes.restore(out, run_id),
-        "evaluate": lambda: lanes_evaluate(out, data=either_now),
+        "restore": lambda: lanes.restore(trained, run_id),
         "fine-tuning": lambda: lanes.sweep([tuned], tmp_path / "tuned", **OPTIONS),
         "fine-tuning on fewer": lambda: lanes.train(dataclasses.replace(tuned, train_examples=20)),
-        "codes": lambda: lanes.train(Run(data=Encoded(f"{out}:{run_id}"), net="softmax_regression", epochs=1)),
-        "train": lambda: lanes.train(RUN, out=out),
+        "codes": lambda: lanes.train(Run(data=Encoded(f"{trained}:{run_id}"), net="softmax_regression", epochs=1)),
     }
     for name, call in calls.items():
-        with pytest.raises(RequestError, match=f"data function table gives other arrays than {out}"):
+        with pytest.raises(RequestError, match=f"data function table gives other arrays than {trained}"):
             call()
         assert not (tmp_path / "tuned").exists(), name
     # Another description: fine-tuning on new data.
@@ -224,7 +256,8 @@ def test_python_refuses_what_the_commands_refuse(tmp_path, out, file):
 
 
 @pytest.mark.slow
-def test_new_data_under_a_description_of_their_own_join_the_directory(out, file):
+def test_new_data_under_a_description_of_their_own_join_the_directory(tmp_path, trained, file):
+    out = Path(shutil.copytree(trained, tmp_path / "out"))
     write(file, "one label")
     table = lanes.sweep([dataclasses.replace(RUN, data=either_now)], out, **OPTIONS)
     assert table["data_id"].nunique() == table["data_fingerprint"].nunique() == 2
@@ -246,10 +279,7 @@ def test_of_two_workers_that_begin_at_once_only_one_records_its_table(tmp_path, 
     first = make_plan([RUN], Options(devices=1))
     write(file, "one number")
     second = make_plan([RUN], Options(devices=1))
-    call = Call(first.places)
-    directory = Directory(tmp_path / "out")
-    directory.create()
-    assert records.record(first.planned, directory, {one.signature: Choice(1, "given") for one in first.planned}, call)
+    recorded(tmp_path / "out", first)
     with pytest.raises(RequestError, match="gives other arrays"):
         runner.run_sweep(second, tmp_path / "out", Options(**OPTIONS))
     fingerprints = lanes.load(tmp_path / "out")["data_fingerprint"]
@@ -260,4 +290,4 @@ def test_the_same_numbers_in_another_table_are_accepted(out, file):
     frame = pd.read_csv(file).assign(note="new")
     frame["ill"] = frame["ill"].map({1: "1.0", 0: "0"}).astype(float).astype(int)
     frame[["note", "b", "ill", "a"]].to_csv(file, index=False)
-    assert lanes.sweep(grid(RUN, seed=range(2)), out, **OPTIONS)["status"].tolist() == ["done", "done"]
+    check_data(make_plan(grid(RUN, seed=range(2)), Options(devices=1)), Directory(out))
