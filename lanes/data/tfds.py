@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
-from lanes.data.dataset import STANDARDIZATIONS, Dataset, Split, check_dataset, standardization
+from lanes.data.dataset import Dataset, Split, check_dataset
+from lanes.data.standardizing import STANDARDIZATIONS, standardization
 from lanes.data.tfds_decoding import Decoding
 from lanes.data.tfds_records import PreparedSet, find_prepared, fingerprint
 from lanes.errors import RequestError
@@ -32,7 +33,7 @@ class TFDS:
             by class, or the end of a text; 0 for none. None: 0.1 if there is no validation split.
         split_seed: seed of that split.
         inputs, target: names of features, instead of the set's supervised keys.
-        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" otherwise.
+        standardize: see `lanes.data.standardizing.standardization`; None: "feature" for vectors, "global" otherwise.
         shuffled_positions: reorder the positions of every example (steps of series, pixels of images) by one fixed
             permutation, which destroys their neighbourhoods.
         sequence: length of text sequences in characters, ≥ 1.
