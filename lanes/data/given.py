@@ -96,6 +96,8 @@ def _numbers(array: np.ndarray, what: str, short: str) -> np.ndarray:
         "S": f"number what it names: np.unique({short}, return_inverse=True)[1]",
         "O": f"write {short}.astype(float) if all of it is numbers",
     }
+    if kind == "O" and any(isinstance(item, str) for item in array.ravel()[:100]):
+        kind = "U"
     if kind not in "buif":
         raise ValueError(f"{described}; must be an array of numbers: {remedies.get(kind, 'convert it')}")
     if not array.ndim:
@@ -160,9 +162,10 @@ def tokens(x: np.ndarray, vocabulary: int | None, what: str) -> np.ndarray:
         raise ValueError(f"{what} are tokens of {x.dtype}; they must be integers: write x.astype(int)")
     low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
     most = INT32_MAX - 1 if vocabulary is None else vocabulary - 1
-    if low < 0 or high > most:
+    if low < 0:
+        raise ValueError(f"{what} hold token {low}; tokens must be 0 or more: shift them to start at 0")
+    if high > most:
         raise ValueError(
-            f"{what} hold token {low if low < 0 else high}; tokens must be 0 … {most}: "
-            + ("shift them to start at 0" if low < 0 else "number them anew, or state a larger vocabulary")
+            f"{what} hold token {high}; tokens must be 0 … {most}: number them anew, or state a larger vocabulary"
         )
     return (x if x.ndim > 1 else x[:, None]).astype(np.int32)

@@ -264,7 +264,9 @@ def _typed(split: Split, meaning: Meaning, what: str) -> Split:
     except ValueError as error:
         if meaning.declared or y.dtype.kind == "f":
             raise
-        raise ValueError(f"{meaning.not_classes}; and as numbers, {error}") from None
+        raise ValueError(
+            f"{error}; or, if they name classes, number these by np.unique(y, return_inverse=True)[1]"
+        ) from None
 
 
 def _converted(data: Dataset) -> Dataset:

@@ -16,7 +16,8 @@ def why_not_classes(targets: Mapping[str, np.ndarray], what: str) -> str:
     some = ys[0]
     described = f"{what}: targets are {some.dtype}{list(some.shape)}"
     if some.ndim != 1:
-        remedy = "return y[:, 0]" if some.shape[1:] == (1,) else "for one-hot rows return y.argmax(1)"
+        remedy = "if each row marks one class, return y.argmax(1)" if some.ndim == 2 else "there is one per example"
+        remedy = "return y[:, 0]" if some.shape[1:] == (1,) else remedy
         return f"{described}, and classes are integers [{len(some)}]: {remedy}"
     if any(y.dtype.kind == "f" for y in ys):
         finite = [y[np.isfinite(y)] for y in ys]

@@ -114,9 +114,9 @@ def _reads_tokens(run: Run, data: Dataset) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _needs_integers(net: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a net cannot be built for numbers, or turns them into integers, and can be built for integers."""
+    """Whether a net can be built for integers, and for numbers cannot or would take them for integers."""
     as_numbers = _traced(net, shape, jnp.float32)
-    needs = as_numbers is None or _turns_into_integers(as_numbers.jaxpr)
+    needs = as_numbers is None or _takes_for_integers(as_numbers.jaxpr)
     return needs and _traced(net, shape, jnp.int32) is not None
 
 
@@ -143,19 +143,24 @@ def _zeros(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> 
     return jnp.zeros(shape, dtype)
 
 
-def _turns_into_integers(jaxpr: core.Jaxpr) -> bool:
-    """Whether an input of the operations itself, and not what a layer makes of it, is converted to integers."""
+def _takes_for_integers(jaxpr: core.Jaxpr) -> bool:
+    """Whether an input of the operations itself, not what a layer makes of it, becomes integers or is tested for equality.
+
+    Once standardized, no number equals the code or the padding that it was.
+    """
     inputs = set(jaxpr.invars)
     for equation in jaxpr.eqns:
         direct = [isinstance(variable, core.Var) and variable in inputs for variable in equation.invars]
         if not any(direct):
             continue
+        if equation.primitive.name in ("eq", "ne"):
+            return True
         if equation.primitive.name == "convert_element_type":
             if jnp.issubdtype(equation.params["new_dtype"], jnp.integer):
                 return True
         elif "jaxpr" in equation.params and all(direct):
             inner = getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"])
-            if _turns_into_integers(inner):
+            if _takes_for_integers(inner):
                 return True
         if equation.primitive.name in (*SAME, "convert_element_type", "pjit", "jit"):
             inputs |= set(equation.outvars)
