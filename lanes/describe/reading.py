@@ -102,7 +102,7 @@ def _numbers_for_a_loss_of_classes(data: Dataset, accepts: tuple[str, ...], know
 def _reads_tokens(run: Run, data: Dataset) -> bool:
     """Whether integer inputs that were not stated to be tokens are tokens to the run."""
     inputs = data.train.x if data.train.raw is None else data.train.raw
-    if data.holds_tokens or data.version != "user" or inputs.dtype.kind not in "iu":
+    if data.holds_tokens or inputs.dtype.kind not in "iu" or (data.declared and data.train.raw is None):
         return False
     shape = inputs.shape[1:]
     if isinstance(run.task, NextToken) or (isinstance(run.net, EmbedsTokens) and len(shape) == 1):

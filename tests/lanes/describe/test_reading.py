@@ -103,6 +103,7 @@ class Embeds(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
+        del train
         return nn.Dense(self.outputs)(nn.Embed(5, 3)(self.codes(x)).mean(1))
 
     def codes(self, x):
@@ -117,6 +118,7 @@ class Casts(Embeds):
 class Pads(Embeds):
     @nn.compact
     def __call__(self, x, *, train):
+        del train
         kept = (x != 0).astype(jnp.float32)
         return nn.Dense(self.outputs)(kept * x.astype(jnp.float32))
 
@@ -124,12 +126,14 @@ class Pads(Embeds):
 class OneHot(Embeds):
     @nn.compact
     def __call__(self, x, *, train):
+        del train
         return nn.Dense(self.outputs)(jax.nn.one_hot(x, 5).mean(1))
 
 
 class Weighs(Embeds):
     @nn.compact
     def __call__(self, x, *, train):
+        del train
         h = nn.Dense(4)(x)
         return nn.Dense(self.outputs)(h * (h > 0).astype(jnp.int32))
 
@@ -161,7 +165,7 @@ def test_next_tokens_are_numbers_for_a_regression_loss():
 def test_a_vocabulary_that_is_too_small_is_refused():
     from nets import Recurrent
 
-    with pytest.raises(ValueError, match="net.vocabulary is 3, and arrays has tokens up to 4: it must be at least 5"):
+    with pytest.raises(ValueError, match=r"net\.vocabulary is 3, and arrays has tokens up to 4: it must be at least 5"):
         read(CODES, TWO, net=Recurrent(vocabulary=3))
 
 
