@@ -12,7 +12,6 @@ from jax.extend import core
 
 from lanes.data import readings
 from lanes.data.dataset import Dataset
-from lanes.data.loading import load_dataset
 from lanes.describe.runs import Run
 from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
 from losses import kind_of
@@ -20,22 +19,6 @@ from nets.abilities import EmbedsTokens
 
 # Operations whose result is still the input itself, for the question whether a net turns its input into integers.
 SAME = ("reshape", "transpose", "slice", "squeeze", "broadcast_in_dim", "round", "floor", "ceil", "max", "min", "clamp")
-
-
-def load_for(run: Run, data_dir: str | None = None, train_examples: bool = True) -> Dataset:
-    """The data set of a resolved run, as the run reads it.
-
-    Args:
-        run: resolved.
-        data_dir: where prepared TFDS sets are searched first.
-        train_examples: whether to keep the run's `train_examples` only.
-
-    Raises:
-        ValueError: as `load_dataset`, or arrays that the run's loss, task or net cannot read.
-    """
-    count = run.train_examples if train_examples else None
-    loaded = load_dataset(run.data, valid_fraction=run.valid_fraction, train_examples=count, data_dir=data_dir)
-    return read_as(run, loaded)
 
 
 def read_as(run: Run, data: Dataset, own: Dataset | None = None) -> Dataset:

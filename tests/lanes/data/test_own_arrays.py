@@ -1,12 +1,15 @@
 """The arrays that people bring: taken as what they are, or refused in one line with what to write."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
 
-from lanes import Labels, Numbers, Tokens, from_arrays
+from lanes import Labels, Numbers, Split, Tokens, from_arrays
+from lanes.data.fingerprints import fingerprint
 from lanes.data.loading import load_dataset
 
 N = 40
@@ -149,3 +152,31 @@ def test_a_class_may_be_missing_where_another_split_has_it():
     assert load_dataset(rare).outputs == 3
     few = load_dataset(lambda: (X, np.arange(N) // 4), train_examples=3)
     assert (few.task, few.outputs) == ("classes", 10)
+
+
+def test_a_dataset_made_by_hand_is_converted_or_refused_never_narrowed():
+    made = from_arrays(X, Y)
+
+    def by_hand(x, y=made.train.y, task="classes", outputs=2):
+        train = Split(x, y)
+        data = dataclasses.replace(made, train=train, valid=None, test=None, task=task, outputs=outputs)
+        return load_dataset(lambda: data).train
+
+    rows = len(made.train)
+    kept = by_hand(X[:rows], made.train.y.astype(np.int64))
+    assert (kept.x.dtype, kept.y.dtype) == (np.float32, np.int32)
+    assert by_hand(TOKENS[:rows]).x.dtype == np.int32
+    assert by_hand(X[:rows], X[:rows], "real", 3).y.dtype == np.float32
+    with pytest.raises(ValueError, match="as float32, and these lose"):
+        by_hand(1.7e9 + X[:rows])
+    with pytest.raises(ValueError, match="hold token 4294967296"):
+        by_hand(TOKENS[:rows] + 2**32 - 4)
+    with pytest.raises(ValueError, match="lose digits as float32"):
+        by_hand(X[:rows], 1.7e9 + X[:rows], "real", 3)
+
+
+def test_fingerprints_of_numbers_standardized_on_the_host_cover_every_digit():
+    large, larger = (from_arrays(2**60 + 2**shift + np.arange(N), Y) for shift in (40, 41))
+    assert (large.train.x == larger.train.x).all()
+    assert fingerprint(large) != fingerprint(larger)
+    assert fingerprint(from_arrays(2**60 + np.arange(N), Y)) == fingerprint(from_arrays(2**60 + np.arange(N), Y))

@@ -16,8 +16,7 @@ import pytest
 
 import lanes
 from lanes import Run
-from lanes.data import tfds_preparing
-from lanes.data import readings
+from lanes.data import readings, tfds_preparing
 from lanes.data.characters import UNKNOWN, encode, next_tokens, padded_texts
 from lanes.data.digits import prepare_digits
 from lanes.data.fingerprints import difference, fingerprint
