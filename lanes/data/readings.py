@@ -153,3 +153,29 @@ def _with_targets(
     }
     width = changed["train"].y.shape[1] if outputs is None else outputs
     return check_dataset(dataclasses.replace(data, **changed, task=task, outputs=width))  # type: ignore[arg-type]
+
+
+def described(data: Dataset) -> str:
+    """The data set as it is read, in one line: `ages: 64/8/8 examples of 2 numbers (standardized per feature), 3 classes`."""
+    counts = "/".join(str(len(split)) for split in data.splits().values())
+    shape = " × ".join(map(str, data.train.x.shape[1:]))
+    if data.holds_tokens:
+        size = data.vocabulary_size
+        inputs = f"{shape} tokens" + (f" of {size}" if size else "")
+    else:
+        how = {
+            "feature": "standardized per feature",
+            "global": "standardized",
+            "unit": "scaled to 0 … 1",
+            "none": "as they are",
+        }
+        inputs = f"{shape} numbers ({how.get(data.standardize or '', 'scaled as stated')})"
+    several = "" if data.outputs == 1 else "s"
+    targets = {
+        "classes": f"{data.outputs} classes",
+        "binary": "1 target of 0 or 1",
+        "multilabel": f"{data.outputs} labels of 0 or 1",
+        "real": f"{data.outputs} number{several} to predict",
+        "tokens": f"next tokens of {data.outputs}",
+    }
+    return f"{data.name}: {counts} examples of {inputs}, {targets[data.task]}"

@@ -51,7 +51,7 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
     out: dict[str, Planned] = {}
     descriptions = datasets.descriptions
     for run in resolved:
-        data, record = datasets.entry(run)
+        data, record = datasets.of(run), datasets.record(run)
         run_id = descriptions.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run

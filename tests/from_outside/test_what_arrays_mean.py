@@ -9,7 +9,7 @@ from lanes import Mixup, RequestError, Run, Tokens
 from lanes.cli import sweep
 from lanes.data.dataset import Dataset
 from lanes.engine.options import Options
-from lanes.engine.requests import make_plan
+from lanes.engine.requests import describe, make_plan
 from lanes.program.compiled import Programs
 from lanes.results.evaluation import evaluate
 from nets import MLP, Recurrent
@@ -157,3 +157,23 @@ def test_the_command_says_what_to_write_and_starts_nothing(tmp_path, capsys, bod
     assert message in printed
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (
+            {"data": ages, "loss": "huber"},
+            "ages: 64/8/8 examples of 1 numbers (standardized per feature), 1 number to predict",
+        ),
+        ({"data": codes}, "codes: 64/8/8 examples of 6 numbers (standardized per feature), 2 classes"),
+        ({"data": codes, "net": "gru"}, "codes: 64/8/8 examples of 6 tokens of 5, 2 classes"),
+        ({"data": ill, "loss": "binary_cross_entropy"}, "1 target of 0 or 1"),
+        ({}, "digits: 1437/180/180 examples of 8 × 8 × 1 numbers (standardized), 10 classes"),
+    ],
+    ids=str,
+)
+def test_a_dry_run_says_how_the_data_are_read(fields, line):
+    options = Options(devices=1)
+    lines = describe(make_plan([Run(**fields), Run(**fields, seed=1)], options), options).splitlines()
+    assert sum(line in text for text in lines) == 1
