@@ -25,6 +25,7 @@ from lanes.data.generated_sets import (
     Sine,
     Spirals,
 )
+from lanes.data.given import Labels, Numbers, Tokens
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
 from lanes.data.tfds import TFDS
 from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
@@ -121,6 +122,7 @@ __all__ = [
     "Halving",
     "Impute",
     "IntegerCoded",
+    "Labels",
     "Linear",
     "Lion",
     "MaskingNoise",
@@ -133,6 +135,7 @@ __all__ = [
     "MultiLabel",
     "Nesterov",
     "NextToken",
+    "Numbers",
     "PCAJitter",
     "Parity",
     "PerceptronRule",
@@ -150,6 +153,7 @@ __all__ = [
     "Split",
     "Step",
     "TimeShift",
+    "Tokens",
     "TrainedRun",
     "Translate",
     "Warmup",

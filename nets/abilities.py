@@ -78,3 +78,13 @@ class HasThreshold(Net, Protocol):
     """A net that, if `threshold`, passes its outputs through a threshold."""
 
     threshold: bool
+
+
+@runtime_checkable
+class EmbedsTokens(Net, Protocol):
+    """A net that embeds integer tokens [B, T].
+
+    Where `vocabulary`, the number of distinct tokens, is None, the engine fills it with that of the data set.
+    """
+
+    vocabulary: int | None

@@ -61,6 +61,11 @@ class Recurrent(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool, lengths: jax.Array | None = None) -> jax.Array:
         """Predict; `lengths` [B] are the numbers of valid steps, and later steps are ignored."""
         h = x
+        if x.ndim == 2 and not jnp.issubdtype(x.dtype, jnp.integer):
+            raise ValueError(
+                f"Recurrent takes numbers as series [B, T, C], got {list(x.shape)}: give each step its axis of features, "
+                "x[..., None]"
+            )
         if jnp.issubdtype(x.dtype, jnp.integer):
             h = nn.Embed(self.vocabulary or self.outputs, self.embedding, name="embedding")(x)
         last = h[:, -1]

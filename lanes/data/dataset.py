@@ -1,14 +1,13 @@
 """A data set as the engine sees it: the arrays of its splits, their task, and how inputs are standardized."""
 
 import dataclasses
-import mmap
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from lanes.data.standardizing import COARSE, STANDARDIZATIONS, Standardizer, fitted, pieces, standardization, white
+
 TASKS = ("classes", "binary", "multilabel", "real", "tokens")
-STANDARDIZATIONS = ("global", "feature", "unit", "none")
-CHUNK_BYTES = 1 << 20  # arrays may be memory-mapped and larger than memory, so they are read in pieces of this size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,17 +18,20 @@ class Split:
         x: [N, *features]: uint8 images [N, H, W, C], float32 vectors [N, F] or series [N, T, C], int32 tokens [N, T].
         y: [N] int32 classes; float32 [N, ...] targets (binary: [N, 1] of 0 and 1; multilabel: [N, K] of 0 and 1);
             int32 [N, T] next tokens.
+        raw: the inputs as they were given, where x is not: integers, and numbers that float32 cannot hold.
     """
 
     x: np.ndarray
     y: np.ndarray
+    raw: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, rows: np.ndarray) -> "Split":
         """The split with these rows, in this order (a copy in memory)."""
-        return Split(np.asarray(self.x[rows]), np.asarray(self.y[rows]))
+        raw = None if self.raw is None else np.asarray(self.raw[rows])
+        return Split(np.asarray(self.x[rows]), np.asarray(self.y[rows]), raw)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Dataset:
         standardize: how offset and scale were computed, one of STANDARDIZATIONS; None if the user set them.
         origin: names what the arrays were computed from, for arrays whose last digits depend on the device; the
             fingerprint then covers it instead of the arrays.
+        standardizer: what made x from `raw` on the host, if it did; offset and scale are then 0 and 1.
+        tokens: number of distinct tokens, if the inputs are tokens and it is known; 0 otherwise.
+        declared: whether what the targets are was stated; if not, the run's loss or task decides it.
+        not_classes: why undeclared targets cannot be classes, in one line; empty if they can.
     """
 
     name: str
@@ -62,6 +68,21 @@ class Dataset:
     vocabulary: tuple[str, ...] = ()
     standardize: str | None = None
     origin: str = ""
+    standardizer: Standardizer | None = None
+    tokens: int = 0
+    declared: bool = True
+    not_classes: str = ""
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """Number of distinct tokens of the inputs; None if they are not tokens, or it is not known."""
+        return (self.tokens or len(self.vocabulary) or None) if self.holds_tokens else None
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether what the arrays are depends on the run: undeclared targets, integer inputs, or two classes."""
+        integers = self.train.raw is not None and self.train.raw.dtype.kind in "iu"
+        return not self.declared or integers or (self.task == "classes" and self.outputs == 2)
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""
@@ -86,10 +107,102 @@ class Dataset:
                 f"train_examples={n}: must be from 1 to {len(self.train)}, the number that {self.name!r} has"
             )
         train = self.train.take(stratified_order(self.train.y, seed)[:n])
-        offset, scale = self.offset, self.scale
-        if self.standardize is not None:
-            offset, scale = standardization(train.x, self.standardize)
-        return dataclasses.replace(self, train=train, offset=offset, scale=scale)
+        few = dataclasses.replace(self, train=train)
+        if self.standardize is None:
+            return few
+        if train.raw is not None and not self.holds_tokens:
+            return few.standardized(self.standardize)
+        offset, scale = standardization(train.x, self.standardize)
+        return dataclasses.replace(few, offset=offset, scale=scale)
+
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether the inputs are integer tokens."""
+        return self.train.x.dtype == np.int32
+
+    def standardized(self, how: str) -> "Dataset":
+        """The data set with its inputs as the engine takes them: standardized on the host where float32 needs it.
+
+        Numbers become float32 and the net subtracts offset and multiplies by scale; bytes stay bytes. Where the mean of
+        the training numbers lies more than 64 of their deviations from 0, or magnitudes are beyond 1e30 or 1e-30, that
+        would lose digits: there x is standardized in float64 before it becomes float32. Each split's `raw` is kept where
+        float32 does not hold it, as are integers.
+
+        Raises:
+            ValueError: `how` is unknown; or it is "none" or "unit", and float32 rounds the numbers visibly.
+        """
+        inputs = {name: split.x if split.raw is None else split.raw for name, split in self.splits().items()}
+        train, host = inputs["train"], None
+        if train.dtype != np.uint8:
+            measured = fitted(train, how if how == "global" else "feature")
+            if how in ("global", "feature"):
+                host = measured if measured.is_needed else None
+            elif how in STANDARDIZATIONS:
+                check_fine(measured, inputs, f"data set {self.name!r}: standardize={how!r} hands numbers over")
+        made: dict[str, Any] = {}
+        for name, split in self.splits().items():
+            given = inputs[name]
+            x = given if train.dtype == np.uint8 else single(given, self.name, name) if host is None else host(given)
+            keeps = given.dtype.kind in "iu" or host is not None
+            made[name] = dataclasses.replace(split, x=x, raw=given if keeps and x is not given else None)
+        if host is not None:
+            offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
+        else:
+            offset, scale = standardization(made["train"].x, how)
+            if how == "unit":
+                scale = np.asarray(1 / white(train.dtype), np.float32)
+        return dataclasses.replace(self, **made, offset=offset, scale=scale, standardize=how, standardizer=host)
+
+    def seen_by(self, own: "Dataset") -> "Dataset":
+        """This data set with its inputs standardized as those of `own`, on which a net was trained.
+
+        Raises:
+            ValueError: tokens beyond the net's vocabulary, or numbers that float32 cannot hold as the net expects them.
+        """
+        if self is own:
+            return own
+        if self.tokens > own.tokens > 0:
+            raise ValueError(f"{self.name} has {self.tokens} tokens, and the net was trained with {own.tokens}")
+        made: dict[str, Any] = {}
+        for name, split in self.splits().items():
+            x, given = split.x, split.x if split.raw is None else split.raw
+            if own.standardizer is not None:
+                x = own.standardizer(given)
+            elif self.standardizer is not None:
+                x = single(given, self.name, name)
+            made[name] = dataclasses.replace(split, x=x)
+        return dataclasses.replace(
+            self, **made, offset=own.offset, scale=own.scale, standardize=None, standardizer=own.standardizer
+        )
+
+
+def single(x: np.ndarray, name: str, split: str) -> np.ndarray:
+    """Numbers as float32.
+
+    Raises:
+        ValueError: a finite one is beyond its range.
+    """
+    with np.errstate(over="ignore"):
+        out = x.astype(np.float32, copy=False)
+    if out is not x and x.dtype.kind == "f" and (~np.isfinite(out) & np.isfinite(x)).any():
+        largest = float(np.abs(x[np.isfinite(x)]).max())
+        raise ValueError(
+            f"data set {name!r}, split {split}: numbers up to {largest:.3g} are beyond float32's range: standardize them, "
+            "or choose another unit"
+        )
+    return out
+
+
+def check_fine(measured: Standardizer, inputs: dict[str, np.ndarray], what: str) -> None:
+    """Raises ValueError, beginning with `what`, for inputs that float32 rounds by over a thousandth of their deviation."""
+    with np.errstate(over="ignore", under="ignore"):
+        exact = all((x.astype(np.float32) == x).all() for x in inputs.values())
+    rounding = float(np.max(measured.coarseness, initial=0))
+    if not exact and (rounding > COARSE or measured.is_extreme):
+        problem = "are near the ends of its range" if measured.is_extreme else f"lose {rounding:.2g} of their deviation"
+        raise ValueError(
+            f"{what} as float32, and these {problem}: use from_arrays with standardize='feature', or subtract an offset"
+        )
 
 
 def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:
@@ -143,55 +256,8 @@ def joined(first: Split, second: Split | None) -> Split:
     """Both splits as one."""
     if second is None:
         return first
-    return Split(np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y]))
-
-
-def pieces(array: np.ndarray, piece_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
-    """The array along its rows in pieces of about `piece_bytes`; releases a memory-mapped file's pages after each."""
-    row = max(1, array[:1].nbytes)
-    step = max(1, piece_bytes // row)
-    for start in range(0, len(array), step):
-        yield array[start : start + step]
-        release(array)
-
-
-def release(array: np.ndarray) -> None:
-    """Returns a memory-mapped array's pages to the system, so that reading all of it does not fill the memory."""
-    base = array
-    while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
-
-
-def standardization(x: np.ndarray, how: str, piece_bytes: int = CHUNK_BYTES) -> tuple[np.ndarray, np.ndarray]:
-    """Offset and scale of the inputs, from the training split.
-
-    Args:
-        x: [N, *features], of any numeric type.
-        how: "global" (one mean and standard deviation over all numbers), "feature" (one per feature; a feature that is
-            constant in training is scaled to 0), "unit" (uint8 to 0 … 1), "none".
-        piece_bytes: size of the pieces in which large arrays are read.
-
-    Returns:
-        offset, scale: float32, of shape (), or of one example's shape for "feature".
-
-    Raises:
-        ValueError: `how` is not one of STANDARDIZATIONS.
-    """
-    if how not in STANDARDIZATIONS:
-        raise ValueError(f"standardize={how!r}: must be one of {', '.join(STANDARDIZATIONS)}")
-    if how in ("unit", "none"):
-        return np.zeros((), np.float32), np.asarray(1 / 255 if how == "unit" else 1, np.float32)
-    axes = 0 if how == "feature" else None
-    count = len(x) if how == "feature" else x.size
-    mean = sum(piece.sum(axes, dtype=np.float64) for piece in pieces(x, piece_bytes)) / count
-    # A second pass over squared deviations: plain sums of squares would cancel for features far from 0.
-    square = sum(np.square(piece - mean).sum(axes) for piece in pieces(x, piece_bytes)) / count
-    deviation = np.sqrt(square)
-    flat = deviation <= 1e-12 * np.maximum(1, np.abs(mean))
-    scale = np.where(flat, 0, 1 / np.where(flat, 1, deviation))
-    return np.asarray(mean, np.float32), np.asarray(scale, np.float32)
+    raw = None if first.raw is None or second.raw is None else np.concatenate([first.raw, second.raw])
+    return Split(np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y]), raw)
 
 
 def check_dataset(data: Dataset) -> Dataset:
@@ -215,13 +281,14 @@ def check_dataset(data: Dataset) -> Dataset:
             )
         if split.x.shape[1:] != features:
             raise ValueError(f"{where}: inputs of shape {split.x.shape[1:]}, must be {features} as in train")
-        _check_finite(split.x, where, "inputs")
-        _check_finite(split.y, where, "targets")
+        check_finite(split.x, where, "inputs")
+        check_finite(split.y, where, "targets")
         _check_targets(split, data.task, data.outputs, where)
     return data
 
 
-def _check_finite(array: np.ndarray, where: str, what: str) -> None:
+def check_finite(array: np.ndarray, where: str, what: str) -> None:
+    """Raises ValueError, naming the first, for a number that is not finite."""
     if not np.issubdtype(array.dtype, np.floating):
         return
     seen = 0

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
-from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, standardization, stratified_order
+from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, stratified_order
+from lanes.data.standardizing import standardization
 from lanes.files import cache_dir
 
 VERSION = "1.0.0"
@@ -33,7 +34,7 @@ class Digits:
     """The digits: images [8, 8, 1] of 17 grey levels, 0 … 16, in ten classes; 1,437 / 180 / 180 examples.
 
     Args:
-        standardize: see `lanes.data.dataset.standardization`; "unit" divides by 16.
+        standardize: see `lanes.data.standardizing.standardization`; "unit" divides by 16.
         valid_fraction: fraction of the 1,617 examples outside the test split to use for validation; None for the 180
             validation examples as prepared.
         split_seed: seed of that split.

@@ -2,7 +2,8 @@
 
 A fingerprint has a part for each split and one for the data set's form: task, outputs, names and standardization. Every
 byte is covered, once (SHA-256, 1.5 GB/s where the processor has instructions for it). It is equal on all machines and for
-all layouts of equal arrays. 64-bit integers count as the 32-bit ones that a device holds.
+all layouts of equal arrays. 64-bit integers count as the 32-bit ones that a device holds, unless they are larger. Inputs
+that are standardized on the host count as they were given: the last digits of what becomes of them depend on the machine.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lanes.data.dataset import Dataset, pieces
+from lanes.data.dataset import Dataset, Split
+from lanes.data.standardizing import pieces
 
 FORM = "form"  # the part of everything beside the splits' arrays
 DIGITS = 16  # hexadecimal, of each part
@@ -24,7 +26,10 @@ def digest(array: np.ndarray) -> str:
     if kept is not None:
         return kept
     wide = array.dtype.kind in "iu" and array.dtype.itemsize == 8
-    dtype = np.dtype("<i4") if wide else array.dtype.newbyteorder("<")
+    fits = wide and all(-(2**31) <= int(end) < 2**31 for end in (array.min(initial=0), array.max(initial=0)))
+    dtype = np.dtype("<i4") if fits else array.dtype.newbyteorder("<")
+    if array.dtype == np.longdouble:
+        dtype = np.dtype("<f8")  # its padding bytes are arbitrary
     total = hashlib.sha256(f"{dtype.str} {list(array.shape)}".encode())
     for piece in pieces(array):
         total.update(np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data)
@@ -34,7 +39,7 @@ def digest(array: np.ndarray) -> str:
 def fingerprint(data: Dataset) -> str:
     """The fingerprint as one line: `train:0f2a… valid:… test:… form:…`, 16 hexadecimal digits each."""
     parts: dict[str, list[Any]] = {
-        name: [data.origin, name] if data.origin else [digest(split.x), digest(split.y)]
+        name: [data.origin, name] if data.origin else [digest(_inputs(data, split)), digest(split.y)]
         for name, split in data.splits().items()
     }
     # Computed offsets and scales follow from the training split and are left out: their last digits depend on the machine.
@@ -43,6 +48,10 @@ def fingerprint(data: Dataset) -> str:
         scaling = [digest(np.atleast_1d(np.asarray(number, np.float32))) for number in (data.offset, data.scale)]
     parts[FORM] = [data.task, int(data.outputs), [*map(str, data.classes)], [*map(str, data.vocabulary)], scaling]
     return " ".join(f"{name}:{_digits(part)}" for name, part in parts.items())
+
+
+def _inputs(data: Dataset, split: Split) -> np.ndarray:
+    return split.x if data.standardizer is None or split.raw is None else split.raw
 
 
 def _digits(part: Any) -> str:

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from lanes.data.dataset import Dataset, Split, check_dataset, cut, share, standardization
+from lanes.data.dataset import Dataset, Split, check_dataset, cut, share
+from lanes.data.standardizing import standardization
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -20,7 +21,7 @@ class Generated:
         test_fraction: fraction of n for testing.
         valid_fraction: fraction of the rest for validation; 0 for none.
         split_seed: seed of the (stratified) splits.
-        standardize: see `lanes.data.dataset.standardization`.
+        standardize: see `lanes.data.standardizing.standardization`.
         binary: encode two classes as a single target of 0 or 1, for one output unit.
     """
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
-from lanes.data.dataset import STANDARDIZATIONS, Dataset, Split, check_dataset, standardization
+from lanes.data.dataset import Dataset, Split, check_dataset
+from lanes.data.given import tokens
+from lanes.data.standardizing import STANDARDIZATIONS, standardization
 from lanes.data.tfds_decoding import Decoding
 from lanes.data.tfds_records import PreparedSet, find_prepared, fingerprint
 from lanes.errors import RequestError
 
 VALID_FRACTION = 0.1  # for sets without a validation split
+FORMAT = 2  # of the cached arrays: integers and wide floats in their own types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,7 @@ class TFDS:
     """A prepared TFDS set: `TFDS("mnist")`, `TFDS("mnist:3.0.1", train="train[:50000]", valid="train[50000:]")`.
 
     Inputs are images (uint8), numbers, or text as characters; targets are classes or numbers. Text without targets
-    becomes sequences whose targets are the next characters. Integers other than uint8 are tokens.
+    becomes sequences whose targets are the next characters. Integers are numbers, unless the net or the task reads tokens.
 
     Args:
         name: `set` or `set/config`, with `:version` for a version other than the newest prepared.
@@ -32,7 +35,7 @@ class TFDS:
             by class, or the end of a text; 0 for none. None: 0.1 if there is no validation split.
         split_seed: seed of that split.
         inputs, target: names of features, instead of the set's supervised keys.
-        standardize: see `lanes.data.dataset.standardization`; None: "feature" for vectors, "global" otherwise.
+        standardize: see `lanes.data.standardizing.standardization`; None: "feature" for vectors, "global" otherwise.
         shuffled_positions: reorder the positions of every example (steps of series, pixels of images) by one fixed
             permutation, which destroys their neighbourhoods.
         sequence: length of text sequences in characters, ≥ 1.
@@ -71,36 +74,49 @@ class TFDS:
             raise not_prepared(self.name, data_dir)
         settings = dataclasses.asdict(self)
         del settings["standardize"]  # computed from the arrays, not in them
-        key = {"version": folder.name, "files": fingerprint(folder), **settings}
+        key = {"version": folder.name, "files": fingerprint(folder), "format": FORMAT, **settings}
         slug = re.sub(r"\W+", "_", self.name)
         arrays, notes = cached_arrays(slug, key, functools.partial(_decode, self, folder))
         splits = {part: Split(arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in notes["parts"]}
-        train, tokens = splits["train"], notes["task"] == "tokens" or splits["train"].x.dtype == np.int32
-        how = "none" if tokens else self.standardize or ("feature" if train.x.ndim == 2 else "global")
+        if notes["task"] == "tokens" and not notes["vocabulary"]:
+            splits = {
+                part: Split(tokens(split.x, None, f"{self.name}: {part} inputs"), split.y)
+                for part, split in splits.items()
+            }
+        train, are_tokens = splits["train"], bool(notes["vocabulary"]) or notes["task"] == "tokens"
+        if are_tokens and self.standardize not in (None, "none"):
+            raise RequestError(
+                f"{self.name}: standardize={self.standardize!r}, and its inputs are tokens, which are not standardized: leave "
+                "it out"
+            )
+        how = "none" if are_tokens else self.standardize or ("feature" if train.x.ndim == 2 else "global")
+        wide = not are_tokens and train.x.dtype not in (np.uint8, np.float32)
 
         def measure(allocate: Allocate) -> None:
             measured = np.stack(standardization(train.x, how))
             allocate("standardization", measured.shape, np.float32)[...] = measured
 
-        # Cached too: on a large set it takes longer than loading.
-        measured, _ = cached_arrays(f"{slug}_standardization", {**key, "standardize": how}, measure)
-        offset, scale = (np.asarray(row) for row in measured["standardization"])
-        return check_dataset(
-            Dataset(
-                name=self.name.partition(":")[0],
-                version=folder.name,
-                train=train,
-                valid=splits.get("valid"),
-                test=splits.get("test"),
-                task=notes["task"],
-                outputs=notes["outputs"],
-                offset=offset,
-                scale=scale,
-                classes=tuple(notes["classes"]),
-                vocabulary=tuple(notes["vocabulary"]),
-                standardize=how,
-            )
+        offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
+        if not wide:
+            # Cached too: on a large set it takes longer than loading.
+            measured, _ = cached_arrays(f"{slug}_standardization", {**key, "standardize": how}, measure)
+            offset, scale = (np.asarray(row) for row in measured["standardization"])
+        data = Dataset(
+            name=self.name.partition(":")[0],
+            version=folder.name,
+            train=train,
+            valid=splits.get("valid"),
+            test=splits.get("test"),
+            task=notes["task"],
+            outputs=notes["outputs"],
+            offset=offset,
+            scale=scale,
+            classes=tuple(notes["classes"]),
+            vocabulary=tuple(notes["vocabulary"]),
+            standardize=how,
+            declared=notes["declared"],
         )
+        return check_dataset(data.standardized(how) if wide else data)
 
 
 def not_prepared(name: str, data_dir: str | None) -> RequestError:

@@ -11,6 +11,8 @@ import numpy as np
 from lanes.data.array_cache import Allocate
 from lanes.data.characters import next_tokens, padded_texts
 from lanes.data.dataset import share, stratified_order
+from lanes.data.given import INT32_MAX
+from lanes.data.readings import real_targets
 from lanes.data.tfds_records import PreparedSet, first_line, quiet
 from lanes.errors import RequestError
 
@@ -58,7 +60,9 @@ class Decoding:
                     to = destination[start : start + len(block)]
                     array[to[to >= 0]] = block[to >= 0]
         names = list(dict.fromkeys([*self.parts, *(["valid"] if self.fraction else [])]))
-        return {"parts": names, "task": task, "outputs": outputs, "classes": classes, "vocabulary": ()}
+        declared = hasattr(self.source.features[self.target], "num_classes") or task != "classes"
+        notes = {"task": task, "outputs": outputs, "classes": classes, "declared": declared}
+        return {"parts": names, "vocabulary": (), **notes}
 
     def texts(self, allocate: Allocate, sequence: int) -> dict[str, Any]:
         """Encodes texts as tokens, with the next characters or the set's own targets; returns as `arrays` does."""
@@ -83,10 +87,11 @@ class Decoding:
         for part, (x, y) in pairs.items():
             allocate(f"{part}_x", x.shape, x.dtype)[...] = x
             allocate(f"{part}_y", y.shape, y.dtype)[...] = y
-        return {"parts": list(pairs), "task": task, "outputs": outputs, "classes": classes, "vocabulary": vocabulary}
+        notes = {"task": task, "outputs": outputs, "classes": classes, "declared": True}
+        return {"parts": list(pairs), "vocabulary": vocabulary, **notes}
 
     def _inputs(self) -> tuple[tuple[int, ...], Any]:
-        """Shape of an example and dtype of the inputs' array."""
+        """Shape of an example and dtype of the inputs' array: the feature's own, where float32 or bytes do not hold it."""
         feature = self.source.features[self.inputs]
         shape, dtype = feature.shape, getattr(feature, "np_dtype", None)
         if not isinstance(shape, tuple) or None in shape or dtype is None or np.dtype(dtype).kind not in "buif":
@@ -95,9 +100,7 @@ class Decoding:
                 f"or text: convert it in a builder of your own"
             )
         kind = np.dtype(dtype)
-        if kind != np.uint8:
-            kind = np.dtype(np.float32 if kind.kind == "f" else np.int32)
-        return tuple(shape) or (1,), kind
+        return tuple(shape) or (1,), np.dtype(np.float32) if kind.kind == "b" or kind == np.float16 else kind
 
     def _targets(self, split: str) -> np.ndarray:
         """The targets of a split in order, without decoding the inputs."""
@@ -109,11 +112,16 @@ class Decoding:
                 f"of one fixed shape"
             )
         real = np.dtype(kind).kind == "f"
-        blocks = [block for _, block in self._read(split, self._stacked_targets(np.float32 if real else np.int32))]
+        blocks = [block for _, block in self._read(split, self._stacked_targets(kind if real else np.int64))]
         if not blocks:
             raise RequestError(f"{self.source.info.name}: split {split!r} is empty; must hold at least one record")
         y = np.concatenate(blocks)
-        return y[:, None] if real and y.ndim == 1 else y
+        where = f"{self.source.info.name}: target {self.target!r}"
+        if real:
+            return real_targets(y, where)
+        if y.size and int(np.abs(y).max()) > INT32_MAX:
+            raise RequestError(f"{where} goes beyond 2^31: convert it to a float in a builder of your own")
+        return y.astype(np.int32)
 
     def _task(self, targets: dict[str, np.ndarray], shape: tuple[int, ...]) -> tuple[str, int, list[str]]:
         """Task, number of outputs, and class names."""

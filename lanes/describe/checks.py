@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.data.loading import Dataset
-from lanes.describe import descriptions, runs
+from lanes.describe import descriptions, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
@@ -112,7 +112,20 @@ def resolved(run: Run) -> Run:
     check_parts(run)
     check_ranges(run)
     check_kinds(run)
+    check_rounded(run)
     return run
+
+
+def check_rounded(run: Run) -> None:
+    """Raise RequestError for a number that is in its range, but not as the float32 or int32 that the program takes."""
+    rounded = representable.check_numbers(run)
+    if rounded is run:
+        return
+    try:
+        check_ranges(rounded)
+        check_kinds(rounded)
+    except RequestError as error:
+        raise RequestError(f"as float32, {error}") from None
 
 
 def check_parts(run: Run) -> None:
@@ -259,6 +272,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         raise RequestError(
             f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that"
         )
+    representable.check_length(run, examples)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))

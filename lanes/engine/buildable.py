@@ -106,7 +106,7 @@ class Buildable:
         arrays = Data(shapes, np.asarray(data.offset), np.asarray(data.scale))
         numbers = _typed({name: n for name, n in runs.numbers(run).items() if not name.startswith("initializer.")})
         what = f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation"
-        key = self._datasets.key(member.run)
+        key = f"{self._datasets.key(member.run)} as {data.task}, tokens: {data.holds_tokens}"
         if key not in self._bounds:
             self._bounds[key] = bounds_of(list(splits.values()))
         training = setup, numbers, self.variables[member.signature], arrays, self._bounds[key]

@@ -5,6 +5,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+from lanes.data.readings import described
 from lanes.describe import comparable, directions, runs
 from lanes.describe.columns import display_name
 from lanes.describe.halving import Halving
@@ -126,6 +127,7 @@ def describe(plan: Plan, options: Options) -> str:
         f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
         f"on {used} devices ({options.mapping})"
     ]
+    lines += [f"  data {line}" for line in dict.fromkeys(described(plan.datasets.of(m.run)) for m in plan.planned)]
     for signature in plan.shapes:
         alike = [pack for pack in packs if pack.signature == signature]
         parameters = plan.parameters(signature)

@@ -11,7 +11,10 @@ from lanes.data.fingerprints import FORM, difference, fingerprint
 from lanes.data.loading import Dataset, Description, first_examples, load_dataset, named
 from lanes.data.tfds import TFDS
 from lanes.describe.columns import display_name
+from lanes.describe.descriptions import map_traced
+from lanes.describe.encoding import encode
 from lanes.describe.identity import Descriptions
+from lanes.describe.reading import read_as
 from lanes.describe.runs import TABLES, Run
 from lanes.errors import RequestError
 
@@ -56,12 +59,24 @@ class Datasets:
         self.data_dir = data_dir
         self.descriptions = Descriptions()
         self._loaded: dict[str, tuple[Dataset, DataRecord]] = {}
+        self._read: dict[str, Dataset] = {}  # those that runs read in unlike ways, by how
         self._first: dict[str, dict[str, DataRecord]] = {}  # the first load of each id, by description
         self._costly: set[str] = set()  # descriptions that are not loaded a second time
 
     def of(self, run: Run) -> Dataset:
-        """The run's data set. Raises ValueError as `load_dataset` does."""
-        return self.entry(run)[0]
+        """The run's data set, as the run reads it. Raises ValueError as `load_dataset` and `read_as` do."""
+        loaded = self.entry(run)[0]
+        if not loaded.is_ambiguous:
+            return loaded
+        key = self.key(run)
+        # Numbers are left out: of the run that stands for a pack, they are blank.
+        reading = [map_traced(name, getattr(run, name), _blank) for name in ("task", "loss", "net")]
+        reader = f"{key} by {[encode(part, self.descriptions.versions) for part in reading]}"
+        if reader not in self._read:
+            read = read_as(run, loaded)
+            # One object for all runs that read the arrays in the same way.
+            self._read[reader] = self._read.setdefault(f"{key} as {read.task}, tokens: {read.holds_tokens}", read)
+        return self._read[reader]
 
     def record(self, run: Run) -> DataRecord:
         """Which arrays the run is trained on. Raises ValueError as `load_dataset` does."""
@@ -138,6 +153,10 @@ class Datasets:
             described += f" {run.valid_fraction!r}"  # their test split may depend on it
         digits = hashlib.sha256(described.encode()).hexdigest()[:12]
         return f"{digits}/{run.valid_fraction!r}" if is_description and run.valid_fraction is not None else digits
+
+
+def _blank(path: str, number: float) -> str:  # noqa: ARG001
+    return "traced"
 
 
 def _called(make: Callable[[], Any]) -> Callable[[], Any]:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lanes.describe import checks
+from lanes.describe import checks, representable
 from lanes.describe.columns import display_name
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
@@ -90,7 +90,10 @@ class Families:
             checked = self._in_full(run).run
         else:
             checked = checks.check_types(run)
-            checks.check_ranges(_with(family.first.run, {name: getattr(checked, name) for name in NUMBERS}))
+            new = _with(family.first.run, {name: getattr(checked, name) for name in NUMBERS})
+            checks.check_ranges(new)
+            checks.check_rounded(new)
+            representable.check_length(new, family.first.setup.examples)
         self._remember(family, fields, checked)
 
     def _remember(self, family: Family, fields: dict[str, Any], checked: Run) -> None:

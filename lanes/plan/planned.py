@@ -51,7 +51,7 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run]
     out: dict[str, Planned] = {}
     descriptions = datasets.descriptions
     for run in resolved:
-        data, record = datasets.entry(run)
+        data, record = datasets.of(run), datasets.record(run)
         run_id = descriptions.run_id(run)
         if run_id not in out:
             compiled = shared(run) if share(run) else run
@@ -67,7 +67,8 @@ def _setup(compiled: Run, data: Dataset, signature: str) -> Setup:
     """What is static about a run in training. Training draws no variables, so runs of several initializers share it."""
     features = tuple(data.train.x.shape[1:])
     run = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
-    return Setup(run, compiled.task.outputs(data.outputs, features), features, len(data.train), signature)
+    outputs = compiled.task.outputs(data.outputs, features)
+    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature)
 
 
 def initializing(run: Run) -> Run:

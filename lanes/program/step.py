@@ -17,14 +17,15 @@ import optax
 
 from lanes.describe import runs
 from lanes.describe.runs import Run
+from lanes.recipe.augmentations_noise import MixesTargets
 from lanes.recipe.optimizers_own import optimizer_of
 from lanes.recipe.rules import Problem
 from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import View
-from losses import L1, L2
+from losses import L1, L2, one_hot
 from losses.penalties_on_weights import is_kernel, total
 from nets import Outputs, outputs_of
-from nets.abilities import HasThreshold
+from nets.abilities import EmbedsTokens, HasThreshold
 from nets.activations import PerLayer
 from nets.initializers import scaled
 
@@ -86,6 +87,7 @@ class Setup:
         outputs: number of outputs of the net.
         features: shape of an example.
         examples: number of training examples.
+        vocabulary: number of distinct tokens of the inputs; None if they are numbers, or it is that of the outputs.
         signature: tells apart functions that compare equal and compute different things, as after a constant that they
             read has changed; JAX would take the program traced before.
     """
@@ -94,6 +96,7 @@ class Setup:
     outputs: int
     features: tuple[int, ...]
     examples: int
+    vocabulary: int | None = None
     signature: str = ""
 
     def __post_init__(self) -> None:
@@ -122,6 +125,8 @@ def build_net(setup: Setup, run: Run) -> nn.Module:
         "kernel_init": scaled(run.initializer, run.init_scale),
         "dropout": run.dropout,
     }
+    if setup.vocabulary is not None and isinstance(run.net, EmbedsTokens) and run.net.vocabulary is None:
+        filled["vocabulary"] = setup.vocabulary
     declared = {field.name for field in dataclasses.fields(run.net)}
     return run.net.clone(**{name: value for name, value in filled.items() if name in declared})
 
@@ -232,9 +237,12 @@ def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
     return encode
 
 
-def perturb(run: Run, batch: Batch, step: Array) -> Batch:
-    """The batch after augmentation and input noise."""
+def perturb(run: Run, batch: Batch, step: Array, outputs: int | None = None) -> Batch:
+    """The batch after augmentation and input noise; `outputs` classes become one-hot if an augmentation mixes them."""
     x, y = batch
+    mixed = any(isinstance(one, MixesTargets) and one.mixes_targets for one in run.augment)
+    if mixed and outputs is not None and jnp.issubdtype(y.dtype, jnp.integer):
+        y = one_hot(y, outputs)
     for at, augmentation in enumerate(run.augment):
         x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), at), x, y)
     if not runs.is_off(run, "input_noise"):
@@ -275,7 +283,7 @@ def train_step(
         step: number of the step from 0, int32.
     """
     with jax.default_matmul_precision(run.matmul_precision):
-        view = run.task.view(*perturb(run, batch, step), stream(run.seed, "corruption", step))
+        view = run.task.view(*perturb(run, batch, step, setup.outputs), stream(run.seed, "corruption", step))
 
         def loss(params: Tree) -> Any:
             return objective(setup, run, params, state.rest, view, step)

@@ -5,6 +5,7 @@ Whether a transformation preserves the label is up to the user: a mirrored digit
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +30,15 @@ Array = jax.Array
 class Mixup(Augmentation):
     """Mixes each example and its target with those of a random partner from the batch.
 
-    Raises ValueError for integer labels: make them one-hot first.
+    In training, classes become one-hot rows before they are mixed, so the loss sees rows [B, K] of weights that sum to 1;
+    in evaluation it sees the classes. Called on a batch of integer labels, it raises ValueError: make them one-hot first.
 
     Formula: x' = λ x_i + (1 - λ) x_j, y' = λ y_i + (1 - λ) y_j, λ ~ Beta(α, α) per example
     Reference: Zhang et al., 2018
     """
 
     alpha: float = 0.2
+    mixes_targets: ClassVar[bool] = True
 
     def check(self) -> None:
         if not self.alpha > 0:

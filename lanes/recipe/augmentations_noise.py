@@ -30,6 +30,13 @@ class AugmentationLike(Protocol):
 
 
 @runtime_checkable
+class MixesTargets(Protocol):
+    """An augmentation that, if `mixes_targets`, computes with the targets: classes are one-hot for it."""
+
+    mixes_targets: bool
+
+
+@runtime_checkable
 class AcceptsShape(Protocol):
     """An augmentation that accepts only some shapes of examples."""
 

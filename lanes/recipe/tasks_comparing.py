@@ -21,15 +21,17 @@ def per_example(run: Any, prediction: Array, target: Array, train: bool) -> Arra
     """The run's loss per example [B] of a prediction [B, …]: the mean over any dimensions that the loss leaves."""
     prediction = as_compared(run, prediction)
     if train and not is_off(run.label_smoothing):
-        target = _smoothed(target, prediction, run.label_smoothing)
+        target = _smoothed(run, target, prediction)
     return per_row(run.loss(prediction, target))
 
 
-def _smoothed(target: Array, prediction: Array, alpha: Any) -> Array:
-    """The target with label smoothing α: over K classes, or between 0 and 1 for binary targets."""
+def _smoothed(run: Any, target: Array, prediction: Array) -> Array:
+    """The target with label smoothing α: over K classes (also where they are mixed), or between 0 and 1 for binary targets."""
     if jnp.issubdtype(target.dtype, jnp.integer):
-        return smooth(one_hot(target, prediction.shape[-1]), alpha)
-    return smooth_binary(target, alpha)
+        return smooth(one_hot(target, prediction.shape[-1]), run.label_smoothing)
+    kind = kind_of(run.loss)
+    exclusive = kind is not None and "classes" in kind.targets and target.shape[-1] > 1
+    return (smooth if exclusive else smooth_binary)(target, run.label_smoothing)
 
 
 def threshold(run: Any) -> float:

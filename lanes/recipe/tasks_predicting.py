@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes.recipe.augmentations_noise import Corruption
+from lanes.recipe.augmentations_noise import Corruption, MixesTargets
 from lanes.recipe.tasks_comparing import as_compared, per_example, per_row, threshold
-from losses import METRICS
+from losses import METRICS, kind_of, name_of
 from losses.metrics import name_of_metric
 from nets import Outputs
 from nets.abilities import ReadsBothWays
@@ -143,7 +143,13 @@ class Task(TaskLike):
 
     def check_data(self, run: Any, data: Any) -> None:
         """Raises ValueError, in one line, if the run's other fields or its data set do not fit the task."""
-        del run
+        mixing = [type(one).__name__ for one in run.augment if isinstance(one, MixesTargets) and one.mixes_targets]
+        kind = kind_of(run.loss)
+        if mixing and data.task == "classes" and (kind is not None and kind.from_logits and not kind.smoothable):
+            raise ValueError(
+                f"augment has {mixing[0]}, which mixes classes, and loss {name_of(run.loss)} takes whole ones: use "
+                "softmax_cross_entropy, or leave it out"
+            )
         if self.corruption is not None:
             if data.task == "tokens" or data.train.x.dtype == "int32":
                 raise ValueError(f"corruption of tokens has no meaning, and {data.name} holds tokens: set it to None")
@@ -252,6 +258,12 @@ class IntegerCoded(Task):
     def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
         del outputs, features
         return 1
+
+    def check_data(self, run: Any, data: Any) -> None:
+        """Also raises ValueError for an augmentation that mixes classes: a code between two classes is a third."""
+        super().check_data(run, data)
+        if any(isinstance(one, MixesTargets) and one.mixes_targets for one in run.augment):
+            raise ValueError("augment mixes classes, and task integer_coded has one number for each: use task classify")
 
     def view(self, x: Array, y: Array, key: Array) -> View:
         return View(self.corrupted(x, key), y.astype(jnp.float32)[:, None])

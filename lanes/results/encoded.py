@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes.data.dataset import Dataset, Split, standardization
+from lanes.data.dataset import Dataset, Split
 from lanes.data.fingerprints import digest, fingerprint
 from lanes.data.loading import load_dataset
+from lanes.data.standardizing import standardization
 from lanes.describe import runs
+from lanes.describe.reading import read_as
 from lanes.program.step import standardize
 from lanes.storage import initial_weights, trained
 from lanes.storage.directory import existing
@@ -50,13 +52,15 @@ class Encoded:
         net, variables = trained.restore(source.directory, source.run, data_dir=data_dir)
         fraction = run.valid_fraction if self.valid_fraction is None else self.valid_fraction
         own = trained.data_of(directory, run, data_dir)
-        data = load_dataset(run.data if self.data is None else self.data, valid_fraction=fraction, data_dir=data_dir)
+        other = load_dataset(run.data if self.data is None else self.data, valid_fraction=fraction, data_dir=data_dir)
+        data = read_as(run, other, own)
         shapes = (own.train.x.shape[1:], data.train.x.shape[1:])
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"Encoded: {self.source} was trained on examples of shape {shapes[0]}, {data.name} has shape {shapes[1]}"
             )
-        # The encoder expects inputs with the offset and scale of its own training set.
+        # The encoder expects inputs standardized as those of its own training set.
+        data = data.seen_by(own)
         encode = jax.jit(
             lambda x: _code(net, variables, standardize(x, jnp.asarray(own.offset), jnp.asarray(own.scale)))
         )
@@ -73,6 +77,8 @@ class Encoded:
             scale=scale,
             standardize="feature",
             origin=_origin(variables, data),
+            standardizer=None,
+            tokens=0,
         )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lanes.analysis.magnitude_pruning import pruned
 from lanes.data.loading import Dataset, load_dataset
+from lanes.describe.reading import read_as
 from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
@@ -221,7 +222,7 @@ class _Evaluator:
         """Data of the evaluation program, and the splits "evaluated" and "train" of the others; standardized as in training."""
         own = self._data(member)
         if self._on_device[0] is not own:
-            data = own if self._other is None else fitting(self._other, own)
+            data = own if self._other is None else fitting(read_as(member.run, self._other, own), own)
             available = data.splits()
             if self.request.split not in available:
                 raise RequestError(
@@ -318,7 +319,10 @@ def fitting(data: Dataset, own: Dataset) -> Dataset:
         raise RequestError(
             f"--data is {_described(data)}; the runs were trained on {_described(own)}: shapes and task must be equal"
         )
-    return data
+    try:
+        return data.seen_by(own)
+    except ValueError as error:
+        raise RequestError(f"--data: {error}") from None
 
 
 def _described(data: Dataset) -> str:

@@ -94,7 +94,7 @@ def restore(
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = data_of(opened, run, data_dir)
     features = tuple(data.train.x.shape[1:])
-    setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train))
+    setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train), data.vocabulary_size)
     lane = {"params": variables["params"], **variables["rest"]}
     return build_net(setup, run), _first(lane)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lanes.data import digits, loading
+from lanes.data import digits
 from lanes.data.array_cache import cached_arrays
-from lanes.data.dataset import standardization, stratified_order
+from lanes.data.dataset import check_dataset, stratified_order
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays, load_dataset
+from lanes.data.standardizing import standardization
 from lanes.files import cache_dir
 
 ROOT = Path(__file__).parents[3]
@@ -247,10 +248,6 @@ def not_finite():
     return x, np.zeros(10, int)
 
 
-def negative_label():
-    return np.zeros((10, 2)), np.arange(10) - 1
-
-
 def strings():
     return np.array([["a"]] * 10), np.arange(10)
 
@@ -277,7 +274,6 @@ def unequal_features():
     [
         (wrong_lengths, "10 inputs but 9 targets; there must be as many of each"),
         (not_finite, r"inputs\[4, 1\] is nan; must be finite: fix it or drop the example"),
-        (negative_label, "label -1 found; labels must be 0 … 8: number the classes from 0"),
         (strings, r"x is <U1\[10, 1\]; must be an array of numbers"),
         (empty, "is empty; must hold at least one example|no training examples"),
         (a_list, "returned list; must return a Dataset, "),
@@ -294,9 +290,9 @@ def test_inconsistent_arrays_are_refused_in_one_line(make, message):
 def test_a_label_beyond_the_outputs_is_refused():
     data = load_dataset(my_dataset)
     with pytest.raises(ValueError, match=r"label 2 found; labels must be 0 … 1"):
-        loading.check_dataset(dataclasses.replace(data, outputs=2))
+        check_dataset(dataclasses.replace(data, outputs=2))
     with pytest.raises(ValueError, match="task='clases' must be one of classes"):
-        loading.check_dataset(dataclasses.replace(data, task="clases"))
+        check_dataset(dataclasses.replace(data, task="clases"))
 
 
 def test_the_examples_of_the_documentation_run():
@@ -411,7 +407,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch):
 
 
 def test_datasets_and_splits_are_what_the_engine_expects():
-    assert [field.name for field in dataclasses.fields(Split)] == ["x", "y"]
+    assert [field.name for field in dataclasses.fields(Split)] == ["x", "y", "raw"]
     names = [field.name for field in dataclasses.fields(Dataset)]
     assert names[:10] == ["name", "version", "train", "valid", "test", "task", "outputs", "offset", "scale", "classes"]
 

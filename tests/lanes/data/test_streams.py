@@ -106,7 +106,8 @@ def test_too_small_a_buffer_and_wrong_sizes_are_refused(split):
 MEASURE = """
 import resource, sys
 import numpy as np
-from lanes.data.dataset import Split, standardization
+from lanes.data.dataset import Split
+from lanes.data.standardizing import standardization
 from lanes.data.streams import Stream
 x, y = np.load(sys.argv[1], mmap_mode="r"), np.load(sys.argv[2], mmap_mode="r")
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

@@ -16,7 +16,7 @@ import pytest
 
 import lanes
 from lanes import Run
-from lanes.data import tfds_preparing
+from lanes.data import readings, tfds_preparing
 from lanes.data.characters import UNKNOWN, encode, next_tokens, padded_texts
 from lanes.data.digits import prepare_digits
 from lanes.data.fingerprints import difference, fingerprint
@@ -175,6 +175,13 @@ def test_features_become_dtypes_that_nets_take(waves):
     assert load("vector", "vector").outputs == 4
     tokens = load("ids", "ids")
     assert (tokens.task, tokens.outputs, tokens.train.y.dtype, float(tokens.scale)) == ("tokens", 7, np.int32, 1)
+    ids = load("ids", "label")
+    assert (ids.train.x.dtype, ids.train.raw.dtype, ids.standardize, ids.tokens) == (np.float32, np.int64, "feature", 0)
+    seen = (ids.train.x - ids.offset) * ids.scale
+    np.testing.assert_allclose(seen.mean(0), 0, atol=1e-5)
+    np.testing.assert_array_equal(readings.as_tokens(ids).train.x, ids.train.raw)
+    with pytest.raises(RequestError, match="inputs are tokens, which are not standardized"):
+        load_dataset(TFDS("waves", inputs="ids", target="ids", standardize="global"), data_dir=waves)
     with pytest.raises(RequestError, match=r"'ragged' is .*; must be numbers of one fixed shape, or text"):
         load("ragged", "label")
     with pytest.raises(RequestError, match="target='lable'; set inputs and target to two of"):

@@ -180,7 +180,7 @@ def test_settings_that_do_not_go_together_are_refused(fields, words):
         {"schedule": SGD()},
         {"penalties": (Adam(),)},
         {"init_from": "nowhere:0123"},
-        {"augment": ("mixup",)},
+        {"augment": ("mixup",), "loss": "hinge"},
     ],
     ids=str,
 )

@@ -1,5 +1,6 @@
 import dataclasses
 import inspect
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from lanes import Run
 from lanes.program.step import perturb
 from lanes.recipe import augmentations as a
 from lanes.recipe.augmentations import AUGMENTATIONS
+from lanes.recipe.tasks_comparing import per_example
+from losses import LOSSES
 
 KEY = jnp.uint32(0)
 SHAPES = {1: (6,), 2: (8, 2), 3: (6, 5, 3), 4: (4, 5, 6, 2)}
@@ -257,3 +260,19 @@ def test_numbers_out_of_range_are_refused_in_one_line(wrong):
     with pytest.raises(ValueError, match="must") as error:
         wrong.check()
     assert "\n" not in str(error.value)
+
+
+def test_training_mixes_classes_as_rows_of_weights():
+    x, y = jax.random.normal(jax.random.key(0), (64, 4)), jnp.arange(64) % 3
+    run = Run(augment=(a.Mixup(1.0),), seed=3)
+    mixed, rows = perturb(run, (x, y), jnp.int32(0), outputs=3)
+    _, expected = perturb(run, (x, jnp.eye(3)[y]), jnp.int32(0))
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-6)
+    assert mixed.shape == x.shape
+    plain = perturb(Run(augment=(a.GaussianNoise(),)), (x, y), jnp.int32(0), outputs=3)[1]
+    np.testing.assert_array_equal(plain, y)
+    smoothed = types.SimpleNamespace(loss=LOSSES["softmax_cross_entropy"], output=None, label_smoothing=0.3)
+    logits = jax.random.normal(jax.random.key(1), (64, 3))
+    by_hand = -jnp.sum((0.7 * rows + 0.1) * jax.nn.log_softmax(logits), axis=1)
+    np.testing.assert_allclose(per_example(smoothed, logits, rows, train=True), by_hand, rtol=1e-5)
