@@ -47,6 +47,7 @@ class Dataset:
         standardize: how offset and scale were computed, one of STANDARDIZATIONS; None if the user set them.
         origin: names what the arrays were computed from, for arrays whose last digits depend on the device; the
             fingerprint then covers it instead of the arrays.
+        seeded: whether the description's `split_seed` decides which examples are in which split.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     vocabulary: tuple[str, ...] = ()
     standardize: str | None = None
     origin: str = ""
+    seeded: bool = True
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""

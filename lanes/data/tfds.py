@@ -99,6 +99,8 @@ class TFDS:
                 classes=tuple(notes["classes"]),
                 vocabulary=tuple(notes["vocabulary"]),
                 standardize=how,
+                # The validation part of a text is its end.
+                seeded=not (notes["vocabulary"] and tokens) and bool(_parts(self, PreparedSet(folder))[1]),
             )
         )
 

@@ -19,8 +19,9 @@ from lanes.plan.packs import stacked
 from lanes.plan.planned import Planned, initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.over_lanes import Data
-from lanes.program.own_functions import place_of, place_of_equation
+from lanes.program.own_functions import place_of, place_of_equations
 from lanes.program.rehearsal import (
+    TRACING,
     Bounds,
     Rehearsal,
     bounds_of,
@@ -58,10 +59,19 @@ class Buildable:
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
         if member.signature not in self._training:
+            self._check_optimizer(member)
             self._training[member.signature] = self._rehearse_training(member)
         check_effects(
             member.run, self._initial[key], self._training[member.signature], self.variables[member.signature]
         )
+
+    def _check_optimizer(self, member: Planned) -> None:
+        optimizer = optimizer_of(member.run.optimizer)
+        if isinstance(optimizer, FromFactory):
+            try:
+                optimizer.check_update(self.variables[member.signature]["params"])
+            except ValueError as error:
+                raise RequestError(str(error)) from error
 
     def check_init_from(self, member: Planned) -> None:
         """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
@@ -89,18 +99,12 @@ class Buildable:
         examples = jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), np.asarray(data.offset), np.asarray(data.scale)
         what = f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}"
         variables, rehearsal = _told(what, lambda: rehearse_initialization(setup, _typed(numbers), examples))
-        return variables, _in_range(rehearsal)
+        return variables, _in_range(rehearsal, run.net)
 
     def _rehearse_training(self, member: Planned) -> frozenset[str]:
         # Of the activations that share a program, each run's own is traced: the others are the table's.
         run = dataclasses.replace(member.run, initializer=initialization.undrawn, init_from=None)
         setup, data = dataclasses.replace(member.setup, run=run), self._datasets.of(member.run)
-        optimizer = optimizer_of(run.optimizer)
-        if isinstance(optimizer, FromFactory):
-            try:
-                optimizer.check_update(self.variables[member.signature]["params"])
-            except ValueError as error:
-                raise RequestError(str(error)) from error
         splits = data.splits()
         shapes = {name: shapes_of(split) for name, split in splits.items()}
         arrays = Data(shapes, np.asarray(data.offset), np.asarray(data.scale))
@@ -110,7 +114,7 @@ class Buildable:
         if key not in self._bounds:
             self._bounds[key] = bounds_of(list(splits.values()))
         training = setup, numbers, self.variables[member.signature], arrays, self._bounds[key]
-        return _in_range(_told(what, lambda: rehearse_training(*training)))
+        return _in_range(_told(what, lambda: rehearse_training(*training)), run.net)
 
 
 def _typed(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,13 +160,13 @@ def _remedy(error: BaseException) -> str:
     return "traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
 
 
-def _in_range(rehearsal: Rehearsal) -> frozenset[str]:
+def _in_range(rehearsal: Rehearsal, net: Any) -> frozenset[str]:
     """The numbers with an effect. Raises RequestError for an index out of range."""
     for bad in rehearsal.found:
-        place = place_of_equation(bad.equation) or "a built-in function"
+        place = place_of_equations(bad.equations, TRACING) or f"net {type(net).__name__}"
         index = "a negative index" if bad.index < 0 else f"index {bad.index}"
         raise RequestError(
             f"{place} reads {index} of an axis of length {bad.size}, which JAX would silently clamp or fill: "
-            "use an index inside it, or a net with more outputs, units or embeddings"
+            "use an index inside it, or a net with more outputs, units or embeddings (a vocabulary of its own)"
         )
     return rehearsal.effective

@@ -28,6 +28,7 @@ from nets.initializers_transforming import Transforming
 
 Array = jax.Array
 Tree = Any
+TRACING = __file__  # the file whose functions are traced
 Bounds = tuple[float, float]  # the smallest and the largest number of an array
 
 
