@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes.describe import runs
+from lanes.describe import blanks, runs
 from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
 from lanes.engine.effects import check_effects
@@ -33,6 +33,7 @@ from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.storage import initial_weights
 
 Tree = Any
+FLAX_DROPOUT = (("flax", "linen", "stochastic.py"), ("flax", "linen", "attention.py"))  # files whose layers drop out
 
 
 class Buildable:
@@ -142,22 +143,26 @@ def _told(what: str, rehearse: Callable[[], Any]) -> Any:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if not isinstance(error, (ValueError, AssertionError)):
             line = f"{type(error).__name__}: {line}"
-        if isinstance(error, jax.errors.ConcretizationTypeError):
-            line = f"{line}: {_remedy(error)}"
+        line += _remedy(error)
         place = place_of(error)
         where = "" if place is None else f"in {place}: "
         raise RequestError(f"{what}: {where}{line}") from error
 
 
 def _remedy(error: BaseException) -> str:
-    """What to write where Python reads a number that is traced."""
-    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if any(Path(file).parts[-3:] == ("flax", "linen", "stochastic.py") for file in files):
+    """What to write where Python reads a number that is traced; "" for other errors."""
+    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    is_blank = bool(files) and files[-1] == Path(blanks.__file__)
+    if not is_blank and not isinstance(error, jax.errors.ConcretizationTypeError):
+        return ""
+    if any(file.parts[-3:] in FLAX_DROPOUT for file in files):
         return (
-            "flax.linen.Dropout decides in Python whether its rate is 0, and a run's dropout is traced; use "
+            ": flax.linen decides in Python whether the rate of dropout is 0, and a run's dropout is traced; use "
             "nets.Dropout(self.dropout)(x, train=train)"
         )
-    return "traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
+    return (
+        ": traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
+    )
 
 
 def _in_range(rehearsal: Rehearsal, net: Any) -> frozenset[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
 
 from lanes.program.dataflow_rules import FROM_ARGUMENTS, FROM_EQUATION, Value, constant, either, type_of, union
 
@@ -29,6 +29,15 @@ class OutOfRange:
     index: int
     size: int
     equations: tuple[JaxprEqn, ...]
+
+
+def calls_host(jaxpr: Jaxpr) -> bool:
+    """Whether a function of Python runs inside the program."""
+    return any(
+        "callback" in equation.primitive.name
+        or any(calls_host(_open(inner)) for inner in jaxprs_in_params(equation.params))
+        for equation in jaxpr.eqns
+    )
 
 
 def analyse(jaxpr: ClosedJaxpr, inputs: Sequence[Value]) -> tuple[list[Value], list[OutOfRange]]:

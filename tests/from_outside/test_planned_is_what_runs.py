@@ -129,6 +129,23 @@ def test_a_loss_or_metric_of_ones_own(fields, parts):
     assert "\n" not in found
 
 
+def on_host(prediction, target):
+    del target
+    shape = jax.ShapeDtypeStruct(prediction.shape[:1], jnp.float32)
+    return jax.pure_callback(lambda p: np.sum(p, axis=-1), shape, prediction)
+
+
+def on_host_in_turn(prediction, target):
+    del target
+    shape = jax.ShapeDtypeStruct(prediction.shape[:1], jnp.float32)
+    return jax.pure_callback(lambda p: np.sum(p, axis=-1), shape, prediction, vmap_method="sequential")
+
+
+def test_a_function_of_python_must_say_how_it_runs_over_lanes():
+    assert "vmap_method" in refusal(metrics=(on_host,))
+    assert refusal(metrics=(on_host_in_turn,)) == ""
+
+
 @pytest.mark.parametrize("loss", [meant, sliced])
 def test_two_outputs_and_one_target_where_that_is_meant(loss):
     assert refusal(**LINE, net=TwoOutputs()) != ""
@@ -171,6 +188,17 @@ class FewEmbeddings(nn.Module):
         return nn.Dense(self.outputs)(nn.Embed(self.words, 3)(x))
 
 
+class Attention(nn.Module):
+    outputs: int = 10
+    dropout: Any = 0.0
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        h = nn.Dense(4)(x)[:, None]
+        layer = nn.MultiHeadDotProductAttention(num_heads=2, dropout_rate=self.dropout, deterministic=not train)
+        return nn.Dense(self.outputs)(layer(h, h)[:, 0])
+
+
 class FarUnit(nn.Module):
     outputs: int = 10
 
@@ -183,6 +211,7 @@ class FarUnit(nn.Module):
 def test_a_net_of_ones_own():
     assert "use nets.Dropout(self.dropout)(x, train=train)" in refusal(net=FlaxDropout(), **DROPPING)
     assert refusal(net=FlaxDropout()) == ""
+    assert "use nets.Dropout(self.dropout)(x, train=train)" in refusal(net=Attention(), **DROPPING)
     assert refusal(net=OurDropout(), **DROPPING) == ""
     assert "FarUnit.__call__ (line " in refusal(net=FarUnit())
     assert "index 6 of an axis of length 6" in refusal(net=FewEmbeddings(words=6), **SENTENCES)
