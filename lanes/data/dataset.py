@@ -53,6 +53,7 @@ class Dataset:
         tokens: number of distinct tokens, if the inputs are tokens and it is known; 0 otherwise.
         declared: whether what the targets are was stated; if not, the run's loss or task decides it.
         not_classes: why undeclared targets cannot be classes, in one line; empty if they can.
+        seeded: whether the description's `split_seed` decides which examples are in which split.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dataset:
     tokens: int = 0
     declared: bool = True
     not_classes: str = ""
+    seeded: bool = True
 
     @property
     def vocabulary_size(self) -> int | None:

@@ -72,6 +72,7 @@ class Digits:
                 scale=scale,
                 classes=CLASSES,
                 standardize=None if self.standardize == "unit" else self.standardize,
+                seeded=bool(self.valid_fraction),
             )
         )
 

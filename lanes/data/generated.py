@@ -77,6 +77,7 @@ class Generated:
                 offset=offset,
                 scale=scale,
                 standardize=how,
+                seeded=bool(self.test_fraction or self.valid_fraction),
             )
         )
 

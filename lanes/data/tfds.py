@@ -115,6 +115,9 @@ class TFDS:
             vocabulary=tuple(notes["vocabulary"]),
             standardize=how,
             declared=notes["declared"],
+            # The validation part of a text is its end.
+            seeded=not (notes["vocabulary"] and notes["task"] == "tokens")
+            and bool(_parts(self, PreparedSet(folder))[1]),
         )
         return check_dataset(data.standardized(how) if wide else data)
 

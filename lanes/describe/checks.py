@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lanes.data.loading import Dataset
+from lanes.data.loading import Dataset, HasSplitSeed
 from lanes.describe import descriptions, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.runs import FIELDS, Run, is_off
@@ -273,6 +273,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
             f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that"
         )
     representable.check_length(run, examples)
+    _check_effects(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
@@ -287,6 +288,23 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     if isinstance(run.net, ChecksExamples):
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
     return run
+
+
+def _check_effects(run: Run, data: Dataset) -> None:
+    """Raise RequestError for settings that change nothing with this data set."""
+    if isinstance(run.data, HasSplitSeed) and run.train_examples is None and not data.seeded:
+        default = getattr(type(run.data), "split_seed", None)
+        if run.data.split_seed != default:
+            raise RequestError(
+                f"data.split_seed is {run.data.split_seed}, and no split of {data.name} is drawn at random here: leave it "
+                "out, or set valid_fraction"
+            )
+    observed = data.valid is not None or not is_off(run, "patience") or schedule_of(run.schedule).adapts
+    if run.eval_every != FIELDS["eval_every"].default and not observed:
+        raise RequestError(
+            f"eval_every is {run.eval_every}, and {data.name} has no validation split here to evaluate on: leave it out, or "
+            "set valid_fraction"
+        )
 
 
 def _call(check: Any) -> Any:

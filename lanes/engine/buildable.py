@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes.describe import runs
+from lanes.describe import blanks, runs
 from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
 from lanes.engine.effects import check_effects
@@ -19,8 +19,9 @@ from lanes.plan.packs import stacked
 from lanes.plan.planned import Planned, initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.over_lanes import Data
-from lanes.program.own_functions import place_of, place_of_equation
+from lanes.program.own_functions import place_of, place_of_equations
 from lanes.program.rehearsal import (
+    TRACING,
     Bounds,
     Rehearsal,
     bounds_of,
@@ -32,6 +33,7 @@ from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.storage import initial_weights
 
 Tree = Any
+FLAX_DROPOUT = (("flax", "linen", "stochastic.py"), ("flax", "linen", "attention.py"))  # files whose layers drop out
 
 
 class Buildable:
@@ -58,10 +60,19 @@ class Buildable:
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
         if member.signature not in self._training:
+            self._check_optimizer(member)
             self._training[member.signature] = self._rehearse_training(member)
         check_effects(
             member.run, self._initial[key], self._training[member.signature], self.variables[member.signature]
         )
+
+    def _check_optimizer(self, member: Planned) -> None:
+        optimizer = optimizer_of(member.run.optimizer)
+        if isinstance(optimizer, FromFactory):
+            try:
+                optimizer.check_update(self.variables[member.signature]["params"])
+            except ValueError as error:
+                raise RequestError(str(error)) from error
 
     def check_init_from(self, member: Planned) -> None:
         """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
@@ -89,18 +100,12 @@ class Buildable:
         examples = jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), np.asarray(data.offset), np.asarray(data.scale)
         what = f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}"
         variables, rehearsal = _told(what, lambda: rehearse_initialization(setup, _typed(numbers), examples))
-        return variables, _in_range(rehearsal)
+        return variables, _in_range(rehearsal, run.net)
 
     def _rehearse_training(self, member: Planned) -> frozenset[str]:
         # Of the activations that share a program, each run's own is traced: the others are the table's.
         run = dataclasses.replace(member.run, initializer=initialization.undrawn, init_from=None)
         setup, data = dataclasses.replace(member.setup, run=run), self._datasets.of(member.run)
-        optimizer = optimizer_of(run.optimizer)
-        if isinstance(optimizer, FromFactory):
-            try:
-                optimizer.check_update(self.variables[member.signature]["params"])
-            except ValueError as error:
-                raise RequestError(str(error)) from error
         splits = data.splits()
         shapes = {name: shapes_of(split) for name, split in splits.items()}
         arrays = Data(shapes, np.asarray(data.offset), np.asarray(data.scale))
@@ -110,7 +115,7 @@ class Buildable:
         if key not in self._bounds:
             self._bounds[key] = bounds_of(list(splits.values()))
         training = setup, numbers, self.variables[member.signature], arrays, self._bounds[key]
-        return _in_range(_told(what, lambda: rehearse_training(*training)))
+        return _in_range(_told(what, lambda: rehearse_training(*training)), run.net)
 
 
 def _typed(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,31 +143,35 @@ def _told(what: str, rehearse: Callable[[], Any]) -> Any:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if not isinstance(error, (ValueError, AssertionError)):
             line = f"{type(error).__name__}: {line}"
-        if isinstance(error, jax.errors.ConcretizationTypeError):
-            line = f"{line}: {_remedy(error)}"
+        line += _remedy(error)
         place = place_of(error)
         where = "" if place is None else f"in {place}: "
         raise RequestError(f"{what}: {where}{line}") from error
 
 
 def _remedy(error: BaseException) -> str:
-    """What to write where Python reads a number that is traced."""
-    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if any(Path(file).parts[-3:] == ("flax", "linen", "stochastic.py") for file in files):
+    """What to write where Python reads a number that is traced; "" for other errors."""
+    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    is_blank = bool(files) and files[-1] == Path(blanks.__file__)
+    if not is_blank and not isinstance(error, jax.errors.ConcretizationTypeError):
+        return ""
+    if any(file.parts[-3:] in FLAX_DROPOUT for file in files):
         return (
-            "flax.linen.Dropout decides in Python whether its rate is 0, and a run's dropout is traced; use "
+            ": flax.linen decides in Python whether the rate of dropout is 0, and a run's dropout is traced; use "
             "nets.Dropout(self.dropout)(x, train=train)"
         )
-    return "traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
+    return (
+        ": traced numbers differ between lanes; use jnp.where or lax.cond in place of if, and jnp in place of float()"
+    )
 
 
-def _in_range(rehearsal: Rehearsal) -> frozenset[str]:
+def _in_range(rehearsal: Rehearsal, net: Any) -> frozenset[str]:
     """The numbers with an effect. Raises RequestError for an index out of range."""
     for bad in rehearsal.found:
-        place = place_of_equation(bad.equation) or "a built-in function"
+        place = place_of_equations(bad.equations, TRACING) or f"net {type(net).__name__}"
         index = "a negative index" if bad.index < 0 else f"index {bad.index}"
         raise RequestError(
             f"{place} reads {index} of an axis of length {bad.size}, which JAX would silently clamp or fill: "
-            "use an index inside it, or a net with more outputs, units or embeddings"
+            "use an index inside it, or a net with more outputs, units or embeddings (a vocabulary of its own)"
         )
     return rehearsal.effective

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from lanes.data.readings import described
-from lanes.describe import comparable, directions, runs
+from lanes.describe import comparable, directions, identity, runs
 from lanes.describe.columns import display_name
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
@@ -65,6 +65,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         _check_halving(options.halving, planned, datasets)
         directions.ranking_direction(options.halving.metric, own)
         _check_comparable(options.halving, planned, own)
+    _check_epochs(planned)
     buildable = Buildable(datasets)
     for member in planned:
         buildable.check(member)
@@ -98,6 +99,21 @@ def identities(plan: Plan, further: Iterable[Run]) -> set[str]:
 def _families(datasets: Datasets, places: list[Place]) -> Families:
     on_cpu = places[0].devices[0].platform == "cpu"
     return Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
+
+
+def _check_epochs(planned: Sequence[Planned]) -> None:
+    """Raise RequestError for runs that differ only in epochs, whose length is set in steps."""
+    in_steps = [member.run for member in planned if member.run.steps is not None]
+    if len({run.epochs for run in in_steps}) < 2:
+        return
+    seen: dict[str, Run] = {}
+    for run in in_steps:
+        other = seen.setdefault(identity.run_id(dataclasses.replace(run, epochs=1)), run)
+        if other.epochs != run.epochs:
+            raise RequestError(
+                f"epochs is {other.epochs} and {run.epochs} in runs of {run.steps} steps that are otherwise equal: epochs has "
+                "no effect where steps is set; leave one of them out"
+            )
 
 
 def _check_splits(batch_size: int, place: Place) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
 
 from lanes.program.dataflow_rules import FROM_ARGUMENTS, FROM_EQUATION, Value, constant, either, type_of, union
 
@@ -23,23 +23,33 @@ class OutOfRange:
     Attributes:
         index: the index, as JAX takes it; -1 for one that is negative even when counted from the end.
         size: length of the axis.
-        equation: where it is used.
+        equations: the one that uses it, after those that call the function it is in.
     """
 
     index: int
     size: int
-    equation: JaxprEqn
+    equations: tuple[JaxprEqn, ...]
+
+
+def calls_host(jaxpr: Jaxpr) -> bool:
+    """Whether a function of Python runs inside the program."""
+    return any(
+        "callback" in equation.primitive.name
+        or any(calls_host(_open(inner)) for inner in jaxprs_in_params(equation.params))
+        for equation in jaxpr.eqns
+    )
 
 
 def analyse(jaxpr: ClosedJaxpr, inputs: Sequence[Value]) -> tuple[list[Value], list[OutOfRange]]:
     """What is known of each output, from what is known of each input, and the indices out of range."""
-    analysis = _Analysis([])
+    analysis = _Analysis([], [])
     return analysis.closed(jaxpr, inputs), analysis.found
 
 
 @dataclasses.dataclass
 class _Analysis:
     found: list[OutOfRange]
+    within: list[JaxprEqn]  # the equations whose functions are being followed
 
     def closed(self, jaxpr: ClosedJaxpr, inputs: Sequence[Value]) -> list[Value]:
         return self.run(jaxpr.jaxpr, [constant(const) for const in jaxpr.consts], inputs)
@@ -58,6 +68,13 @@ class _Analysis:
 
     def equation(self, equation: JaxprEqn, args: list[Value]) -> list[Value]:
         """What is known of the results of one equation."""
+        self.within.append(equation)
+        try:
+            return self._results(equation, args)
+        finally:
+            self.within.pop()
+
+    def _results(self, equation: JaxprEqn, args: list[Value]) -> list[Value]:
         name, params = equation.primitive.name, equation.params
         if name == "while":
             return self._while(params, args)
@@ -108,15 +125,15 @@ class _Analysis:
         if name == "dynamic_slice":
             sizes, starts = params["slice_sizes"], args[1:]
             for length, size, start in zip(operand.shape, sizes, starts):
-                self._check_index(equation, start, length, length - size)
+                self._check_index(start, length, length - size)
         elif name == "dynamic_update_slice":
             for length, size, start in zip(operand.shape, type_of(equation.invars[1]).shape, args[2:]):
-                self._check_index(equation, start, length, length - size)
+                self._check_index(start, length, length - size)
         elif name == "gather":
             axes = params["dimension_numbers"].start_index_map
             for at, axis in enumerate(axes):
                 length = operand.shape[axis]
-                self._check_index(equation, _column(args[1], at, axes), length, length - params["slice_sizes"][axis])
+                self._check_index(_column(args[1], at, axes), length, length - params["slice_sizes"][axis])
         elif name.startswith("scatter"):
             numbers = params["dimension_numbers"]
             axes = numbers.scatter_dims_to_operand_dims
@@ -124,16 +141,16 @@ class _Analysis:
                 length = operand.shape[axis]
                 # Other axes are written in windows, whose starts are 0 in jnp's indexing.
                 most = length - 1 if axis in numbers.inserted_window_dims else length
-                self._check_index(equation, _column(args[1], at, axes), length, most)
+                self._check_index(_column(args[1], at, axes), length, most)
 
-    def _check_index(self, equation: JaxprEqn, index: Value, length: int, most: int) -> None:
+    def _check_index(self, index: Value, length: int, most: int) -> None:
         """Note an index that is beyond `most` or negative: all of its numbers, or the extreme ones if they occur."""
         beyond = index.high if index.attained else index.low
         below = index.low if index.attained else index.high
         if math.isfinite(beyond) and beyond > most:
-            self.found.append(OutOfRange(int(beyond), length, equation))
+            self.found.append(OutOfRange(int(beyond), length, tuple(self.within)))
         elif math.isfinite(below) and below < 0:
-            self.found.append(OutOfRange(-1, length, equation))
+            self.found.append(OutOfRange(-1, length, tuple(self.within)))
 
 
 def _open(jaxpr: Any) -> Jaxpr:

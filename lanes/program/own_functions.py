@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
@@ -37,12 +38,24 @@ def place_of(error: BaseException) -> str | None:
     return _innermost(frames[::-1])
 
 
-def place_of_equation(equation: JaxprEqn) -> str | None:
-    """The user's function that an equation comes from, as `place_of`."""
-    recorded = equation.source_info.traceback
-    if recorded is None:
-        return None
-    return _innermost([(frame.file_name, frame.function_name, frame.line_num) for frame in recorded.frames])
+def place_of_equations(equations: Sequence[JaxprEqn], tracing: str) -> str | None:
+    """The user's function that the last equation comes from, as `place_of`.
+
+    Functions compiled by JAX are traced once, so what is inside them may be recorded for another caller: the outermost
+    equation of the user's counts.
+
+    Args:
+        equations: the last one, after those that call the function it is in.
+        tracing: the file whose functions were traced; who calls these is of no interest.
+    """
+    for equation in equations:
+        recorded = equation.source_info.traceback
+        recorded_frames: list[Any] = [] if recorded is None else list(recorded.frames)
+        frames = [(frame.file_name, frame.function_name, frame.line_num) for frame in recorded_frames]
+        own = list(itertools.takewhile(lambda frame: frame[0] != tracing, frames))
+        if (place := _innermost(own)) is not None:
+            return place
+    return None
 
 
 def _innermost(frames: Sequence[tuple[str, str, int]]) -> str | None:

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
 from lanes.describe import runs
 from lanes.describe.runs import Run
 from lanes.program import initialization
 from lanes.program import lane as lane_
-from lanes.program.dataflow import OutOfRange, analyse
+from lanes.program.dataflow import OutOfRange, analyse, calls_host
 from lanes.program.dataflow_rules import Value, union
 from lanes.program.lane import Lane, Measured
 from lanes.program.metrics import measure
@@ -28,6 +29,7 @@ from nets.initializers_transforming import Transforming
 
 Array = jax.Array
 Tree = Any
+TRACING = __file__  # the file whose functions are traced
 Bounds = tuple[float, float]  # the smallest and the largest number of an array
 
 
@@ -102,6 +104,9 @@ def rehearse_training(
         if part in bounds:
             inputs[first + at] = Value(inputs[first + at].depends, *bounds[part], attained=True)
     outputs, found = analyse(jaxpr, inputs)
+    if calls_host(jaxpr.jaxpr):  # the only functions that fail over lanes though they run alone
+        lanes = [jax.ShapeDtypeStruct((2, *part.shape), part.dtype) for part in jaxpr.in_avals]
+        jax.eval_shape(jax.vmap(jaxpr_as_fun(jaxpr)), *lanes)
     depends = _union_of_those_that_matter(outputs, shapes, first=len(numbers) + 1)
     return Rehearsal(frozenset(_names([*sorted(numbers), "activation"], 0, depends)), found)
 

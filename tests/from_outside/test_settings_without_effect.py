@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from lanes import EMA, Blobs, Run
+from lanes import EMA, Blobs, Digits, Moons, Run, grid
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
@@ -104,6 +104,10 @@ def test_a_field_that_the_net_does_not_use(net, name):
         ({"net": Bare(), "penalties": (MaxNorm(2.0),)}, "penalties.0.limit is 2.0 and changes nothing"),
         ({"initializer": "zeros", "init_scale": 3.0}, "init_scale is 3.0, and it scales nothing that zeros draws"),
         ({"min_delta": 0.1}, "min_delta is 0.1 and patience is None"),
+        ({"data": Digits(split_seed=3)}, "data.split_seed is 3, and no split of digits is drawn at random"),
+        ({"data": Digits(split_seed=3), "valid_fraction": 0.0}, "data.split_seed is 3"),
+        ({"data": Moons(n=60, test_fraction=0.0, split_seed=1), "valid_fraction": 0.0}, "data.split_seed is 1"),
+        ({"valid_fraction": 0.0, "eval_every": 5}, "eval_every is 5, and blobs has no validation split"),
     ],
 )
 def test_a_setting_without_effect(fields, message):
@@ -134,6 +138,10 @@ def test_a_number_that_a_users_description_does_not_read():
     "fields",
     [
         {"initializer": "zeros"},
+        {"data": Digits(split_seed=3), "valid_fraction": 0.1},
+        {"data": Digits(split_seed=3), "train_examples": 100},
+        {"data": Moons(n=60, split_seed=1), "valid_fraction": 0.0},
+        {"valid_fraction": 0.0, "eval_every": 2, "patience": 2},
         {"dropout": 0.1, "weight_decay": 0.1, "optimizer": "adamw", "label_smoothing": 0.1, "input_noise": 0.1},
         {"l1": 0.1, "clip": 1.0, "optimizer": "nesterov", "momentum": 0.5, "schedule": "cosine"},
         {"average": EMA(0.9), "patience": 3, "min_delta": 0.1, "schedule": "reduce_on_plateau"},
@@ -143,3 +151,10 @@ def test_a_number_that_a_users_description_does_not_read():
 )
 def test_settings_with_an_effect_are_accepted(fields):
     assert len(plan(**fields).planned) == 1
+
+
+def test_epochs_of_runs_whose_length_is_in_steps():
+    base = Run(data=BLOBS, net=MLP(widths=(4,)), batch_size=8, steps=7)
+    assert len(make_plan(grid(base, epochs=[3], learning_rate=[0.1, 0.2]), OPTIONS).planned) == 2
+    with pytest.raises(RequestError, match="epochs is 3 and 5 in runs of 7 steps"):
+        make_plan(grid(base, epochs=[3, 5]), OPTIONS)
