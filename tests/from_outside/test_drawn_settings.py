@@ -73,11 +73,11 @@ SETTINGS: dict[str, tuple[str | None, list[dict[str, Any]]]] = {
     "decay": ("kernels", [{"weight_decay": 0.1}, {"l1": 0.01}, {"l2": 0.01}]),
     "penalties": (
         "kernels",
-        [{"penalties": (MaxNorm(1.0),)}, {"penalties": (L1(0.1),)}, {"penalties": (WeightNoise(0.1),)}],
+        [{"penalties": (MaxNorm(0.01),)}, {"penalties": (L1(0.1),)}, {"penalties": (WeightNoise(0.1),)}],
     ),
     "smoothing": (None, [{"label_smoothing": 0.1}]),
     "noise": (None, [{"input_noise": 0.1}]),
-    "clip": (None, [{"clip": 1.0}]),
+    "clip": (None, [{"clip": 0.01}]),
     "average": (None, [{"average": EMA(0.9)}]),
     "optimizer": (None, [{"optimizer": "nesterov", "momentum": 0.5}, {"optimizer": "lamb"}, {"optimizer": "lion"}]),
     "schedule": (None, [{"schedule": "cosine"}, {"schedule": "linear"}]),
