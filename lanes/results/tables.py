@@ -78,7 +78,7 @@ def measured_in(
         if short not in known:
             parts = parts_of(fingerprint)
             facets = comparable.facets(described, origin)
-            facets |= {split: f"{facets[split]} {digits}" for split, digits in parts.items() if split in facets}
+            facets |= {key: f"{facets[key]} {parts[name]}" for name in parts if (key := f"{name} *") in facets}
             known[short] = hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()[:8]
             counts = sizes.get(comparable.data_key(described), {})
             found[known[short]] = facets | {f"{split} examples": str(count) for split, count in counts.items()}
