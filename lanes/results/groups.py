@@ -167,6 +167,7 @@ def _names(parts: Sequence[pd.DataFrame], runs: pd.DataFrame) -> list[str]:
         return ["" for _ in parts]
     columns = [name for name in field_columns(runs) if name.split(".")[0] in NAMING]
     columns.sort(key=lambda name: ("." in name, NAMING.index(name.split(".")[0])))
+    columns += [name for name in ("dir",) if name in runs]  # the same description may be of other arrays there
     labels = {name: label(name, runs[name])[1] for name in columns}
     names: list[tuple[str, ...]] = [() for _ in parts]
     for name, column in labels.items():

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from lanes.data.fingerprints import parts_of
 from lanes.describe import comparable
 from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
-from lanes.storage import initial_weights
+from lanes.storage import data_records, initial_weights
 from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
 from lanes.storage.records import recorded_directions, split_sizes
@@ -40,10 +41,12 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     tables = []
     stated: Directions = {}
     found: dict[str, Facets] = {}
-    for path, directory in zip(paths, existing(paths)):
-        runs = directory.planned_runs()
+    opened = existing(paths)
+    planned = [directory.planned_runs() for directory in opened]
+    for path, directory, runs, arrays in zip(paths, opened, planned, data_records.told_apart(planned)):
         results = directory.read_parts(directory.results).rename(columns={"epochs": "epochs_done"})
-        runs[COMPARABLE], measured = measured_in(runs.get("description", ()), split_sizes(directory))
+        sizes = split_sizes(directory)
+        runs[COMPARABLE], measured = measured_in(runs.get("description", ()), sizes, arrays)
         found |= measured
         runs = runs.drop(columns=["description", "experiment_modules", MEASURED, ASKED_BY], errors="ignore")
         table = runs.merge(results, on="run_id", how="left")
@@ -56,23 +59,26 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
 
 
 def measured_in(
-    descriptions: Iterable[str], sizes: Mapping[str, Mapping[str, int]]
+    descriptions: Iterable[str], sizes: Mapping[str, Mapping[str, int]], arrays: Iterable[str]
 ) -> tuple[list[str], dict[str, Facets]]:
     """What each run measures, as a hash: equal for runs with the same data, loss, task and metrics; and what it stands for.
 
     Args:
         descriptions: of the runs, as JSON.
         sizes: number of examples by split, by `comparable.data_key`.
+        arrays: the fingerprint of each run's data where its description does not say which arrays they are, else "".
     """
     known: dict[str, str] = {}
     found: dict[str, Facets] = {}
     column = []
     origin = functools.cache(initial_weights.described)
-    for text in descriptions:
+    for text, fingerprint in zip(descriptions, arrays):
         described = json.loads(text)
-        short = json.dumps([described.get(name) for name in comparable.FIELDS], sort_keys=True)
+        short = json.dumps([fingerprint, *(described.get(name) for name in comparable.FIELDS)], sort_keys=True)
         if short not in known:
+            parts = parts_of(fingerprint)
             facets = comparable.facets(described, origin)
+            facets |= {key: f"{facets[key]} {parts[name]}" for name in parts if (key := f"{name} *") in facets}
             known[short] = hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()[:8]
             counts = sizes.get(comparable.data_key(described), {})
             found[known[short]] = facets | {f"{split} examples": str(count) for split, count in counts.items()}

@@ -3,7 +3,8 @@
 Each run has its own record, two columns of `runs.parquet`; `sweep.json` lists all data, for the reader and as a copy.
 """
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,6 +63,35 @@ def compare(directory: Directory, known: pd.DataFrame, records: Iterable[DataRec
                 )
     identities = {identity for identity, _ in pairs}
     return [record for record in distinct if record.id not in identities]
+
+
+def told_apart(tables: Sequence[pd.DataFrame]) -> list[list[str]]:
+    """For each run of several directories its fingerprint where the same description has other arrays in another directory.
+
+    Args:
+        tables: the planned runs of each directory.
+
+    Returns:
+        The fingerprint or "" for each row of each table.
+    """
+    if len(tables) < 2:
+        return [[""] * len(table) for table in tables]  # one directory has one fingerprint of each description
+    rows = [
+        [("", "")] * len(table)
+        if lacking(table).all()
+        else [(str(name), text) if parts_of(text) else ("", "") for name, text in table[list(COLUMNS)].to_numpy()]
+        for table in tables
+    ]
+    found: dict[str, dict[DataRecord, None]] = {}
+    for name, text in dict.fromkeys(pair for pairs in rows for pair in pairs if pair[0]):
+        record = DataRecord(name, text)
+        found.setdefault(record.description, {})[record] = None
+    unlike = {
+        description
+        for description, records in found.items()
+        if any(one.differs_from(other.id, other.fingerprint) for one, other in itertools.combinations(records, 2))
+    }
+    return [[text if DataRecord(name, text).description in unlike else "" for name, text in pairs] for pairs in rows]
 
 
 def _known(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -21,6 +21,7 @@ from lanes.plan.datasets import Datasets
 from lanes.plan.widths import Choice
 from lanes.program.compiled import Programs
 from lanes.results.evaluation import evaluate as lanes_evaluate
+from lanes.results.groups import comparable_groups, difference
 from lanes.storage import records
 from lanes.storage.directory import Directory
 from lanes.storage.provenance import Call
@@ -284,6 +285,19 @@ def test_of_two_workers_that_begin_at_once_only_one_records_its_table(tmp_path, 
         runner.run_sweep(second, tmp_path / "out", Options(**OPTIONS))
     fingerprints = lanes.load(tmp_path / "out")["data_fingerprint"]
     assert fingerprints.tolist() == [first.planned[0].data.fingerprint]
+
+
+def test_directories_of_other_arrays_are_not_ranked_together(tmp_path, out, file):
+    same, other = tmp_path / "same", tmp_path / "other"
+    recorded(same, make_plan([RUN], Options(devices=1)))
+    write(file, "other units")
+    recorded(other, make_plan([RUN], Options(devices=1)))
+    assert lanes.load([out, same])["comparable"].nunique() == 1
+    assert len(comparable_groups(lanes.load([out, same]))) == 1
+    groups = comparable_groups(lanes.load([out, same, other]))
+    assert [group.runs["dir"].tolist() for group in groups] == [[str(out), str(same)], [str(other)]]
+    assert difference(lanes.load([out, other]), groups) == "data"
+    assert lanes.load(other)["comparable"].tolist() == lanes.load(out)["comparable"].tolist()
 
 
 def test_the_same_numbers_in_another_table_are_accepted(out, file):
