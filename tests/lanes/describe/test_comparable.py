@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from lanes import Blobs, Classify, Digits, Elbo, Encoded, MaskingNoise, Metric, Reconstruct, RequestError, Run
-from lanes.describe.checks import check_parts, resolved
+from lanes.describe.checks import check_ranges, resolved
 from lanes.describe.comparable import facets, facets_of_run, measures
 from losses import Huber
 from nets import VAE, Autoencoder
@@ -148,4 +148,4 @@ def test_a_metric_may_not_take_the_name_of_the_loss():
 
     loss.__qualname__ = "loss"
     with pytest.raises(RequestError, match="metric loss has the name of a column that every run has"):
-        check_parts(dataclasses.replace(resolved(PLAIN), metrics=(loss,)))
+        check_ranges(dataclasses.replace(resolved(PLAIN), metrics=(loss,)))
