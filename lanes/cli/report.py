@@ -16,9 +16,11 @@ class Arguments:
     directories: tyro.conf.Positional[tuple[Path, ...]]
     """Directories of sweeps (their --out). Differences are relative to the first."""
     metric: str | None = None
-    """Metric that ranks the combinations; the default is validation accuracy if there is one, else validation loss."""
+    """Metric that ranks the combinations; by default the first that compares all runs of validation accuracy and loss."""
     out: Path | None = None
     """File to write; the default is report.html in the first directory."""
+    statistic: str = "mean"
+    """mean, or iqm: also interquartile means with stratified bootstrap intervals (a section of the page)."""
     top: int = 10
     """Rows of the leaderboard printed in the terminal."""
     traceback: bool = False
@@ -31,7 +33,7 @@ def main(arguments: Arguments) -> int:
     from lanes.results.leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
-    page = write_report(directories, arguments.metric, arguments.out)
+    page = write_report(directories, arguments.metric, arguments.out, arguments.statistic)
     print_leaderboard(read(directories)[0], arguments.metric, arguments.top)
     print(f"report: {page}")
     return 0

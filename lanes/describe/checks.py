@@ -25,6 +25,7 @@ from lanes.recipe.schedules import ScheduleLike
 from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import TaskLike, default_task
 from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
+from losses.metrics import name_of_metric
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
 from losses.penalties import Penalty
@@ -212,6 +213,10 @@ def _check_metrics(run: Run) -> None:
         elif not hasattr(metric, "__name__"):
             raise RequestError(
                 f"metric {metric!r} is neither a name nor a function: give a name from METRICS or a named function"
+            )
+        if not isinstance(metric, str) and name_of_metric(metric) in ("loss", "penalty"):
+            raise RequestError(
+                f"metric {name_of_metric(metric)} has the name of a column that every run has: give the function another name"
             )
 
 

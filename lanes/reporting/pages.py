@@ -9,31 +9,39 @@ from typing import Any
 import pandas as pd
 
 from lanes.describe.directions import merged
-from lanes.errors import RequestError
+from lanes.errors import RequestError, unknown
 from lanes.files import write_bytes
 from lanes.reporting import answers, figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
+from lanes.reporting.robust_means import interquartile_means
 from lanes.results.axes import field_columns, label
 from lanes.results.intervals import Interval, decimals
 from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.results.versions import of_present_versions
 
+STATISTICS = ("mean", "iqm")
 
-def write_report(directories: list[Path], metric: str | None = None, out: Path | None = None) -> Path:
+
+def write_report(
+    directories: list[Path], metric: str | None = None, out: Path | None = None, statistic: str = "mean"
+) -> Path:
     """Write the report of one or several directories, and return its path.
 
     Args:
         directories: of sweeps; the others are compared with the first, paired by seed.
         metric: ranks the combinations; by default as in `groups.comparable_groups`.
         out: the file; None is `report.html` in the first directory.
+        statistic: "iqm" adds a section of interquartile means with stratified bootstrap intervals.
 
     Raises RequestError for a directory without a sweep, if no run has ended, and for an unknown metric.
     """
+    if statistic not in STATISTICS:
+        raise unknown("--statistic", statistic, STATISTICS)
     runs, curves = read(directories)
     provenance = {name: _provenance(path) for name, path in _names(directories).items()}
-    text = page(runs, curves, provenance, metric)
+    text = page(runs, curves, provenance, metric, statistic)
     target = out or directories[0] / "report.html"
     try:
         write_bytes(target, text.encode())
@@ -96,7 +104,11 @@ def _provenance(path: Path) -> dict[str, Any]:
 
 
 def page(
-    runs: pd.DataFrame, curves: pd.DataFrame, provenance: dict[str, dict[str, Any]], metric: str | None = None
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    provenance: dict[str, dict[str, Any]],
+    metric: str | None = None,
+    statistic: str = "mean",
 ) -> str:
     """The page as text.
 
@@ -104,7 +116,7 @@ def page(
         runs: the table of `lanes.load`, with a column `dir` for several directories.
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
         provenance: the content of each directory's `sweep.json`, by the directory's name.
-        metric: see `write_report`.
+        metric, statistic: see `write_report`.
     """
     runs, left_out = of_present_versions(runs)
     boards = leaderboards(runs, metric)
@@ -115,6 +127,7 @@ def page(
         ("comparison", "Comparison", _each(boards, comparisons) if several else Markup("")),
         ("axes", "Axes", _each(boards, sections.axes)),
         ("pairs", "Pairs", _each(boards, sections.pairs)),
+        ("robust", "Interquartile means", _each(boards, interquartile_means) if statistic == "iqm" else Markup("")),
         ("curves", "Curves", _each(boards, functools.partial(sections.curves, epochs=curves))),
         ("gap", "Generalization gap", _each(boards, sections.gap)),
         ("board", "Leaderboard", _each(boards, sections.whole_leaderboard)),

@@ -5,8 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import pytest
 
-from lanes import Blobs, Classify, Digits, Elbo, Encoded, MaskingNoise, Metric, Reconstruct, Run
-from lanes.describe.checks import resolved
+from lanes import Blobs, Classify, Digits, Elbo, Encoded, MaskingNoise, Metric, Reconstruct, RequestError, Run
+from lanes.describe.checks import check_ranges, resolved
 from lanes.describe.comparable import facets, facets_of_run, measures
 from losses import Huber
 from nets import VAE, Autoencoder
@@ -140,3 +140,12 @@ def test_a_task_of_the_users_own_is_compared_as_a_whole():
     assert measures(one, "valid_loss") != measures(other, "valid_loss")
     assert measures(one, "valid_anything") != measures(other, "valid_anything")
     assert measures(one, "valid_anything") != measures(one, "test_anything")
+
+
+def test_a_metric_may_not_take_the_name_of_the_loss():
+    def loss(prediction, target):
+        return brier(prediction, target)
+
+    loss.__qualname__ = "loss"
+    with pytest.raises(RequestError, match="metric loss has the name of a column that every run has"):
+        check_ranges(dataclasses.replace(resolved(PLAIN), metrics=(loss,)))

@@ -155,6 +155,67 @@ def test_figures_are_valid_plotly():
         go.Figure(spec, skip_invalid=False)
 
 
+def test_proportions_stay_inside_0_and_1():
+    runs, curves = sweep(rates=(1.6, 0.01))
+    page = rendered(runs, curves)
+    assert "0.9710 ± 0.0025" in page.text
+    runs["valid_accuracy"] = runs["valid_accuracy"] + 0.028
+    text = rendered(runs, curves).text
+    assert "(0.9965 to 1)" in text
+    assert "1.0015" not in text
+
+
+def test_equal_values_are_said_to_be_equal():
+    runs, curves = sweep(seeds=2)
+    runs["valid_accuracy"] = runs.groupby(["activation", "learning_rate"])["valid_accuracy"].transform("mean")
+    page = rendered(runs, curves)
+    assert "(2 equal)" in page.text
+    assert "Equal values of all seeds have no interval" in page.text
+
+
+def test_effects_are_those_of_matched_pairs():
+    """Half of the better rate's runs with relu are missing: the medians say that relu is worse, the pairs that it is better."""
+    runs, curves = sweep(rates=(2.0, 0.01))
+    runs["valid_accuracy"] += 1e-4 * np.sin(np.arange(len(runs)))
+    runs = runs[~((runs["activation"] == "relu") & (runs["learning_rate"] == 2.0))]
+    text = rendered(runs, curves).text
+    assert "relu − tanh +0.009" in text or "relu − tanh +0.010" in text
+    assert "Effects from matched pairs" in text
+
+
+def test_interquartile_means_are_shown_on_request():
+    runs, curves = sweep(seeds=8)
+    assert "section-robust" not in rendered(runs, curves).headings()
+    page = Page(pages.page(runs, curves, {"quick": {}}, statistic="iqm"))
+    assert "section-robust" in page.headings()
+    assert "0.8235 [0.82" in page.text  # of 0.820 … 0.827 the middle half
+
+
+# ---- pruned ----------------------------------------------------------------------------------------------------------
+
+
+def test_pruned_runs_stand_apart_and_at_an_equal_epoch():
+    runs, curves = sweep()
+    worse = runs["learning_rate"] == 0.01
+    runs.loc[worse, ["status", "epochs_done"]] = ["pruned", 2]
+    one = runs.index[(runs["activation"] == "relu") & ~worse][0]
+    runs.loc[one, ["status", "epochs_done", "valid_accuracy"]] = ["pruned", 3, 0.1]
+    ended = curves.merge(runs[["run_id", "epochs_done"]], on="run_id")
+    page = rendered(runs, ended[ended["epoch"] <= ended["epochs_done"]].drop(columns="epochs_done"))
+    head, rows = page.board["header"], page.board["rows"]
+    assert head[-4:] == ["n", "diverged", "pruned", "pruned runs"]
+    assert [row[head.index("n")] for row in rows] == ["2", "3", "0", "0"]
+    assert rows[0][-1] == "0.1000 at epoch 3 (n = 1)"
+    assert rows[0][head.index("valid_accuracy")].startswith("0.8215")  # of the two that finished
+    assert rows[2][head.index("valid_accuracy")] == "–"
+    assert rows[2][-1] == "0.8120 at epoch 2 (n = 3)"
+    assert "1 runs of the best were pruned" in page.text
+    assert "At epoch 2, which all runs reached" in page.text
+    assert "valid_accuracy by epoch 2" in page.text
+    heat = next(spec for spec in page.figures if spec["data"][0]["type"] == "heatmap")
+    assert [note["text"] for note in heat["layout"]["annotations"]] == ["pruned", "pruned"]
+
+
 # ---- diverged, pending, missing ------------------------------------------------------------------------------------
 
 

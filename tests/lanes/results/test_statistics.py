@@ -143,6 +143,28 @@ def test_survivors_of_a_combination_that_mostly_diverged_are_never_best():
     assert board.table["unstable"].tolist() == [False, True, True]
 
 
+def test_pruned_runs_are_counted_but_not_averaged():
+    runs = by_activation(
+        {"tanh": [0.97, 0.99, 0.5, 0.4, 0.3], "relu": [0.9, 0.91, 0.92], "elu": [0.6, 0.7], "gelu": [0.8]}
+    )
+    runs["epochs_done"] = 10
+    for row, epoch in {2: 5, 3: 5, 4: 2, 8: 5, 9: 5, 10: 2}.items():
+        runs.loc[row, ["status", "epochs_done"]] = ["pruned", epoch]
+    board = leaderboard(runs)
+    # tanh lost three of five: the mean of its two best flatters it; gelu got less far than elu
+    assert board.table["activation"].tolist() == ["relu", "tanh", "elu", "gelu"]
+    assert board.interval(1, "valid_accuracy").mean == pytest.approx(0.98)
+    assert board.table["valid_accuracy n"].tolist() == [3, 2, 0, 0]
+    assert [board.early(row).partition(" at ")[2] for row in range(4)] == [
+        "",
+        "epoch 5 (n = 2)",
+        "epoch 5 (n = 2)",
+        "epoch 2 (n = 1)",
+    ]
+    assert board.early(1).startswith("0.45")
+    assert separation(board).compared == 1
+
+
 def test_pending_runs_are_not_averaged():
     runs = by_activation({"tanh": [0.9, 0.8]})
     runs.loc[1, ["status", "valid_accuracy", "test_accuracy"]] = [None, None, None]
