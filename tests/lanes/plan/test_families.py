@@ -14,11 +14,11 @@ from lanes.engine.requests import make_plan
 class Leaky:
     """An activation with an argument of any type."""
 
-    slope: Any = 1
+    slope: Any = None
 
     def __call__(self, z):
-        """Its slope matters only to the description."""
-        return z * 0.5
+        """A number of its own is traced and must be read; integers, booleans and tuples are static."""
+        return z * 0.5 if isinstance(self.slope, (int, tuple)) else z * self.slope
 
 
 @pytest.mark.parametrize("values", [(1, True), (1, 1.0), (0.0, -0.0), ((1, 2), (True, 2)), ((0.0,), (-0.0,))])
