@@ -11,6 +11,7 @@ from typing import Any
 
 from lanes.describe import checks, representable
 from lanes.describe.columns import display_name
+from lanes.describe.descriptions import fields_of, is_description
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
@@ -127,11 +128,20 @@ class Families:
         known = self._tokens.get(id(value))
         if known is None:
             try:
-                token = self._values.setdefault((type(value), value), len(self._values))
+                token = self._values.setdefault((value, _types(value)), len(self._values))
             except TypeError:  # not hashable: equal to itself only
                 token = object()
             known = self._tokens[id(value)] = token, value  # keeps the object alive, and so its id taken
         return known[0]
+
+
+def _types(value: Any) -> Any:
+    """The types of a value and of all that it holds: `Mine(1)`, `Mine(True)` and `Mine(1.0)` are equal in Python."""
+    if isinstance(value, (tuple, list)):
+        return type(value), *map(_types, value)
+    if is_description(value):
+        return type(value), *(_types(getattr(value, name)) for name in fields_of(value))
+    return (float, repr(value)) if type(value) is float else type(value)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import functools
 import json
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def _updated(
     wanted = table["run_id"].isin(requested)
     if asking is None:
         return _of_python(table, wanted)
-    inside = asking.file.resolve().is_relative_to(directory.path.resolve())
-    if inside:
+    file = asking.file.resolve()
+    if file.parent == directory.path.resolve() and file.name in set(table["experiment"]):
         return _of_own_copy(table, asking, wanted)
     changed = _Changed(directory, asking)
     present: dict[str, Collection[str]] = {}  # run_ids by command, computed where a run outside the request has it
@@ -255,11 +256,11 @@ def left_unended(directory: Directory, ended: Collection[str]) -> list[str]:
     lines = []
     for (name, copy, asked), runs in left.groupby([EARLIER, "experiment", ASKED_BY], dropna=False, sort=False):
         command = json.loads(asked)[0]
-        words = ["lanes sweep", str(directory.path / str(copy)), "--out", str(directory.path)]
-        words += [f"--set {text}" for text in command["set"]]
-        words += [] if command["seeds"] is None else [f"--seeds {command['seeds']}"]
+        words = ["lanes", "sweep", str(directory.path / str(copy)), "--out", str(directory.path)]
+        words += [word for text in command["set"] for word in ("--set", text)]
+        words += [] if command["seeds"] is None else ["--seeds", str(command["seeds"])]
         are = "run" if len(runs) == 1 else "runs"
         lines.append(
-            f"{len(runs)} unended {are} of an earlier version of {name} left as they are; go on with them by {' '.join(words)}"
+            f"{len(runs)} unended {are} of an earlier version of {name} left as they are; go on with them by {shlex.join(words)}"
         )
     return lines

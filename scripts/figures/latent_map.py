@@ -15,6 +15,7 @@ import numpy as np
 import lanes
 from lanes.data.loading import load_dataset
 from lanes.program.step import standardize
+from lanes.results.versions import of_present_versions
 from lanes.storage.directory import existing
 from lanes.storage.trained import find_run, run_of
 
@@ -36,7 +37,7 @@ def means(directory: str, run_id: str) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(directory: str, out: Path) -> None:
     """Writes the picture and prints the terms of each ELBO."""
-    table = lanes.load(directory)
+    table, _ = of_present_versions(lanes.load(directory))
     table = table[table["seed"] == table["seed"].min()]
     figure, axes = plt.subplots(1, len(table), figsize=(4.2 * len(table), 4.2), layout="constrained", squeeze=False)
     angle = np.linspace(0, 2 * np.pi, 100)

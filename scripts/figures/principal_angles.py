@@ -13,6 +13,7 @@ from scipy.linalg import subspace_angles
 
 import lanes
 from lanes.data.loading import load_dataset
+from lanes.results.versions import of_present_versions
 from lanes.storage.directory import existing
 from lanes.storage.trained import find_run, run_of
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Principal angles between linear autoencoders and PCA.")
     parser.add_argument("directory", metavar="DIR")
     directory = parser.parse_args().directory
-    table = lanes.load(directory)
+    table, _ = of_present_versions(lanes.load(directory))
     angles = [largest_angle(directory, run_id) for run_id in table["run_id"]]
     for seed, angle in zip(table["seed"], angles, strict=True):
         print(f"seed {seed}: {angle:.3f} degrees")

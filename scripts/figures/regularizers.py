@@ -15,6 +15,7 @@ import pandas as pd
 
 from experiments.regularizers import STRENGTHS
 from lanes.results.tables import load
+from lanes.results.versions import of_present_versions
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="the sweep's --out")
     parser.add_argument("--out", type=Path, default=PAGE)
     arguments = parser.parse_args()
-    draw(strengths(load(arguments.directory)), arguments.out)
+    draw(strengths(of_present_versions(load(arguments.directory))[0]), arguments.out)
 
 
 if __name__ == "__main__":

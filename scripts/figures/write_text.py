@@ -20,6 +20,7 @@ from lanes.data.characters import encode
 from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
 from lanes.results.tables import load
+from lanes.results.versions import of_present_versions
 from lanes.storage.directory import existing
 from lanes.storage.trained import find_run, restore, run_of
 
@@ -53,7 +54,7 @@ def main(arguments: Arguments) -> int:
     (directory,) = existing([arguments.directory])
     run_id = arguments.run
     if run_id is None:
-        table = load(arguments.directory).dropna(subset=["valid_loss"])
+        table = of_present_versions(load(arguments.directory))[0].dropna(subset=["valid_loss"])
         if table.empty:
             raise RequestError(f"{arguments.directory} has no run with a validation loss yet: train it first")
         run_id = str(table.sort_values("valid_loss")["run_id"].iloc[0])
