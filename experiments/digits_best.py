@@ -2,8 +2,8 @@
 
     .venv/bin/lanes sweep experiments/digits_best.py --out runs/digits_best
 
-About 20 s on 2 CPU cores. Expected test accuracy of the setting with the best validation accuracy (dropout 0.1, input
-noise 0.1): 0.978 ± 0.006 (n = 5; the test split has 180 examples).
+About 20 s on 2 CPU cores. Expected: the six settings are within 0.6 points in validation accuracy. Test accuracy of the
+first, dropout 0.1 and input noise 0.3: 0.979 ± 0.006 (95% t interval over n = 5 seeds; the test split has 180 examples).
 """
 
 from lanes import Run, grid

@@ -2,8 +2,9 @@
 
     .venv/bin/lanes sweep experiments/optimizers.py --out runs/optimizers
 
-About 2 minutes on 2 CPU cores, in 12 compiled programs. Expected test accuracy at the rate with the best validation accuracy
-(n = 5): between 0.968 and 0.977 for all but SGLD, whose noise stays (0.946 ± 0.009). Table in docs/results.md.
+About 2 minutes on 2 CPU cores, in 12 compiled programs. Expected test accuracy at the rate with the best validation
+accuracy (n = 5): between 0.968 and 0.977 for all but SGLD, whose noise stays (0.946 ± 0.009, standard deviation). Table
+in docs/results.md.
 """
 
 from lanes import Run, grid
