@@ -2,9 +2,12 @@
 
 `predictions` are the net's raw outputs (logits z), never probabilities. `targets` are integer labels [...], one-hot
 rows or distributions [..., K]. Sequences work too: logits [B, T, K] with labels [B, T] give losses [B, T].
+
+A logit of -inf rules its class out: losses and gradients stay finite unless the target gives that class weight.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -65,7 +68,7 @@ def binary_cross_entropy(predictions: Array, targets: Array) -> Array:
         rule = "it takes one logit per example; use sigmoid_cross_entropy or softmax_cross_entropy"
         raise shapes.mismatch("binary_cross_entropy", predictions, targets, rule)
     predictions, targets = shapes.aligned("binary_cross_entropy", predictions, targets)
-    losses = optax.sigmoid_binary_cross_entropy(predictions, targets)
+    losses = _of_each(predictions, targets)
     return losses[..., 0] if losses.ndim > 1 else losses
 
 
@@ -79,7 +82,13 @@ def sigmoid_cross_entropy(predictions: Array, targets: Array) -> Array:
         rule = "it takes one target in [0, 1] per output; use softmax_cross_entropy for labels"
         raise shapes.mismatch("sigmoid_cross_entropy", predictions, targets, rule)
     predictions, targets = shapes.aligned("sigmoid_cross_entropy", predictions, targets)
-    return shapes.total(optax.sigmoid_binary_cross_entropy(predictions, targets))
+    return shapes.total(_of_each(predictions, targets))
+
+
+def _of_each(logits: Array, targets: Array) -> Array:
+    """The cross-entropy of each logit."""
+    positive, negative = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    return shapes.weighted(-targets, positive) - shapes.weighted(1 - targets, negative)
 
 
 def softmax_cross_entropy(predictions: Array, targets: Array) -> Array:
@@ -94,7 +103,7 @@ def softmax_cross_entropy(predictions: Array, targets: Array) -> Array:
     if shapes.is_integer(targets) and targets.shape == predictions.shape[:-1]:
         return optax.softmax_cross_entropy_with_integer_labels(predictions, targets)
     predictions, targets = shapes.aligned("softmax_cross_entropy", predictions, targets)
-    return optax.softmax_cross_entropy(predictions, targets)
+    return -jnp.sum(shapes.weighted(targets, jax.nn.log_softmax(predictions, axis=-1)), axis=-1)
 
 
 def negative_log_likelihood(predictions: Array, targets: Array) -> Array:
@@ -126,9 +135,10 @@ class Hinge:
         if predictions.ndim == 0 or predictions.shape[-1] < 2:
             raise shapes.mismatch("hinge", predictions, targets, "it compares scores of two or more classes")
         predictions, targets = shapes.aligned("hinge", predictions, targets)
-        target_score = jnp.sum(predictions * targets, axis=-1, keepdims=True)  # [..., 1]
+        target_score = jnp.sum(shapes.weighted(targets, predictions), axis=-1, keepdims=True)  # [..., 1]
         excess = jax.nn.relu(predictions - target_score + jnp.asarray(self.margin, predictions.dtype))
-        return jnp.sum(excess * (1 - targets), axis=-1)
+        excess = jnp.where(predictions == -jnp.inf, 0, excess)  # also of a true class that is ruled out
+        return jnp.sum(shapes.weighted(1 - targets, excess), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,14 +161,18 @@ class Focal:
         single = shapes.is_single(predictions, targets)
         predictions, targets = shapes.aligned("focal", predictions, targets)
         if single:
-            # Two classes with logits (z, 0): one formula serves both.
+            # Two classes with logits (z, 0), or (0, -inf) for z = inf: one formula serves both.
             predictions = predictions if predictions.ndim > 1 else predictions[..., None]
             targets = targets.reshape(predictions.shape)
-            predictions = jnp.concatenate([predictions, jnp.zeros_like(predictions)], axis=-1)
+            certain = predictions == jnp.inf
+            other = jnp.where(certain, -jnp.inf, jnp.zeros_like(predictions))
+            predictions = jnp.concatenate([jnp.where(certain, 0, predictions), other], axis=-1)
             targets = jnp.concatenate([targets, 1 - targets], axis=-1)
         log_p = jax.nn.log_softmax(predictions, axis=-1)
-        rest = -jnp.expm1(log_p)  # 1 - p without cancellation
+        # 1 - p without cancellation; exactly 1, with a gradient of 0, where p is too small for its type.
+        unlikely = log_p < math.log(jnp.finfo(log_p.dtype).tiny)
+        rest = jnp.where(unlikely, 1, -jnp.expm1(log_p))
         positive = rest > 0
         # Where p rounds to 1 the term vanishes; the inner `where` keeps 0^(γ-1) out of the gradient.
         faded = jnp.where(positive, jnp.where(positive, rest, 1) ** jnp.asarray(self.gamma, rest.dtype), 0)
-        return -jnp.sum(targets * faded * log_p, axis=-1)
+        return -jnp.sum(shapes.weighted(targets * faded, log_p), axis=-1)

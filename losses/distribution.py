@@ -4,7 +4,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.scipy.special import entr, xlogy
 
 from losses import shapes
@@ -35,7 +34,7 @@ def cross_entropy(p: Array, q: Array) -> Array:
     Reference: Shannon, 1948
     """
     _same("cross_entropy", p, q)
-    return -jnp.sum(xlogy(p, q), axis=-1)
+    return -jnp.sum(xlogy(p, _without_zeros(p, q)), axis=-1)
 
 
 def kl_divergence(p: Array, q: Array) -> Array:
@@ -45,7 +44,12 @@ def kl_divergence(p: Array, q: Array) -> Array:
     Reference: Kullback and Leibler, 1951
     """
     _same("kl_divergence", p, q)
-    return jnp.sum(xlogy(p, p) - xlogy(p, q), axis=-1)
+    return jnp.sum(xlogy(p, p) - xlogy(p, _without_zeros(p, q)), axis=-1)
+
+
+def _without_zeros(p: Array, q: Array) -> Array:
+    """q with 1 where both are 0, as the gradient of 0 log 0 in q is 0 and not 0 / 0."""
+    return jnp.where((p == 0) & (q == 0), 1, q)
 
 
 def kl_from_logits(predictions: Array, targets: Array) -> Array:
@@ -55,7 +59,8 @@ def kl_from_logits(predictions: Array, targets: Array) -> Array:
     Reference: Kullback and Leibler, 1951
     """
     predictions, targets = shapes.aligned("kl_divergence", predictions, targets)
-    return optax.kl_divergence(jax.nn.log_softmax(predictions, axis=-1), targets)
+    log_targets = jnp.log(jnp.where(targets == 0, 1, targets))
+    return jnp.sum(shapes.weighted(targets, log_targets - jax.nn.log_softmax(predictions, axis=-1)), axis=-1)
 
 
 def entropy_from_logits(predictions: Array) -> Array:
@@ -65,7 +70,7 @@ def entropy_from_logits(predictions: Array) -> Array:
     Reference: Shannon, 1948
     """
     log_p = jax.nn.log_softmax(predictions, axis=-1)
-    return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+    return -jnp.sum(shapes.weighted(jnp.exp(log_p), log_p), axis=-1)
 
 
 def gaussian_kl(mean: Array, log_variance: Array) -> Array:

@@ -5,6 +5,7 @@ Sums run over an example's outputs; the caller takes the mean (or the sum) over 
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -81,9 +82,15 @@ def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
     Formula: L = √(1/m Σ_i (ŷ_i - y_i)²)
     Reference: Gauss, 1809
     """
-    squares = mean_squared_error(predictions, targets)
+    errors = _errors("root_mean_squared_error", predictions, targets)
+    largest = jnp.max(jnp.abs(errors), axis=tuple(range(1, errors.ndim)), keepdims=True, initial=0)
+    limits = jnp.finfo(errors.dtype)
+    # Errors whose squares may overflow are divided by a power of two; others by 1, which changes nothing.
+    overflows = (largest > math.sqrt(limits.max) / max(1, math.prod(errors.shape[1:]))) & (largest < jnp.inf)
+    scale = jnp.where(overflows, jnp.asarray(2.0 ** (limits.maxexp * 5 // 8), errors.dtype), 1)
+    squares = shapes.average(optax.squared_error(errors / scale))
     positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    return scale.reshape(squares.shape) * jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
 
 
 def absolute_error(predictions: Array, targets: Array) -> Array:

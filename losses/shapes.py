@@ -62,6 +62,11 @@ def labels(name: str, predictions: Array, targets: Array, threshold: float = 0.0
     return predicted, jnp.argmax(targets, axis=-1).astype(jnp.int32)
 
 
+def weighted(weights: Array, values: Array) -> Array:
+    """weights · values with 0 · ∞ = 0, in the gradient as well: a masked logit has no part in a loss that gives it no weight."""
+    return weights * jnp.where(weights == 0, 0, values)
+
+
 def total(values: Array) -> Array:
     """Sum over everything but the first axis: [B, ...] -> [B]."""
     return jnp.sum(values, axis=tuple(range(1, values.ndim)))
