@@ -21,6 +21,7 @@ from nets import from_equinox, from_nnx
 eqx = pytest.importorskip("equinox", reason="the extra `equinox` is not installed")
 
 F, K, B = 5, 3, 8
+STEPS = [pytest.param("sgd", optax.sgd(0.1), marks=pytest.mark.slow), ("adam", optax.adam(0.1))]
 RNG = np.random.default_rng(0)
 BATCHES = [
     (jnp.asarray(RNG.normal(size=(B, F)), jnp.float32), jnp.asarray(RNG.integers(0, K, B), jnp.int32)) for _ in range(3)
@@ -151,7 +152,7 @@ def same(ours, by_hand):
             np.testing.assert_allclose(one, other, rtol=2e-6, atol=2e-7)
 
 
-@pytest.mark.parametrize(("name", "transformation"), [("sgd", optax.sgd(0.1)), ("adam", optax.adam(0.1))])
+@pytest.mark.parametrize(("name", "transformation"), STEPS)
 def test_three_steps_of_an_nnx_net_equal_its_own_loop(name, transformation):
     run = dataclasses.replace(BASE, net=from_nnx(Nnx, width=6), optimizer=name)
     after = trained(run)
@@ -159,7 +160,7 @@ def test_three_steps_of_an_nnx_net_equal_its_own_loop(name, transformation):
     assert np.any(after["state"]["norm"]["mean"] != 0)
 
 
-@pytest.mark.parametrize(("name", "transformation"), [("sgd", optax.sgd(0.1)), ("adam", optax.adam(0.1))])
+@pytest.mark.parametrize(("name", "transformation"), STEPS)
 def test_three_steps_of_an_equinox_net_equal_its_own_loop(name, transformation):
     run = dataclasses.replace(BASE, net=from_equinox(Eqx, width=6), optimizer=name)
     after = trained(run)
@@ -183,6 +184,7 @@ def test_dropout_differs_by_step_and_seed_and_repeats(net):
     np.testing.assert_array_equal(outputs(3, 0, False), outputs(4, 1, False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [from_nnx(Nnx, width=6), from_equinox(Eqx, width=6)], ids=["nnx", "equinox"])
 def test_weight_decay_acts_on_every_matrix_and_on_nothing_else(net):
     run = dataclasses.replace(BASE, net=net, optimizer="sgd")

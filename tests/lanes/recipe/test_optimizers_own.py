@@ -62,7 +62,7 @@ FACTORIES = [
     noisy,
     Part(),
     optax.adamw,
-    optax.contrib.prodigy,
+    pytest.param(optax.contrib.prodigy, marks=pytest.mark.slow),
     functools.partial(optax.sgd, momentum=0.9, nesterov=True),
 ]
 
