@@ -207,7 +207,9 @@ def test_a_users_own_experiment_runs_resumes_in_a_new_process_and_is_restored_wi
     call, experiment, tmp_path
 ):
     out = tmp_path / "out"
-    status, output, error = call(experiment, "--out", out, "--max-seconds", 0, "--no-report")
+    # Two programs: the time limit stops the sweep while the second is compiled.
+    experiment.write_text(EXPERIMENT.replace("seed=range(2)", "batch_size=[16, 24]"))
+    status, output, error = call(experiment, "--out", out, "--max-seconds", 0, "--devices", 1, "--no-report")
     assert status == 75, error
     assert "resume with: " in output
     again = python(CHECKOUT / "scripts/sweep.py", experiment, "--out", out, "--no-report", cwd=tmp_path)

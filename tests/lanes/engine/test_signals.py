@@ -1,7 +1,8 @@
 """Which signals stop a sweep after the running chunk, and which end it at once."""
 
-import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -18,16 +19,20 @@ def test_a_batch_system_may_send_its_signal_twice(name):
     assert stop.is_set()
 
 
+CHILD = """
+import signal, threading
+from lanes.engine.signals import StopOnSignal
+with StopOnSignal(threading.Event()):
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    print("still here", flush=True)
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
 def test_only_a_second_interrupt_ends_the_process():
-    child = os.fork()
-    if child == 0:
-        with StopOnSignal(threading.Event()):
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGINT)
-            os.write(1, b"")  # still here
-            signal.raise_signal(signal.SIGINT)
-            os._exit(1)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGINT
+    child = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stdout) == (-signal.SIGINT, "still here\n"), child.stderr
 
 
 def test_a_closed_terminal_is_ignored_under_nohup():
