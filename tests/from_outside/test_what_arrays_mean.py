@@ -103,7 +103,7 @@ def test_ages_are_numbers_for_a_regression_loss():
 @pytest.mark.parametrize(
     ("data", "vocabulary", "rows"),
     [(codes, None, 5), (codes, 7, 7), (stated_codes, None, 9)],
-    ids=lambda part: str(part),
+    ids=lambda part: getattr(part, "__name__", str(part)),
 )
 def test_the_vocabulary_is_that_of_the_data(data, vocabulary, rows):
     plan = make_plan(
@@ -171,7 +171,7 @@ def test_the_command_says_what_to_write_and_starts_nothing(tmp_path, capsys, bod
         ({"data": ill, "loss": "binary_cross_entropy"}, "1 target of 0 or 1"),
         ({}, "digits: 1437/180/180 examples of 8 × 8 × 1 numbers (standardized), 10 classes"),
     ],
-    ids=str,
+    ids=["ages", "codes", "tokens", "ill", "digits"],
 )
 def test_a_dry_run_says_how_the_data_are_read(fields, line):
     options = Options(devices=1)
