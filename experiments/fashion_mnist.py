@@ -3,7 +3,7 @@
     .venv/bin/lanes sweep experiments/fashion_mnist.py --out runs/fashion_mnist --data-dir DIR
 
 About 8.5 minutes on 2 CPU cores (1,005 s of processor time, 115 of them for the MLP). Expected test accuracy at the
-epoch with the lowest validation loss (± standard deviation, n = 5): MLP 0.892 ± 0.001 (242,762 parameters), CNN 0.917 ±
+epoch with the lowest validation loss (± 95% t interval, n = 5): MLP 0.892 ± 0.001 (242,762 parameters), CNN 0.917 ±
 0.001 (89,962). The data set's page lists unverified contributions: 0.900 for an MLP 256-128-64; 0.876 to 0.932 for two
 convolutional layers, 0.925 with fewer than 100,000 parameters. Measured with version 0.1.0, before the last change of
 dropout's draws.

@@ -3,7 +3,7 @@
     .venv/bin/lanes sweep experiments/mnist_lenet.py --out runs/mnist_lenet --data-dir DIR
 
 About 7 minutes on 2 CPU cores (805 s of processor time). Expected test error at the epoch with the lowest validation
-loss: 0.77 ± 0.06% (standard deviation, n = 5; 61,706 parameters). Published: 0.95%, with distorted images 0.8% (LeCun
+loss: 0.77 ± 0.07% (95% t interval, n = 5; 61,706 parameters). Published: 0.95%, with distorted images 0.8% (LeCun
 et al. 1998).
 """
 

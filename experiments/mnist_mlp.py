@@ -3,7 +3,7 @@
     .venv/bin/lanes sweep experiments/mnist_mlp.py --out runs/mnist_mlp --data-dir DIR
 
 About 2.5 minutes on 2 CPU cores (260 s of processor time). Expected test error at the epoch with the lowest validation
-loss: 1.47 ± 0.02% (standard deviation, n = 5; 478,410 parameters). Published for nets of two and three layers: 1.6 to
+loss: 1.47 ± 0.02% (95% t interval, n = 5; 478,410 parameters). Published for nets of two and three layers: 1.6 to
 4.7% (LeCun et al. 1998, table of the MNIST page). Measured with version 0.1.0, before the last change of dropout's
 draws.
 """

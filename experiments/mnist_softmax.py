@@ -2,8 +2,8 @@
 
     .venv/bin/lanes sweep experiments/mnist_softmax.py --out runs/mnist_softmax --data-dir DIR
 
-About 20 s on 2 CPU cores. Expected test error with rate and L2 selected on validation: 7.40 ± 0.07% (standard
-deviation, n = 5; 7,850 parameters). Published: 12.0% by squared error (LeCun et al. 1998, table of the MNIST page).
+About 20 s on 2 CPU cores. Expected test error with rate and L2 selected on validation: 7.40 ± 0.09% (95% t
+interval, n = 5; 7,850 parameters). Published: 12.0% by squared error (LeCun et al. 1998, table of the MNIST page).
 """
 
 from lanes import Run, grid

@@ -3,7 +3,7 @@
     .venv/bin/lanes sweep experiments/optimizers.py --out runs/optimizers
 
 About 2 minutes on 2 CPU cores, in 12 compiled programs. Expected test accuracy at the rate with the best validation
-accuracy (n = 5): between 0.968 and 0.977 for all but SGLD, whose noise stays (0.946 ± 0.009, standard deviation). Table
+accuracy (n = 5): between 0.968 and 0.977 for all but SGLD, whose noise stays (0.946 ± 0.011, 95% t interval). Table
 in docs/results.md.
 """
 

@@ -3,9 +3,9 @@
     .venv/bin/lanes sweep experiments/signal_at_depth.py --out runs/signal_at_depth
     .venv/bin/python scripts/figures/signal_at_depth.py            writes docs/signal_at_depth.png and prints its numbers
 
-About 25 s on 2 CPU cores. Expected test accuracy after five epochs of SGD (± standard deviation, n = 3): tanh with
-uniform_0.01 0.10 (chance), xavier_normal 0.957 ± 0.006, he_normal 0.967 ± 0.006; ReLU with uniform_0.01 0.10,
-xavier_normal 0.59 ± 0.07, he_normal 0.963 ± 0.003. Standard deviation of the tenth layer's activations at the start:
+About 25 s on 2 CPU cores. Expected test accuracy after five epochs of SGD (± 95% t interval, n = 3): tanh with
+uniform_0.01 0.10 (chance), xavier_normal 0.957 ± 0.015, he_normal 0.967 ± 0.015; ReLU with uniform_0.01 0.10,
+xavier_normal 0.59 ± 0.17, he_normal 0.963 ± 0.007. Standard deviation of the tenth layer's activations at the start:
 tanh 1e-9, 0.23, 0.55; ReLU 3e-11, 0.023, 0.74.
 """
 
