@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import time
 from collections.abc import Iterable, Sequence
 
 from lanes.data.readings import described
@@ -29,12 +30,21 @@ from nets import MLP
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A validated request: the runs, their data sets, and the places to train at."""
+    """A validated request: the runs, their data sets, and the places to train at.
+
+    Attributes:
+        planned: the runs.
+        datasets: where their data come from.
+        places: where they are trained.
+        shapes: of the net's parameters, by signature.
+        tracing_seconds: what tracing the programs took, to check them.
+    """
 
     planned: list[Planned]
     datasets: Datasets
     places: list[Place]
-    shapes: dict[str, list[tuple[int, ...]]]  # of the net's parameters, by signature
+    shapes: dict[str, list[tuple[int, ...]]]
+    tracing_seconds: float = 0.0
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
@@ -66,7 +76,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         directions.ranking_direction(options.halving.metric, own)
         _check_comparable(options.halving, planned, own)
     _check_epochs(planned)
-    buildable = Buildable(datasets)
+    buildable, began = Buildable(datasets), time.perf_counter()
     for member in planned:
         buildable.check(member)
         if member.run.init_from is not None:
@@ -74,7 +84,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
                 buildable.check_init_from(member)
                 initial_weights.check_data(member.run.init_from, member.data)
     shapes = {member.signature: buildable.shapes(member.signature) for member in planned}
-    return Plan(planned, datasets, places, shapes)
+    return Plan(planned, datasets, places, shapes, time.perf_counter() - began)
 
 
 def check_data(plan: Plan, directory: Directory) -> None:
@@ -153,6 +163,8 @@ def describe(plan: Plan, options: Options) -> str:
             f"{len(alike)} packs of {alike[0].size} lanes, width {alike[0].width}, {parameters:,} parameters, "
             f"about {size} of state in a pack"
         )
+    each = plan.tracing_seconds / len(plan.shapes)
+    lines.append(f"  every program was traced to check it: {plan.tracing_seconds:.1f} s, {each:.2f} s a program")
     if options.halving is not None:
         lines.append("  " + options.halving.describe(len(plan.planned)))
     return "\n".join(lines)
