@@ -63,6 +63,7 @@ def test_a_run_names_no_function_that_does_more_than_compute(field, value):
         identity.from_description({**good, field: value})
 
 
+@pytest.mark.slow
 def test_the_experiment_is_executed_only_for_a_run_that_needs_it(tmp_path, capsys):
     """A run of table entries is restored, evaluated and repeated without a look at the directory's code."""
     base = "from lanes import Blobs, Run, grid\nfrom nets import MLP\nimport pathlib\n"

@@ -60,13 +60,13 @@ def sweep():
 """
 
 ALIKE = """
-from lanes import Classify, Digits, Run, grid
+from lanes import Digits, Run, grid
 from nets import MLP
 
 BASE = Run(net=MLP(widths=(4,)), epochs=2)
 
 def sweep():
-    unlike_training = grid(BASE, label_smoothing=[0.1], l2=[1e-3], train_examples=[100], task=[Classify(auxiliary_weight=0.1)])
+    unlike_training = grid(BASE, label_smoothing=[0.1], l2=[1e-3], train_examples=[100])
     return unlike_training + grid(BASE, data=["digits", Digits(standardize="unit")])
 """
 

@@ -197,10 +197,10 @@ def rematerialized(z):
     return jnp.where(z > 0, z, SLOPE * z)
 
 
-SLOW = [pytest.param(function, marks=pytest.mark.slow) for function in (plain, rematerialized)]
+SLOW = [pytest.param(function, marks=pytest.mark.slow) for function in (plain, jitted, rematerialized)]
 
 
-@pytest.mark.parametrize("function", [jitted, *SLOW])
+@pytest.mark.parametrize("function", SLOW)
 def test_a_constant_that_changes_in_a_notebook_is_another_run_and_another_program(function, tmp_path, monkeypatch):
     run = Run(data="blobs", net=MLP(widths=(4,)), activation=function, epochs=1, batch_size=128)
     found = []

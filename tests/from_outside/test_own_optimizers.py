@@ -88,6 +88,7 @@ def plain_loop(x, y, rate, steps=4):
     return params
 
 
+@pytest.mark.slow
 def test_a_sweep_with_an_optimizer_and_a_schedule_of_ones_own_equals_a_plain_loop(call, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(FILE)

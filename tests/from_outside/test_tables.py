@@ -69,6 +69,7 @@ def readers_agree(out: Path) -> None:
         assert len(by_duckdb.df()) == count
 
 
+@pytest.mark.slow
 def test_types_are_the_same_before_and_after(tmp_path):
     runs = [BASE, DIVERGING]
     before, no_curves = only_planned(runs, tmp_path), lanes.load_curves(tmp_path)

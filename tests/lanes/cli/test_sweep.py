@@ -203,6 +203,7 @@ print(json.dumps([type(net).__name__, accuracies, table["test_accuracy"].tolist(
 """
 
 
+@pytest.mark.slow
 def test_a_users_own_experiment_runs_resumes_in_a_new_process_and_is_restored_without_its_file(
     call, experiment, tmp_path
 ):

@@ -153,6 +153,7 @@ def same(ours, by_hand):
 
 
 @pytest.mark.parametrize(("name", "transformation"), STEPS)
+@pytest.mark.slow
 def test_three_steps_of_an_nnx_net_equal_its_own_loop(name, transformation):
     run = dataclasses.replace(BASE, net=from_nnx(Nnx, width=6), optimizer=name)
     after = trained(run)
