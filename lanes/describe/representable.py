@@ -39,7 +39,8 @@ def _single(path: str, value: float) -> float:
     if not np.isfinite(kept):
         raise RequestError(f"{path} is {value}, which float32 cannot hold: it must be at most 3.4e38")
     if value and abs(kept) < SMALLEST:
-        raise RequestError(f"{path} is {value}, which is 0 as float32: it must be at least 1.2e-38, or 0")
+        off = "" if path == "learning_rate" else ", or 0"
+        raise RequestError(f"{path} is {value}, which is 0 as float32: it must be at least 1.2e-38{off}")
     return kept
 
 
