@@ -19,6 +19,7 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.plan.widths import Choice
 from lanes.program.compiled import Programs
+from lanes.results.evaluation import evaluate
 from lanes.storage import records
 from lanes.storage.directory import Directory
 from lanes.storage.provenance import Call
@@ -118,7 +119,7 @@ def test_runs_that_measure_other_things_are_added(tmp_path):
     assert after["valid_loss"].isna().sum() == 1
     assert str(after["schedule.warmup"].dtype) == "float64"
     readers_agree(tmp_path)
-    evaluated = lanes.evaluate(tmp_path, split="train")
+    evaluated = evaluate(tmp_path, split="train")
     assert types_of(evaluated[after.columns]) == types_of(after)
 
 
