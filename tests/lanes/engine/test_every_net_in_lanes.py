@@ -117,6 +117,7 @@ FAMILIES = {
 }
 
 
+LINEAR = ("perceptron", "adaline", "logistic_regression", "softmax_regression", "rbf", "rbm")  # without an activation
 LARGE = ("squeezenet", "alexnet")  # their steps in half precision are tested in tests/nets/test_every_net.py
 
 
@@ -129,7 +130,7 @@ def base(name: str) -> Run:
         batch_size=32,
         epochs=3,
         seed=1,
-        activation=family.mine,
+        activation=family.mine if name not in LINEAR else "relu",
         **fields,
     )
 
@@ -144,7 +145,8 @@ def lane_of(folder, run_id):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_net_learns_in_a_pack_and_starts_as_it_does_alone(name, tmp_path):
     family, run = FAMILIES[name], base(name)
-    other = dataclasses.replace(run, activation=family.other, initializer="xavier_uniform", epochs=family.epochs)
+    activation = family.other if name not in LINEAR else "relu"
+    other = dataclasses.replace(run, activation=activation, initializer="xavier_uniform", epochs=family.epochs)
     options = {"devices": 1, "width": 2, "quiet": True, "programs": PROGRAMS}
     table = sweep([run, other], tmp_path / "pack", **options)
     assert set(table["status"]) == {"done"}
