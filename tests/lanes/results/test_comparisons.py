@@ -69,7 +69,7 @@ def test_of_equal_combinations_at_most_one_sweep_in_twenty_tells_one_apart(combi
 @pytest.mark.slow
 def test_the_power_that_the_documentation_states():
     """48 combinations, 4 seeds, one better than the others: by 2 standard deviations, by 3, by 4; and 2 with 10 seeds."""
-    expected = {(2.0, 4): (0.6, 0.09), (3.0, 4): (0.93, 0.47), (4.0, 4): (0.99, 0.88), (2.0, 10): (0.98, 0.72)}
+    expected = {(2.0, 4): (0.56, 0.08), (3.0, 4): (0.96, 0.47), (4.0, 4): (1.0, 0.88), (2.0, 10): (0.99, 0.64)}
     for (shift, seeds), (some, each) in expected.items():
         found = [against_best(ranked(values)).told_apart for values in sweeps(400, 48, seeds, shift=shift)]
         assert np.mean([told.any() for told in found]) == pytest.approx(some, abs=0.08)
