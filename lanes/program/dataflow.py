@@ -79,7 +79,7 @@ class _Analysis:
         if name == "while":
             return self._while(params, args)
         if name == "scan":
-            return self._scan(params, args)
+            return self._scan(equation, args)
         if name == "cond":
             branches = [self._inner(branch, args[1:]) for branch in params["branches"]]
             return [either(args[0], outs) for outs in zip(*branches)]
@@ -107,8 +107,11 @@ class _Analysis:
                 return carry
             carry = new
 
-    def _scan(self, params: dict[str, Any], args: list[Value]) -> list[Value]:
-        first, count = params["num_consts"], params["num_carry"]
+    def _scan(self, equation: JaxprEqn, args: list[Value]) -> list[Value]:
+        params, inner = equation.params, _open(equation.params["jaxpr"])
+        # Constants and carry have the shapes that they have in the body; rows have one more axis.
+        count, whole = _alike(equation.outvars, inner.outvars), _alike(equation.invars, inner.invars)
+        first = whole - count
         consts, carry = args[:first], _forgotten(args[first : first + count])
         rows = [value._replace(attained=False, columns=()) for value in args[first + count :]]
         while True:
@@ -151,6 +154,11 @@ class _Analysis:
             self.found.append(OutOfRange(int(beyond), length, tuple(self.within)))
         elif math.isfinite(below) and below < 0:
             self.found.append(OutOfRange(-1, length, tuple(self.within)))
+
+
+def _alike(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    """How many values have the same number of axes outside of a loop as in its body."""
+    return sum(type_of(one).ndim == type_of(other).ndim for one, other in zip(outside, inside))
 
 
 def _open(jaxpr: Any) -> Jaxpr:
