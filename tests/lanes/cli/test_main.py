@@ -136,7 +136,8 @@ def test_the_command_line_as_typed(monkeypatch):
 @pytest.mark.slow
 def test_a_stopped_sweep_prints_the_command_as_typed(installed, tmp_path):
     """From another folder: the installed command, by its path or by its name, and the script."""
-    arguments = ["experiments/quickstart.py", "--out", "runs/q", *QUICK, "--max-seconds", "0", "--devices", "1"]
+    # Many chunks, so that a call without time trains the first of them and stops.
+    arguments = ["experiments/quickstart.py", "--out", "runs/q", *QUICK, "--set", "epochs=20000", "--max-seconds", "0"]
     script = [sys.executable, str(CHECKOUT / "scripts" / "sweep.py")]
     for words, folder in (([str(installed), "sweep"], ""), (["lanes", "sweep"], str(installed.parent)), (script, "")):
         done = call(*words, *arguments, cwd=tmp_path, path=folder)
