@@ -50,3 +50,17 @@ def forgotten_programs(request: pytest.FixtureRequest) -> Iterator[None]:
 def optimized_programs() -> Callable[[], Programs]:
     """Makes a cache that compiles programs as users do: results promised to be bit-equal must be so there."""
     return lambda: Programs(**OPTIMIZED)
+
+
+@pytest.fixture
+def call(capsys):
+    """Call `lanes sweep` in this process: (exit status, standard output, standard error)."""
+
+    from lanes.cli import sweep
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        status = sweep.run([str(word) for word in arguments])
+        out = capsys.readouterr()
+        return status, out.out, out.err
+
+    return call

@@ -10,7 +10,6 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import linecache
-import os
 import sys
 import threading
 import types
@@ -219,8 +218,3 @@ def neighbours_of(module: types.ModuleType | None) -> Neighbours | None:
     """The neighbours of a loaded experiment; None for another module."""
     loaded = getattr(module, "__loader__", None)
     return loaded.neighbours if isinstance(loaded, Loaded) else None
-
-
-def folder_of_file(path: Path) -> Path:
-    """The folder of a file, absolute."""
-    return Path(os.path.abspath(path)).parent

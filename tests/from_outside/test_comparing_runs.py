@@ -77,6 +77,12 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
+def halved(folder: Path, text: str, metric: str) -> list[str]:
+    """The command line of a dry run that halves by a metric."""
+    out = str(folder / "out")
+    return [written(folder, text), "--out", out, "--halving", "1", "--halving-metric", metric, "--dry-run"]
+
+
 @pytest.mark.parametrize(
     ("text", "metric", "message"),
     [
@@ -98,17 +104,7 @@ def written(folder: Path, text: str) -> str:
     ],
 )
 def test_halving_does_not_rank_unlike_runs(tmp_path, capsys, text, metric, message):
-    words = [
-        written(tmp_path, text),
-        "--out",
-        str(tmp_path / "out"),
-        "--halving",
-        "1",
-        "--halving-metric",
-        metric,
-        "--dry-run",
-    ]
-    assert sweep.run(words) == 2
+    assert sweep.run(halved(tmp_path, text, metric)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -124,17 +120,7 @@ def test_halving_does_not_rank_unlike_runs(tmp_path, capsys, text, metric, messa
     ],
 )
 def test_halving_ranks_by_what_all_runs_have(tmp_path, capsys, text, metric):
-    words = [
-        written(tmp_path, text),
-        "--out",
-        str(tmp_path / "out"),
-        "--halving",
-        "1",
-        "--halving-metric",
-        metric,
-        "--dry-run",
-    ]
-    assert sweep.run(words) == 0, capsys.readouterr().err
+    assert sweep.run(halved(tmp_path, text, metric)) == 0, capsys.readouterr().err
 
 
 @pytest.mark.slow

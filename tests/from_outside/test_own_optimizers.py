@@ -7,7 +7,6 @@ import optax
 import pytest
 
 import lanes
-from lanes.cli import sweep
 from lanes.data.loading import load_dataset
 
 FILE = '''
@@ -42,18 +41,6 @@ BASE = Run(data=DATA, net=MLP(widths=(4,)), activation="tanh", initializer=sprea
 def sweep():
     return grid(BASE, learning_rate=[0.3, 0.1])
 '''
-
-
-@pytest.fixture
-def call(capsys):
-    """Call `lanes sweep` in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = sweep.run([str(word) for word in arguments])
-        out = capsys.readouterr()
-        return status, out.out, out.err
-
-    return call
 
 
 def tent(step, horizon):

@@ -25,8 +25,8 @@ from lanes.storage.directory import Directory
 from lanes.storage.provenance import Call
 from nets import MLP
 
-polars = pytest.importorskip("polars")
-duckdb = pytest.importorskip("duckdb")
+polars = pytest.importorskip("polars", reason="Polars reads the tables; it is in the extra `test`")
+duckdb = pytest.importorskip("duckdb", reason="DuckDB reads the tables; it is in the extra `test`")
 
 PROGRAMS = Programs()
 BASE = Run(data=OVERLAPPING, net=MLP(widths=(4,)), batch_size=16, epochs=2, optimizer="sgd", learning_rate=0.1)

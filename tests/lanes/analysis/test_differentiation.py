@@ -77,7 +77,7 @@ POINT = [0.4, 1.3, -0.7]
 
 
 def test_all_methods_of_differentiation_agree():
-    sympy = pytest.importorskip("sympy")
+    sympy = pytest.importorskip("sympy", reason="the independent derivative; it is in the extra `test`")
     value, dual = d.dual_gradient(lambda v: formula(v, np), POINT)
     assert value == pytest.approx(formula(POINT, np), rel=1e-15)
     symbolic, expressions = d.symbolic_gradient(lambda *v: formula(v, sympy), ["a", "b", "c"])

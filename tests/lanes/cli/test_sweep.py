@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import lanes
-from lanes.cli import sweep
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -74,18 +73,6 @@ BASE = Run(data=Blobs(n=120, classes=3), net=Net(units=3), activation=Bent(), in
 def sweep():
     return grid(BASE, {"activation.slope": [0.1, 0.3]}, seed=range(2))
 '''
-
-
-@pytest.fixture
-def call(capsys):
-    """Call the command in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = sweep.run([str(word) for word in arguments])
-        out = capsys.readouterr()
-        return status, out.out, out.err
-
-    return call
 
 
 @pytest.fixture

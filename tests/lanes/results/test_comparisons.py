@@ -156,7 +156,7 @@ def test_differences_are_averaged_within_a_seed():
 
 
 def test_the_interval_is_that_of_least_squares_with_clustered_covariance():
-    api = pytest.importorskip("statsmodels.api")
+    api = pytest.importorskip("statsmodels.api", reason="the independent computation; it is in the extra `test`")
     first, second = matched(5, 12, seed=3)
     difference = second - first
     groups = difference.index.get_level_values("seed").to_numpy()

@@ -53,7 +53,9 @@ def test_runs_without_a_value_make_no_pair():
 
 def test_an_unbalanced_design_agrees_with_a_regression_on_pairs():
     """Least squares with an intercept for each pair and a covariance clustered by seed."""
-    formula = pytest.importorskip("statsmodels.formula.api")
+    formula = pytest.importorskip(
+        "statsmodels.formula.api", reason="the independent computation; it is in the extra `test`"
+    )
     runs, labels, axes = swept(seeds=5, missing=[(0.1, 0.0, seed) for seed in range(5)])
     runs["value"] += np.random.default_rng(0).normal(size=len(runs)) * 0.003
     runs["pair"] = runs["learning_rate"].astype(str) + "/" + runs["seed"].astype(str)

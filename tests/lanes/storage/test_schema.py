@@ -27,8 +27,8 @@ from lanes.storage.typed import (
     to_pandas,
 )
 
-polars = pytest.importorskip("polars")
-duckdb = pytest.importorskip("duckdb")
+polars = pytest.importorskip("polars", reason="Polars reads the tables; it is in the extra `test`")
+duckdb = pytest.importorskip("duckdb", reason="DuckDB reads the tables; it is in the extra `test`")
 
 STATUSES = ("done", "stopped_early", "pruned", "diverged", "failed")
 METRICS = ("loss", "accuracy", "brier", "elbo")
