@@ -1,5 +1,6 @@
 """A pack's state between chunks: saved after each of them, and restored by whoever resumes the sweep."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +13,9 @@ from lanes.plan.packs import Pack
 from lanes.program.epoch import Epoch, Partial
 from lanes.program.lane import Lane
 from lanes.program.places import Place
-from lanes.storage import checkpoints
+from lanes.storage import checkpoints, seals
 from lanes.storage.rows import curve_rows, history_of
+from lanes.storage.seals import SPENT, Mark
 
 PARTIAL = "partial"  # what a checkpoint calls the epoch in progress
 
@@ -38,17 +40,23 @@ class Checkpointing:
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
         """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
         directory = self.context.directory
-        folder = directory.checkpoints / pack.pack_id
-        while (found := checkpoints.load(folder, directory.warn)) is not None:
+        path = directory.checkpoints / pack.pack_id
+        while (found := directory.load_checkpoint(pack.pack_id)) is not None:
             number, leaves = found
+            own = checkpoints.mark(path / str(number), directory.sweep)
+            at = directory.marks(directory.curves).get(pack.pack_id)
             curves = directory.read_part(directory.curves, pack.pack_id)
             if not _is_possible(pack, number, leaves):
                 directory.warn(f"pack {pack.pack_id}: checkpoint {number} has lanes beyond its epoch: set aside")
-            elif number <= pack.setup.steps_per_epoch or (curves is not None and _is_complete(curves, pack, leaves)):
+            elif number <= pack.setup.steps_per_epoch or (
+                curves is not None and _agree(at, own) and _is_complete(curves, pack, leaves)
+            ):
                 return self._restored(pack, numbers, number, leaves, curves)
             else:
-                directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
-            checkpoints.set_aside(folder / str(number))
+                directory.warn(
+                    f"pack {pack.pack_id}: its curves are missing, damaged or of another state, so it is trained again"
+                )
+            checkpoints.set_aside(path / str(number))
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
 
     def save(
@@ -69,8 +77,17 @@ class Checkpointing:
         if state.partial is not None:
             leaves |= checkpoints.flatten({PARTIAL: jax.device_get(state.partial)})
         positions = seats.positions
-        leaves = {name: leaf[positions] for name, leaf in leaves.items()} | {"spent": np.asarray(spent, np.float64)}
+        leaves = {name: leaf[positions] for name, leaf in leaves.items()} | {SPENT: np.asarray(spent, np.float64)}
         self._write(pack, state.epoch * (pack.setup.steps_per_epoch + 1) + state.step, leaves, rows)
+
+    def write_results(self, pack: Pack, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the results of an ended pack, of the state in its checkpoint; runs in the writer's thread, after `save`."""
+        directory = self.context.directory
+        numbers = checkpoints.numbers_in(directory.checkpoints / pack.pack_id)
+        path = directory.checkpoints / pack.pack_id / str(max(numbers, default=0))
+        directory.write_part(
+            directory.results, pack.pack_id, rows, {pack.pack_id: checkpoints.mark(path, directory.sweep)}
+        )
 
     def _restored(
         self, pack: Pack, numbers: dict[str, np.ndarray], number: int, leaves: dict[str, np.ndarray], curves: Any
@@ -85,7 +102,7 @@ class Checkpointing:
             partial = self.place.split(checkpoints.unflatten(like, leaves)[PARTIAL])
         run_ids = [member.run_id for member in pack.members]
         history = history_of(curves, run_ids, epoch) if epoch and curves is not None else {}
-        return State(lanes, epoch, partial, step), history, float(leaves["spent"])
+        return State(lanes, epoch, partial, step), history, float(leaves[SPENT])
 
     def _write(self, pack: Pack, number: int, leaves: dict[str, np.ndarray], curves: Any) -> None:
         """Write the curves, then the checkpoint that relies on them. The first checkpoint of all is read back once.
@@ -94,11 +111,12 @@ class Checkpointing:
         """
         directory = self.context.directory
         folder = directory.checkpoints / pack.pack_id
+        mark = seals.mark_of(number, leaves)
         if curves is not None:
-            directory.write_part(directory.curves, pack.pack_id, curves)
-        checkpoints.save(folder, number, leaves)
+            directory.write_part(directory.curves, pack.pack_id, curves, {pack.pack_id: mark})
+        directory.save_checkpoint(pack.pack_id, mark, number // (pack.setup.steps_per_epoch + 1), leaves)
         if not self._read_back:
-            found = checkpoints.read(folder)
+            found = checkpoints.read(folder, directory.sweep)
             if found is None or found[1].keys() != leaves.keys():
                 raise OSError(f"{folder / str(number)} was written and cannot be read back: choose another --out")
             self._read_back = True
@@ -107,6 +125,13 @@ class Checkpointing:
 def _is_possible(pack: Pack, number: int, leaves: dict[str, np.ndarray]) -> bool:
     """Whether no lane is further than the checkpoint's epoch."""
     return int(np.max(leaves["epochs"])) <= number // (pack.setup.steps_per_epoch + 1)
+
+
+def _agree(curves: Mark | None, checkpoint: Mark | None) -> bool:
+    """Whether curves can be those that a checkpoint relies on: of its state, or of a later one, after a kill between the two."""
+    if curves is None or checkpoint is None:
+        return False
+    return curves.number > checkpoint.number or curves == checkpoint
 
 
 def _is_complete(curves: Any, pack: Pack, leaves: dict[str, np.ndarray]) -> bool:

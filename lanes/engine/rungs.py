@@ -24,7 +24,6 @@ from lanes.program.lane import Status
 from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
-from lanes.storage.sealed import write_sealed
 
 FAR = 2**31 - 1  # the epoch of pruning for runs that are not pruned
 
@@ -160,7 +159,7 @@ class Rungs:
             decision = self.read(rung)
             if decision is None:
                 decision = self._made(rung)
-                write_sealed(self.path(rung), decision)
+                self.directory.write_sealed(self.path(rung), decision)
         return decision
 
     def _ranked(self, rung: int) -> list[str]:

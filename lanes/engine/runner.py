@@ -14,7 +14,8 @@ from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
 from lanes.storage import asked, compaction, provenance, records
 from lanes.storage.asked import Asking
-from lanes.storage.directory import Directory, print_warning
+from lanes.storage.directory import Directory
+from lanes.storage.intact_files import print_warning
 from lanes.storage.provenance import Call
 
 

@@ -162,8 +162,7 @@ class Trainer:
         }
         ends = _ends(pack, lanes, "status", "epochs", "best_epoch", "diverged_step")
         rows = result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
-        directory = self.context.directory
-        self.context.writer.submit(directory.write_part, directory.results, pack.pack_id, rows)
+        self.context.writer.submit(self._checkpointing.write_results, pack, rows)
 
 
 @jax.jit

@@ -1,8 +1,8 @@
 """Checkpoints of packs, written by Orbax and verified when they are read.
 
 Orbax survives a kill but does not notice a flipped bit, nor a checkpoint of another pack. So `checksums.json` holds the
-pack, the number and every file's SHA-256, and seals them. A checkpoint is written under a temporary name and renamed, and
-only then are earlier ones deleted. The files are arrays and JSON; nothing is unpickled.
+sweep, the pack, the number, the epoch and every file's SHA-256, and seals them. A checkpoint is written under a temporary name
+and renamed, and only then are earlier ones deleted. The files are arrays and JSON; nothing is unpickled.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import numpy as np
 
 from lanes.errors import DamagedFileError
 from lanes.files import remove_leftovers, sync_folder, temporary_beside
-from lanes.storage.sealed import read_sealed, write_sealed
+from lanes.storage.sealed import SWEEP, read_sealed, write_sealed
+from lanes.storage.seals import Mark
 
 OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leaves, at least
 CHECKSUMS = "checksums.json"
@@ -61,10 +62,16 @@ def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
     return out
 
 
-def save(folder: Path, number: int, leaves: dict[str, np.ndarray]) -> None:
+def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint of the pack that `folder` is named after, then delete those with lower numbers.
 
     If another worker, on a file system without locks, writes the same checkpoint first, its copy stays.
+
+    Args:
+        folder: of the pack.
+        number: of the checkpoint.
+        leaves: its arrays.
+        stated: what it says of itself besides: `sweep`, `epoch`, and `content`, as in `Mark`.
 
     Raises OSError before anything is written if the disk is too full: Orbax's own error is long.
     """
@@ -84,7 +91,8 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray]) -> None:
             checkpointer.save(parent / path.name, leaves)
         made = work / path.name
         sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
-        write_sealed(made / CHECKSUMS, {"pack": folder.name, "number": number, "files": sums})
+        place = {"pack": folder.name, "number": number}
+        write_sealed(made / CHECKSUMS, {**(stated or {}), **place, "files": sums})
         if not _is_ours(path) and (path.exists() or path.is_symlink()):
             set_aside(path)
         elif path.exists():
@@ -124,8 +132,8 @@ def plain(folder: Path) -> Iterator[Path]:
         yield link
 
 
-def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest intact checkpoint of a pack, as (number, leaves), or None.
+def load(folder: Path, warn: Callable[[str], None], sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | None:
+    """The newest intact checkpoint of a pack of `sweep` ("": any), as (number, leaves), or None.
 
     Sets damaged checkpoints aside, with a line each, and deletes what killed workers left: call it only from the worker
     that trains the pack.
@@ -141,16 +149,17 @@ def load(folder: Path, warn: Callable[[str], None]) -> tuple[int, dict[str, np.n
             warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue
         try:
-            verify(path)
-            return number, restore(path)
+            return number, verified(path, sweep)
         except DamagedFileError as error:
             aside = set_aside(path)
             warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
     return None
 
 
-def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest intact checkpoint of a pack, as (number, leaves), or None. Changes nothing, so a worker may be writing.
+def read(folder: Path, sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | None:
+    """The newest intact checkpoint of a pack of `sweep` ("": any), as (number, leaves), or None.
+
+    Changes nothing, so a worker may be writing.
 
     Raises DamagedFileError if all are damaged, and OSError if an intact one cannot be read.
     """
@@ -161,8 +170,7 @@ def read(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
             path = folder / str(number)
             try:
                 if (path / CHECKSUMS).exists():
-                    verify(path)
-                    return number, restore(path)
+                    return number, verified(path, sweep)
             except (DamagedFileError, OSError) as error:
                 failure = error
         if numbers_in(folder) == before:
@@ -181,9 +189,34 @@ def numbers_in(folder: Path) -> list[int]:
     )
 
 
-def was_lost(folder: Path) -> bool:
-    """Whether a pack's folder exists but holds no checkpoint. A deleted folder does not count: it was deleted on purpose."""
-    return folder.is_dir() and not any((folder / str(number) / CHECKSUMS).exists() for number in numbers_in(folder))
+def mark(path: Path, sweep: str = "") -> Mark | None:
+    """The state that a checkpoint of `sweep` ("": any) says to be of; None if it is not what it should be where it is.
+
+    Only the list of checksums is read.
+    """
+    try:
+        content = _stated(path, sweep)
+    except DamagedFileError:
+        return None
+    return Mark(int(path.name), str(content.get("content")))
+
+
+def sweeps_in(folder: Path) -> Iterator[str]:
+    """The sweep that each checkpoint in a folder of packs says to belong to."""
+    for pack in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for number in numbers_in(pack):
+            content = read_sealed(pack / str(number) / CHECKSUMS)
+            if content is not None and isinstance(content.get(SWEEP), str):
+                yield content[SWEEP]
+
+
+def verified(path: Path, sweep: str = "") -> dict[str, np.ndarray]:
+    """The leaves of a checkpoint, whose files and place are verified. Raises like `verify` and `restore`."""
+    epoch = verify(path, sweep).get("epoch")
+    leaves = restore(path)
+    if epoch is not None and "epochs" in leaves and np.max(leaves["epochs"]) > epoch:
+        raise DamagedFileError(f"{path} has lanes beyond its epoch {epoch}")
+    return leaves
 
 
 def restore(path: Path) -> dict[str, np.ndarray]:
@@ -205,18 +238,13 @@ def restore(path: Path) -> dict[str, np.ndarray]:
         raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
 
 
-def verify(path: Path) -> None:
-    """Raise DamagedFileError if a checkpoint's files are not exactly those that were written, for this pack and number.
+def verify(path: Path, sweep: str = "") -> dict[str, Any]:
+    """What a checkpoint says of itself.
 
-    Raises OSError if a file cannot be read, which is no damage.
+    Raises DamagedFileError if its files are not exactly those that were written, for this sweep ("": any), pack and number,
+    and OSError if a file cannot be read, which is no damage.
     """
-    if not (path / CHECKSUMS).is_file():
-        raise DamagedFileError(f"{path} is not a complete checkpoint")
-    content = read_sealed(path / CHECKSUMS)
-    if content is None:
-        raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
-    if (content.get("pack"), str(content.get("number"))) != (path.parent.name, path.name):
-        raise DamagedFileError(f"{path} is checkpoint {content.get('number')} of pack {content.get('pack')}")
+    content = _stated(path, sweep)
     if set(content["files"]) != {str(file.relative_to(path)) for file in files(path)}:
         raise DamagedFileError(f"{path} does not hold the files it was written with")
     for name, expected in content["files"].items():
@@ -226,6 +254,21 @@ def verify(path: Path) -> None:
             raise DamagedFileError(f"{path} does not hold the files it was written with") from None
         if found != expected:
             raise DamagedFileError(f"{path / name} does not match its checksum")
+    return content
+
+
+def _stated(path: Path, sweep: str) -> dict[str, Any]:
+    """The list of checksums of a checkpoint. Raises DamagedFileError unless it is intact and in its place."""
+    if not (path / CHECKSUMS).is_file():
+        raise DamagedFileError(f"{path} is not a complete checkpoint")
+    content = read_sealed(path / CHECKSUMS)
+    if content is None:
+        raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
+    if sweep and content.get(SWEEP) != sweep:
+        raise DamagedFileError(f"{path} belongs to another sweep")
+    if (content.get("pack"), str(content.get("number"))) != (path.parent.name, path.name):
+        raise DamagedFileError(f"{path} is checkpoint {content.get('number')} of pack {content.get('pack')}")
+    return content
 
 
 def set_aside(path: Path) -> Path:

@@ -51,13 +51,14 @@ def _ended(directory: Directory) -> set[str]:
 
 
 def _join(directory: Directory, folder: Path, names: list[str]) -> None:
+    marks = directory.marks(folder)
     parts = {name: directory.read_part(folder, name) for name in names}
     intact = {name: part.assign(**{PACK: name}) for name, part in parts.items() if part is not None}
     if len(intact) < 2:
         return
     table = pd.concat(list(intact.values()), ignore_index=True)
     joined = MERGED + hashlib.sha256(" ".join(intact).encode()).hexdigest()[:16]
-    directory.write_part(folder, joined, table)
+    directory.write_part(folder, joined, table, {name: marks.get(name) for name in intact})
     for name in intact:
         with contextlib.suppress(FileNotFoundError):
             (folder / f"{name}.parquet").unlink()
@@ -79,9 +80,9 @@ def widen_parts(directory: Directory) -> None:
                 if pack is not None and not claims.take(pack):
                     continue
                 try:
-                    table = directory.read(path)
-                    if table is not None:
-                        write_table(path, widened(table, columns), directory.name_of(path))
+                    seal, table = directory.seal_of(path), directory.read(path)
+                    if seal is not None and table is not None:
+                        write_table(path, widened(table, columns), seal)
                 finally:
                     if pack is not None:
                         claims.release(pack)

@@ -9,49 +9,49 @@
     checkpoints/PACK/     the pack's last chunk
     rungs/                successive halving: the decision at each rung and the standings behind it
 
-Every file is whole or absent and has a checksum; damaged and foreign files are set aside with one line each.
+Every file is whole or absent, has a checksum, and says which sweep it belongs to, where it belongs in it, and which state of
+its pack it is of. Damaged files, and intact ones in the wrong place, are set aside with one line each.
 The parts of many ended packs are joined into `merged-….parquet` (`lanes.storage.compaction`).
 """
 
 import contextlib
 import os
-import re
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, RequestError
-from lanes.files import remove_leftovers, write_bytes
+from lanes.files import remove_leftovers, temporary_beside, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.claims import Claims
-from lanes.storage.intact_files import IntactFiles, print_warning
+from lanes.storage.planned_runs import PlannedRuns
 from lanes.storage.schema import (
     CURVES,
-    MEASURED,
     PACK,
     RESULTS,
     STANDINGS,
     Columns,
     arrow_schema,
     by_column,
-    conformed,
     part_columns,
     part_table,
 )
+from lanes.storage.seals import Mark, Seal
 from lanes.storage.tables import read_table, write_table
 from lanes.storage.typed import stacked, to_pandas
 
-FORMAT = 3  # format 1 identified runs by our module paths, format 2 the user's functions by their own text
+# Format 1 identified runs by our module paths, format 2 the user's functions by their own text; the files of format 3 do not
+# say which sweep they belong to.
+FORMAT = 4
 MERGED = "merged-"
-PACK_NAME = re.compile(r"[0-9a-f]{1,64}")
 ATTEMPTS = 20  # at listing parts while another worker joins them
 
 
-class Directory(IntactFiles):
+class Directory(PlannedRuns):
     """Paths of a sweep's directory, and methods that read and write its files.
 
     Args:
@@ -59,18 +59,6 @@ class Directory(IntactFiles):
         warn: called with one line for each damaged file.
         changes: whether a damaged file is set aside, or only ignored.
     """
-
-    def __init__(self, path: str | os.PathLike[str], warn: Callable[[str], None] = print_warning, changes: bool = True):
-        super().__init__(path, warn, changes)
-        self.sweep_file = self.path / "sweep.json"
-        self.runs_file = self.path / "runs.parquet"
-        self.runs_copy = self.path / "runs.copy.parquet"
-        self.results = self.path / "results"
-        self.curves = self.path / "curves"
-        self.checkpoints = self.path / "checkpoints"
-        self.rungs = self.path / "rungs"
-        self._inside: dict[Path, tuple[Any, frozenset[str]]] = {}
-        self._measured: tuple[Any, frozenset[str]] = (None, frozenset())
 
     def create(self) -> None:
         """Make the directory and its folders, and delete temporary files of killed workers.
@@ -80,14 +68,14 @@ class Directory(IntactFiles):
         try:
             for folder in (self.results, self.curves, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable.{uuid.uuid4().hex[:8]}"
+            probe = temporary_beside(self.path / "writable")
             write_bytes(probe, b"")
             probe.unlink()
         except OSError as error:
             raise RequestError(
                 f"--out {self.path} cannot be written ({error.strerror}): choose another directory, or make it writable"
             ) from None
-        for folder in (self.path, self.results, self.curves):
+        for folder in (self.path, *_folders_in(self.path), *_folders_in(self.rungs), *_folders_in(self.checkpoints)):
             remove_leftovers(folder)
 
     # ---- sweep.json ----------------------------------------------------------------------------------------------
@@ -97,79 +85,16 @@ class Directory(IntactFiles):
 
         Raises RequestError for a directory of another format.
         """
-        content = self.read_sealed(self.sweep_file)
-        if content is None:
-            return {}
-        if content.get("format") != FORMAT:
+        found = sealed.read_sealed(self.sweep_file)
+        if found is not None and found.get("format") != FORMAT:
             raise RequestError(
-                f"{self.path} has format {content.get('format')}: this version reads {FORMAT}; use the version that wrote it"
+                f"{self.path} has format {found.get('format')}: this version reads {FORMAT}; use the version that wrote it"
             )
-        return content
+        return self.read_sealed(self.sweep_file) or {}
 
     def write_sweep(self, content: dict[str, Any]) -> None:
         """Write sweep.json with its checksum."""
-        sealed.write_sealed(self.sweep_file, {**content, "format": FORMAT})
-
-    def read_sealed(self, path: Path) -> dict[str, Any] | None:
-        """The content of a sealed JSON file; None if it is missing or damaged. A damaged one is set aside."""
-        if not path.exists():
-            return None
-        content = sealed.read_sealed(path)
-        if content is None:
-            self.set_aside(path, "does not match its checksum", sealed.read_sealed)
-        return content
-
-    # ---- planned runs --------------------------------------------------------------------------------------------
-
-    def read_runs(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The planned runs, all columns or some; empty if there are none yet or both copies are damaged."""
-        table = self.runs_table(columns)
-        return pd.DataFrame() if table is None else to_pandas(table)
-
-    def runs_table(self, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """The planned runs in Arrow's types; None if there are none yet or both copies are damaged."""
-        for path in (self.runs_file, self.runs_copy):
-            table = self.read(path, columns, remedy="its copy is used")
-            if table is not None:
-                known = table["pack"].to_pylist() if "pack" in table.column_names else []
-                if all(PACK_NAME.fullmatch(str(name)) for name in known):
-                    return table
-                self.warn(f"{path}: has pack names that this program does not make: ignored")
-        return None
-
-    def planned_runs(self) -> pd.DataFrame:
-        """The planned runs.
-
-        Raises RequestError if there are none or both copies are damaged.
-        """
-        table = self.read_runs()
-        if table.empty:
-            raise RequestError(
-                f"{self.path} has no intact table of its runs: run the sweep's command again to restore it"
-            )
-        return table
-
-    def write_runs(self, table: pd.DataFrame) -> None:
-        """Write the table of planned runs and its copy."""
-        typed = conformed(table)
-        for path in (self.runs_copy, self.runs_file):
-            write_table(path, typed, self.name_of(path))
-
-    def measured(self) -> frozenset[str]:
-        """The metric columns of all planned runs; cached while their table stays the same."""
-        stamps = [_stamp(path) for path in (self.runs_file, self.runs_copy)]
-        if self._measured[0] != stamps:
-            table = self.runs_table([MEASURED]) if any(stamps) else None
-            known = [] if table is None or MEASURED not in table.column_names else table[MEASURED].unique().to_pylist()
-            self._measured = stamps, frozenset(name for names in known if names for name in names.split())
-        return self._measured[1]
-
-    def mend_runs(self) -> None:
-        """Restore a missing table of planned runs from its copy, or the copy from it. Call it holding the lock "plan"."""
-        if self.runs_file.exists() != self.runs_copy.exists():
-            table = self.read_runs()
-            if len(table):
-                self.write_runs(table)
+        self.write_sealed(self.sweep_file, {**content, "format": FORMAT})
 
     # ---- parts: results and curves -------------------------------------------------------------------------------
 
@@ -181,15 +106,22 @@ class Directory(IntactFiles):
             return part_columns(CURVES, {*(name for name in self.measured() if name.startswith("valid_")), *further})
         return part_columns(STANDINGS, further)
 
-    def write_part(self, folder: Path, name: str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame) -> None:
-        """Write a part of a table: results or curves of a pack."""
+    def write_part(
+        self,
+        folder: Path,
+        name: str,
+        rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+        marks: Mapping[str, Mark | None] | None = None,
+    ) -> None:
+        """Write a part of a table: results or curves of a pack, or of several that `marks` names, at the states that it gives."""
         path, values = folder / f"{name}.parquet", by_column(rows)
+        seal = Seal(self.name_of(path), self.identify(), marks={name: None} if marks is None else marks)
         columns: Columns | None = None
         while columns != (
             current := self.columns_of(folder, values)
         ):  # another worker may plan further metrics meanwhile
             columns = current
-            write_table(path, part_table(values, columns, name), self.name_of(path))
+            write_table(path, part_table(values, columns, name), seal)
 
     def read_part(self, folder: Path, name: str) -> pd.DataFrame | None:
         """A part, from its own file or a merged one; None if it is missing or damaged."""
@@ -199,8 +131,8 @@ class Directory(IntactFiles):
                 return to_pandas(own).drop(columns=PACK, errors="ignore")
             try:
                 for path in self.listed(folder):
-                    if path.name.startswith(MERGED) and name in self._packs_inside(path):
-                        table = to_pandas(read_table(path, self.name_of(path)))
+                    if path.name.startswith(MERGED) and name in self._marks_in(path):
+                        table = to_pandas(read_table(path, self.name_of(path), sweep=self.sweep))
                         return table[table[PACK] == name].drop(columns=PACK, errors="ignore").reset_index(drop=True)
             except FileNotFoundError:
                 continue  # merged again meanwhile
@@ -231,12 +163,20 @@ class Directory(IntactFiles):
 
     def parts(self, folder: Path) -> set[str]:
         """Names of the packs that have an intact part; every byte is verified."""
+        return set(self.marks(folder))
+
+    def marks(self, folder: Path) -> dict[str, Mark | None]:
+        """The packs that have an intact part, and the state that it is of; every byte is verified."""
         for _ in range(ATTEMPTS):
+            found: dict[str, Mark | None] = {}
             try:
-                return set().union(*(self._packs_inside(path) for path in self.listed(folder)))
+                for path in self.listed(folder):
+                    for pack, mark in self._marks_in(path).items():
+                        found[pack] = found.get(pack) or mark
+                return found
             except FileNotFoundError:
                 continue
-        return set()
+        return {}
 
     def ended(self) -> set[str]:
         """run_ids of the runs that have ended without failing."""
@@ -244,68 +184,97 @@ class Directory(IntactFiles):
         return set() if results.empty else set(results.loc[results["status"] != "failed", "run_id"])
 
     def lacking(self, packs: Iterable[str]) -> set[str]:
-        """Packs that have results but lost their curves, or their only checkpoint, to damage."""
-        with_results, with_curves = self.parts(self.results), self.parts(self.curves)
-        return {
-            name
-            for name in packs
-            if name in with_results and (name not in with_curves or checkpoints.was_lost(self.checkpoints / name))
-        }
+        """Packs that have results but lost their curves or checkpoint, or whose files do not agree, with a line for each."""
+        results, curves = self.marks(self.results), self.marks(self.curves)
+        out = set()
+        for name in packs:
+            if name in results and (why := self._disagreement(name, results[name], curves)):
+                out.add(name)
+                if results[name] is not None:
+                    self.warn(f"{self.path}: pack {name} has results, but {why}: trained again from where they agree")
+        return out
 
     def has_ended(self, pack: str) -> bool:
-        """Whether a pack has results, none of them failed, and has lost nothing to damage."""
+        """Whether a pack has results, none of them failed, which agree with its curves and its checkpoint."""
         part = self.read_part(self.results, pack)
         if part is None or (part["status"] == "failed").any():
             return False
-        return self.read_part(self.curves, pack) is not None and not checkpoints.was_lost(self.checkpoints / pack)
+        return not self._disagreement(pack, self.marks(self.results).get(pack), self.marks(self.curves))
+
+    def _disagreement(self, pack: str, results: Mark | None, curves: Mapping[str, Mark | None]) -> str:
+        """In what the curves or checkpoints of an ended pack differ from the state that its results are of; "" if in nothing."""
+        if pack not in curves:
+            return "no intact curves"
+        if results not in (None, curves[pack]):
+            return "its curves are of another state"
+        folder = self.checkpoints / pack
+        if not folder.is_dir():
+            return ""  # deleted on purpose
+        numbers = checkpoints.numbers_in(folder)
+        found = [checkpoints.mark(folder / str(number), self.sweep) for number in numbers]
+        if not any(found):
+            return "no intact checkpoint"
+        if not all(found):
+            return f"checkpoint {numbers[found.index(None)]} is not its own"
+        return "" if results in (None, found[0]) else "its checkpoint is of another state"
 
     def listed(self, folder: Path) -> list[Path]:
         """Files of a table's parts, merged ones last."""
         return sorted(folder.glob("*.parquet"), key=lambda path: (path.name.startswith(MERGED), path.name))
 
-    def _packs_inside(self, path: Path) -> frozenset[str]:
-        """The packs in a part, cached while the file stays the same; none if it is damaged."""
-        if (key := _stamp(path)) is None:
-            raise FileNotFoundError(path)
-        known = self._inside.get(path)
-        if known is None or known[0] != key:
-            if path.name.startswith(MERGED):
-                table = self.read(path, [PACK], missing_ok=False)
-                names = frozenset() if table is None else frozenset(table[PACK].unique().to_pylist())
-            else:
-                names = frozenset([path.stem]) if self.verify(path) else frozenset()
-            self._inside[path] = known = (key, names)
-        return known[1]
+    def _marks_in(self, path: Path) -> Mapping[str, Mark | None]:
+        """The packs in a part and their states; none if it is damaged."""
+        seal = self.seal_of(path)
+        return {} if seal is None else seal.marks
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
-    def checkpoint(self, pack: str) -> tuple[int, dict[str, Any]] | None:
-        """(epoch, leaves) of a pack's newest intact checkpoint, or None; a worker may be writing it.
+    def save_checkpoint(self, pack: str, mark: Mark, epoch: int, leaves: dict[str, np.ndarray]) -> None:
+        """Write a checkpoint of a pack, then delete earlier ones. Raises OSError like `checkpoints.save`."""
+        stated = {"sweep": self.identify(), "epoch": epoch, "content": mark.content}
+        checkpoints.save(self.checkpoints / pack, mark.number, leaves, stated)
 
-        Raises DamagedFileError if all are damaged. They are set aside, so that the sweep's command trains the pack again.
+    def load_checkpoint(self, pack: str) -> tuple[int, dict[str, Any]] | None:
+        """(number, leaves) of a pack's newest intact checkpoint, or None; damaged ones are set aside (`checkpoints.load`)."""
+        return checkpoints.load(self.checkpoints / pack, self.warn, self.sweep)
+
+    def checkpoint(self, pack: str) -> tuple[int, dict[str, Any]] | None:
+        """(number, leaves) of a pack's newest intact checkpoint, or None; a worker may be writing it.
+
+        Raises DamagedFileError if all are damaged, and if the pack has ended with results of another state. Damaged ones are
+        set aside, so that the sweep's command trains the pack again.
         """
+        expected = self.marks(self.results).get(pack)  # first: a worker may end the pack meanwhile
         folder = self.checkpoints / pack
         try:
-            return checkpoints.read(folder)
+            found = checkpoints.read(folder, self.sweep)
         except DamagedFileError as error:
-            claims = Claims(self.path)
-            with contextlib.suppress(OSError):
-                if claims.take(pack):
-                    try:
-                        if (intact := checkpoints.load(folder, self.warn)) is not None:
-                            return intact
-                    finally:
-                        claims.release(pack)
-            raise DamagedFileError(f"{error}: run the sweep's command again to train the pack again") from error
+            found = self._found_again(pack)
+            if found is None:
+                raise DamagedFileError(f"{error}: run the sweep's command again to train the pack again") from error
+        if found is not None and expected not in (None, checkpoints.mark(folder / str(found[0]), self.sweep)):
+            raise DamagedFileError(
+                f"{folder / str(found[0])} is of another state than the results of its pack: run the sweep's command again to "
+                "train the pack to where they agree"
+            )
+        return found
 
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is replaced; None if it is missing."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
+    def _found_again(self, pack: str) -> tuple[int, dict[str, Any]] | None:
+        """What is intact once damaged checkpoints are set aside, unless a worker is at the pack."""
+        claims = Claims(self.path)
+        with contextlib.suppress(OSError):
+            if claims.take(pack):
+                try:
+                    return self.load_checkpoint(pack)
+                finally:
+                    claims.release(pack)
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, both of which are no links."""
+    inside = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
+    return [path for path in inside if path.is_dir() and not path.is_symlink()]
 
 
 def existing(directories: Iterable[str | os.PathLike[str]]) -> list[Directory]:
@@ -319,5 +288,6 @@ def existing(directories: Iterable[str | os.PathLike[str]]) -> list[Directory]:
         if not directory.runs_file.exists() and not directory.runs_copy.exists():
             raise RequestError(f"{path} holds no sweep (runs.parquet is missing): name the --out of a sweep")
         directory.read_sweep()
+        directory.check_copy()
         out.append(directory)
     return out

@@ -1,7 +1,9 @@
-"""Reading a directory's tables so that damaged files are noticed and set aside, each with one line."""
+"""Reading a directory's files so that damaged and foreign ones are noticed and set aside, each with one line."""
 
+import collections
 import os
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, printable
-from lanes.storage import checkpoints
-from lanes.storage.tables import read_table, verified
+from lanes.storage import checkpoints, sealed
+from lanes.storage.seals import Seal
+from lanes.storage.tables import check_place, read_table, verified
 
 REMEDY = "the sweep's command makes it again"
 
@@ -21,17 +24,76 @@ def print_warning(line: str) -> None:
 
 
 class IntactFiles:
-    """Reads files of a sweep's directory; one that is damaged is set aside.
+    """Reads files of a sweep's directory; one that is damaged, or belongs elsewhere, is set aside.
 
     Args:
         path: the directory.
-        warn: called with one line for each damaged file.
-        changes: whether a damaged file is set aside, or only ignored.
+        warn: called with one line for each such file.
+        changes: whether such a file is set aside, or only ignored.
     """
 
     def __init__(self, path: str | os.PathLike[str], warn: Callable[[str], None] = print_warning, changes: bool = True):
         self.path = Path(path)
         self.warn, self.changes = warn, changes
+        self.sweep_file = self.path / "sweep.json"
+        self.runs_file = self.path / "runs.parquet"
+        self.runs_copy = self.path / "runs.copy.parquet"
+        self.results = self.path / "results"
+        self.curves = self.path / "curves"
+        self.checkpoints = self.path / "checkpoints"
+        self.rungs = self.path / "rungs"
+        self._sweep = ""
+        self._seals: dict[Path, tuple[Any, Seal]] = {}
+
+    # ---- whose files they are ------------------------------------------------------------------------------------
+
+    @property
+    def sweep(self) -> str:
+        """Identity of the sweep; "" while the directory has no file that states one.
+
+        The plan, its copy and sweep.json state it. Where they disagree, one of them comes from another sweep: the identity
+        is then that of most files.
+        """
+        if not self._sweep:
+            self._sweep = self._found_sweep()
+        return self._sweep
+
+    def identify(self) -> str:
+        """Identity of the sweep, made now if the directory has none. Call it holding the lock "plan" for a new directory."""
+        self._sweep = self.sweep or uuid.uuid4().hex
+        return self._sweep
+
+    def _found_sweep(self) -> str:
+        content = sealed.read_sealed(self.sweep_file)
+        stated = [] if content is None else [content.get(sealed.SWEEP)]
+        stated += [self._stated(path) for path in (self.runs_file, self.runs_copy)]
+        known = collections.Counter(sweep for sweep in stated if isinstance(sweep, str) and sweep)
+        if len(known) != 1:
+            parts = [path for folder in (self.results, self.curves) for path in sorted(folder.glob("*.parquet"))]
+            known.update(sweep for path in parts if (sweep := self._stated(path)))
+            known.update(checkpoints.sweeps_in(self.checkpoints))
+        return known.most_common(1)[0][0] if known else ""
+
+    def _stated(self, path: Path) -> str:
+        """The sweep that an intact table belongs to; "" for a damaged or missing one."""
+        try:
+            return self._seal(path).sweep
+        except (DamagedFileError, OSError):
+            return ""
+
+    def _seal(self, path: Path) -> Seal:
+        """The seal of a table, every byte of which is verified, cached while the file stays the same.
+
+        Raises DamagedFileError or FileNotFoundError.
+        """
+        if (key := stamp(path)) is None:
+            raise FileNotFoundError(path)
+        known = self._seals.get(path)
+        if known is None or known[0] != key:
+            self._seals[path] = known = (key, verified(path)[1])
+        return known[1]
+
+    # ---- reading -------------------------------------------------------------------------------------------------
 
     def name_of(self, path: Path) -> str:
         """The name that a table is written under."""
@@ -47,7 +109,7 @@ class IntactFiles:
     ) -> pa.Table | None:
         """A table, or None if it is missing or damaged. A damaged one is set aside."""
         try:
-            return read_table(path, self.name_of(path), columns)
+            return read_table(path, self.name_of(path), columns, self.sweep)
         except FileNotFoundError:
             if missing_ok:
                 return None
@@ -56,22 +118,45 @@ class IntactFiles:
             self.set_aside(path, str(error), self.is_intact, remedy)
             return None
 
-    def verify(self, path: Path) -> bool:
-        """Whether a table is intact; a damaged one is set aside."""
+    def seal_of(self, path: Path, remedy: str = REMEDY) -> Seal | None:
+        """The seal of an intact table of this sweep; None for a damaged one, which is set aside.
+
+        Raises FileNotFoundError if there is none.
+        """
         try:
-            verified(path, self.name_of(path))
+            seal = self._seal(path)
+            check_place(seal, self.name_of(path), self.sweep)
         except DamagedFileError as error:
-            self.set_aside(path, str(error), self.is_intact)
-            return False
-        return True
+            self.set_aside(path, str(error), self.is_intact, remedy)
+            return None
+        return seal
 
     def is_intact(self, path: Path) -> bool:
-        """Whether a table matches its checksum."""
+        """Whether a table matches its checksum, and is in its place."""
         try:
-            verified(path, self.name_of(path))
+            check_place(verified(path)[1], self.name_of(path), self.sweep)
         except (DamagedFileError, OSError):
             return False
         return True
+
+    def read_sealed(self, path: Path) -> dict[str, Any] | None:
+        """The content of a sealed JSON file; None if it is missing or damaged. A damaged one is set aside."""
+        if not path.exists():
+            return None
+        content = self._own_sealed(path)
+        if content is None:
+            foreign = sealed.read_sealed(path) is not None
+            why = "belongs to another sweep" if foreign else "does not match its checksum"
+            self.set_aside(path, why, self._own_sealed)
+        return content
+
+    def write_sealed(self, path: Path, content: dict[str, Any]) -> None:
+        """Write a JSON file of this sweep with its checksum."""
+        sealed.write_sealed(path, {**content, sealed.SWEEP: self.identify()})
+
+    def _own_sealed(self, path: Path) -> dict[str, Any] | None:
+        content = sealed.read_sealed(path)
+        return content if content is not None and self.sweep in ("", content.get(sealed.SWEEP)) else None
 
     def set_aside(self, path: Path, why: str, is_intact: Callable[[Path], Any], remedy: str = REMEDY) -> None:
         """Rename a damaged file, unless another worker has replaced it with an intact one meanwhile.
@@ -94,3 +179,12 @@ class IntactFiles:
             pass  # another worker was faster
         except OSError:
             self.warn(f"{self.path}: {shown} {why}: ignored")
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced; None if it is missing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

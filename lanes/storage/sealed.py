@@ -1,6 +1,7 @@
 """JSON files that carry their own checksum, under the key `sha256`: SHA-256 of the file's name and content.
 
-The name is in it, so that an intact file under another file's name counts as damaged.
+The name is in it, so that an intact file under another file's name counts as damaged; so does one of another sweep, whose
+identity is under the key `sweep`.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from typing import Any
 from lanes.files import write_bytes
 
 SEAL = "sha256"
+SWEEP = "sweep"
 MOST_BYTES = 1 << 30  # of a file: a larger one is none of ours, and is not read
 
 

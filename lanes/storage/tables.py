@@ -1,10 +1,11 @@
-"""Parquet tables with a checksum over every byte of the file and the name it was written under.
+"""Parquet tables with a seal, which carries a checksum over every byte of the file.
 
-The checksum is in the file's own footer: SHA-256 of the name and of the file with 64 zeros in place of the checksum.
+The seal is JSON in the file's own footer; its checksum is SHA-256 of the file with 64 zeros in place of the checksum.
 """
 
+import dataclasses
 import hashlib
-import re
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,38 +14,36 @@ import pyarrow.parquet as pq
 
 from lanes.errors import DamagedFileError
 from lanes.files import write_bytes
+from lanes.storage.seals import Seal
 
-CHECKSUM = b"lanes.sha256"
+KEY = b"lanes.seal"
+CHECKSUM = b'{"sha256": "'  # what a seal begins with
 BLANK = b"0" * 64
 
 
-def write_table(path: Path, table: pa.Table, name: str) -> None:
-    """Write a table with its checksum, whole or not at all.
-
-    Args:
-        path: the file.
-        table: rows.
-        name: identifies the table; reading it under another name fails.
-    """
+def write_table(path: Path, table: pa.Table, seal: Seal) -> None:
+    """Write a table with its seal, whole or not at all. Reading it under another name, or for another sweep, fails."""
     table = table.replace_schema_metadata(None)
+    text = json.dumps({"sha256": BLANK.decode(), **dataclasses.asdict(seal)}).encode()
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({CHECKSUM: BLANK})
+        writer.add_key_value_metadata({KEY: text})
     content = bytearray(sink.getvalue().to_pybytes())
     at = _checksum_offset(content)
-    content[at : at + 64] = _digest(content, name).encode()
+    content[at : at + 64] = _digest(content, at).encode()
     write_bytes(path, bytes(content))
 
 
-def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table at `path`, written under `name`: all columns, or those of `columns` that it has.
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None, sweep: str = "") -> pa.Table:
+    """The table at `path`, written under `name` for `sweep` ("": any): all columns, or those of `columns` that it has.
 
     Raises:
-        DamagedFileError: the file is torn, foreign, or was written under another name.
+        DamagedFileError: the file is torn, foreign, or was written under another name or for another sweep.
         FileNotFoundError: there is no such file.
     """
-    content = verified(path, name)
+    content, seal = verified(path)
+    check_place(seal, name, sweep)
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         present = set(file.schema_arrow.names)
@@ -54,8 +53,11 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> p
         raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error
 
 
-def verified(path: Path, name: str) -> bytes:
-    """The bytes of a table's file, checked against the checksum. Raises like `read_table`."""
+def verified(path: Path) -> tuple[bytes, Seal]:
+    """The bytes of a table's file, checked against the checksum, and its seal, which tells where it belongs.
+
+    Raises like `read_table`.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -65,24 +67,34 @@ def verified(path: Path, name: str) -> bytes:
     at = _checksum_offset(content)
     if at < 0:
         raise DamagedFileError("is not a table of a sweep" if content else "is empty")
-    expected = bytes(content[at : at + 64]).decode(errors="replace")
-    if _digest(content, name) != expected:
+    if _digest(content, at) != content[at : at + 64].decode(errors="replace"):
         raise DamagedFileError("does not match its checksum")
-    return content
+    text = content[at - len(CHECKSUM) :].decode(errors="replace")
+    try:
+        return content, Seal.of(json.JSONDecoder().raw_decode(text)[0])
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise DamagedFileError("has a seal of another kind") from error
+
+
+def check_place(seal: Seal, name: str, sweep: str) -> None:
+    """Raise DamagedFileError if an intact table belongs elsewhere; a `sweep` of "" is any."""
+    if sweep and seal.sweep != sweep:
+        raise DamagedFileError("belongs to another sweep")
+    if seal.name != name:
+        raise DamagedFileError(f"was written as {seal.name}")
 
 
 def _checksum_offset(content: bytes | bytearray) -> int:
     """Offset of the checksum's 64 digits, or -1."""
-    key = content.rfind(CHECKSUM)
-    match = re.compile(rb"[0-9a-f]{64}").search(content, key + len(CHECKSUM), key + len(CHECKSUM) + 72)
-    return match.start() if key >= 0 and match is not None else -1
+    key = content.rfind(KEY)
+    at = content.find(CHECKSUM, key + len(KEY), key + len(KEY) + len(CHECKSUM) + 8) if key >= 0 else -1
+    return at + len(CHECKSUM) if at >= 0 else -1
 
 
-def _digest(content: bytes | bytearray, name: str) -> str:
-    at = _checksum_offset(content)
-    digest = hashlib.sha256(name.encode() + b"\0")
+def _digest(content: bytes | bytearray, at: int) -> str:
+    """SHA-256 of a file whose checksum is at an offset."""
     view = memoryview(content)
-    digest.update(view[:at])
+    digest = hashlib.sha256(view[:at])
     digest.update(BLANK)
     digest.update(view[at + 64 :])
     return digest.hexdigest()

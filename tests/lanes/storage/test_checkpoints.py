@@ -68,9 +68,7 @@ def test_a_pack_with_only_damaged_checkpoints(folder):
     (folder / "3" / "checksums.json").write_text("{}")
     with pytest.raises(DamagedFileError):
         checkpoints.read(folder)
-    assert not checkpoints.was_lost(folder)
     assert checkpoints.load(folder, [].append) is None
-    assert checkpoints.was_lost(folder)
 
 
 def test_an_unfinished_checkpoint_is_ignored(folder):
@@ -94,7 +92,6 @@ def test_an_empty_or_foreign_folder_is_set_aside(folder):
 def test_a_missing_folder_holds_no_checkpoint(tmp_path):
     assert checkpoints.load(tmp_path / "nothing", print) is None
     assert checkpoints.read(tmp_path / "nothing") is None
-    assert not checkpoints.was_lost(tmp_path / "nothing")
 
 
 # ---- a valid checkpoint in the wrong place -----------------------------------------------------------------------

@@ -27,7 +27,7 @@ def rows(*ids: str, status: str = "done") -> pd.DataFrame:
 def test_sweep_json_is_read_as_written(directory, lines):
     assert directory.read_sweep() == {}
     directory.write_sweep({"widths": {"a": 4}})
-    assert directory.read_sweep() == {"widths": {"a": 4}, "format": FORMAT}
+    assert directory.read_sweep() == {"widths": {"a": 4}, "format": FORMAT, "sweep": directory.sweep}
     content = directory.sweep_file.read_text()
     directory.sweep_file.write_text(content.replace("4", "5", 1))
     assert directory.read_sweep() == {}

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from lanes.errors import DamagedFileError
+from lanes.storage.seals import Seal
 from lanes.storage.tables import read_table, write_table
 from lanes.storage.typed import from_pandas, to_pandas
 
@@ -21,7 +22,7 @@ TABLE = from_pandas(FRAME)
 
 
 def test_tables_are_read_as_written(tmp_path):
-    write_table(tmp_path / "t.parquet", TABLE, "results/t")
+    write_table(tmp_path / "t.parquet", TABLE, Seal("results/t"))
     seen = to_pandas(read_table(tmp_path / "t.parquet", "results/t"))
     for name in ("run_id", "epoch", "best", "single", "loss"):
         pd.testing.assert_series_equal(seen[name], FRAME[name], check_dtype=name != "run_id", check_exact=True)
@@ -33,7 +34,7 @@ def test_tables_are_read_as_written(tmp_path):
 
 def test_flipped_bits_and_truncations_are_detected(tmp_path):
     path = tmp_path / "t.parquet"
-    write_table(path, TABLE[:1], "t")
+    write_table(path, TABLE[:1], Seal("t"))
     content = path.read_bytes()
     for at in range(0, 8 * len(content), 23):
         flipped = bytearray(content)
@@ -48,7 +49,7 @@ def test_flipped_bits_and_truncations_are_detected(tmp_path):
 
 
 def test_a_table_under_another_name_is_refused(tmp_path):
-    write_table(tmp_path / "t.parquet", TABLE, "results/t")
+    write_table(tmp_path / "t.parquet", TABLE, Seal("results/t"))
     with pytest.raises(DamagedFileError):
         read_table(tmp_path / "t.parquet", "results/u")
 
