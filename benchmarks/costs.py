@@ -23,7 +23,7 @@ from benchmarks.ours import Packs, WarmSweep
 from benchmarks.setting import Setting
 from benchmarks.works import Work, source, work
 from lanes.engine.options import Options
-from lanes.storage import checkpoints, tables
+from lanes.storage import checkpoints, seals, tables
 from lanes.storage.directory import Directory
 from losses import PENALTIES
 from nets import MLP, HiddenConv, LeNet5, convolve
@@ -196,9 +196,9 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 def _write_only(folder_kept: str) -> Callable[..., None]:
     write = Directory.write_part
 
-    def write_part(self: Directory, folder: Any, name: str, rows: Any) -> None:
+    def write_part(self: Directory, folder: Any, name: str, rows: Any, marks: Any = None) -> None:
         if folder.name == folder_kept:  # without results the sweep would count as unfinished
-            write(self, folder, name, rows)
+            write(self, folder, name, rows, marks)
 
     return write_part
 
@@ -208,6 +208,7 @@ LEFT_OUT: dict[str, Callable[[], list[Any]]] = {
     "checksums": lambda: [
         mock.patch.object(tables, "_digest", return_value=FALSE_SUM),
         mock.patch.object(hashlib, "file_digest", return_value=mock.Mock(**{"hexdigest.return_value": FALSE_SUM})),
+        mock.patch.object(seals, "mark_of", lambda number, _: seals.Mark(number, FALSE_SUM)),
     ],
     "checkpoints": lambda: [mock.patch.object(checkpoints, "save", _nothing)],
     "curves": lambda: [mock.patch.object(Directory, "write_part", _write_only("results"))],

@@ -71,6 +71,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def create_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file unless there is one. Of several processes that do so at once one succeeds, with or without locks."""
+    temporary = temporary_beside(path)
+    write_bytes(temporary, content)
+    try:
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                with open(path, "xb") as file:
+                    file.write(content)
+    finally:
+        temporary.unlink()
+
+
 def temporary_beside(path: Path) -> Path:
     """A new name in the same folder that tells which process writes there, for `remove_leftovers`."""
     return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")

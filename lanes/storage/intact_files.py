@@ -2,6 +2,7 @@
 
 import collections
 import os
+import re
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, printable
+from lanes.files import create_bytes, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.seals import Seal
 from lanes.storage.tables import check_place, read_table, verified
 
+IDENTITY = re.compile(r"[0-9a-f]{32}")
 REMEDY = "the sweep's command makes it again"
 
 
@@ -42,6 +45,7 @@ class IntactFiles:
         self.curves = self.path / "curves"
         self.checkpoints = self.path / "checkpoints"
         self.rungs = self.path / "rungs"
+        self._identity_file = self.path / ".identity"
         self._sweep = ""
         self._seals: dict[Path, tuple[Any, Seal]] = {}
 
@@ -59,9 +63,13 @@ class IntactFiles:
         return self._sweep
 
     def identify(self) -> str:
-        """Identity of the sweep, made now if the directory has none. Call it holding the lock "plan" for a new directory."""
-        self._sweep = self.sweep or uuid.uuid4().hex
-        return self._sweep
+        """Identity of the sweep, made now if the directory has none."""
+        if not self.sweep:
+            text = uuid.uuid4().hex.encode()
+            create_bytes(self._identity_file, text)
+            if not self.sweep:
+                write_bytes(self._identity_file, text)  # what was there is no identity
+        return self.sweep
 
     def _found_sweep(self) -> str:
         content = sealed.read_sealed(self.sweep_file)
@@ -72,12 +80,22 @@ class IntactFiles:
             parts = [path for folder in (self.results, self.curves) for path in sorted(folder.glob("*.parquet"))]
             known.update(sweep for path in parts if (sweep := self._stated(path)))
             known.update(checkpoints.sweeps_in(self.checkpoints))
-        return known.most_common(1)[0][0] if known else ""
+        return known.most_common(1)[0][0] if known else self._first_identity()
+
+    def _first_identity(self) -> str:
+        """The identity as the first worker made it, before it wrote a plan; "" if none did."""
+        if not self._identity_file.is_file():
+            return ""
+        with open(self._identity_file, "rb") as file:
+            text = file.read(64).decode(errors="replace")
+        return text if IDENTITY.fullmatch(text) else ""
 
     def _stated(self, path: Path) -> str:
-        """The sweep that an intact table belongs to; "" for a damaged or missing one."""
+        """The sweep that an intact table belongs to; "" for a damaged or missing one, and for one of another name."""
         try:
-            return self._seal(path).sweep
+            seal = self._seal(path)
+            check_place(seal, self.name_of(path), "")
+            return seal.sweep
         except (DamagedFileError, OSError):
             return ""
 
