@@ -32,11 +32,27 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
     try:
         ended = _ended(directory)
         for folder in (directory.curves, directory.results):
-            names = sorted(path.stem for path in directory.listed(folder) if path.stem in ended)
+            names = sorted(_own_parts(directory, folder) & ended)
             for at in range(0, len(names) - packs + 1, packs):
                 _join(directory, folder, names[at : at + packs])
     finally:
         claims.release(JOIN)
+
+
+def _own_parts(directory: Directory, folder: Path) -> set[str]:
+    """Packs whose part is in no joined one. One that is, after a kill while joining, is deleted if it is of the same state.
+
+    The part of a pack that was trained again since then stays: it is read before the joined ones.
+    """
+    own = {path.stem for path in directory.listed(folder) if not path.name.startswith(MERGED)}
+    joined = directory.marks(folder, own=False)
+    for name in sorted(own & joined.keys()):
+        path = folder / f"{name}.parquet"
+        with contextlib.suppress(FileNotFoundError):
+            seal = directory.seal_of(path)
+            if seal is not None and joined[name] is not None and seal.marks.get(name) == joined[name]:
+                path.unlink()
+    return own - joined.keys()
 
 
 def _ended(directory: Directory) -> set[str]:

@@ -165,12 +165,17 @@ class Directory(PlannedRuns):
         """Names of the packs that have an intact part; every byte is verified."""
         return set(self.marks(folder))
 
-    def marks(self, folder: Path) -> dict[str, Mark | None]:
-        """The packs that have an intact part, and the state that it is of; every byte is verified."""
+    def marks(self, folder: Path, own: bool = True) -> dict[str, Mark | None]:
+        """The packs that have an intact part, their own (not without `own`) or joined, and the state that it is of.
+
+        Every byte is verified.
+        """
         for _ in range(ATTEMPTS):
             found: dict[str, Mark | None] = {}
             try:
                 for path in self.listed(folder):
+                    if not own and not path.name.startswith(MERGED):
+                        continue
                     for pack, mark in self._marks_in(path).items():
                         found[pack] = found.get(pack) or mark
                 return found

@@ -216,6 +216,18 @@ def test_joined_and_widened_parts_keep_their_states(tmp_path):
     compaction.join_parts(directory, packs=2)
     assert directory.marks(directory.results) == directory.marks(directory.curves) == known
     assert len(directory.listed(directory.curves)) == 2
+    pack, mark = "0001", Mark(1, "trained again elsewhere")
+    before = {name: (directory.results / f"{name}.parquet").exists() for name in known}
+    directory.write_part(directory.results, pack, ROWS.assign(run_id=pack), {pack: mark})
+    directory.write_part(
+        directory.results, "0000", ROWS.assign(run_id="0000"), {"0000": known["0000"]}
+    )  # a kill left it
+    compaction.join_parts(directory, packs=2)
+    known_now = known | {pack: mark}
+    assert directory.marks(directory.results) == known_now
+    after = {name: (directory.results / f"{name}.parquet").exists() for name in known}
+    assert after == before | {pack: True}
+    (directory.results / f"{pack}.parquet").unlink()
     planned = pd.DataFrame({"run_id": list(known), "pack": list(known), "lane": 0, "measured": "valid_further"})
     directory.write_runs(planned)
     compaction.widen_parts(directory)
