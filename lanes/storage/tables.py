@@ -72,7 +72,7 @@ def verified(path: Path) -> tuple[bytes, Seal]:
     text = content[at - len(CHECKSUM) :].decode(errors="replace")
     try:
         return content, Seal.of(json.JSONDecoder().raw_decode(text)[0])
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise DamagedFileError("has a seal of another kind") from error
 
 

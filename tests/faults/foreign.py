@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from small_sweeps import OVERLAPPING
 
 from lanes import Halving, Run, grid
 from lanes.engine.options import Options
-from lanes.engine.requests import make_plan
+from lanes.engine.requests import Plan, make_plan
 from lanes.engine.runner import run_sweep
 from lanes.storage import checkpoints, seals
 from lanes.storage.directory import Directory
@@ -23,63 +24,62 @@ from nets import MLP
 BASE = Run(data=OVERLAPPING, net=MLP(widths=(4,)), batch_size=16, epochs=4)
 RUNS = grid(BASE, learning_rate=[1e-2, 3e-2, 1e-1], seed=range(4))
 OTHER_SEEDS = grid(BASE, learning_rate=[1e-2, 3e-2, 1e-1], seed=range(4, 8))
+OPTIONS = Options(width=4, devices=1, pack_lanes=4, chunk_seconds=0.0, quiet=True, programs=PROGRAMS)
 FOLDERS = ("results", "curves", "checkpoints", "rungs")
 
 
 def train(
     out: Path,
     halving: Halving | None = None,
-    runs: list[Run] = RUNS,
+    runs: Sequence[Run] = RUNS,
     warn: Callable[[str], None] = ignore,
     after_chunk: Callable[[object, int], None] | None = None,
 ) -> int:
     """Sweep in packs of four lanes and chunks of one epoch; returns the exit status."""
-    options = Options(
-        width=4,
-        devices=1,
-        pack_lanes=4,
-        chunk_seconds=0.0,
-        quiet=True,
-        halving=halving,
-        programs=PROGRAMS,
-        after_chunk=after_chunk,
-    )
-    return run_sweep(make_plan(runs, options), out, options, warn=warn).status
+    options = dataclasses.replace(OPTIONS, halving=halving, after_chunk=after_chunk)
+    return run_sweep(_plan(tuple(runs), halving), out, options, warn=warn).status
 
 
-@dataclasses.dataclass(frozen=True)
+@functools.cache
+def _plan(runs: tuple[Run, ...], halving: Halving | None) -> Plan:
+    return make_plan(runs, dataclasses.replace(OPTIONS, halving=halving))
+
+
 class World:
     """A sweep, copies made of it while it ran, and others from which files come.
+
+    Without halving it is begun with some of its runs, and the others are added.
 
     Attributes:
         reference: the finished sweep.
         halving: its halving.
         states: copies of its directory, oldest first, the last one finished.
-        wrong: a sweep of the same runs with other numbers, which no reader may take.
-        seeds: a sweep of the same experiment with other seeds.
     """
 
-    reference: Reference
-    halving: Halving | None
-    states: list[Path]
-    wrong: Path
-    seeds: Path
+    def __init__(self, at: Path, halving: Halving | None = None):
+        self.at, self.halving = at, halving
+        self.states: list[Path] = []
+        for runs in [RUNS] if halving else [RUNS[:8], RUNS]:
+            assert train(at / "sweep", halving, runs, after_chunk=self._keep) == 0
+            self._keep()
+        self.reference = Reference(at / "sweep")
 
+    def _keep(self, *_: object) -> None:
+        self.states.append(self.at / f"state-{len(self.states)}")
+        copy_running(self.at / "sweep", self.states[-1])
 
-def make_world(at: Path, halving: Halving | None = None) -> World:
-    """Train the sweep and the others."""
-    states: list[Path] = []
+    @functools.cached_property
+    def wrong(self) -> Path:
+        """A sweep of the same runs with other numbers, which no reader may take."""
+        assert train(self.at / "wrong", self.halving) == 0
+        bend(self.at / "wrong")
+        return self.at / "wrong"
 
-    def keep(*_: object) -> None:
-        states.append(at / f"state-{len(states)}")
-        copy_running(at / "sweep", states[-1])
-
-    assert train(at / "sweep", halving, after_chunk=keep) == 0
-    keep()
-    assert train(at / "wrong", halving) == 0
-    bend(at / "wrong")
-    assert train(at / "seeds", halving, OTHER_SEEDS) == 0
-    return World(Reference(at / "sweep"), halving, states, at / "wrong", at / "seeds")
+    @functools.cached_property
+    def seeds(self) -> Path:
+        """A sweep of the same experiment with other seeds."""
+        assert train(self.at / "seeds", self.halving, OTHER_SEEDS) == 0
+        return self.at / "seeds"
 
 
 def bend(out: Path) -> None:
@@ -106,26 +106,21 @@ def _bent(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: 1 - table[name] for name in floats})
 
 
-def copy_running(source: Path, target: Path, chance: random.Random | None = None) -> None:
-    """`cp -r` of a sweep that runs, in any order of its files: those that vanish meanwhile are left out."""
-    names = sorted(path.name for path in source.iterdir())
-    if chance is not None:
-        chance.shuffle(names)
-    target.mkdir(parents=True)
-    for name in names:
-        with contextlib.suppress(shutil.Error, FileNotFoundError):
-            _copy(source / name, target / name)
+def copy_running(source: Path, target: Path) -> None:
+    """`cp -r` of a sweep that runs: files that vanish meanwhile are left out."""
+    with contextlib.suppress(shutil.Error):
+        shutil.copytree(source, target)
 
 
 # ---- injuries ----------------------------------------------------------------------------------------------------
 
 
-def injure(out: Path, world: World, chance: random.Random) -> str:
+def injure(out: Path, world: World, chance: random.Random, injury: "Injury") -> str:
     """Make `out` a copy of the sweep in some state, with intact files in wrong places; returns what was done."""
     shutil.rmtree(out, ignore_errors=True)
     state = chance.choice([world.states[-1], world.states[-1], *world.states[:-1]])
     shutil.copytree(state, out)
-    return f"{state.name}: {chance.choice(INJURIES)(out, world, chance)}"
+    return f"{state.name}: {injury(out, world, chance)}"
 
 
 def exchange(out: Path, world: World, chance: random.Random) -> str:
@@ -186,11 +181,12 @@ def mixed_files(out: Path, world: World, chance: random.Random) -> str:
 
 def foreign(out: Path, world: World, chance: random.Random) -> str:
     """Files of a sweep of the same runs, or of other seeds."""
-    other = chance.choice([world.wrong, world.wrong, world.seeds])
+    other = world.seeds if chance.random() < 0.3 else world.wrong
     return f"from {other.name}: {_take(out, other, chance)}"
 
 
-INJURIES = (exchange, replay, rename, copied_while_running, mixed_files, foreign, foreign)
+Injury = Callable[[Path, World, random.Random], str]
+INJURIES: tuple[Injury, ...] = (exchange, replay, rename, copied_while_running, mixed_files, foreign, foreign)
 
 
 def _alike(folder: Path) -> list[list[Path]]:
