@@ -34,6 +34,7 @@ class Checkpointing:
         self.place, self.context = place, context
         self.fresh = FreshLanes(place, context.compiled, context.datasets)
         self._read_back = False
+        self._calls: dict[str, tuple[str, ...]] = {}  # of earlier calls, by pack
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
         """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
@@ -41,6 +42,7 @@ class Checkpointing:
         folder = directory.checkpoints / pack.pack_id
         while (found := checkpoints.load(folder, directory.warn)) is not None:
             number, leaves = found
+            self._calls[pack.pack_id] = checkpoints.calls_of(folder / str(number))
             curves = directory.read_part(directory.curves, pack.pack_id)
             if not _is_possible(pack, number, leaves):
                 directory.warn(f"pack {pack.pack_id}: checkpoint {number} has lanes beyond its epoch: set aside")
@@ -49,7 +51,12 @@ class Checkpointing:
             else:
                 directory.warn(f"pack {pack.pack_id}: its curves are missing or damaged, so it is trained again")
             checkpoints.set_aside(folder / str(number))
+        self._calls.pop(pack.pack_id, None)
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
+
+    def calls(self, pack: Pack) -> tuple[str, ...]:
+        """The calls that have trained a pack, this one last."""
+        return *(name for name in self._calls.get(pack.pack_id, ()) if name != self.context.call), self.context.call
 
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
@@ -96,7 +103,7 @@ class Checkpointing:
         folder = directory.checkpoints / pack.pack_id
         if curves is not None:
             directory.write_part(directory.curves, pack.pack_id, curves)
-        checkpoints.save(folder, number, leaves)
+        checkpoints.save(folder, number, leaves, self.calls(pack))
         if not self._read_back:
             found = checkpoints.read(folder)
             if found is None or found[1].keys() != leaves.keys():

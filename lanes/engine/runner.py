@@ -1,5 +1,6 @@
 """A sweep from its plan to its outcome: records the plan, trains packs at every place, and reports how it ended."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
-from lanes.storage import asked, compaction, provenance, records
+from lanes.storage import asked, calls, compaction, provenance, records
 from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory, print_warning
 from lanes.storage.provenance import Call
@@ -36,24 +37,26 @@ def run_sweep(
     check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}
+    call = Call(plan.places, tuple(command), experiment, asking)
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
             plan.planned,
             directory,
             choices,
-            Call(plan.places, tuple(command), experiment, asking),
+            call,
             workers=len(plan.places) * (options.shard[1] if options.shard else 1),
             most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
         )
         records.note_split_sizes(directory, plan.planned, lambda run: _sizes(plan.datasets.of(run)))
+        name = calls.begin(directory, call, shard=options.shard)
     except OSError as error:
         line = (
             f"{out} cannot be written: {error.strerror or error}; free space or fix the cause, then repeat this command"
         )
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
-    stages = Stages(plan, directory, options, halving, packs)
+    stages = Stages(plan, directory, options, halving, packs, name)
     status = stages.train()
     try:
         compaction.join_parts(directory)
@@ -61,7 +64,7 @@ def run_sweep(
         warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
     all_ended = directory.ended()
     ended = all_ended & requested
-    return Outcome(
+    outcome = Outcome(
         status=status,
         ended=len(ended),
         planned=len(requested),
@@ -75,6 +78,9 @@ def run_sweep(
         left=tuple(asked.left_unended(directory, all_ended)),
         waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, ended, options.shard[1])),
     )
+    with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
+        calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))
+    return outcome
 
 
 def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, Choice]:

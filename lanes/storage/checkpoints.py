@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def nest(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
     return out
 
 
-def save(folder: Path, number: int, leaves: dict[str, np.ndarray]) -> None:
+def save(folder: Path, number: int, leaves: dict[str, np.ndarray], calls: Sequence[str] = ()) -> None:
     """Write a checkpoint of the pack that `folder` is named after, then delete those with lower numbers.
 
-    If another worker, on a file system without locks, writes the same checkpoint first, its copy stays.
+    With it go the names of the calls that trained the pack so far. If another worker, on a file system without locks, writes
+    the same checkpoint first, its copy stays.
 
     Raises OSError before anything is written if the disk is too full: Orbax's own error is long.
     """
@@ -84,7 +85,7 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray]) -> None:
             checkpointer.save(parent / path.name, leaves)
         made = work / path.name
         sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
-        write_sealed(made / CHECKSUMS, {"pack": folder.name, "number": number, "files": sums})
+        write_sealed(made / CHECKSUMS, {"pack": folder.name, "number": number, "files": sums, "calls": list(calls)})
         if not _is_ours(path) and (path.exists() or path.is_symlink()):
             set_aside(path)
         elif path.exists():
@@ -203,6 +204,11 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # Orbax and TensorStore raise many kinds
         line = (str(error).strip().splitlines() or [""])[0][:200]
         raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
+
+
+def calls_of(path: Path) -> tuple[str, ...]:
+    """The calls that trained a pack up to a checkpoint, in order."""
+    return tuple((read_sealed(path / CHECKSUMS) or {}).get("calls", ()))
 
 
 def verify(path: Path) -> None:

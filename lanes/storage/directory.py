@@ -1,6 +1,6 @@
 """A sweep's directory: its plan, its results, and what it needs to resume.
 
-    sweep.json            provenance, and the widths that bind every worker
+    sweep.json            provenance of the first call, and the widths that bind every worker
     experiment.py         copy of the experiment, loaded to evaluate and restore; modules that it imports lie beside it
     runs.parquet          a row per planned run: run_id, pack, lane, every field, and its description
     runs.copy.parquet     a copy of it
@@ -8,6 +8,7 @@
     curves/PACK.parquet   a row per run and epoch
     checkpoints/PACK/     the pack's last chunk
     rungs/                successive halving: the decision at each rung and the standings behind it
+    calls/CALL.json       provenance of each call
 
 Every file is whole or absent and has a checksum; damaged and foreign files are set aside with one line each.
 The parts of many ended packs are joined into `merged-….parquet` (`lanes.storage.compaction`).
@@ -69,6 +70,7 @@ class Directory(IntactFiles):
         self.curves = self.path / "curves"
         self.checkpoints = self.path / "checkpoints"
         self.rungs = self.path / "rungs"
+        self.calls = self.path / "calls"
         self._inside: dict[Path, tuple[Any, frozenset[str]]] = {}
         self._measured: tuple[Any, frozenset[str]] = (None, frozenset())
 
@@ -78,7 +80,7 @@ class Directory(IntactFiles):
         Raises RequestError if the directory cannot be written.
         """
         try:
-            for folder in (self.results, self.curves, self.checkpoints):
+            for folder in (self.results, self.curves, self.checkpoints, self.calls):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".writable.{uuid.uuid4().hex[:8]}"
             write_bytes(probe, b"")
@@ -87,7 +89,7 @@ class Directory(IntactFiles):
             raise RequestError(
                 f"--out {self.path} cannot be written ({error.strerror}): choose another directory, or make it writable"
             ) from None
-        for folder in (self.path, self.results, self.curves):
+        for folder in (self.path, self.results, self.curves, self.calls):
             remove_leftovers(folder)
 
     # ---- sweep.json ----------------------------------------------------------------------------------------------
@@ -118,6 +120,14 @@ class Directory(IntactFiles):
         if content is None:
             self.set_aside(path, "does not match its checksum", sealed.read_sealed)
         return content
+
+    def write_call(self, name: str, content: dict[str, Any]) -> None:
+        """Write what a call was, with its checksum."""
+        sealed.write_sealed(self.calls / f"{name}.json", content)
+
+    def read_call(self, name: str) -> dict[str, Any] | None:
+        """What a call was; None if its file is missing or damaged."""
+        return self.read_sealed(self.calls / f"{name}.json")
 
     # ---- planned runs --------------------------------------------------------------------------------------------
 

@@ -1,14 +1,13 @@
 """Reading a directory's tables so that damaged files are noticed and set aside, each with one line."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from lanes.errors import DamagedFileError, printable
+from lanes.errors import DamagedFileError, warn
 from lanes.storage import checkpoints
 from lanes.storage.tables import read_table, verified
 
@@ -17,7 +16,7 @@ REMEDY = "the sweep's command makes it again"
 
 def print_warning(line: str) -> None:
     """Print a line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
+    warn(line)
 
 
 class IntactFiles:
