@@ -82,8 +82,19 @@ def _quoted(word: str) -> str:
     """A word for a shell; with control characters in the form `$'…'`, in which they are escapes."""
     if word.isprintable():
         return shlex.quote(word)
-    plain = word.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{printable(plain)}'"
+    return "$'" + "".join(_escaped(character) for character in word) + "'"
+
+
+def _escaped(character: str) -> str:
+    """A character inside `$'…'`; Python holds bytes of an argument that are no text as U+DC80 to U+DCFF."""
+    code = ord(character)
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _parse(arguments: type, words: Sequence[str], program: str) -> Any:

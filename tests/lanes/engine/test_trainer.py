@@ -21,6 +21,8 @@ from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack, numbers_of
 from lanes.program.compiled import Programs
+from lanes.storage import calls
+from lanes.storage.directory import Directory
 from nets import MLP
 
 PROGRAMS = Programs()
