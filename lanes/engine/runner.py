@@ -62,9 +62,18 @@ def run_sweep(
         compaction.join_parts(directory)
     except OSError as error:
         warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
+    outcome = _outcome(stages, status, requested, time.perf_counter() - began)
+    with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
+        calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))
+    return outcome
+
+
+def _outcome(stages: Stages, status: ExitStatus, requested: set[str], seconds: float) -> Outcome:
+    """How the stages of a call ended."""
+    directory, shard = stages.directory, stages.options.shard
     all_ended = directory.ended()
     ended = all_ended & requested
-    outcome = Outcome(
+    return Outcome(
         status=status,
         ended=len(ended),
         planned=len(requested),
@@ -72,15 +81,12 @@ def run_sweep(
         steps=sum(session.steps for session in stages.sessions),
         computed=sum(session.computed for session in stages.sessions),
         programs=sum(key[0] == "train" for key in stages.compiled.keys),
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         compile_seconds=sum(stages.compiled.seconds.values()),
         failures=tuple(stages.failures),
         left=tuple(asked.left_unended(directory, all_ended)),
-        waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, ended, options.shard[1])),
+        waiting=() if shard is None else tuple(shards.waiting(stages.packs, ended, shard[1])),
     )
-    with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
-        calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))
-    return outcome
 
 
 def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, Choice]:
