@@ -1,7 +1,6 @@
 """The public interface: everything that `lanes` exports, with `sweep`, `train` and `identify` for scripts and notebooks."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,7 +33,7 @@ from lanes.describe.runs import Run
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
-from lanes.errors import ExitStatus, RequestError, printable
+from lanes.errors import ExitStatus, RequestError, warn
 from lanes.program.places import prepare_devices
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
@@ -200,12 +199,9 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
     prepare_devices()
     outcome = run_sweep(make_plan(runs, settings), Path(out), settings)
     for line in outcome.failures:
-        print(printable(line), file=sys.stderr)
+        warn(line)
     if outcome.status == ExitStatus.STOPPED:
-        print(
-            f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: repeat the call to resume",
-            file=sys.stderr,
-        )
+        warn(f"stopped with {outcome.ended} of {outcome.planned} runs ended, all saved: repeat the call to resume")
     return load(out)
 
 

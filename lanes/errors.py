@@ -2,6 +2,7 @@
 
 import difflib
 import enum
+import sys
 from collections.abc import Iterable
 
 LONGEST = 600  # characters of a message
@@ -35,6 +36,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(line: object) -> None:
+    """Print a line on standard output, made printable."""
+    print(printable(str(line)), flush=True)
+
+
+def warn(line: object) -> None:
+    """Print a line on standard error, made printable."""
+    print(printable(str(line)), file=sys.stderr, flush=True)
 
 
 class DamagedFileError(ValueError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lanes.errors import ExitStatus, RequestError, printable
+from lanes.errors import ExitStatus, RequestError, printable, warn
 
 
 def run_command(function: Callable[[Any], int | None], arguments: type, words: Sequence[str], program: str) -> int:
@@ -34,14 +34,31 @@ def run_command(function: Callable[[Any], int | None], arguments: type, words: S
     try:
         return function(parsed) or ExitStatus.DONE
     except KeyboardInterrupt:
-        print("stopped: finished work is saved; repeat the command to resume", file=sys.stderr)
+        warn("stopped: finished work is saved; repeat the command to resume")
         return ExitStatus.STOPPED
     except Exception as error:
         if getattr(parsed, "traceback", False):
             traceback.print_exc()
-        is_request = isinstance(error, RequestError)
-        print(f"error: {error if is_request else _one_line(error)}", file=sys.stderr)
-        return ExitStatus.WRONG_REQUEST if is_request else ExitStatus.FAILED
+        return tell(error)
+
+
+def tell(error: Exception) -> ExitStatus:
+    """Print an error as one line and return the exit status: 2 for a wrong request or variable of JAX, otherwise 3."""
+    if isinstance(error, RequestError):
+        warn(f"error: {error}")
+        return ExitStatus.WRONG_REQUEST
+    if _is_of_a_variable(error):
+        warn(f"error: {error}: JAX reads it from the environment; correct the variable or unset it")
+        return ExitStatus.WRONG_REQUEST
+    warn(f"error: {_one_line(error)}")
+    return ExitStatus.FAILED
+
+
+def _is_of_a_variable(error: Exception) -> bool:
+    """Whether JAX refuses the value of one of its environment variables, which it reads when it is imported."""
+    at = "jax/_src/config.py"
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "<module>" and Path(frame.filename).as_posix().endswith(at) for frame in frames)
 
 
 def leave(status: int) -> NoReturn:
@@ -56,9 +73,28 @@ def leave(status: int) -> NoReturn:
 def typed() -> str:
     """The command line as typed, for the user to repeat: `lanes sweep …`, or the interpreter and its script."""
     if Path(sys.argv[0]).name != "lanes":
-        return shlex.join(sys.orig_argv)
+        return " ".join(map(_quoted, sys.orig_argv))
     program = "lanes" if shutil.which("lanes") == sys.argv[0] else sys.argv[0]
-    return shlex.join([program, *sys.argv[1:]])
+    return " ".join(map(_quoted, [program, *sys.argv[1:]]))
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; with control characters in the form `$'…'`, in which they are escapes."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(_escaped(character) for character in word) + "'"
+
+
+def _escaped(character: str) -> str:
+    """A character inside `$'…'`; Python holds bytes of an argument that are no text as U+DC80 to U+DCFF."""
+    code = ord(character)
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _parse(arguments: type, words: Sequence[str], program: str) -> Any:
@@ -71,7 +107,7 @@ def _parse(arguments: type, words: Sequence[str], program: str) -> Any:
             return tyro.cli(arguments, args=words, prog=program, config=(tyro.conf.OmitSubcommandPrefixes,))
     except SystemExit as stop:
         if stop.code:
-            print(f"error: {unboxed(message.getvalue())} (--help lists the options)", file=sys.stderr)
+            warn(f"error: {unboxed(message.getvalue())} (--help lists the options)")
         raise
 
 

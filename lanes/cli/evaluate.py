@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from lanes.cli.command import run_command
-from lanes.errors import RequestError
+from lanes.errors import RequestError, printable, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def main(arguments: Arguments) -> int:
     )
     print_evaluation(table, arguments.metric)
     if table.attrs.get(LEFT_OUT):
-        print(f"note: {table.attrs[LEFT_OUT]}")
+        say(f"note: {table.attrs[LEFT_OUT]}")
     if arguments.out is not None:
         _write(table, arguments.out)
     return 0
@@ -85,17 +85,19 @@ def main(arguments: Arguments) -> int:
 def _write(table: "pd.DataFrame", path: Path) -> None:
     try:
         if path.suffix == ".csv":
-            table.map(_without_formula).to_csv(path, index=False)
+            table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
         else:
             table.to_parquet(path, index=False)
     except OSError as error:
         raise RequestError(f"--out {path} cannot be written ({error.strerror}): choose another file") from None
-    print(f"table: {path}")
+    say(f"table: {path}")
 
 
-def _without_formula(cell: Any) -> Any:
-    """A text that a spreadsheet would run as a formula, as the text that it is: with an apostrophe before it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+def _as_text(cell: Any) -> Any:
+    """A text with control characters as escapes and, where a spreadsheet would run it as a formula, an apostrophe before it."""
+    if not isinstance(cell, str):
+        return cell
+    return printable(f"'{cell}" if cell.lstrip().startswith(("=", "+", "-", "@")) else cell)
 
 
 def run(words: Sequence[str]) -> int:

@@ -4,9 +4,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from lanes.cli.command import leave
+from lanes.cli.command import leave, tell
 from lanes.cli.process import exit_on_signals, ignore_debugging_variables, make_output_unfailing
-from lanes.errors import ExitStatus, RequestError, unknown
+from lanes.errors import ExitStatus, unknown
 
 # Each command is the module of that name in this folder; only the one called is imported.
 COMMANDS = {
@@ -35,10 +35,10 @@ def run(words: Sequence[str]) -> int:
     try:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
-    except RequestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ExitStatus.WRONG_REQUEST
-    return importlib.import_module(f"lanes.cli.{name}").run(rest)
+        module = importlib.import_module(f"lanes.cli.{name}")
+    except Exception as error:
+        return tell(error)
+    return module.run(rest)
 
 
 def overview() -> str:

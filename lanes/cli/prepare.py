@@ -1,14 +1,13 @@
 """Prepare a TFDS data set as array_record files; downloads only with --yes, after printing what."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 
 from lanes.cli.command import run_command
-from lanes.errors import ExitStatus
+from lanes.errors import ExitStatus, say, warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +33,15 @@ def main(arguments: Arguments) -> int:
 
     planned = plan(arguments.name, arguments.data_dir)
     if planned is None:
-        print(f"{arguments.name}: generated on use; nothing to prepare")
+        say(f"{arguments.name}: generated on use; nothing to prepare")
         return ExitStatus.DONE
     if isinstance(planned, Path):
-        print(f"{arguments.name}: already prepared in {planned}")
+        say(f"{arguments.name}: already prepared in {planned}")
         return ExitStatus.DONE
-    print("\n".join(planned.lines()))
+    for line in planned.lines():
+        say(line)
     if not arguments.yes:
-        print("nothing was downloaded; add --yes to download", file=sys.stderr)
+        warn("nothing was downloaded; add --yes to download")
         return ExitStatus.WRONG_REQUEST
     prepare(planned)
     return ExitStatus.DONE

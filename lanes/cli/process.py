@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from lanes.engine.signals import stopping_signals
-from lanes.errors import ExitStatus
+from lanes.errors import ExitStatus, warn
 
 # JAX reads each from the environment; with it, programs cannot be compiled or end where a run diverges.
 IGNORED = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS", "JAX_TRANSFER_GUARD")
@@ -53,7 +53,7 @@ def ignore_debugging_variables() -> None:
     """Remove JAX's debugging variables from the environment, with a line each, before JAX is imported."""
     for name in IGNORED:
         if os.environ.pop(name, "").lower() not in ("", "0", "false", "f", "off", "no", "n", "allow"):
-            print(f"note: {name} is ignored: runs are compiled, in float32, and may diverge", file=sys.stderr)
+            warn(f"note: {name} is ignored: runs are compiled, in float32, and may diverge")
 
 
 def exit_on_signals() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from lanes.cli.command import run_command
+from lanes.errors import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def main(arguments: Arguments) -> int:
     directories = list(arguments.directories)
     page = write_report(directories, arguments.metric, arguments.out, arguments.statistic)
     print_leaderboard(read(directories)[0], arguments.metric, arguments.top)
-    print(f"report: {page}")
+    say(f"report: {page}")
     return 0
 
 

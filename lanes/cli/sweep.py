@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from lanes.cli.command import run_command, typed
-from lanes.errors import ExitStatus, RequestError, printable
+from lanes.errors import ExitStatus, RequestError, say, warn
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -99,12 +99,12 @@ def main(arguments: Arguments) -> int:
     asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)
     for line in outcome.failures:
-        print(f"error: {printable(line)}", file=sys.stderr)
-    print(outcome.summary(arguments.out))
+        warn(f"error: {line}")
+    say(outcome.summary(arguments.out))
     for line in outcome.left:
-        print(f"note: {printable(line)}")
+        say(f"note: {line}")
     if outcome.status == ExitStatus.STOPPED:
-        print(f"resume with: {typed()}")
+        say(f"resume with: {typed()}")
     elif arguments.report and outcome.ended:
         _report(arguments.out, bool(outcome.trained))
     return outcome.status
@@ -124,8 +124,8 @@ def _report(out: Path, has_trained: bool) -> None:
     if has_trained:
         print_leaderboard(load(out))
     elif left_out := of_present_versions(load(out))[1]:
-        print(left_out)
-    print(f"report: {page}")
+        say(left_out)
+    say(f"report: {page}")
 
 
 def _experiment_file(experiment: Path) -> Path:
@@ -133,7 +133,7 @@ def _experiment_file(experiment: Path) -> Path:
     in_checkout = CHECKOUT / experiment
     if experiment.exists() or experiment.parts[:1] != ("experiments",) or not in_checkout.exists():
         return experiment
-    print(f"note: {experiment} is not in this folder; running {in_checkout}", file=sys.stderr)
+    warn(f"note: {experiment} is not in this folder; running {in_checkout}")
     return in_checkout
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pandas as pd
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lanes.cli.command import run_command, typed
 from lanes.describe import runs
 from lanes.describe.runs import FIELDS, TABLES, Run
-from lanes.errors import ExitStatus, RequestError, printable
+from lanes.errors import ExitStatus, RequestError, printable, say, warn
 
 if TYPE_CHECKING:
     from lanes.storage.directory import Directory
@@ -113,10 +113,10 @@ def main(arguments: Any) -> int:
         data_records.check(repeated, [plan.planned[0].data])
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
-        print(f"error: {printable(line)}", file=sys.stderr)
-    print(outcome.summary(arguments.out))
+        warn(f"error: {line}")
+    say(outcome.summary(arguments.out))
     if outcome.status == ExitStatus.STOPPED:
-        print(f"resume with: {typed()}")
+        say(f"resume with: {typed()}")
     elif outcome.ended:
         _print_run(arguments.out, plan.planned[0].run_id)
     return outcome.status
@@ -135,7 +135,7 @@ def _of_sweep(text: str, trust: bool) -> "tuple[Run, int, Path | None, Directory
     row = find_run(directory, run_id)
     mapping = load(path).set_index("run_id").loc[row["run_id"]].get("mapping")
     if isinstance(mapping, str) and mapping != "local":
-        print(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
+        say(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
     experiment = directory.path / Path(source).name if isinstance(source, str) else None
     return run_of(directory, row, trust), int(row["pack_shape"].split(",")[0]), experiment, directory
@@ -166,9 +166,11 @@ def _print_run(out: Path, run_id: str) -> None:
 
 
 def _table(columns: list[str], rows: Any) -> Table:
-    table = Table(*columns, box=None, pad_edge=False, show_header=any(columns))
+    table = Table(
+        *(Column(Text(printable(name))) for name in columns), box=None, pad_edge=False, show_header=any(columns)
+    )
     for row in rows:
-        table.add_row(*(Text(f"{cell:.6g}" if isinstance(cell, float) else str(cell)) for cell in row))
+        table.add_row(*(Text(printable(f"{cell:.6g}" if isinstance(cell, float) else str(cell))) for cell in row))
     return table
 
 

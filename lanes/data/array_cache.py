@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lanes.data.fingerprints import digest
+from lanes.errors import warn
 from lanes.files import cache_dir, checksum, home, sync
 
 FORMAT = 1  # part of every key; raise it when the layout or the decoding changes, and entries are made again
@@ -70,7 +70,7 @@ def cached_arrays(
         _remove_abandoned(folder.parent)
         work = Path(tempfile.mkdtemp(prefix=WORK, dir=folder.parent))
     except OSError as error:
-        _say(
+        warn(
             f"array cache: {folder.parent} cannot be written ({error.strerror}): nothing is cached, decoding again next time"
         )
         return _in_memory(make)
@@ -78,7 +78,7 @@ def cached_arrays(
         _write(work, key, make)
         _move(work, folder)
     except _NoSpaceError as error:
-        _say(
+        warn(
             f"array cache: {folder.parent} cannot hold the arrays ({error}): nothing is cached, decoding again next time"
         )
         return _in_memory(make)
@@ -196,12 +196,8 @@ def _attach(arrays: dict[str, np.ndarray], digests: Any) -> None:
 
 def _set_aside(folder: Path, reason: str) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.damaged-", dir=folder.parent))
-    _say(f"array cache: {folder.name} is damaged ({reason}); set aside as {aside.name}, made again")
+    warn(f"array cache: {folder.name} is damaged ({reason}); set aside as {aside.name}, made again")
     try:
         os.rename(folder, aside / folder.name)
     except FileNotFoundError:  # another process has already set it aside
         aside.rmdir()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

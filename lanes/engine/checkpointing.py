@@ -36,6 +36,7 @@ class Checkpointing:
         self.place, self.context = place, context
         self.fresh = FreshLanes(place, context.compiled, context.datasets)
         self._read_back = False
+        self._calls: dict[str, tuple[str, ...]] = {}  # of earlier calls, by pack
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
         """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
@@ -43,6 +44,7 @@ class Checkpointing:
         path = directory.checkpoints / pack.pack_id
         while (found := directory.load_checkpoint(pack.pack_id)) is not None:
             number, leaves = found
+            self._calls[pack.pack_id] = checkpoints.calls_of(path / str(number))
             own = checkpoints.mark(path / str(number), directory.sweep)
             at = directory.marks(directory.curves).get(pack.pack_id)
             curves = directory.read_part(directory.curves, pack.pack_id)
@@ -57,7 +59,12 @@ class Checkpointing:
                     f"pack {pack.pack_id}: its curves are missing, damaged or of another state, so it is trained again"
                 )
             checkpoints.set_aside(path / str(number))
+        self._calls.pop(pack.pack_id, None)
         return State(self.fresh.make(pack, numbers), 0), {}, 0.0
+
+    def calls(self, pack: Pack) -> tuple[str, ...]:
+        """The calls that have trained a pack, this one last."""
+        return *(name for name in self._calls.get(pack.pack_id, ()) if name != self.context.call), self.context.call
 
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
@@ -114,7 +121,8 @@ class Checkpointing:
         mark = seals.mark_of(number, leaves)
         if curves is not None:
             directory.write_part(directory.curves, pack.pack_id, curves, {pack.pack_id: mark})
-        directory.save_checkpoint(pack.pack_id, mark, number // (pack.setup.steps_per_epoch + 1), leaves)
+        epoch = number // (pack.setup.steps_per_epoch + 1)
+        directory.save_checkpoint(pack.pack_id, mark, epoch, leaves, self.calls(pack))
         if not self._read_back:
             found = checkpoints.read(folder, directory.sweep)
             if found is None or found[1].keys() != leaves.keys():

@@ -26,6 +26,7 @@ class Context:
         progress: notified after each chunk.
         stop: once set, training ends after the chunk in progress.
         options: how the sweep is run.
+        call: the name of this call.
         stage: how far packs are trained.
     """
 
@@ -36,6 +37,7 @@ class Context:
     progress: Progress
     stop: threading.Event
     options: Options
+    call: str = ""
     stage: Stage = WHOLE
 
     def data_of(self, pack: Pack) -> Dataset:

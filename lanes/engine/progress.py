@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from lanes.errors import warn
 from lanes.plan.packs import Pack
 
 PLAIN_SECONDS = 10.0  # least time between plain lines
@@ -72,7 +73,7 @@ class Progress:
             self._bar.update(self._task, completed=done, description=text)
         elif last or now - self._shown >= PLAIN_SECONDS:
             self._shown = now
-            print(f"{done:.0f}/{self.runs} runs · {text}", file=sys.stderr, flush=True)
+            warn(f"{done:.0f}/{self.runs} runs · {text}")
 
 
 def _clock(seconds: float) -> str:

@@ -14,7 +14,7 @@ from lanes.describe.runs import Run, metric_names
 from lanes.describe.versions import Versions
 from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
-from lanes.errors import RequestError, unknown
+from lanes.errors import RequestError, printable, unknown
 from lanes.plan import widths
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families, refusing
@@ -167,7 +167,7 @@ def describe(plan: Plan, options: Options) -> str:
     lines.append(f"  every program was traced to check it: {plan.tracing_seconds:.1f} s, {each:.2f} s a program")
     if options.halving is not None:
         lines.append("  " + options.halving.describe(len(plan.planned)))
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def display(packs: Sequence[Pack]) -> str:

@@ -1,5 +1,6 @@
 """A sweep from its plan to its outcome: records the plan, trains packs at every place, and reports how it ended."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
-from lanes.storage import asked, compaction, provenance, records
+from lanes.storage import asked, calls, compaction, provenance, records
 from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import print_warning
@@ -37,29 +38,40 @@ def run_sweep(
     check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}
+    call = Call(plan.places, tuple(command), experiment, asking)
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
             plan.planned,
             directory,
             choices,
-            Call(plan.places, tuple(command), experiment, asking),
+            call,
             workers=len(plan.places) * (options.shard[1] if options.shard else 1),
             most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
         )
         records.note_split_sizes(directory, plan.planned, lambda run: _sizes(plan.datasets.of(run)))
+        name = calls.begin(directory, call, shard=options.shard)
     except OSError as error:
         line = (
             f"{out} cannot be written: {error.strerror or error}; free space or fix the cause, then repeat this command"
         )
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
-    stages = Stages(plan, directory, options, halving, packs)
+    stages = Stages(plan, directory, options, halving, packs, name)
     status = stages.train()
     try:
         compaction.join_parts(directory)
     except OSError as error:
         warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
+    outcome = _outcome(stages, status, requested, time.perf_counter() - began)
+    with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
+        calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))
+    return outcome
+
+
+def _outcome(stages: Stages, status: ExitStatus, requested: set[str], seconds: float) -> Outcome:
+    """How the stages of a call ended."""
+    directory, shard = stages.directory, stages.options.shard
     all_ended = directory.ended()
     ended = all_ended & requested
     return Outcome(
@@ -70,11 +82,11 @@ def run_sweep(
         steps=sum(session.steps for session in stages.sessions),
         computed=sum(session.computed for session in stages.sessions),
         programs=sum(key[0] == "train" for key in stages.compiled.keys),
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         compile_seconds=sum(stages.compiled.seconds.values()),
         failures=tuple(stages.failures),
         left=tuple(asked.left_unended(directory, all_ended)),
-        waiting=() if options.shard is None else tuple(shards.waiting(stages.packs, ended, options.shard[1])),
+        waiting=() if shard is None else tuple(shards.waiting(stages.packs, ended, shard[1])),
     )
 
 

@@ -37,6 +37,7 @@ class Session:
         failed: identities of the packs that failed.
         steps, computed: training steps executed, as counted by `Trainer`.
         trained: identities of the runs trained in this session.
+        call: the name of the call, which results keep.
         must_progress: whether the time limit waits until a first chunk has ended.
     """
 
@@ -48,10 +49,11 @@ class Session:
         todo: Sequence[Pack],
         stage: Stage,
         compiled: Compiled,
+        call: str,
         must_progress: bool = True,
     ):
         self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
-        self.must_progress = must_progress
+        self.call, self.must_progress = call, must_progress
         self.compiled = compiled
         self.stop = threading.Event()
         self.failures: list[str] = []
@@ -82,6 +84,7 @@ class Session:
                 progress=self._progress,
                 stop=self.stop,
                 options=self.options,
+                call=self.call,
                 stage=self.stage,
             )
             trainers = [Trainer(place, context) for place in self.plan.places]
@@ -225,7 +228,9 @@ class Session:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         self.failed.add(pack.pack_id)
         self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
-        rows = [{"run_id": member.run_id, "status": "failed", "error": line} for member in pack.members]
+        rows = [
+            {"run_id": member.run_id, "status": "failed", "error": line, "calls": self.call} for member in pack.members
+        ]
         with contextlib.suppress(OSError):
             self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
             self._writer.submit(self._claims.release, pack.pack_id)

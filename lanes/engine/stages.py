@@ -26,15 +26,22 @@ class Stages:
 
     Attributes:
         packs: the packs of all runs.
+        call: the name of this call, which results keep.
         sessions: one per stage that had packs to train.
         compiled: the programs of all stages.
         failures: one line for each pack that failed, for failed writing, and for a rung that waits for other shards.
     """
 
     def __init__(
-        self, plan: Plan, directory: Directory, options: Options, halving: Halving | None, packs: Sequence[Pack]
+        self,
+        plan: Plan,
+        directory: Directory,
+        options: Options,
+        halving: Halving | None,
+        packs: Sequence[Pack],
+        call: str,
     ):
-        self.plan, self.directory, self.options, self.packs = plan, directory, options, list(packs)
+        self.plan, self.directory, self.options, self.packs, self.call = plan, directory, options, list(packs), call
         self.compiled = Compiled(len(plan.places), options.programs)
         self.sessions: list[Session] = []
         self.failures: list[str] = []
@@ -76,7 +83,7 @@ class Stages:
         own = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
         progressed = any(session.steps for session in self.sessions)
         options = self._options_now()
-        session = Session(self.plan, self.directory, options, own, stage, self.compiled, must_progress=not progressed)
+        session = Session(self.plan, self.directory, options, own, stage, self.compiled, self.call, not progressed)
         self.sessions.append(session)
         status = session.train()
         self.failures += session.failures

@@ -159,6 +159,7 @@ class Trainer:
             "width": pack.width,
             "mapping": self.place.mapping,
             "device": self.place.kind,
+            "calls": " ".join(self._checkpointing.calls(pack)),
         }
         ends = _ends(pack, lanes, "status", "epochs", "best_epoch", "diverged_step")
         rows = result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from lanes.errors import printable
+
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"  # no network
 
 
@@ -27,8 +29,8 @@ def together(*parts: object) -> Markup:
 
 
 def escape(value: object) -> Markup:
-    """A value as HTML; `Markup` stays as it is."""
-    return value if isinstance(value, Markup) else Markup(html.escape(str(value)))
+    """A value as HTML, with control characters as escapes; `Markup` stays as it is."""
+    return value if isinstance(value, Markup) else Markup(html.escape(printable(str(value))))
 
 
 def table(
@@ -84,7 +86,7 @@ def as_json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {printable(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_plain(item) for item in value]
     if isinstance(value, (bool, np.bool_)):
@@ -93,7 +95,7 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.6g}") if math.isfinite(value) else None
-    return None if value is None else str(value)
+    return None if value is None else printable(str(value))
 
 
 def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:

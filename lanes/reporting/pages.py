@@ -1,7 +1,6 @@
 """The report page: a self-contained HTML file with the answer first, then what supports it."""
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from lanes.files import write_bytes
 from lanes.reporting import answers, figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
+from lanes.reporting.provenance import pretty, provenance_of, provenance_section
 from lanes.reporting.robust_means import interquartile_means
-from lanes.results.axes import field_columns, label
 from lanes.results.intervals import Interval, decimals
 from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
@@ -40,7 +39,7 @@ def write_report(
     if statistic not in STATISTICS:
         raise unknown("--statistic", statistic, STATISTICS)
     runs, curves = read(directories)
-    provenance = {name: _provenance(path) for name, path in _names(directories).items()}
+    provenance = {name: provenance_of(path) for name, path in _names(directories).items()}
     text = page(runs, curves, provenance, metric, statistic)
     target = out or directories[0] / "report.html"
     try:
@@ -90,16 +89,6 @@ def _names(directories: list[Path]) -> dict[str, Path]:
     return dict(zip(names, directories, strict=True))
 
 
-def _provenance(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        return {"sweep.json": "missing or damaged"}
-    return {name: value for name, value in found.items() if name not in ("sha256", "format")}
-
-
 # ---- the page ------------------------------------------------------------------------------------------------------
 
 
@@ -115,7 +104,7 @@ def page(
     Args:
         runs: the table of `lanes.load`, with a column `dir` for several directories.
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
-        provenance: the content of each directory's `sweep.json`, by the directory's name.
+        provenance: `provenance_of` each directory, by the directory's name.
         metric, statistic: see `write_report`.
     """
     runs, left_out = of_present_versions(runs)
@@ -159,7 +148,7 @@ def header(title: str, boards: list[Leaderboard], provenance: dict[str, dict[str
     if "seed" in runs:
         facts["seeds"] = int(runs["seed"].nunique())
     facts |= {name.replace("_", " "): int(counts[name]) for name in STATUSES if counts.get(name, 0)}
-    lines = [paragraph(_one_line(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
+    lines = [paragraph(pretty(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
     return Markup(f"<h1>{escape(title)}</h1>{''.join(lines)}") + fact_list(
         {name: f"{value:,}" for name, value in facts.items()} | ({"device time": _duration(seconds)} if seconds else {})
     )
@@ -171,11 +160,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _one_line(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-# ---- comparison and provenance -------------------------------------------------------------------------------------
+# ---- comparison -----------------------------------------------------------------------------------------------------
 
 
 def comparisons(board: Leaderboard) -> Markup:
@@ -224,20 +209,3 @@ def comparison(found: Comparison, board: Leaderboard) -> Markup:
 def _difference(value: Interval) -> str:
     text = value.text(decimals([value.half], [value.mean]))
     return f"+{text}" if value.mean > 0 else text
-
-
-def provenance_section(runs: pd.DataFrame, provenance: dict[str, dict[str, Any]]) -> Markup:
-    """The fields that all runs share, and the content of each sweep.json."""
-    fixed = [(name, label(name, runs[name])[0].values) for name in field_columns(runs) if name != "seed"]
-    rows = [[name, values[0]] for name, values in fixed if len(values) == 1 and values[0] not in ("–", "")]
-    parts = [Markup("<h3>The same in all runs</h3>"), table(["field", "value"], rows, (), "wrap")]
-    for name, found in provenance.items():
-        lines = [[key, _pretty(value)] for key, value in found.items()]
-        parts += [Markup(f"<h3>{escape(name)}: sweep.json</h3>"), table(["key", "value"], lines, (), "wrap")]
-    return together(*parts)
-
-
-def _pretty(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_pretty(item)}" for key, item in value.items())
-    return _one_line(value)

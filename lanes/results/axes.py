@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lanes.describe.runs import FIELDS
+from lanes.errors import printable
 from lanes.results.replicates import COMBINATION, by_replicate
 
 ABSENT = "–"  # label of a field that a run lacks, such as the slope of tanh
@@ -151,7 +152,7 @@ def _alike_only_in_labels(runs: pd.DataFrame, labels: pd.DataFrame) -> pd.Series
 def _text(value: object, digits: int = 6) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.{digits}g}"
-    return str(value)
+    return printable(str(value))
 
 
 def follows(column: pd.Series, kind: pd.Series) -> bool:

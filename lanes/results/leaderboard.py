@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lanes.describe.comparable import examples_key
+from lanes.errors import printable
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.comparisons import against_best, paired_difference
@@ -291,11 +292,11 @@ def print_leaderboard(
     if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 160))
     if note := apart(runs, metric):
-        console.print(note, markup=False, highlight=False)
+        console.print(printable(note), markup=False, highlight=False)
     for board in leaderboards(runs, metric):
         _print_board(board, top, console)
     if left_out := of_present_versions(runs)[1]:
-        console.print(left_out, markup=False, highlight=False)
+        console.print(printable(left_out), markup=False, highlight=False)
     note = "±: Student's 95% interval over seeds, for one split of the data. Row 1 was selected by its metric, which flatters it."
     console.print(note, markup=False, highlight=False, style="dim")
 
@@ -303,23 +304,23 @@ def print_leaderboard(
 def _print_board(board: Leaderboard, top: int, console: Console) -> None:
     if not board.has_best:
         where = f" with {board.name}" if board.name else ""
-        console.print(f"No run{where} has a value of {board.metric} yet.", markup=False, highlight=False)
+        console.print(printable(f"No run{where} has a value of {board.metric} yet."), markup=False, highlight=False)
         return
     shown = min(top, int((board.table[board.metric].notna() | (board.table["early n"] > 0)).sum()))
     if board.name:
-        console.print(f"\n{board.name}", markup=False, highlight=False, style="bold")
+        console.print(f"\n{printable(board.name)}", markup=False, highlight=False, style="bold")
     title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
-    table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for axis in board.axes:  # on a narrow terminal these fold, numbers do not
-        table.add_column(Text(axis.name), overflow="fold")
+        table.add_column(Text(printable(axis.name)), overflow="fold")
     with_pruned = bool((board.table["early n"] > 0).any())
     for name in (*board.evaluations, "n", "diverged", *(["pruned", "pruned runs"] if with_pruned else [])):
-        table.add_column(Text(name), justify="right", no_wrap=True)
+        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
     for row in range(shown):
         at = board.table.iloc[row]
         numbers = [board.cell(row, name) for name in board.evaluations]
         cells = [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *numbers, str(at[f"{board.metric} n"])]
         cells += [str(at["diverged"] or ""), *([str(at["pruned"] or ""), board.early(row)] if with_pruned else [])]
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)

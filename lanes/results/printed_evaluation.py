@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lanes.errors import printable
 from lanes.results.axes import swept_axes
 from lanes.results.evaluation import ENSEMBLE, MEMBER, PREFIX
 from lanes.results.statistics import selection_metric, sibling
@@ -26,13 +27,17 @@ def print_evaluation(table: pd.DataFrame, metric: str | None = None, console: Co
     stored = dict.fromkeys(name for name in (ranking, same_metric) if name in members)
     names = ["run_id", *(axis.name for axis in axes), "seed", *stored]
     evaluated = [name for name in table.columns if name.startswith(PREFIX) and name != "evaluated_on"]
-    shown = Table(title=Text(f"{len(members)} runs on {evaluated_on}"), title_justify="left", box=None, pad_edge=False)
+    shown = Table(
+        title=Text(printable(f"{len(members)} runs on {evaluated_on}")), title_justify="left", box=None, pad_edge=False
+    )
     for name in names + evaluated:
         numeric = name in stored or name in evaluated
-        shown.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric or name == "run_id")
+        shown.add_column(
+            Text(printable(name)), justify="right" if numeric else "left", no_wrap=numeric or name == "run_id"
+        )
     for index, row in table.iterrows():
         labelled = dict(labels.loc[index]) if index in labels.index else {}
-        shown.add_row(*(Text(labelled.get(name) or _cell(row[name])) for name in names + evaluated))
+        shown.add_row(*(Text(printable(labelled.get(name) or _cell(row[name]))) for name in names + evaluated))
     console.print(shown)
 
 

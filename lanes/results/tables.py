@@ -13,7 +13,7 @@ from lanes.describe import comparable
 from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
-from lanes.storage import data_records, initial_weights
+from lanes.storage import calls, data_records, initial_weights
 from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
 from lanes.storage.records import recorded_directions, split_sizes
@@ -22,6 +22,7 @@ from lanes.storage.typed import stacked_frames
 
 PathLike = str | os.PathLike[str]
 FIRST = ("run_id", "status")
+DIFFERING_CALLS = "differing_calls"  # in the attrs of the table
 
 
 def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
@@ -33,7 +34,8 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     `init_from`). `earlier_version_of` names the experiment file where it has changed and no longer asks for the run;
     leaderboards, pages and means leave these runs out. Runs with equal `comparable` have the same data, task, loss and metrics.
     `attrs` holds what rankings read: under "higher_is_better" the directions of the runs' own metrics by name, under
-    "comparable" what each value of that column measures.
+    "comparable" what each value of that column measures. Under "differing_calls" is, by call, what differs from the directory's
+    first call of all that numbers depend on besides the runs; `calls` holds the calls that trained each run.
 
     Raises RequestError for a directory without a sweep.
     """
@@ -41,6 +43,7 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     tables = []
     stated: Directions = {}
     found: dict[str, Facets] = {}
+    differing: dict[str, str] = {}
     opened = existing(paths)
     planned = [directory.planned_runs() for directory in opened]
     for path, directory, runs, arrays in zip(paths, opened, planned, data_records.told_apart(planned)):
@@ -53,8 +56,13 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
         table = table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
         tables.append(table.assign(dir=str(path)) if several else table)
         stated = merged(stated, recorded_directions(directory))
+        differing |= calls.differing(directory)
     table = joined(tables)
-    table.attrs |= {DIRECTIONS: stated, COMPARABLE: found}  # last: merging and joining tables drops them
+    table.attrs |= {
+        DIRECTIONS: stated,
+        COMPARABLE: found,
+        DIFFERING_CALLS: differing,
+    }  # last: merging and joining tables drops them
     return table
 
 

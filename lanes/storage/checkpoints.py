@@ -71,7 +71,7 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
         folder: of the pack.
         number: of the checkpoint.
         leaves: its arrays.
-        stated: what it says of itself besides: `sweep`, `epoch`, and `content`, as in `Mark`.
+        stated: what it says of itself besides: `sweep`, `epoch`, `content` as in `Mark`, and the `calls` that trained it.
 
     Raises OSError before anything is written if the disk is too full: Orbax's own error is long.
     """
@@ -236,6 +236,11 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # Orbax and TensorStore raise many kinds
         line = (str(error).strip().splitlines() or [""])[0][:200]
         raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
+
+
+def calls_of(path: Path) -> tuple[str, ...]:
+    """The calls that trained a pack up to a checkpoint, in order."""
+    return tuple((read_sealed(path / CHECKSUMS) or {}).get("calls", ()))
 
 
 def verify(path: Path, sweep: str = "") -> dict[str, Any]:

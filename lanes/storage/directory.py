@@ -1,6 +1,6 @@
 """A sweep's directory: its plan, its results, and what it needs to resume.
 
-    sweep.json            provenance, and the widths that bind every worker
+    sweep.json            provenance of the first call, and the widths that bind every worker
     experiment.py         copy of the experiment, loaded to evaluate and restore; modules that it imports lie beside it
     runs.parquet          a row per planned run: run_id, pack, lane, every field, and its description
     runs.copy.parquet     a copy of it
@@ -8,6 +8,7 @@
     curves/PACK.parquet   a row per run and epoch
     checkpoints/PACK/     the pack's last chunk
     rungs/                successive halving: the decision at each rung and the standings behind it
+    calls/CALL.json       provenance of each call
 
 Every file is whole or absent, has a checksum, and says which sweep it belongs to, where it belongs in it, and which state of
 its pack it is of. Damaged files, and intact ones in the wrong place, are set aside with one line each.
@@ -66,7 +67,7 @@ class Directory(PlannedRuns):
         Raises RequestError if the directory cannot be written.
         """
         try:
-            for folder in (self.results, self.curves, self.checkpoints):
+            for folder in (self.results, self.curves, self.checkpoints, self.calls):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = temporary_beside(self.path / "writable")
             write_bytes(probe, b"")
@@ -95,6 +96,14 @@ class Directory(PlannedRuns):
     def write_sweep(self, content: dict[str, Any]) -> None:
         """Write sweep.json with its checksum."""
         self.write_sealed(self.sweep_file, {**content, "format": FORMAT})
+
+    def write_call(self, name: str, content: dict[str, Any]) -> None:
+        """Write what a call was, with its checksum."""
+        self.write_sealed(self.calls / f"{name}.json", content)
+
+    def read_call(self, name: str) -> dict[str, Any] | None:
+        """What a call was; None if its file is missing or damaged."""
+        return self.read_sealed(self.calls / f"{name}.json")
 
     # ---- parts: results and curves -------------------------------------------------------------------------------
 
@@ -234,9 +243,11 @@ class Directory(PlannedRuns):
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
-    def save_checkpoint(self, pack: str, mark: Mark, epoch: int, leaves: dict[str, np.ndarray]) -> None:
-        """Write a checkpoint of a pack, then delete earlier ones. Raises OSError like `checkpoints.save`."""
-        stated = {"sweep": self.identify(), "epoch": epoch, "content": mark.content}
+    def save_checkpoint(
+        self, pack: str, mark: Mark, epoch: int, leaves: dict[str, np.ndarray], calls: Sequence[str] = ()
+    ) -> None:
+        """Write a checkpoint of a pack, which the calls trained, then delete earlier ones. Raises like `checkpoints.save`."""
+        stated = {"sweep": self.identify(), "epoch": epoch, "content": mark.content, "calls": list(calls)}
         checkpoints.save(self.checkpoints / pack, mark.number, leaves, stated)
 
     def load_checkpoint(self, pack: str) -> tuple[int, dict[str, Any]] | None:

@@ -3,7 +3,6 @@
 import collections
 import os
 import re
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lanes.errors import DamagedFileError, printable
+from lanes.errors import DamagedFileError, warn
 from lanes.files import create_bytes, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.seals import Seal
@@ -23,7 +22,7 @@ REMEDY = "the sweep's command makes it again"
 
 def print_warning(line: str) -> None:
     """Print a line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
+    warn(line)
 
 
 class IntactFiles:
@@ -45,6 +44,7 @@ class IntactFiles:
         self.curves = self.path / "curves"
         self.checkpoints = self.path / "checkpoints"
         self.rungs = self.path / "rungs"
+        self.calls = self.path / "calls"
         self._identity_file = self.path / ".identity"
         self._sweep = ""
         self._seals: dict[Path, tuple[Any, Seal]] = {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -12,9 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from lanes.program.places import Place
+from lanes.storage import conditions
 from lanes.storage.asked import Asking
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+
+FACTS = (
+    "command",
+    "begun",
+    "versions",
+    "git_revision",
+    "git_dirty",
+    "devices",
+    "mapping",
+    "machine",
+    "xla_flags",
+    "conditions",
+)
 
 
 def short(signature: str) -> str:
@@ -40,7 +55,7 @@ class Call:
 
 
 def facts(call: Call) -> dict[str, Any]:
-    """Command, time, versions, git revision and whether the tree was clean, devices, mapping, flags."""
+    """Command, time, versions, git revision and whether the tree was clean, devices, mapping, flags and settings."""
     revision, dirty = _git()
     return {
         "command": list(call.command),
@@ -57,9 +72,11 @@ def facts(call: Call) -> dict[str, Any]:
         "mapping": call.places[0].mapping,
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "conditions": conditions.conditions(call.places),
     }
 
 
+@functools.cache
 def _git() -> tuple[str | None, bool | None]:
     """Revision, and whether tracked files differ from it; None outside a checkout."""
     here = Path(__file__).parent

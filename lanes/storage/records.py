@@ -6,6 +6,7 @@ of the calls.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ from lanes.describe.runs import Run
 from lanes.plan.packs import Pack, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
-from lanes.storage import asked, data_records, provenance
+from lanes.storage import asked, calls, data_records, provenance
 from lanes.storage.asked import Asking
 from lanes.storage.claims import Claims
 from lanes.storage.compaction import widen_parts
@@ -140,12 +141,11 @@ def record(
         source = keep_copy(directory, call.experiment, *_sources(known))
         _write_rows(directory, known, planned_rows(new, source), planned, call.asking)
         previous = directory.read_sweep()
-        facts = provenance.facts(call)
-        begun = previous.get("begun", facts["begun"])
+        facts = calls.first(directory) or provenance.facts(call)
         how = {provenance.short(key): choice.how for key, choice in choices.items() if choice.how != "bound"}
         kept = {"chosen": {**how, **previous.get("chosen", {})}, "narrowed": previous.get("narrowed", {})}
         kept["examples"] = previous.get("examples", {})
-        about = {"begun": begun, "widths": bound, "experiment": source and source.name}
+        about: dict[str, Any] = {"widths": bound, "experiment": source and source.name}
         about["data"] = data_records.in_sweep(previous, [member.data for member in planned])
         about["higher_is_better"] = directions(directory, planned)
         about["halving"] = halving and dataclasses.asdict(halving)

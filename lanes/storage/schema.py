@@ -82,6 +82,7 @@ ENDS: Columns = {
     "width": Column(INTEGER, True, "lanes computed at once"),
     "mapping": Column(TEXT, True, "local, shard_map, pmap or data"),
     "device": Column(TEXT, True, "kind of the device"),
+    "calls": Column(TEXT, True, "the calls that trained the pack, in order, separated by spaces: `calls/CALL.json`"),
     "error": Column(TEXT, True, "why the run failed; null otherwise"),
 }
 CURVES: Columns = {

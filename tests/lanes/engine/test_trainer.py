@@ -21,6 +21,8 @@ from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack, numbers_of
 from lanes.program.compiled import Programs
+from lanes.storage import calls
+from lanes.storage.directory import Directory
 from nets import MLP
 
 PROGRAMS = Programs()
@@ -45,7 +47,7 @@ def swept(sweep, out, options=ONE, **more):
 
 def tables(out) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and curves in a fixed order, without times and without the pack and lane of each run."""
-    results = load(out).drop(columns=["seconds", "pack", "lane", "pack_shape"], errors="ignore")
+    results = load(out).drop(columns=["seconds", "calls", "pack", "lane", "pack_shape"], errors="ignore")
     results = results.sort_values("run_id", ignore_index=True)
     return results, load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
 
@@ -113,6 +115,8 @@ def test_an_interrupted_sweep_resumes_bit_for_bit_without_repeating_a_step(whole
     assert second.status == ExitStatus.DONE
     assert first.steps + second.steps == 8 * 4 * STEPS
     assert_same(tmp_path / "out", whole[0])
+    one, two = (found["call"] for found in calls.read_all(Directory(tmp_path / "out")))
+    assert set(load(tmp_path / "out")["calls"]) == {f"{one} {two}", one if chunks > 4 else two}
 
 
 def test_work_killed_before_its_checkpoint_was_complete_is_repeated_once(whole, tmp_path):
