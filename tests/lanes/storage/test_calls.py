@@ -98,6 +98,6 @@ def test_conditions_differ_by_what_changes_numbers(monkeypatch, places):
 
 
 def test_a_checkpoint_keeps_the_calls(tmp_path):
-    checkpoints.save(tmp_path / "pack", 1, {"x": jax.numpy.ones(3)}, ("a", "b"))
+    checkpoints.save(tmp_path / "pack", 1, {"x": jax.numpy.ones(3)}, {"calls": ["a", "b"]})
     assert checkpoints.calls_of(tmp_path / "pack" / "1") == ("a", "b")
     assert checkpoints.calls_of(tmp_path / "pack" / "2") == ()
