@@ -15,21 +15,10 @@ from lanes.results.evaluation import evaluate
 from lanes.storage.directory import Directory
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("foreign") / "plain")
-
-
-def test_a_few_intact_files_in_the_wrong_place(plain, tmp_path):
-    chance = random.Random(17)
-    for injury in (foreign.exchange, foreign.copied_while_running, foreign.foreign):
-        _survives(tmp_path / "sweep", plain, chance, injury)
-
-
 @pytest.mark.slow
-def test_intact_files_in_the_wrong_place(plain, tmp_path, many):
+def test_intact_files_in_the_wrong_place(tmp_path, many):
     chance = random.Random(19)
-    worlds = [plain, World(tmp_path / "halved", Halving(rungs=(1, 2)))]
+    worlds = [World(tmp_path / "plain"), World(tmp_path / "halved", Halving(rungs=(1, 2)))]
     for number in range(many(6, 60)):
         _survives(tmp_path / "sweep", worlds[number % 2], chance, chance.choice(foreign.INJURIES))
 
