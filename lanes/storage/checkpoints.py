@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from lanes.errors import DamagedFileError
-from lanes.files import remove_leftovers, sync_folder, temporary_beside
+from lanes.files import make_folder, oddity, open_regular, remove_leftovers, sync_folder, temporary_beside
 from lanes.storage.sealed import SWEEP, read_sealed, write_sealed
 from lanes.storage.seals import Mark
 
@@ -29,6 +29,7 @@ OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leav
 CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # prefix of files that were set aside
 ORBAX_MARKER = "_CHECKPOINT_METADATA"
+NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 PATTERN = re.compile(r"[*?\[\]\\{}]")
 Tree = Any
 
@@ -77,7 +78,9 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
     """
     import orbax.checkpoint as ocp  # slow to import, and not needed before the end of the first chunk
 
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+        set_aside(folder)  # nothing is written through links
+    make_folder(folder, folder.parent)
     disk = shutil.disk_usage(folder)
     if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + OVERHEAD:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -93,17 +96,17 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
         sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
         place = {"pack": folder.name, "number": number}
         write_sealed(made / CHECKSUMS, {**(stated or {}), **place, "files": sums})
-        if not _is_ours(path) and (path.exists() or path.is_symlink()):
+        if not _is_ours(path) and os.path.lexists(path):
             set_aside(path)
-        elif path.exists():
-            shutil.rmtree(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, work / f"{path.name}.earlier")  # deleted with `work`
         with contextlib.suppress(FileExistsError):
             _rename(made, path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     sync_folder(folder)
     for other in folder.iterdir():
-        if other.name.isdecimal() and int(other.name) < number and _is_ours(other):
+        if NUMBER.fullmatch(other.name) and int(other.name) < number and _is_ours(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -140,19 +143,26 @@ def load(folder: Path, warn: Callable[[str], None], sweep: str = "") -> tuple[in
 
     Raises OSError if an intact one cannot be read.
     """
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        odd = "is a link" if folder.is_symlink() else oddity(folder) or "is a file"
+        warn(f"{folder} {odd}: set aside as {set_aside(folder).name}; its pack is trained again")
     if folder.is_dir():
         remove_leftovers(folder)
-    for number in numbers_in(folder):
-        path = folder / str(number)
-        if not (path / CHECKSUMS).exists() and _is_ours(path):
-            shutil.rmtree(path, ignore_errors=True)
+    while numbers := numbers_in(folder):
+        path = folder / str(numbers[0])
+        if not os.path.lexists(path / CHECKSUMS) and _is_ours(path):
+            shutil.rmtree(path)
             warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue
         try:
-            return number, verified(path, sweep)
+            return numbers[0], verified(path, sweep)
         except DamagedFileError as error:
-            aside = set_aside(path)
-            warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
+            with contextlib.suppress(FileNotFoundError):  # without file locks, another worker may go on meanwhile
+                aside = set_aside(path)
+                warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
+        except OSError:
+            if path.exists():
+                raise
     return None
 
 
@@ -169,7 +179,7 @@ def read(folder: Path, sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | N
         for number in before:
             path = folder / str(number)
             try:
-                if (path / CHECKSUMS).exists():
+                if os.path.lexists(path / CHECKSUMS):
                     return number, verified(path, sweep)
             except (DamagedFileError, OSError) as error:
                 failure = error
@@ -184,9 +194,7 @@ def numbers_in(folder: Path) -> list[int]:
     """Numbers of a pack's checkpoints, newest first, intact or not."""
     if not folder.is_dir():
         return []
-    return sorted(
-        (int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()), reverse=True
-    )
+    return sorted((int(path.name) for path in folder.iterdir() if NUMBER.fullmatch(path.name)), reverse=True)
 
 
 def mark(path: Path, sweep: str = "") -> Mark | None:
@@ -229,9 +237,12 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     try:
         with quiet(), plain(path.parent) as parent, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             meta = checkpointer.metadata(parent / path.name).item_metadata
+            stated = sum(int(np.prod(leaf.shape, dtype=object)) for leaf in jax.tree.leaves(dict(meta.tree)))
+            if stated > sum(file.stat().st_size for file in files(path)):  # nothing is compressed
+                raise DamagedFileError(f"{path} says that it holds more numbers than it has bytes")
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(meta.tree))
             return checkpointer.restore(parent / path.name, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    except OSError:
+    except (OSError, MemoryError, DamagedFileError):
         raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
         line = (str(error).strip().splitlines() or [""])[0][:200]
@@ -255,7 +266,7 @@ def verify(path: Path, sweep: str = "") -> dict[str, Any]:
     for name, expected in content["files"].items():
         try:
             found = digest(path / name)
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedFileError):
             raise DamagedFileError(f"{path} does not hold the files it was written with") from None
         if found != expected:
             raise DamagedFileError(f"{path / name} does not match its checksum")
@@ -264,8 +275,8 @@ def verify(path: Path, sweep: str = "") -> dict[str, Any]:
 
 def _stated(path: Path, sweep: str) -> dict[str, Any]:
     """The list of checksums of a checkpoint. Raises DamagedFileError unless it is intact and in its place."""
-    if not (path / CHECKSUMS).is_file():
-        raise DamagedFileError(f"{path} is not a complete checkpoint")
+    if path.is_symlink() or not (path / CHECKSUMS).is_file():
+        raise DamagedFileError(f"{path} is {'a link' if path.is_symlink() else 'not a complete checkpoint'}")
     content = read_sealed(path / CHECKSUMS)
     if content is None:
         raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
@@ -283,20 +294,22 @@ def set_aside(path: Path) -> Path:
     """
     number = 0
     name = path.name.replace(".parquet", "-parquet")
-    while (aside := path.with_name(f"{ASIDE}{number}-{name}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{ASIDE}{number}-{name}")):
         number += 1
     path.rename(aside)
     return aside
 
 
 def files(path: Path) -> list[Path]:
-    """Every file below a folder except the list of checksums."""
-    return sorted(file for file in path.rglob("*") if not file.is_dir() and file != path / CHECKSUMS)
+    """Every file below a folder, links to folders included, except the list of checksums."""
+    return sorted(
+        file for file in path.rglob("*") if (file.is_symlink() or not file.is_dir()) and file != path / CHECKSUMS
+    )
 
 
 def digest(path: Path, sync: bool = False) -> str:
     """SHA-256 of a file, which `sync` also flushes to the disk."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if sync:
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()

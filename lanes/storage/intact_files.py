@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, warn
-from lanes.files import create_bytes, write_bytes
+from lanes.files import create_bytes, oddity, open_regular, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.seals import Seal
 from lanes.storage.tables import check_place, read_table, verified
@@ -105,6 +105,7 @@ class IntactFiles:
         Raises DamagedFileError or FileNotFoundError.
         """
         if (key := stamp(path)) is None:
+            open_regular(path).close()  # names a link to nothing
             raise FileNotFoundError(path)
         known = self._seals.get(path)
         if known is None or known[0] != key:
@@ -159,12 +160,12 @@ class IntactFiles:
 
     def read_sealed(self, path: Path) -> dict[str, Any] | None:
         """The content of a sealed JSON file; None if it is missing or damaged. A damaged one is set aside."""
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         content = self._own_sealed(path)
         if content is None:
             foreign = sealed.read_sealed(path) is not None
-            why = "belongs to another sweep" if foreign else "does not match its checksum"
+            why = oddity(path) or ("belongs to another sweep" if foreign else "does not match its checksum")
             self.set_aside(path, why, self._own_sealed)
         return content
 

@@ -1,0 +1,432 @@
+"""Directories as someone would craft them: names, descriptions and sizes that lead elsewhere, under right checksums.
+
+Each craft changes a copy of the small sweep, beside which the folder `outside` lies: an unrelated sweep, and files that
+nothing may touch.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from injuries import ignore
+
+from lanes import files
+from lanes.storage import checkpoints
+from lanes.storage.directory import Directory
+from lanes.storage.sealed import read_sealed, write_sealed
+from lanes.storage.seals import Seal
+from lanes.storage.tables import BLANK, KEY, read_table, verified, write_table
+
+Craft = Callable[[Path, Path], None]
+
+
+# ---- right checksums ---------------------------------------------------------------------------------------------
+
+
+def reseal(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the content of a sealed JSON file in place, and seal it again."""
+    content = read_sealed(path)
+    assert content is not None
+    change(content)
+    write_sealed(path, content)
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Write a table again, changed, with a right checksum."""
+    seal = verified(path)[1]
+    write_table(path, change(read_table(path, seal.name)), seal)
+
+
+def resum(checkpoint: Path) -> None:
+    """Write a checkpoint's list of checksums for the files that it has now."""
+    sums = {str(file.relative_to(checkpoint)): checkpoints.digest(file) for file in checkpoints.files(checkpoint)}
+    reseal(checkpoint / checkpoints.CHECKSUMS, lambda content: content.update(files=sums))
+
+
+def set_column(out: Path, name: str, value: Any) -> None:
+    """Give every planned run this value in a column, in both copies of the table."""
+
+    def change(table: pa.Table) -> pa.Table:
+        at = table.column_names.index(name)
+        field = table.schema.field(name)
+        return table.set_column(at, field, pa.array([value] * len(table), field.type))
+
+    for path in (out / "runs.parquet", out / "runs.copy.parquet"):
+        rewrite(path, change)
+
+
+def describe(out: Path, **fields: Any) -> None:
+    """Change these fields in the description of every planned run."""
+
+    def change(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("description")
+        texts = [json.dumps({**json.loads(text), **fields}) for text in table["description"].to_pylist()]
+        return table.set_column(at, table.schema.field("description"), pa.array(texts, pa.string()))
+
+    for path in (out / "runs.parquet", out / "runs.copy.parquet"):
+        rewrite(path, change)
+
+
+def in_sweep(out: Path, **entries: Any) -> None:
+    """Change entries of sweep.json."""
+    reseal(out / "sweep.json", lambda content: content.update(entries))
+
+
+# ---- names that become paths -------------------------------------------------------------------------------------
+
+
+def pack(name: str) -> Craft:
+    """Planned runs in a pack of this name."""
+    return lambda out, outside: set_column(out, "pack", name.format(outside=outside))
+
+
+def experiment(name: str) -> Craft:
+    """Planned runs whose experiment has a copy of this name."""
+
+    def craft(out: Path, outside: Path) -> None:
+        set_column(out, "experiment", name.format(outside=outside))
+        set_column(out, "experiment_sha256", "0" * 64)
+
+    return craft
+
+
+def modules(folder: str, *paths: str) -> Craft:
+    """Planned runs with copied modules in this folder."""
+
+    def craft(out: Path, outside: Path) -> None:
+        named = {path.format(outside=outside): "0" * 64 for path in paths}
+        text = {"file": str(outside / "canary.py"), "folder": folder.format(outside=outside), "modules": named}
+        set_column(out, "experiment_modules", json.dumps(text))
+
+    return craft
+
+
+def merged_packs(out: Path, outside: Path) -> None:
+    """A joined part whose packs have names that lead outside."""
+    source = next((out / "results").glob("*.parquet"))
+    seal = verified(source)[1]
+    table = read_table(source, seal.name)
+    at, name = table.column_names.index("part"), f"../../{outside.name}/keep"
+    table = table.set_column(at, table.schema.field("part"), pa.array([name] * len(table), pa.string()))
+    joined = "results/merged-0123456789abcdef"
+    marks = {name: next(iter(seal.marks.values()))}
+    write_table(out / f"{joined}.parquet", table, dataclasses.replace(seal, name=joined, marks=marks))
+
+
+def narrowed(out: Path, outside: Path) -> None:
+    """Narrowed packs that are named by paths."""
+    in_sweep(out, narrowed={f"../../{outside.name}": 1, "\0": 2, "a\nb": "x"})
+
+
+def dotted_part(out: Path, outside: Path) -> None:  # noqa: ARG001
+    """A part whose stem is `..`."""
+    source = next((out / "results").glob("*.parquet"))
+    seal = verified(source)[1]
+    named = dataclasses.replace(seal, name="results/..", marks={"..": next(iter(seal.marks.values()))})
+    write_table(out / "results" / "...parquet", read_table(source, seal.name), named)
+
+
+# ---- halving -----------------------------------------------------------------------------------------------------
+
+
+def halving(**fields: Any) -> Craft:
+    """A directory that says it was begun with this halving."""
+    whole = {"rungs": [2, 4], "keep": 0.5, "metric": "valid_loss", **fields}
+    return lambda out, outside: in_sweep(out, halving=json.loads(json.dumps(whole).replace("OUTSIDE", str(outside))))
+
+
+# ---- descriptions ------------------------------------------------------------------------------------------------
+
+
+def symbol(name: str, **more: Any) -> dict[str, Any]:
+    """A function or class in a description."""
+    return {"symbol": name, **more}
+
+
+def calling(name: str, *args: Any, **keywords: Any) -> dict[str, Any]:
+    """A call of a function in a description."""
+    return {"partial": symbol(name), "args": list(args), "keywords": keywords}
+
+
+def field(name: str, value: Any) -> Craft:
+    """Planned runs with this value in a field's description; OUTSIDE stands for the folder outside."""
+    return lambda out, outside: describe(out, **{name: json.loads(json.dumps(value).replace("OUTSIDE", str(outside)))})
+
+
+def nested(depth: int) -> Craft:
+    """A description so deep that reading it exhausts the stack."""
+
+    def craft(out: Path, outside: Path) -> None:  # noqa: ARG001
+        set_column(out, "description", '{"data": ' * depth + "null" + "}" * depth)
+
+    return craft
+
+
+def endless(out: Path, outside: Path) -> None:  # noqa: ARG001
+    """Data that are the codes of the run itself."""
+    run_id = Directory(out, ignore).read_runs(["run_id"])["run_id"][0]
+    inside = {"source": f"{out}:{run_id}", "data": None, "valid_fraction": None}
+    describe(out, data=symbol("lanes:Encoded", fields=inside))
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------------
+
+
+def many_rows(where: str) -> Craft:
+    """A table of 10^9 rows, each column a single run of equal values, in less than a megabyte."""
+
+    def craft(out: Path, outside: Path) -> None:  # noqa: ARG001
+        for path in [out / where] if (out / where).is_file() else sorted((out / where).glob("*.parquet")):
+            repeat(path, 1_000_000, 1000)
+
+    return craft
+
+
+def repeat(path: Path, rows: int, groups: int) -> None:
+    """Write a table again as `groups` equal groups of rows, each of which is its first row `rows` times."""
+    seal = verified(path)[1]
+    first = read_table(path, seal.name).slice(0, 1)
+    at = pa.nulls(rows, pa.int32()).fill_null(0)
+    columns = [pa.DictionaryArray.from_arrays(at, column.combine_chunks()) for column in first.columns]
+    table = pa.Table.from_arrays(columns, first.column_names)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
+        writer.write_table(table, row_group_size=rows)
+        writer.add_key_value_metadata({KEY: blank(seal)})
+    content = sink.getvalue().to_pybytes()
+    footer = pq.read_metadata(pa.BufferReader(content))
+    for _ in range(groups - 1):
+        footer.append_row_groups(pq.read_metadata(pa.BufferReader(content)))
+    written = pa.BufferOutputStream()
+    footer.write_metadata_file(written)
+    length = int.from_bytes(content[-8:-4], "little")
+    sign(path, content[: -8 - length] + written.getvalue().to_pybytes()[4:])
+
+
+def blank(seal: Seal) -> bytes:
+    """A table's seal as its footer holds it, before the checksum is known."""
+    return json.dumps({"sha256": BLANK.decode(), **dataclasses.asdict(seal)}).encode()
+
+
+def sign(path: Path, content: bytes) -> None:
+    """Write the bytes of a table, whose footer has a blank checksum, with the right one."""
+    digest = hashlib.sha256(content).hexdigest()
+    at = content.index(BLANK, content.rindex(KEY))
+    path.write_bytes(content[:at] + digest.encode() + content[at + len(BLANK) :])
+
+
+def large_json(name: str) -> Craft:
+    """A sealed file with hundreds of megabytes of zeros in a list."""
+
+    def craft(out: Path, outside: Path) -> None:  # noqa: ARG001
+        content = json.dumps({"format": 3, "narrowed": [0] * 1000})
+        (out / name).write_text(content.replace("0, 0", ", ".join(["0"] * 300_000), 333))
+
+    return craft
+
+
+def deep_json(name: str) -> Craft:
+    """A sealed file nested so deeply that reading it exhausts the stack."""
+    return lambda out, outside: (out / name).write_text('{"format": ' + "[" * 10**6 + "]" * 10**6 + "}") and None
+
+
+# ---- checkpoints -------------------------------------------------------------------------------------------------
+
+
+def checkpoint_of(out: Path) -> Path:
+    """The checkpoint of the pack that the first run is in."""
+    pack = Directory(out, ignore).read_runs(["pack"])["pack"][0]
+    return next(path for path in (out / "checkpoints" / pack).iterdir() if path.name.isdecimal())
+
+
+def leaves_elsewhere(out: Path, outside: Path) -> None:
+    """A checkpoint whose arrays have paths as names."""
+    at = checkpoint_of(out)
+    text = (at / "_METADATA").read_text()
+    (at / "_METADATA").write_text(text.replace("best_epoch", f"../../../../../{outside.name}/array"))
+    resum(at)
+
+
+def huge_arrays(out: Path, outside: Path) -> None:  # noqa: ARG001
+    """A checkpoint whose arrays would take petabytes, of which nothing is stored."""
+    import orbax.checkpoint as ocp
+    import tensorstore as ts
+
+    at = checkpoint_of(out)
+    (at / "manifest.ocdbt").unlink()
+    store = {"driver": "ocdbt", "base": f"file://{at}/"}
+    for name in ("best_epoch", "epochs"):
+        spec = {"driver": "zarr", "kvstore": {**store, "path": f"{name}/"}, "create": True, "dtype": "float64"}
+        ts.open(spec, shape=[10**14]).result()
+    del ocp
+    resum(at)
+
+
+def files_elsewhere(out: Path, outside: Path) -> None:
+    """A checkpoint whose list of checksums names files outside."""
+    at = checkpoint_of(out)
+    keep = outside / "keep.txt"
+    sums = {f"../../../../{outside.name}/keep.txt": checkpoints.digest(keep), str(keep): checkpoints.digest(keep)}
+    reseal(at / checkpoints.CHECKSUMS, lambda content: content["files"].update(sums))
+
+
+def numbered(number: str) -> Craft:
+    """A checkpoint under a number that no training reaches, or that only looks like one."""
+
+    def craft(out: Path, outside: Path) -> None:  # noqa: ARG001
+        at = checkpoint_of(out)
+        target = at.with_name(number)
+        at.rename(target)
+        reseal(target / checkpoints.CHECKSUMS, lambda content: content.update(number=int(number)))
+
+    return craft
+
+
+# ---- links -------------------------------------------------------------------------------------------------------
+
+
+def linked(name: str, target: str) -> Craft:
+    """A link in the place of a file or folder: PACK and N stand for a pack and the number of its checkpoint."""
+
+    def craft(out: Path, outside: Path) -> None:
+        at = checkpoint_of(out)
+        path = out / name.replace("PACK", at.parent.name).replace("N", at.name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(outside / target)
+
+    return craft
+
+
+def unfinished(out: Path, outside: Path) -> None:
+    """What a killed worker may have left: folders and links under the names of temporary files and set-aside ones."""
+    at = checkpoint_of(out)
+    (at.parent / f".{at.name}.{_host()}-{_dead()}-0123abcd.tmp").symlink_to(outside / "folder")
+    for name in (f".notes.{_host()}-{_dead()}-0123abcd.tmp", "damaged-0-7", "7"):
+        (at.parent / name).mkdir()
+        (at.parent / name / "mine.txt").write_text("kept")
+    (at.parent / "7" / "_CHECKPOINT_METADATA").symlink_to(outside / "keep.txt")
+    (out / "results" / f".x.{_host()}-{_dead()}-0123abcd.tmp").symlink_to(outside / "keep.txt")
+
+
+def _host() -> str:
+    return files.temporary_beside(Path("x")).name.split(".")[2].split("-")[0]
+
+
+def _dead() -> int:
+    return 2**22 - 1
+
+
+# ---- other sweeps ------------------------------------------------------------------------------------------------
+
+
+def from_elsewhere(where: str) -> Craft:
+    """Runs that start from the weights of another sweep, which is damaged."""
+    return lambda out, outside: describe(out, init_from=_named(out, outside, where))
+
+
+def codes_of(where: str) -> Craft:
+    """Runs whose data are the codes of a run of another sweep."""
+
+    def craft(out: Path, outside: Path) -> None:
+        inside = {"source": _named(out, outside, where), "data": None, "valid_fraction": None}
+        describe(out, data=symbol("lanes:Encoded", fields=inside))
+
+    return craft
+
+
+def _named(out: Path, outside: Path, where: str) -> str:
+    run_id = Directory(out, ignore).read_runs(["run_id"])["run_id"][0]
+    return where.replace("OUTSIDE", str(outside)).replace("RUN", run_id)
+
+
+CRAFTS: dict[str, Craft] = {
+    # names
+    "pack above": pack("../../outside/folder"),
+    "pack absolute": pack("{outside}/folder"),
+    "pack NUL": pack("ab\0cd"),
+    "pack newline": pack("ab\ncd"),
+    "experiment above": experiment("../outside/canary.py"),
+    "experiment absolute": experiment("{outside}/canary.py"),
+    "experiment NUL": experiment("experiment\0.py"),
+    "experiment is the table": experiment("runs.parquet"),
+    "modules above": modules("../outside", "canary.py"),
+    "modules absolute": modules("", "{outside}/keep.txt"),
+    "modules with NUL": modules("a\0b", "c\nd.py"),
+    "modules are results": modules("", "results/x.py", "sweep.json"),
+    "merged packs above": merged_packs,
+    "part of two dots": dotted_part,
+    "narrowed above": narrowed,
+    # halving
+    "halving above": halving(rungs=["../../outside/folder"]),
+    "halving huge": halving(rungs=[10**9, 10**30]),
+    "halving many": halving(rungs=list(range(1, 200_000))),
+    "halving keep": halving(keep=1e300),
+    "halving metric": halving(metric="OUTSIDE/folder"),
+    "halving no mapping": lambda out, outside: in_sweep(out, halving=[1, 2]),
+    # code
+    "os.system": field("activation", calling("os:system", "touch OUTSIDE/executed")),
+    "subprocess": field("loss", calling("subprocess:run", ["touch", "OUTSIDE/executed"])),
+    "ctypes": field("activation", symbol("ctypes:CDLL", fields={"name": "OUTSIDE/library.so"})),
+    "shutil": field("data", calling("shutil:rmtree", "OUTSIDE/folder")),
+    "importlib": field("data", calling("importlib:import_module", "antigravity")),
+    "jax.numpy.load": field("data", calling("jax.numpy:load", "OUTSIDE/array.npy", allow_pickle=True)),
+    "jax.numpy.save": field("activation", calling("jax.numpy:save", "OUTSIDE/executed.npy")),
+    "jax.tools": field("activation", symbol("jax.tools.colab_tpu:setup_tpu")),
+    "jax.profiler": field("activation", calling("jax.profiler:start_server", 9999)),
+    "jax.export": field("activation", symbol("jax:export.deserialize")),
+    "our own sweep": field("data", calling("lanes:sweep", [], "OUTSIDE/folder")),
+    "a callable as data": field("data", symbol("jax.nn:relu")),
+    "a test as data": field("data", calling("injuries:copy", "OUTSIDE/folder", "OUTSIDE/executed")),
+    "nested partials": field(
+        "activation",
+        {"partial": calling("optax:sgd"), "args": [calling("os:remove", "OUTSIDE/keep.txt")], "keywords": {}},
+    ),
+    "no version": field("activation", symbol("injuries:kill")),
+    "no fields": field("net", symbol("nets:MLP", fields={"parent": calling("os:abort"), "nothing": 1})),
+    "unknown field": field("harm", {"symbol": "os:abort"}),
+    "no shape": field("optimizer", {"partial": 3}),
+    # sizes
+    "nested description": nested(100_000),
+    "no JSON": lambda out, outside: set_column(out, "description", "__import__('os').abort()"),
+    "rows of runs": many_rows("runs.parquet"),
+    "rows of results": many_rows("results"),
+    "rows of curves": many_rows("curves"),
+    "deep sweep.json": deep_json("sweep.json"),
+    "large sweep.json": large_json("sweep.json"),
+    "pack shape": lambda out, outside: set_column(out, "pack_shape", f"{10**12},{10**12},1,aaba062373de"),
+    "lane": lambda out, outside: set_column(out, "lane", 2**62),
+    "asked by": lambda out, outside: set_column(out, "asked_by", json.dumps([{"file": "\0", "set": 1}])),
+    # checkpoints
+    "leaves elsewhere": leaves_elsewhere,
+    "huge arrays": huge_arrays,
+    "files elsewhere": files_elsewhere,
+    "number too high": numbered("99999999999999999"),
+    "number of other digits": numbered("\u0663\u0663"),
+    # links
+    "checkpoints linked": linked("checkpoints", "folder"),
+    "checkpoint linked": linked("checkpoints/PACK/N", "checkpoint"),
+    "pack linked": linked("checkpoints/PACK", "pack"),
+    "results linked": linked("results", "folder"),
+    "curves linked": linked("curves", "folder"),
+    "claims linked": linked("claims", "folder"),
+    "claim linked": linked("claims/PACK", "keep.txt"),
+    "plan linked": linked("claims/plan", "made"),
+    "experiment linked": linked("experiment.py", "canary.py"),
+    "report linked": linked("report.html", "keep.txt"),
+    "sweep.json linked": linked("sweep.json", "keep.txt"),
+    "leftovers": unfinished,
+    # other sweeps
+    "init_from a damaged sweep": from_elsewhere("OUTSIDE/sweep:RUN"),
+    "init_from NUL": from_elsewhere("a\0b:0123abcd"),
+    "codes of itself": endless,
+    "codes of a damaged sweep": codes_of("OUTSIDE/sweep:RUN"),
+}
