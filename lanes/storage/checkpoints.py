@@ -119,7 +119,8 @@ def _rename(made: Path, path: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Whether a path is a folder, no link, that holds a checkpoint, finished or not: only such are ever deleted."""
-    return path.is_dir() and not path.is_symlink() and ((path / CHECKSUMS).exists() or (path / ORBAX_MARKER).exists())
+    marks = (path / name for name in (CHECKSUMS, ORBAX_MARKER))
+    return path.is_dir() and not path.is_symlink() and any(m.is_file() and not m.is_symlink() for m in marks)
 
 
 @contextlib.contextmanager
@@ -181,8 +182,11 @@ def read(folder: Path, sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | N
             try:
                 if os.path.lexists(path / CHECKSUMS):
                     return number, verified(path, sweep)
-            except (DamagedFileError, OSError) as error:
+            except DamagedFileError as error:
                 failure = error
+            except OSError as error:
+                failure = error
+                break  # an older one is no substitute for one that cannot be read now
         if numbers_in(folder) == before:
             break
     if failure is not None:

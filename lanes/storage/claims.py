@@ -9,6 +9,8 @@ import errno
 import fcntl
 import os
 import platform
+import re
+import stat
 import threading
 import time
 import uuid
@@ -17,6 +19,7 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 PATIENCE = 5.0  # seconds after which one who waits says for whom
+HOLDER = re.compile(r"process \d+ on \S+")
 ODD = (errno.ELOOP, errno.EISDIR, errno.ENXIO)  # opening a link, a folder, a socket
 
 
@@ -61,7 +64,7 @@ class Claims:
                 text = file.read(300).decode(errors="replace").strip()
         except OSError:
             text = ""
-        return text or "another worker"
+        return text if HOLDER.fullmatch(text) else "another worker"
 
     @contextlib.contextmanager
     def hold(self, name: str, warn: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -76,6 +79,11 @@ class Claims:
             yield
         finally:
             self.release(name)
+
+    def _set_aside(self, name: str) -> None:
+        """Rename what stands in the place of a lock's file and is none."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._folder / name, self._folder / f"damaged-{uuid.uuid4().hex[:8]}-{name}")
 
     def _lock(self, name: str) -> int | None:
         """A handle on the file, locked and still under its name; None if another worker holds the lock.
@@ -93,8 +101,11 @@ class Claims:
             except OSError as error:
                 if error.errno not in ODD:
                     raise
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(path, self._folder / f"damaged-{uuid.uuid4().hex[:8]}-{name}")
+                self._set_aside(name)
+                continue
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                self._set_aside(name)
                 continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

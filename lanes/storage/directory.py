@@ -232,8 +232,10 @@ class Directory(PlannedRuns):
         if results not in (None, curves[pack]):
             return "its curves are of another state"
         folder = self.checkpoints / pack
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             return ""  # deleted on purpose
+        if not folder.is_dir():
+            return "no folder is where its checkpoints belong"
         numbers = checkpoints.numbers_in(folder)
         found = [checkpoints.mark(folder / str(number), self.sweep) for number in numbers]
         if not any(found):
@@ -245,7 +247,7 @@ class Directory(PlannedRuns):
     def listed(self, folder: Path) -> list[Path]:
         """Files of a table's parts, merged ones last; files with names that no part has are set aside."""
         if os.path.lexists(folder) and not folder.is_dir():
-            self.warn(
+            self.warn_once(
                 f"{self.path}: {folder.relative_to(self.path)} {oddity(folder) or 'is a file'}: it holds no tables"
             )
             return []

@@ -48,6 +48,7 @@ class IntactFiles:
         self._identity_file = self.path / ".identity"
         self._sweep = ""
         self._seals: dict[Path, tuple[Any, Seal]] = {}
+        self._ignored: set[str] = set()
 
     # ---- whose files they are ------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class IntactFiles:
             seal = self._seal(path)
             check_place(seal, self.name_of(path), "")
             return seal.sweep
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return ""
 
     def _seal(self, path: Path) -> Seal:
@@ -154,7 +155,7 @@ class IntactFiles:
         """Whether a table matches its checksum, and is in its place."""
         try:
             check_place(verified(path)[1], self.name_of(path), self.sweep)
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return False
         return True
 
@@ -190,14 +191,20 @@ class IntactFiles:
             return
         shown = path.relative_to(self.path)
         if not self.changes:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
+            self.warn_once(f"{self.path}: {shown} {why}: ignored")
             return
         try:
             self.warn(f"{self.path}: {shown} {why}: set aside as {checkpoints.set_aside(path).name}; {remedy}")
         except FileNotFoundError:
             pass  # another worker was faster
         except OSError:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
+            self.warn_once(f"{self.path}: {shown} {why}: ignored")
+
+    def warn_once(self, line: str) -> None:
+        """Print a line about something that stays as it is, and so is met at every reading."""
+        if line not in self._ignored:
+            self._ignored.add(line)
+            self.warn(line)
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

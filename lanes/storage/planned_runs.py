@@ -114,6 +114,6 @@ class PlannedRuns(IntactFiles):
         try:
             seal = self._seal(path)
             check_place(seal, self.name_of(path), self.sweep)
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return None
         return seal

@@ -148,6 +148,7 @@ COLUMNS: dict[str, Callable[[Any], bool]] = {
     "experiment_sha256": _or_none(SHA256),
     "experiment_modules": lambda value: value is None or modules_in(value) is not None,
     "asked_by": _are_commands,
+    "measured": lambda value: value is None or isinstance(value, str),
 }
 ENTRIES: dict[str, Callable[[Any], bool]] = {
     "widths": _are_widths,

@@ -22,7 +22,6 @@ KEY = b"lanes.seal"
 CHECKSUM = b'{"sha256": "'  # what a seal begins with
 BLANK = b"0" * 64
 MAGIC = b"PAR1"  # what a Parquet file ends with
-CELL = 8  # bytes that a value takes in memory, at least
 
 
 def write_table(path: Path, table: pa.Table, seal: Seal) -> None:
@@ -53,7 +52,7 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None, swee
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         present = file.schema_arrow.names if columns is None else [n for n in columns if n in file.schema_arrow.names]
-        _check_memory(path, file.metadata.num_rows * len(present) * CELL)
+        _check_memory(path, file.metadata.num_rows * sum(_cell(file.schema_arrow.field(name).type) for name in present))
         return file.read(columns=present).replace_schema_metadata(None)
     except MemoryError:
         raise
@@ -92,6 +91,11 @@ def check_place(seal: Seal, name: str, sweep: str) -> None:
         raise DamagedFileError("belongs to another sweep")
     if seal.name != name:
         raise DamagedFileError(f"was written as {seal.name}")
+
+
+def _cell(kind: pa.DataType) -> int:
+    """Bytes that a value takes in memory, about."""
+    return 8 if pa.types.is_primitive(kind) else 40
 
 
 def _check_memory(path: Path, needed: int) -> None:

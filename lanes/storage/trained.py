@@ -181,6 +181,8 @@ def variables_of(
         return last if average is None else {**last, "params": _averaged(average, last["params"], selected)}
     has_best = selected["best_epoch"] > 0
     best = {part: checkpoints.nest(selected, f"best.{part}") for part in ("params", "rest")}
+    if checkpoints.flatten(best).keys() != checkpoints.flatten(last).keys():
+        raise RequestError(f"the checkpoint of pack {pack} of {directory.path} has no best parameters like its last")
     return jax.tree.map(lambda b, z: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, z), best, last)
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from injuries import ignore
 
 from lanes import files
+from lanes.describe.public_names import ROOTS
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
 from lanes.storage.sealed import read_sealed, write_sealed
@@ -145,8 +146,9 @@ def halving(**fields: Any) -> Craft:
 
 
 def symbol(name: str, **more: Any) -> dict[str, Any]:
-    """A function or class in a description."""
-    return {"symbol": name, **more}
+    """A function or class in a description, of some version where it needs one."""
+    version = {} if name.partition(":")[0].split(".")[0] in ROOTS else {"version": "0" * 16}
+    return {"symbol": name, **version, **more}
 
 
 def calling(name: str, *args: Any, **keywords: Any) -> dict[str, Any]:
@@ -193,7 +195,12 @@ def repeat(path: Path, rows: int, groups: int) -> None:
     seal = verified(path)[1]
     first = read_table(path, seal.name).slice(0, 1)
     at = pa.nulls(rows, pa.int32()).fill_null(0)
-    columns = [pa.DictionaryArray.from_arrays(at, column.combine_chunks()) for column in first.columns]
+    columns = [
+        pa.nulls(rows, column.type)
+        if column.null_count
+        else pa.DictionaryArray.from_arrays(at, column.combine_chunks())
+        for column in first.columns
+    ]
     table = pa.Table.from_arrays(columns, first.column_names)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
@@ -233,7 +240,11 @@ def large_json(name: str) -> Craft:
 
 def deep_json(name: str) -> Craft:
     """A sealed file nested so deeply that reading it exhausts the stack."""
-    return lambda out, outside: (out / name).write_text('{"format": ' + "[" * 10**6 + "]" * 10**6 + "}") and None
+
+    def craft(out: Path, outside: Path) -> None:  # noqa: ARG001
+        (out / name).write_text('{"format": ' + "[" * 10**6 + "]" * 10**6 + "}")
+
+    return craft
 
 
 # ---- checkpoints -------------------------------------------------------------------------------------------------
@@ -348,85 +359,82 @@ def _named(out: Path, outside: Path, where: str) -> str:
     return where.replace("OUTSIDE", str(outside)).replace("RUN", run_id)
 
 
-CRAFTS: dict[str, Craft] = {
+CRAFTS: dict[str, tuple[Craft, str]] = {
     # names
-    "pack above": pack("../../outside/folder"),
-    "pack absolute": pack("{outside}/folder"),
-    "pack NUL": pack("ab\0cd"),
-    "pack newline": pack("ab\ncd"),
-    "experiment above": experiment("../outside/canary.py"),
-    "experiment absolute": experiment("{outside}/canary.py"),
-    "experiment NUL": experiment("experiment\0.py"),
-    "experiment is the table": experiment("runs.parquet"),
-    "modules above": modules("../outside", "canary.py"),
-    "modules absolute": modules("", "{outside}/keep.txt"),
-    "modules with NUL": modules("a\0b", "c\nd.py"),
-    "modules are results": modules("", "results/x.py", "sweep.json"),
-    "merged packs above": merged_packs,
-    "part of two dots": dotted_part,
-    "narrowed above": narrowed,
+    "pack above": (pack("../../outside/folder"), "22220"),
+    "pack absolute": (pack("{outside}/folder"), "22220"),
+    "pack NUL": (pack("ab\0cd"), "22220"),
+    "pack newline": (pack("ab\ncd"), "22220"),
+    "experiment above": (experiment("../outside/canary.py"), "22220"),
+    "experiment absolute": (experiment("{outside}/canary.py"), "22220"),
+    "experiment NUL": (experiment("experiment\0.py"), "22220"),
+    "experiment is the table": (experiment("runs.parquet"), "22220"),
+    "modules above": (modules("../outside", "canary.py"), "22220"),
+    "modules absolute": (modules("", "{outside}/keep.txt"), "22220"),
+    "modules with NUL": (modules("a\0b", "c\nd.py"), "22220"),
+    "modules are results": (modules("", "results/x.py", "sweep.json"), "22220"),
+    "merged packs above": (merged_packs, "00000"),
+    "part of two dots": (dotted_part, "00000"),
+    "narrowed above": (narrowed, "00000"),
     # halving
-    "halving above": halving(rungs=["../../outside/folder"]),
-    "halving huge": halving(rungs=[10**9, 10**30]),
-    "halving many": halving(rungs=list(range(1, 200_000))),
-    "halving keep": halving(keep=1e300),
-    "halving metric": halving(metric="OUTSIDE/folder"),
-    "halving no mapping": lambda out, outside: in_sweep(out, halving=[1, 2]),
+    "halving above": (halving(rungs=["../../outside/folder"]), "00000"),
+    "halving huge": (halving(rungs=[10**9, 10**30]), "00002"),
+    "halving many": (halving(rungs=list(range(1, 200_000))), "00002"),
+    "halving keep": (halving(keep=1e300), "00000"),
+    "halving metric": (halving(metric="OUTSIDE/folder"), "00002"),
+    "halving no mapping": (lambda out, _: in_sweep(out, halving=[1, 2]), "00000"),
     # code
-    "os.system": field("activation", calling("os:system", "touch OUTSIDE/executed")),
-    "subprocess": field("loss", calling("subprocess:run", ["touch", "OUTSIDE/executed"])),
-    "ctypes": field("activation", symbol("ctypes:CDLL", fields={"name": "OUTSIDE/library.so"})),
-    "shutil": field("data", calling("shutil:rmtree", "OUTSIDE/folder")),
-    "importlib": field("data", calling("importlib:import_module", "antigravity")),
-    "jax.numpy.load": field("data", calling("jax.numpy:load", "OUTSIDE/array.npy", allow_pickle=True)),
-    "jax.numpy.save": field("activation", calling("jax.numpy:save", "OUTSIDE/executed.npy")),
-    "jax.tools": field("activation", symbol("jax.tools.colab_tpu:setup_tpu")),
-    "jax.profiler": field("activation", calling("jax.profiler:start_server", 9999)),
-    "jax.export": field("activation", symbol("jax:export.deserialize")),
-    "our own sweep": field("data", calling("lanes:sweep", [], "OUTSIDE/folder")),
-    "a callable as data": field("data", symbol("jax.nn:relu")),
-    "a test as data": field("data", calling("injuries:copy", "OUTSIDE/folder", "OUTSIDE/executed")),
-    "nested partials": field(
-        "activation",
-        {"partial": calling("optax:sgd"), "args": [calling("os:remove", "OUTSIDE/keep.txt")], "keywords": {}},
-    ),
-    "no version": field("activation", symbol("injuries:kill")),
-    "no fields": field("net", symbol("nets:MLP", fields={"parent": calling("os:abort"), "nothing": 1})),
-    "unknown field": field("harm", {"symbol": "os:abort"}),
-    "no shape": field("optimizer", {"partial": 3}),
+    "os.system": (field("activation", calling("os:system", "touch OUTSIDE/executed")), "00220"),
+    "subprocess": (field("loss", calling("subprocess:run", ["touch", "OUTSIDE/executed"])), "00220"),
+    "ctypes": (field("activation", symbol("ctypes:CDLL", fields={"name": "OUTSIDE/library.so"})), "00220"),
+    "shutil": (field("data", calling("shutil:rmtree", "OUTSIDE/folder")), "00220"),
+    "importlib": (field("data", calling("importlib:import_module", "antigravity")), "00220"),
+    "jax.numpy.load": (field("data", calling("jax.numpy:load", "OUTSIDE/array.npy", allow_pickle=True)), "00220"),
+    "jax.numpy.save": (field("activation", calling("jax.numpy:save", "OUTSIDE/executed.npy")), "00220"),
+    "jax.tools": (field("activation", symbol("jax.tools.colab_tpu:setup_tpu")), "00220"),
+    "jax.profiler": (field("activation", calling("jax.profiler:start_server", 9999)), "00220"),
+    "jax.export": (field("activation", symbol("jax:export.deserialize")), "00220"),
+    "our own sweep": (field("data", calling("lanes:sweep", [], "OUTSIDE/folder")), "00220"),
+    "a callable as data": (field("data", symbol("jax.nn:relu")), "00220"),
+    "a test as data": (field("data", calling("injuries:copy", "OUTSIDE/folder", "OUTSIDE/executed")), "00220"),
+    "nested partials": (field("activation", {**calling("optax:sgd"), "partial": calling("os:abort")}), "00220"),
+    "no version": (field("activation", {"symbol": "injuries:kill"}), "00220"),
+    "no fields": (field("net", symbol("nets:MLP", fields={"parent": calling("os:abort"), "nothing": 1})), "00220"),
+    "unknown field": (field("harm", {"symbol": "os:abort"}), "22220"),
+    "no shape": (field("optimizer", {"partial": 3}), "?????"),
     # sizes
-    "nested description": nested(100_000),
-    "no JSON": lambda out, outside: set_column(out, "description", "__import__('os').abort()"),
-    "rows of runs": many_rows("runs.parquet"),
-    "rows of results": many_rows("results"),
-    "rows of curves": many_rows("curves"),
-    "deep sweep.json": deep_json("sweep.json"),
-    "large sweep.json": large_json("sweep.json"),
-    "pack shape": lambda out, outside: set_column(out, "pack_shape", f"{10**12},{10**12},1,aaba062373de"),
-    "lane": lambda out, outside: set_column(out, "lane", 2**62),
-    "asked by": lambda out, outside: set_column(out, "asked_by", json.dumps([{"file": "\0", "set": 1}])),
+    "nested description": (nested(100_000), "?????"),
+    "no JSON": (lambda out, _: set_column(out, "description", "__import__('os').abort()"), "?????"),
+    "rows of runs": (many_rows("runs.parquet"), "?????"),
+    "rows of results": (many_rows("results"), "?????"),
+    "rows of curves": (many_rows("curves"), "?????"),
+    "deep sweep.json": (deep_json("sweep.json"), "?????"),
+    "large sweep.json": (large_json("sweep.json"), "?????"),
+    "pack shape": (lambda out, _: set_column(out, "pack_shape", f"{10**12},{10**12},1,aaba062373de"), "?????"),
+    "lane": (lambda out, _: set_column(out, "lane", 2**62), "?????"),
+    "asked by": (lambda out, _: set_column(out, "asked_by", json.dumps([{"file": "\0", "set": 1}])), "?????"),
     # checkpoints
-    "leaves elsewhere": leaves_elsewhere,
-    "huge arrays": huge_arrays,
-    "files elsewhere": files_elsewhere,
-    "number too high": numbered("99999999999999999"),
-    "number of other digits": numbered("\u0663\u0663"),
+    "leaves elsewhere": (leaves_elsewhere, "?????"),
+    "huge arrays": (huge_arrays, "?????"),
+    "files elsewhere": (files_elsewhere, "?????"),
+    "number too high": (numbered("99999999999999999"), "?????"),
+    "number of other digits": (numbered("\u0663\u0663"), "?????"),
     # links
-    "checkpoints linked": linked("checkpoints", "folder"),
-    "checkpoint linked": linked("checkpoints/PACK/N", "checkpoint"),
-    "pack linked": linked("checkpoints/PACK", "pack"),
-    "results linked": linked("results", "folder"),
-    "curves linked": linked("curves", "folder"),
-    "claims linked": linked("claims", "folder"),
-    "claim linked": linked("claims/PACK", "keep.txt"),
-    "plan linked": linked("claims/plan", "made"),
-    "experiment linked": linked("experiment.py", "canary.py"),
-    "report linked": linked("report.html", "keep.txt"),
-    "sweep.json linked": linked("sweep.json", "keep.txt"),
-    "leftovers": unfinished,
+    "checkpoints linked": (linked("checkpoints", "folder"), "?????"),
+    "checkpoint linked": (linked("checkpoints/PACK/N", "checkpoint"), "?????"),
+    "pack linked": (linked("checkpoints/PACK", "pack"), "?????"),
+    "results linked": (linked("results", "folder"), "?????"),
+    "curves linked": (linked("curves", "folder"), "?????"),
+    "claims linked": (linked("claims", "folder"), "?????"),
+    "claim linked": (linked("claims/PACK", "keep.txt"), "?????"),
+    "plan linked": (linked("claims/plan", "made"), "?????"),
+    "experiment linked": (linked("experiment.py", "canary.py"), "?????"),
+    "report linked": (linked("report.html", "keep.txt"), "?????"),
+    "sweep.json linked": (linked("sweep.json", "keep.txt"), "?????"),
+    "leftovers": (unfinished, "?????"),
     # other sweeps
-    "init_from a damaged sweep": from_elsewhere("OUTSIDE/sweep:RUN"),
-    "init_from NUL": from_elsewhere("a\0b:0123abcd"),
-    "codes of itself": endless,
-    "codes of a damaged sweep": codes_of("OUTSIDE/sweep:RUN"),
+    "init_from a damaged sweep": (from_elsewhere("OUTSIDE/sweep:RUN"), "?????"),
+    "init_from NUL": (from_elsewhere("a\0b:0123abcd"), "?????"),
+    "codes of itself": (endless, "?????"),
+    "codes of a damaged sweep": (codes_of("OUTSIDE/sweep:RUN"), "?????"),
 }
