@@ -8,6 +8,7 @@ and renamed, and only then are earlier ones deleted. The files are arrays and JS
 import contextlib
 import errno
 import hashlib
+import json
 import logging
 import os
 import re
@@ -21,14 +22,14 @@ import jax
 import numpy as np
 
 from lanes.errors import DamagedFileError
-from lanes.files import make_folder, oddity, open_regular, remove_leftovers, sync_folder, temporary_beside
+from lanes.files import make_folder, oddity, open_regular, read_regular, remove_leftovers, sync_folder, temporary_beside
 from lanes.storage.sealed import SWEEP, read_sealed, write_sealed
 from lanes.storage.seals import Mark
 
 OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leaves, at least
 CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # prefix of files that were set aside
-ORBAX_MARKER = "_CHECKPOINT_METADATA"
+ORBAX_MARKER, ORBAX_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 PATTERN = re.compile(r"[*?\[\]\\{}]")
 Tree = Any
@@ -238,6 +239,8 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     """
     import orbax.checkpoint as ocp
 
+    if any(name.startswith("/") or ".." in name.split("/") for name in _names_of_arrays(path)):
+        raise DamagedFileError(f"{path} has arrays with names of other folders")
     try:
         with quiet(), plain(path.parent) as parent, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             meta = checkpointer.metadata(parent / path.name).item_metadata
@@ -253,9 +256,19 @@ def restore(path: Path) -> dict[str, np.ndarray]:
         raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
 
 
+def _names_of_arrays(path: Path) -> list[str]:
+    """The names in a checkpoint's description of its arrays, from which Orbax makes paths; none if Orbax writes it otherwise."""
+    try:
+        entries = json.loads(read_regular(path / ORBAX_METADATA))["tree_metadata"].values()
+        return [str(key["key"]) for entry in entries for key in entry["key_metadata"]]
+    except (DamagedFileError, FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 def calls_of(path: Path) -> tuple[str, ...]:
     """The calls that trained a pack up to a checkpoint, in order."""
-    return tuple((read_sealed(path / CHECKSUMS) or {}).get("calls", ()))
+    calls = (read_sealed(path / CHECKSUMS) or {}).get("calls")
+    return tuple(call for call in calls if isinstance(call, str)) if isinstance(calls, list) else ()
 
 
 def verify(path: Path, sweep: str = "") -> dict[str, Any]:
@@ -284,6 +297,8 @@ def _stated(path: Path, sweep: str) -> dict[str, Any]:
     content = read_sealed(path / CHECKSUMS)
     if content is None:
         raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
+    if not isinstance(content.get("files"), dict):
+        raise DamagedFileError(f"{path / CHECKSUMS} lists no files")
     if sweep and content.get(SWEEP) != sweep:
         raise DamagedFileError(f"{path} belongs to another sweep")
     if (content.get("pack"), str(content.get("number"))) != (path.parent.name, path.name):
