@@ -1,11 +1,10 @@
 """Directories as someone would craft them: names, descriptions and sizes that lead elsewhere, under right checksums.
 
 Each craft changes a copy of the small sweep, beside which the folder `outside` lies: an unrelated sweep, and files that
-nothing may touch.
+nothing may touch. With each stands the exit status of load, report, restore, evaluate and resume.
 """
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,70 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from crafting import checkpoint_of, describe, in_sweep, repeat, reseal, resum, set_column
 from injuries import ignore
 
 from lanes import files
 from lanes.describe.public_names import ROOTS
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
-from lanes.storage.sealed import read_sealed, write_sealed
-from lanes.storage.seals import Seal
-from lanes.storage.tables import BLANK, KEY, read_table, verified, write_table
+from lanes.storage.tables import read_table, verified, write_table
 
 Craft = Callable[[Path, Path], None]
-
-
-# ---- right checksums ---------------------------------------------------------------------------------------------
-
-
-def reseal(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the content of a sealed JSON file in place, and seal it again."""
-    content = read_sealed(path)
-    assert content is not None
-    change(content)
-    write_sealed(path, content)
-
-
-def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Write a table again, changed, with a right checksum."""
-    seal = verified(path)[1]
-    write_table(path, change(read_table(path, seal.name)), seal)
-
-
-def resum(checkpoint: Path) -> None:
-    """Write a checkpoint's list of checksums for the files that it has now."""
-    sums = {str(file.relative_to(checkpoint)): checkpoints.digest(file) for file in checkpoints.files(checkpoint)}
-    reseal(checkpoint / checkpoints.CHECKSUMS, lambda content: content.update(files=sums))
-
-
-def set_column(out: Path, name: str, value: Any) -> None:
-    """Give every planned run this value in a column, in both copies of the table."""
-
-    def change(table: pa.Table) -> pa.Table:
-        at = table.column_names.index(name)
-        field = table.schema.field(name)
-        return table.set_column(at, field, pa.array([value] * len(table), field.type))
-
-    for path in (out / "runs.parquet", out / "runs.copy.parquet"):
-        rewrite(path, change)
-
-
-def describe(out: Path, **fields: Any) -> None:
-    """Change these fields in the description of every planned run."""
-
-    def change(table: pa.Table) -> pa.Table:
-        at = table.column_names.index("description")
-        texts = [json.dumps({**json.loads(text), **fields}) for text in table["description"].to_pylist()]
-        return table.set_column(at, table.schema.field("description"), pa.array(texts, pa.string()))
-
-    for path in (out / "runs.parquet", out / "runs.copy.parquet"):
-        rewrite(path, change)
-
-
-def in_sweep(out: Path, **entries: Any) -> None:
-    """Change entries of sweep.json."""
-    reseal(out / "sweep.json", lambda content: content.update(entries))
 
 
 # ---- names that become paths -------------------------------------------------------------------------------------
@@ -190,44 +135,6 @@ def many_rows(where: str) -> Craft:
     return craft
 
 
-def repeat(path: Path, rows: int, groups: int) -> None:
-    """Write a table again as `groups` equal groups of rows, each of which is its first row `rows` times."""
-    seal = verified(path)[1]
-    first = read_table(path, seal.name).slice(0, 1)
-    at = pa.nulls(rows, pa.int32()).fill_null(0)
-    columns = [
-        pa.nulls(rows, column.type)
-        if column.null_count
-        else pa.DictionaryArray.from_arrays(at, column.combine_chunks())
-        for column in first.columns
-    ]
-    table = pa.Table.from_arrays(columns, first.column_names)
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
-        writer.write_table(table, row_group_size=rows)
-        writer.add_key_value_metadata({KEY: blank(seal)})
-    content = sink.getvalue().to_pybytes()
-    footer = pq.read_metadata(pa.BufferReader(content))
-    for _ in range(groups - 1):
-        footer.append_row_groups(pq.read_metadata(pa.BufferReader(content)))
-    written = pa.BufferOutputStream()
-    footer.write_metadata_file(written)
-    length = int.from_bytes(content[-8:-4], "little")
-    sign(path, content[: -8 - length] + written.getvalue().to_pybytes()[4:])
-
-
-def blank(seal: Seal) -> bytes:
-    """A table's seal as its footer holds it, before the checksum is known."""
-    return json.dumps({"sha256": BLANK.decode(), **dataclasses.asdict(seal)}).encode()
-
-
-def sign(path: Path, content: bytes) -> None:
-    """Write the bytes of a table, whose footer has a blank checksum, with the right one."""
-    digest = hashlib.sha256(content).hexdigest()
-    at = content.index(BLANK, content.rindex(KEY))
-    path.write_bytes(content[:at] + digest.encode() + content[at + len(BLANK) :])
-
-
 def large_json(name: str) -> Craft:
     """A sealed file with hundreds of megabytes of zeros in a list."""
 
@@ -248,12 +155,6 @@ def deep_json(name: str) -> Craft:
 
 
 # ---- checkpoints -------------------------------------------------------------------------------------------------
-
-
-def checkpoint_of(out: Path) -> Path:
-    """The checkpoint of the pack that the first run is in."""
-    pack = Directory(out, ignore).read_runs(["pack"])["pack"][0]
-    return next(path for path in (out / "checkpoints" / pack).iterdir() if path.name.isdecimal())
 
 
 def leaves_elsewhere(out: Path, outside: Path) -> None:
@@ -398,40 +299,40 @@ CRAFTS: dict[str, tuple[Craft, str]] = {
     "no version": (field("activation", {"symbol": "injuries:kill"}), "00220"),
     "no fields": (field("net", symbol("nets:MLP", fields={"parent": calling("os:abort"), "nothing": 1})), "00220"),
     "unknown field": (field("harm", {"symbol": "os:abort"}), "22220"),
-    "no shape": (field("optimizer", {"partial": 3}), "?????"),
+    "no shape": (field("optimizer", {"partial": 3}), "00220"),
     # sizes
-    "nested description": (nested(100_000), "?????"),
-    "no JSON": (lambda out, _: set_column(out, "description", "__import__('os').abort()"), "?????"),
-    "rows of runs": (many_rows("runs.parquet"), "?????"),
-    "rows of results": (many_rows("results"), "?????"),
-    "rows of curves": (many_rows("curves"), "?????"),
-    "deep sweep.json": (deep_json("sweep.json"), "?????"),
-    "large sweep.json": (large_json("sweep.json"), "?????"),
-    "pack shape": (lambda out, _: set_column(out, "pack_shape", f"{10**12},{10**12},1,aaba062373de"), "?????"),
-    "lane": (lambda out, _: set_column(out, "lane", 2**62), "?????"),
-    "asked by": (lambda out, _: set_column(out, "asked_by", json.dumps([{"file": "\0", "set": 1}])), "?????"),
+    "nested description": (nested(100_000), "22220"),
+    "no JSON": (lambda out, _: set_column(out, "description", "__import__('os').abort()"), "22220"),
+    "rows of runs": (many_rows("runs.parquet"), "33333"),
+    "rows of results": (many_rows("results"), "33033"),
+    "rows of curves": (many_rows("curves"), "33000"),
+    "deep sweep.json": (deep_json("sweep.json"), "00000"),
+    "large sweep.json": (large_json("sweep.json"), "00000"),
+    "pack shape": (lambda out, _: set_column(out, "pack_shape", f"{10**12},{10**12},1,aaba062373de"), "22220"),
+    "lane": (lambda out, _: set_column(out, "lane", 2**62), "22220"),
+    "asked by": (lambda out, _: set_column(out, "asked_by", json.dumps([{"file": "\0", "set": 1}])), "22220"),
     # checkpoints
-    "leaves elsewhere": (leaves_elsewhere, "?????"),
-    "huge arrays": (huge_arrays, "?????"),
-    "files elsewhere": (files_elsewhere, "?????"),
-    "number too high": (numbered("99999999999999999"), "?????"),
-    "number of other digits": (numbered("\u0663\u0663"), "?????"),
+    "leaves elsewhere": (leaves_elsewhere, "00220"),
+    "huge arrays": (huge_arrays, "00220"),
+    "files elsewhere": (files_elsewhere, "00220"),
+    "number too high": (numbered("99999999999999999"), "00220"),
+    "number of other digits": (numbered("\u0663\u0663"), "00220"),
     # links
-    "checkpoints linked": (linked("checkpoints", "folder"), "?????"),
-    "checkpoint linked": (linked("checkpoints/PACK/N", "checkpoint"), "?????"),
-    "pack linked": (linked("checkpoints/PACK", "pack"), "?????"),
-    "results linked": (linked("results", "folder"), "?????"),
-    "curves linked": (linked("curves", "folder"), "?????"),
-    "claims linked": (linked("claims", "folder"), "?????"),
-    "claim linked": (linked("claims/PACK", "keep.txt"), "?????"),
-    "plan linked": (linked("claims/plan", "made"), "?????"),
-    "experiment linked": (linked("experiment.py", "canary.py"), "?????"),
-    "report linked": (linked("report.html", "keep.txt"), "?????"),
-    "sweep.json linked": (linked("sweep.json", "keep.txt"), "?????"),
-    "leftovers": (unfinished, "?????"),
+    "checkpoints linked": (linked("checkpoints", "folder"), "00222"),
+    "checkpoint linked": (linked("checkpoints/PACK/N", "checkpoint"), "00220"),
+    "pack linked": (linked("checkpoints/PACK", "pack"), "00220"),
+    "results linked": (linked("results", "folder"), "02022"),
+    "curves linked": (linked("curves", "folder"), "00002"),
+    "claims linked": (linked("claims", "folder"), "00002"),
+    "claim linked": (linked("claims/PACK", "keep.txt"), "00000"),
+    "plan linked": (linked("claims/plan", "made"), "00000"),
+    "experiment linked": (linked("experiment.py", "canary.py"), "00220"),
+    "report linked": (linked("report.html", "keep.txt"), "00000"),
+    "sweep.json linked": (linked("sweep.json", "keep.txt"), "00000"),
+    "leftovers": (unfinished, "00000"),
     # other sweeps
-    "init_from a damaged sweep": (from_elsewhere("OUTSIDE/sweep:RUN"), "?????"),
-    "init_from NUL": (from_elsewhere("a\0b:0123abcd"), "?????"),
-    "codes of itself": (endless, "?????"),
-    "codes of a damaged sweep": (codes_of("OUTSIDE/sweep:RUN"), "?????"),
+    "init_from a damaged sweep": (from_elsewhere("OUTSIDE/sweep:RUN"), "00020"),
+    "init_from NUL": (from_elsewhere("a\0b:0123abcd"), "00020"),
+    "codes of itself": (endless, "00220"),
+    "codes of a damaged sweep": (codes_of("OUTSIDE/sweep:RUN"), "00220"),
 }

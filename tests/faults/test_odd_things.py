@@ -8,7 +8,7 @@ from pathlib import Path
 
 import outside
 import pytest
-from crafts import checkpoint_of
+from crafting import checkpoint_of
 from injuries import assert_no_wrong_numbers, assert_same
 
 PLACES = (

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from crafts import checkpoint_of, describe, field, halving, set_column, symbol
+from crafting import checkpoint_of, describe, set_column
+from crafts import field, halving, symbol
 from injuries import copy, ignore, resume
 
 import lanes
