@@ -92,7 +92,7 @@ def kinds(tmp_path_factory) -> list[str]:
 
 def test_readers_name_odd_things(reference, tmp_path, kinds):
     chance = random.Random(17)
-    for place in chance.sample(PLACES[:8], 5):
+    for place in chance.sample(PLACES[:8], 4):
         kind = chance.choice(kinds)
         results = outside.check(
             lambda out, folder: injure(kind, place, out, folder),  # noqa: B023
@@ -108,12 +108,13 @@ def test_readers_name_odd_things(reference, tmp_path, kinds):
 def test_odd_things_are_named_and_nothing_waits_for_them(reference, tmp_path, kinds, many):
     """The files of a directory are named; a resume goes on without them, or says in one line what is in its way."""
     pairs = [(kind, place) for place in PLACES for kind in kinds]
+    wrong = {}
     for kind, place in random.Random(19).sample(pairs, many(6, len(pairs))):
         try:
             results = outside.check(lambda out, folder: injure(kind, place, out, folder), reference, tmp_path)  # noqa: B023
-            if results["resume"][0] == 0:
+            assert_no_wrong_numbers(tmp_path / "sweep", reference)
+            if results["resume"][0] == 0 and "/N/" not in place:  # a finished checkpoint is verified when it is read
                 assert_same(tmp_path / "sweep", reference)
-            else:
-                assert_no_wrong_numbers(tmp_path / "sweep", reference)
         except Exception as error:
-            raise AssertionError(f"{kind} as {place}") from error
+            wrong[f"{kind} as {place}"] = f"{type(error).__name__}: {error}"[:400]
+    assert not wrong

@@ -63,7 +63,7 @@ def test_a_copy_of_the_experiment_that_cannot_be_read_now_is_an_error(reference,
         lanes.restore(out, reference.table["run_id"][0])
     assert resume(out) == 3
     monkeypatch.undo()
-    assert [name for name in names(out) if name != "claims"] == before
+    assert {*before} <= {*names(out)}
 
 
 def damage(out: Path) -> Path:
