@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import platform
 import re
 import shutil
+import stat
 import sys
 import time
 import uuid
 from pathlib import Path
+
+from lanes.errors import DamagedFileError
 
 TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
 STALE_SECONDS = 24 * 3600.0  # age at which a temporary file of another machine counts as left over
@@ -39,9 +43,70 @@ def home() -> Path:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal; read in pieces, since mapped pages would count as this process's memory."""
-    with open(path, "rb") as file:
+    """SHA-256 of a file in hexadecimal; read in pieces, since mapped pages would count as this process's memory.
+
+    Raises like `open_regular`.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def oddity(path: Path) -> str | None:
+    """What is in the place of a regular file: `is a folder`, `is a pipe`, …; None for a regular file and for nothing.
+
+    A link counts as what it leads to.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "is a link to nothing" if path.is_symlink() else None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link to itself"
+        raise
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    return "is a pipe" if stat.S_ISFIFO(mode) else "is a socket" if stat.S_ISSOCK(mode) else "is a device"
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file for reading; anything else is not opened, as opening a pipe waits and a device may do anything.
+
+    Raises:
+        DamagedFileError: it is no regular file.
+        OSError: it is missing or cannot be opened.
+    """
+    if (odd := oddity(path)) is not None:
+        raise DamagedFileError(odd)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    return open(handle, "rb")
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The content of a regular file. Raises like `open_regular`, also for more than `most` bytes."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise DamagedFileError(f"has {size:,} bytes, and such a file has at most {most:,}")
+        return file.read()
+
+
+def make_folder(path: Path, root: Path) -> None:
+    """Make a folder somewhere below `root`, and those above it.
+
+    Raises OSError, also where a link stands in the place of one of them: nothing is written through links.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    at = root
+    for part in path.relative_to(root).parts:
+        at = at / part
+        if at.is_symlink():
+            raise OSError(errno.ELOOP, "a link is where a folder belongs", str(at))
+        if at.exists() and not at.is_dir():
+            raise OSError(errno.ENOTDIR, "no folder is where one belongs", str(at))
+        at.mkdir(exist_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -113,9 +178,16 @@ def remove_leftovers(folder: Path) -> None:
             local = match["host"] == _host()
             if not _alive(int(match["pid"])) if local else time.time() - path.lstat().st_mtime > STALE_SECONDS:
                 if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+                    if _holds_only_its_own(path):
+                        shutil.rmtree(path)
                 else:
                     path.unlink()
+
+
+def _holds_only_its_own(folder: Path) -> bool:
+    """Whether a temporary folder holds nothing but what it was made for, which has the folder's name."""
+    name = folder.name[1:].rsplit(".", 2)[0]
+    return all(inside.name == name or inside.name.startswith(f"{name}.") for inside in folder.iterdir())
 
 
 def _host() -> str:

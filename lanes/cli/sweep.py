@@ -106,7 +106,10 @@ def main(arguments: Arguments) -> int:
     if outcome.status == ExitStatus.STOPPED:
         say(f"resume with: {typed()}")
     elif arguments.report and outcome.ended:
-        _report(arguments.out, bool(outcome.trained))
+        try:
+            _report(arguments.out, bool(outcome.trained))
+        except RequestError as error:  # what was trained is trained
+            print(f"note: no report: {error}", file=sys.stderr)
     return outcome.status
 
 

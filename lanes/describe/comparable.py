@@ -172,8 +172,9 @@ def _examples(description: Mapping[str, Any], split: str, origin: Origin | None)
 
 def _before_encoding(data: Any, fraction: Any, origin: Origin | None) -> tuple[Any, Any]:
     """The data that an encoder encoded: the same examples as another run's, if both predict the targets."""
-    while _symbol(data) == "lanes:Encoded":
-        inside = data["fields"]
+    seen: set[str] = set()  # a crafted directory can have runs whose data are the codes of each other
+    while _symbol(data) == "lanes:Encoded" and (inside := data["fields"])["source"] not in seen:
+        seen.add(inside["source"])
         source = origin(inside["source"]) if origin is not None else None
         if inside["data"] is None and source is None:
             break

@@ -4,6 +4,7 @@ An experiment file is code, and loading it executes it: load only files that you
 """
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import os
@@ -17,7 +18,10 @@ from lanes.describe.halving import Halving
 from lanes.describe.neighbours import Loaded, Neighbours, neighbours_of
 from lanes.describe.public_names import EXPERIMENT, LOADED
 from lanes.describe.runs import Run
-from lanes.errors import RequestError
+from lanes.errors import DamagedFileError, RequestError
+from lanes.files import read_regular
+
+BUSY = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE)  # reading may succeed later
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +54,12 @@ def load_module(path: Path, sha256: str | None = None, copied: Copied | None = N
     Raises RequestError for a file that cannot be read, has another hash, or raises.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
+    except DamagedFileError as error:
+        raise RequestError(f"experiment file {path} {error}: give the path of a .py file") from None
     except OSError as error:
+        if error.errno in BUSY:
+            raise  # no fault of the path
         raise RequestError(
             f"experiment file {path} cannot be read ({error.strerror}): give the path of a .py file"
         ) from None

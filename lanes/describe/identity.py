@@ -12,6 +12,7 @@ from lanes.describe.descriptions import map_traced
 from lanes.describe.encoding import decode, encode
 from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
 from lanes.describe.versions import Versions
+from lanes.errors import RequestError
 
 NAMES = sorted(FIELDS)  # the order in which a description is hashed
 PLAIN = (bool, int, float, str, type(None))
@@ -60,10 +61,35 @@ def describe(run: Run) -> dict[str, Any]:
 def from_description(description: Mapping[str, Any], experiment: Any = None) -> Run:
     """The run that `describe` described.
 
-    Raises RequestError for a symbol that a description may not name, cannot be found or has changed.
+    Raises RequestError for a symbol that a description may not name, cannot be found or has changed, and for a description
+    that makes no run.
     """
-    trusted.check(description)
-    return Run(**{name: decode(value, experiment) for name, value in description.items()})
+    try:
+        trusted.check(description)
+        return Run(**{name: decode(value, experiment) for name, value in description.items()})
+    except RequestError:
+        raise
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise RequestError(f"a run's description makes no run ({type(error).__name__}: {line})") from error
+
+
+def parsed(text: Any) -> dict[str, Any]:
+    """The description that a directory holds as text.
+
+    Raises RequestError for anything but the fields of a run as JSON.
+    """
+    try:
+        description = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestError(
+            f"a run's description is no JSON that this program writes ({type(error).__name__})"
+        ) from None
+    if not isinstance(description, dict) or description.keys() != FIELDS.keys():
+        raise RequestError(
+            "a run's description has other fields than a run: the directory was not written by this program"
+        )
+    return description
 
 
 def signature(run: Run, ignore: tuple[str, ...] = (), versions: Versions | None = None) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 
 from lanes.describe.public_names import OURS
 from lanes.describe.versions import Versions
-from lanes.errors import RequestError
+from lanes.errors import DamagedFileError, RequestError
+from lanes.files import read_regular
 
 
 class Loaded:
@@ -162,7 +163,10 @@ class Neighbours:
         exec(code, module.__dict__)
 
     def _read(self, path: Path, rel: str) -> bytes:
-        content = path.read_bytes()
+        try:
+            content = read_regular(path)
+        except DamagedFileError as error:
+            raise RequestError(f"{path} {error}: a module belongs there") from None
         if rel in self._expected and hashlib.sha256(content).hexdigest() != self._expected[rel]:
             raise RequestError(f"{path} is not the copy that was made: repeat the sweep's command to write it again")
         return content

@@ -39,7 +39,7 @@ def _check(value: Any, makes_data: bool) -> None:
     if "bridge" in value and value.get("bridge") not in [{"symbol": name} for name in BRIDGES]:
         raise RequestError(f"{value['bridge']} makes no net: the directory was not written by this program")
     if "symbol" in value:
-        _check_symbol(str(value["symbol"]), "fields" in value, makes_data)
+        _check_symbol(value, makes_data)
     for name, inside in value.items():
         if name == "fields" and isinstance(inside, dict):
             for field, item in inside.items():
@@ -49,16 +49,32 @@ def _check(value: Any, makes_data: bool) -> None:
                 _check(item, makes_data)
 
 
-def _check_symbol(symbol: str, is_description: bool, makes_data: bool) -> None:
-    """Raise RequestError for a name of this project or its libraries that a run cannot have."""
+def _check_symbol(value: Mapping[str, Any], makes_data: bool) -> None:
+    """Raise RequestError for a name that a run cannot have, or that lacks the version that tells which code it means."""
+    symbol = str(value["symbol"])
     package, _, name = symbol.partition(":")
-    if package.split(".")[0] not in ROOTS:
-        return  # the experiment's own code, which `decode` finds there and nowhere else
-    if is_description and package in OURS:
+    if package.split(".")[0] not in ROOTS:  # the experiment's own code, which `decode` finds there and nowhere else
+        if not isinstance(value.get("version"), str):
+            raise RequestError(f"{symbol} has no version: the directory was not written by this program")
+        return
+    if "fields" in value and package in OURS:
         return
     if makes_data or package not in TRACED_ONLY or (package == "jax.numpy" and name in FILES):
         what = "makes no data" if makes_data else "is no part of a run"
         raise RequestError(f"{symbol} {what}: the directory was not written by this program")
+
+
+def sources(description: Any) -> list[str]:
+    """The trained runs, as `DIR:run_id`, whose codes a description's data are."""
+    if isinstance(description, list):
+        return [source for item in description for source in sources(item)]
+    if not isinstance(description, Mapping):
+        return []
+    found = [source for item in description.values() for source in sources(item)]
+    fields = description.get("fields")
+    if description.get("symbol") == "lanes:Encoded" and isinstance(fields, Mapping):
+        found.append(str(fields.get("source")))
+    return found
 
 
 def _symbols(value: Any) -> Iterator[str]:

@@ -48,7 +48,9 @@ class Checkpointing:
             own = checkpoints.mark(path / str(number), directory.sweep)
             at = directory.marks(directory.curves).get(pack.pack_id)
             curves = directory.read_part(directory.curves, pack.pack_id)
-            if not _is_possible(pack, number, leaves):
+            if not self._fits(pack, numbers, leaves):
+                directory.warn(f"pack {pack.pack_id}: checkpoint {number} has other arrays than its pack: set aside")
+            elif not _is_possible(pack, number, leaves):
                 directory.warn(f"pack {pack.pack_id}: checkpoint {number} has lanes beyond its epoch: set aside")
             elif number <= pack.setup.steps_per_epoch or (
                 curves is not None and _agree(at, own) and _is_complete(curves, pack, leaves)
@@ -65,6 +67,12 @@ class Checkpointing:
     def calls(self, pack: Pack) -> tuple[str, ...]:
         """The calls that have trained a pack, this one last."""
         return *(name for name in self._calls.get(pack.pack_id, ()) if name != self.context.call), self.context.call
+
+    def _fits(self, pack: Pack, numbers: dict[str, np.ndarray], leaves: dict[str, np.ndarray]) -> bool:
+        """Whether a checkpoint has the arrays of a pack's lanes."""
+        paths, _ = jax.tree_util.tree_flatten_with_path(self.fresh.shapes(pack, numbers))
+        shapes = {checkpoints.dotted(path): shape.shape for path, shape in paths}
+        return SPENT in leaves and all(name in leaves and leaves[name].shape == shape for name, shape in shapes.items())
 
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float
@@ -131,8 +139,8 @@ class Checkpointing:
 
 
 def _is_possible(pack: Pack, number: int, leaves: dict[str, np.ndarray]) -> bool:
-    """Whether no lane is further than the checkpoint's epoch."""
-    return int(np.max(leaves["epochs"])) <= number // (pack.setup.steps_per_epoch + 1)
+    """Whether no lane is further than the checkpoint's epoch, which is one of the pack's."""
+    return int(np.max(leaves["epochs"])) <= number // (pack.setup.steps_per_epoch + 1) <= pack.epochs
 
 
 def _agree(curves: Mark | None, checkpoint: Mark | None) -> bool:

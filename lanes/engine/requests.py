@@ -70,11 +70,9 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         _check_splits(resolved.run.batch_size, places[0])
         distinct.setdefault(resolved.run_id, resolved)
     planned = list(distinct.values())
-    own = directions.own_directions(member.run for member in planned)
+    directions.own_directions(member.run for member in planned)  # one direction for each name
     if options.halving is not None:
-        _check_halving(options.halving, planned, datasets)
-        directions.ranking_direction(options.halving.metric, own)
-        _check_comparable(options.halving, planned, own)
+        check_halving(options.halving, planned, datasets)
     _check_epochs(planned)
     buildable, began = Buildable(datasets), time.perf_counter()
     for member in planned:
@@ -85,6 +83,14 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
                 initial_weights.check_data(member.run.init_from, member.data)
     shapes = {member.signature: buildable.shapes(member.signature) for member in planned}
     return Plan(planned, datasets, places, shapes, time.perf_counter() - began)
+
+
+def check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:
+    """Raise RequestError for a halving that cannot rank these runs."""
+    _check_halving(halving, planned, datasets)
+    own = directions.own_directions(member.run for member in planned)
+    directions.ranking_direction(halving.metric, own)
+    _check_comparable(halving, planned, own)
 
 
 def check_data(plan: Plan, directory: Directory) -> None:

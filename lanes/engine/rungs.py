@@ -18,6 +18,7 @@ import pandas as pd
 from lanes.describe import directions
 from lanes.describe.halving import Halving
 from lanes.errors import RequestError
+from lanes.files import make_folder
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
 from lanes.program.lane import Status
@@ -96,7 +97,9 @@ def bind(directory: Directory, requested: Halving | None, planned: Sequence[Plan
         if requested is not None:
             raise RequestError(f"{directory.path} was begun without halving: leave it out, or choose another --out")
         return None
-    bound = Halving(tuple(recorded["rungs"]), recorded["keep"], recorded["metric"])
+    bound = Halving(
+        tuple(recorded["rungs"]), recorded["keep"], recorded["metric"]
+    )  # `read_sweep` has checked their types
     if requested is not None and requested != bound:
         raise RequestError(
             f"{directory.path} was begun with {_text(bound)}, not {_text(requested)}: give the same, or choose another --out"
@@ -128,15 +131,41 @@ class Rungs:
         own = directions.own_directions(member.run for member in planned)
         self.higher_is_better = directions.ranking_direction(halving.metric, own)
         for rung in halving.rungs:
-            (directory.rungs / str(rung)).mkdir(parents=True, exist_ok=True)
+            try:
+                make_folder(directory.rungs / str(rung), directory.path)
+            except OSError as error:
+                raise RequestError(f"{error.filename}: {error.strerror}; move it away") from None
 
     def path(self, rung: int) -> Path:
         """The file of a rung's decision."""
         return self.directory.rungs / f"{rung}.json"
 
     def read(self, rung: int) -> dict[str, Any] | None:
-        """The decision of a rung; None if it is not made yet."""
-        return self.directory.read_sealed(self.path(rung))
+        """The decision of a rung; None if it is not made yet. One that does not follow from its own values is set aside."""
+        decision = self.directory.read_sealed(self.path(rung))
+        if decision is None or self._follows(decision, rung):
+            return decision
+        self.directory.set_aside(self.path(rung), "does not follow from its own values", lambda _: False)
+        return None
+
+    def _follows(self, decision: Mapping[str, Any], rung: int) -> bool:
+        """Whether a decision is what this halving makes of the values in it."""
+        if any(decision.get(name) != value for name, value in self._stated(rung).items()):
+            return False
+        values, kept, pruned = (decision.get(name) for name in ("values", "kept", "pruned"))
+        known = {member.run_id for member in self.planned}
+        if not isinstance(values, dict) or not values.keys() <= known or not isinstance(pruned, list):
+            return False
+        if not all(value is None or type(value) in (int, float) for value in values.values()):
+            return False
+        numbers = {run_id: math.nan if value is None else value for run_id, value in values.items()}
+        others = values.keys() - {*self.halving.kept(numbers, self.higher_is_better)}
+        return kept == self.halving.kept(numbers, self.higher_is_better) and all(
+            isinstance(run_id, str) and run_id in others for run_id in pruned
+        )
+
+    def _stated(self, rung: int) -> dict[str, Any]:
+        return {"rung": rung, "metric": self.halving.metric, "keep": self.halving.keep}
 
     def stage(self, rung: int | None) -> Stage:
         """The stage that trains to a rung, or to the end; all earlier rungs must be decided."""
@@ -155,7 +184,7 @@ class Rungs:
 
     def decide(self, rung: int) -> dict[str, Any]:
         """The decision of a rung that all packs have reached: read if it exists, otherwise made and written."""
-        with Claims(self.directory.path).hold(records.PLAN):
+        with Claims(self.directory.path).hold(records.PLAN, self.directory.warn):
             decision = self.read(rung)
             if decision is None:
                 decision = self._made(rung)
@@ -190,9 +219,7 @@ class Rungs:
         values = {run_id: math.nan if standings[run_id][0] == "diverged" else value for run_id, value in values.items()}
         kept = self.halving.kept(values, self.higher_is_better)
         return {
-            "rung": rung,
-            "metric": self.halving.metric,
-            "keep": self.halving.keep,
+            **self._stated(rung),
             "values": {run_id: value if math.isfinite(value) else None for run_id, value in values.items()},
             "kept": kept,
             "pruned": sorted(

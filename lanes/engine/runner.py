@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lanes.data.dataset import Dataset
+from lanes.describe.halving import Halving
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan, check_data
+from lanes.engine.requests import Plan, check_data, check_halving
 from lanes.engine.stages import Stages
-from lanes.errors import ExitStatus
+from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
 from lanes.storage import asked, calls, compaction, provenance, records
@@ -34,6 +35,8 @@ def run_sweep(
     began = time.perf_counter()
     directory = Directory(out, warn)
     halving = rungs.bind(directory, options.halving, plan.planned)
+    if halving is not None and options.halving is None:
+        check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
     check_data(plan, directory)
     directory.create()
@@ -88,6 +91,16 @@ def _outcome(stages: Stages, status: ExitStatus, requested: set[str], seconds: f
         left=tuple(asked.left_unended(directory, all_ended)),
         waiting=() if shard is None else tuple(shards.waiting(stages.packs, ended, shard[1])),
     )
+
+
+def check_recorded_halving(directory: Directory, halving: Halving, plan: Plan) -> None:
+    """Raise RequestError for a halving that a directory brings and that could not have been requested."""
+    try:
+        check_halving(halving, plan.planned, plan.datasets)
+    except RequestError as error:
+        raise RequestError(
+            f"{directory.sweep_file} brings a halving that cannot be: {error}; or move that file away"
+        ) from None
 
 
 def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str, Choice]:

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lanes.engine.compiling_ahead import Ahead
 from lanes.engine.context import Context
@@ -27,6 +27,13 @@ from lanes.storage.writer import Writer
 CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
 WRITING_GRACE = 9.0  # seconds after a stop until unfinished writing is abandoned too
 POLL_SECONDS = 0.2  # interval between looks at packs that other workers hold
+
+
+def waiting_line(claims: Claims, packs: Collection[Pack]) -> str:
+    """`waiting for 2 packs that are trained by process 4711 on host`."""
+    holders = sorted({claims.holder(pack.pack_id) for pack in packs})
+    them = "a pack that is" if len(packs) == 1 else f"{len(packs)} packs that are"
+    return f"waiting for {them} trained by {', '.join(holders[:4])}{', …' if len(holders) > 4 else ''}"
 
 
 class Session:
@@ -215,8 +222,7 @@ class Session:
         if self._has_said or self.options.quiet:
             return
         self._has_said = True
-        holders = sorted({self._claims.holder(pack.pack_id) for pack in self._waiting})
-        self.directory.warn(f"waiting for {len(self._waiting)} packs that {', '.join(holders[:4])} train")
+        self.directory.warn(waiting_line(self._claims, self._waiting))
 
     def _after(self, pack: Pack) -> None:
         """Release a pack's claim, in the writer's thread, once everything of the pack is written."""

@@ -9,7 +9,7 @@ from lanes.describe.halving import Halving
 from lanes.engine.options import Options
 from lanes.engine.requests import Plan
 from lanes.engine.rungs import WHOLE, Rungs, Stage
-from lanes.engine.session import Session
+from lanes.engine.session import Session, waiting_line
 from lanes.engine.signals import StopOnSignal
 from lanes.errors import ExitStatus
 from lanes.plan import shards
@@ -114,12 +114,20 @@ class Stages:
 
     def _still_awaited(self, rungs: Rungs, rung: int) -> list[Pack]:
         """Wait for other workers; return the packs still missing once nobody trains them, and note their shards."""
-        claims, stop, idle = Claims(self.directory.path), threading.Event(), time.monotonic()
+        claims, stop, idle, has_said = (
+            Claims(self.directory.path),
+            threading.Event(),
+            time.monotonic(),
+            self.options.quiet,
+        )
         with StopOnSignal(stop):
             while awaited := rungs.awaited(rung, self.packs):
                 now = time.monotonic()
-                if any(_is_held(claims, pack) for pack in awaited):
+                if held := [pack for pack in awaited if _is_held(claims, pack)]:
                     idle = now
+                    if not has_said:
+                        self.directory.warn(waiting_line(claims, held))
+                    has_said = True
                 limit = self._options_now().max_seconds
                 over = stop.is_set() or (limit is not None and limit < 0)
                 if self.options.shard is None or over or now > idle + self.options.wait_seconds:

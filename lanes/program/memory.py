@@ -21,12 +21,13 @@ class NotEnoughMemoryError(MemoryError):
 def free(device: jax.Device) -> int | None:
     """Free bytes on a device, None if unknown; host devices share the machine's memory."""
     if device.platform == "cpu":
-        return _free_on_host()
+        return free_on_host()
     stats = device.memory_stats()
     return None if not stats or "bytes_limit" not in stats else stats["bytes_limit"] - stats.get("bytes_in_use", 0)
 
 
-def _free_on_host() -> int | None:
+def free_on_host() -> int | None:
+    """Free bytes of the machine, or of the container or batch job; None if unknown."""
     found = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lanes.describe.directions import merged
 from lanes.errors import RequestError, unknown
-from lanes.files import write_bytes
+from lanes.files import oddity, write_bytes
 from lanes.reporting import answers, figures, sections
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
@@ -42,6 +42,8 @@ def write_report(
     provenance = {name: provenance_of(path) for name, path in _names(directories).items()}
     text = page(runs, curves, provenance, metric, statistic)
     target = out or directories[0] / "report.html"
+    if (odd := oddity(target)) is not None:
+        raise RequestError(f"cannot write {target}: it {odd}; move it away, or choose another file with --out")
     try:
         write_bytes(target, text.encode())
     except OSError as error:

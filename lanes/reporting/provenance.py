@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from lanes.files import read_regular
 from lanes.reporting.markup import Markup, escape, paragraph, table, together
 from lanes.results.axes import field_columns, label
 from lanes.storage import calls
@@ -32,8 +33,8 @@ COLUMNS = (
 def provenance_of(path: Path) -> dict[str, Any]:
     """The content of a directory's `sweep.json`, its first calls, and how later ones differ from the first."""
     try:
-        found = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_regular(path / "sweep.json"))
+    except (OSError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         return {"sweep.json": "missing or damaged"}

@@ -14,8 +14,9 @@ from lanes.data.standardizing import standardization
 from lanes.describe import runs
 from lanes.describe.reading import read_as
 from lanes.program.step import standardize
-from lanes.storage import initial_weights, trained
+from lanes.storage import trained
 from lanes.storage.directory import existing
+from lanes.storage.references import parse
 from nets import outputs_of
 
 BATCH = 512
@@ -46,10 +47,10 @@ class Encoded:
             RequestError: there is no such trained run.
             ValueError: the examples differ in shape from those that the net was trained on.
         """
-        source = initial_weights.parse(self.source)
-        (directory,) = existing([source.directory])
+        source = parse(self.source)
+        (directory,) = existing([source.directory], changes=False)
         run = runs.resolve(trained.run_of(directory, trained.find_run(directory, source.run)))
-        net, variables = trained.restore(source.directory, source.run, data_dir=data_dir)
+        net, variables = trained.restored(directory, source.run, data_dir=data_dir)
         fraction = run.valid_fraction if self.valid_fraction is None else self.valid_fraction
         own = trained.data_of(directory, run, data_dir)
         other = load_dataset(run.data if self.data is None else self.data, valid_fraction=fraction, data_dir=data_dir)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from lanes.data.fingerprints import parts_of
 from lanes.describe import comparable
 from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
+from lanes.describe.identity import parsed
+from lanes.errors import RequestError
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.storage import calls, data_records, initial_weights
 from lanes.storage.asked import ASKED_BY
@@ -81,17 +84,27 @@ def measured_in(
     column = []
     origin = functools.cache(initial_weights.described)
     for text, fingerprint in zip(descriptions, arrays):
-        described = json.loads(text)
+        described = parsed(text)
         short = json.dumps([fingerprint, *(described.get(name) for name in comparable.FIELDS)], sort_keys=True)
         if short not in known:
             parts = parts_of(fingerprint)
-            facets = comparable.facets(described, origin)
+            facets = _facets(described, origin)
             facets |= {key: f"{facets[key]} {parts[name]}" for name in parts if (key := f"{name} *") in facets}
             known[short] = hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()[:8]
             counts = sizes.get(comparable.data_key(described), {})
             found[known[short]] = facets | {f"{split} examples": str(count) for split, count in counts.items()}
         column.append(known[short])
     return column, found
+
+
+def _facets(described: Mapping[str, Any], origin: comparable.Origin) -> Facets:
+    try:
+        return comparable.facets(described, origin)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"a run's description says nothing that can be compared ({type(error).__name__}): the directory was not written by "
+            "this program"
+        ) from error
 
 
 def load_curves(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:

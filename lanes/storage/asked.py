@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 
+from lanes.describe.identity import parsed
+from lanes.files import read_regular
 from lanes.storage.directory import Directory
 
 ASKED_BY = "asked_by"
@@ -206,7 +208,7 @@ class _Changed:
         code = self._asking.code()
         return pd.Series(
             [
-                not alike or _differ(symbols(json.loads(texts.get(run_id) or "null")), code)
+                not alike or _differ(symbols(parsed(texts[run_id]) if texts.get(run_id) else None), code)
                 for run_id, alike in zip(rows["run_id"], same, strict=True)
             ],
             index=rows.index,
@@ -222,8 +224,8 @@ class _Changed:
 def _code(path: Path) -> str | None:
     """The code of a file without its comments and blank lines; None if it cannot be read."""
     try:
-        return ast.dump(ast.parse(path.read_bytes()))
-    except (OSError, SyntaxError, ValueError):
+        return ast.dump(ast.parse(read_regular(path)))
+    except (OSError, SyntaxError, ValueError, RecursionError):
         return None
 
 

@@ -8,6 +8,7 @@ and renamed, and only then are earlier ones deleted. The files are arrays and JS
 import contextlib
 import errno
 import hashlib
+import json
 import logging
 import os
 import re
@@ -21,14 +22,15 @@ import jax
 import numpy as np
 
 from lanes.errors import DamagedFileError
-from lanes.files import remove_leftovers, sync_folder, temporary_beside
+from lanes.files import make_folder, oddity, open_regular, read_regular, remove_leftovers, sync_folder, temporary_beside
 from lanes.storage.sealed import SWEEP, read_sealed, write_sealed
 from lanes.storage.seals import Mark
 
 OVERHEAD = 1 << 18  # bytes that a checkpoint takes on the disk besides its leaves, at least
 CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # prefix of files that were set aside
-ORBAX_MARKER = "_CHECKPOINT_METADATA"
+ORBAX_MARKER, ORBAX_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
+NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 PATTERN = re.compile(r"[*?\[\]\\{}]")
 Tree = Any
 
@@ -77,7 +79,9 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
     """
     import orbax.checkpoint as ocp  # slow to import, and not needed before the end of the first chunk
 
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+        set_aside(folder)  # nothing is written through links
+    make_folder(folder, folder.parent)
     disk = shutil.disk_usage(folder)
     if disk.total > 0 and disk.free < sum(np.asarray(leaf).nbytes for leaf in leaves.values()) + OVERHEAD:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -93,17 +97,17 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
         sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
         place = {"pack": folder.name, "number": number}
         write_sealed(made / CHECKSUMS, {**(stated or {}), **place, "files": sums})
-        if not _is_ours(path) and (path.exists() or path.is_symlink()):
+        if not _is_ours(path) and os.path.lexists(path):
             set_aside(path)
-        elif path.exists():
-            shutil.rmtree(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, work / f"{path.name}.earlier")  # deleted with `work`
         with contextlib.suppress(FileExistsError):
             _rename(made, path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     sync_folder(folder)
     for other in folder.iterdir():
-        if other.name.isdecimal() and int(other.name) < number and _is_ours(other):
+        if NUMBER.fullmatch(other.name) and int(other.name) < number and _is_ours(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -116,7 +120,8 @@ def _rename(made: Path, path: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Whether a path is a folder, no link, that holds a checkpoint, finished or not: only such are ever deleted."""
-    return path.is_dir() and not path.is_symlink() and ((path / CHECKSUMS).exists() or (path / ORBAX_MARKER).exists())
+    marks = (path / name for name in (CHECKSUMS, ORBAX_MARKER))
+    return path.is_dir() and not path.is_symlink() and any(m.is_file() and not m.is_symlink() for m in marks)
 
 
 @contextlib.contextmanager
@@ -140,19 +145,26 @@ def load(folder: Path, warn: Callable[[str], None], sweep: str = "") -> tuple[in
 
     Raises OSError if an intact one cannot be read.
     """
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        odd = "is a link" if folder.is_symlink() else oddity(folder) or "is a file"
+        warn(f"{folder} {odd}: set aside as {set_aside(folder).name}; its pack is trained again")
     if folder.is_dir():
         remove_leftovers(folder)
-    for number in numbers_in(folder):
-        path = folder / str(number)
-        if not (path / CHECKSUMS).exists() and _is_ours(path):
-            shutil.rmtree(path, ignore_errors=True)
+    while numbers := numbers_in(folder):
+        path = folder / str(numbers[0])
+        if not os.path.lexists(path / CHECKSUMS) and _is_ours(path):
+            shutil.rmtree(path)
             warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue
         try:
-            return number, verified(path, sweep)
+            return numbers[0], verified(path, sweep)
         except DamagedFileError as error:
-            aside = set_aside(path)
-            warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
+            with contextlib.suppress(FileNotFoundError):  # without file locks, another worker may go on meanwhile
+                aside = set_aside(path)
+                warn(f"{error}: set aside as {aside.name}; continuing from the checkpoint before it, or from the start")
+        except OSError:
+            if path.exists():
+                raise
     return None
 
 
@@ -169,10 +181,13 @@ def read(folder: Path, sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | N
         for number in before:
             path = folder / str(number)
             try:
-                if (path / CHECKSUMS).exists():
+                if os.path.lexists(path / CHECKSUMS):
                     return number, verified(path, sweep)
-            except (DamagedFileError, OSError) as error:
+            except DamagedFileError as error:
                 failure = error
+            except OSError as error:
+                failure = error
+                break  # an older one is no substitute for one that cannot be read now
         if numbers_in(folder) == before:
             break
     if failure is not None:
@@ -184,9 +199,7 @@ def numbers_in(folder: Path) -> list[int]:
     """Numbers of a pack's checkpoints, newest first, intact or not."""
     if not folder.is_dir():
         return []
-    return sorted(
-        (int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()), reverse=True
-    )
+    return sorted((int(path.name) for path in folder.iterdir() if NUMBER.fullmatch(path.name)), reverse=True)
 
 
 def mark(path: Path, sweep: str = "") -> Mark | None:
@@ -226,21 +239,36 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     """
     import orbax.checkpoint as ocp
 
+    if any(name.startswith("/") or ".." in name.split("/") for name in _names_of_arrays(path)):
+        raise DamagedFileError(f"{path} has arrays with names of other folders")
     try:
         with quiet(), plain(path.parent) as parent, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             meta = checkpointer.metadata(parent / path.name).item_metadata
+            stated = sum(int(np.prod(leaf.shape, dtype=object)) for leaf in jax.tree.leaves(dict(meta.tree)))
+            if stated > sum(file.stat().st_size for file in files(path)):  # nothing is compressed
+                raise DamagedFileError(f"{path} says that it holds more numbers than it has bytes")
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(meta.tree))
             return checkpointer.restore(parent / path.name, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    except OSError:
+    except (OSError, MemoryError, DamagedFileError):
         raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
         line = (str(error).strip().splitlines() or [""])[0][:200]
         raise OSError(f"{path} cannot be read ({type(error).__name__}: {line})") from error
 
 
+def _names_of_arrays(path: Path) -> list[str]:
+    """The names in a checkpoint's description of its arrays, from which Orbax makes paths; none if Orbax writes it otherwise."""
+    try:
+        entries = json.loads(read_regular(path / ORBAX_METADATA))["tree_metadata"].values()
+        return [str(key["key"]) for entry in entries for key in entry["key_metadata"]]
+    except (DamagedFileError, FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 def calls_of(path: Path) -> tuple[str, ...]:
     """The calls that trained a pack up to a checkpoint, in order."""
-    return tuple((read_sealed(path / CHECKSUMS) or {}).get("calls", ()))
+    calls = (read_sealed(path / CHECKSUMS) or {}).get("calls")
+    return tuple(call for call in calls if isinstance(call, str)) if isinstance(calls, list) else ()
 
 
 def verify(path: Path, sweep: str = "") -> dict[str, Any]:
@@ -255,7 +283,7 @@ def verify(path: Path, sweep: str = "") -> dict[str, Any]:
     for name, expected in content["files"].items():
         try:
             found = digest(path / name)
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedFileError):
             raise DamagedFileError(f"{path} does not hold the files it was written with") from None
         if found != expected:
             raise DamagedFileError(f"{path / name} does not match its checksum")
@@ -264,11 +292,13 @@ def verify(path: Path, sweep: str = "") -> dict[str, Any]:
 
 def _stated(path: Path, sweep: str) -> dict[str, Any]:
     """The list of checksums of a checkpoint. Raises DamagedFileError unless it is intact and in its place."""
-    if not (path / CHECKSUMS).is_file():
-        raise DamagedFileError(f"{path} is not a complete checkpoint")
+    if path.is_symlink() or not (path / CHECKSUMS).is_file():
+        raise DamagedFileError(f"{path} is {'a link' if path.is_symlink() else 'not a complete checkpoint'}")
     content = read_sealed(path / CHECKSUMS)
     if content is None:
         raise DamagedFileError(f"{path / CHECKSUMS} does not match its checksum")
+    if not isinstance(content.get("files"), dict):
+        raise DamagedFileError(f"{path / CHECKSUMS} lists no files")
     if sweep and content.get(SWEEP) != sweep:
         raise DamagedFileError(f"{path} belongs to another sweep")
     if (content.get("pack"), str(content.get("number"))) != (path.parent.name, path.name):
@@ -283,20 +313,22 @@ def set_aside(path: Path) -> Path:
     """
     number = 0
     name = path.name.replace(".parquet", "-parquet")
-    while (aside := path.with_name(f"{ASIDE}{number}-{name}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{ASIDE}{number}-{name}")):
         number += 1
     path.rename(aside)
     return aside
 
 
 def files(path: Path) -> list[Path]:
-    """Every file below a folder except the list of checksums."""
-    return sorted(file for file in path.rglob("*") if not file.is_dir() and file != path / CHECKSUMS)
+    """Every file below a folder, links to folders included, except the list of checksums."""
+    return sorted(
+        file for file in path.rglob("*") if (file.is_symlink() or not file.is_dir()) and file != path / CHECKSUMS
+    )
 
 
 def digest(path: Path, sync: bool = False) -> str:
     """SHA-256 of a file, which `sync` also flushes to the disk."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if sync:
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,12 +9,18 @@ import errno
 import fcntl
 import os
 import platform
+import re
+import stat
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 POLL_SECONDS = 0.05
+PATIENCE = 5.0  # seconds after which one who waits says for whom
+HOLDER = re.compile(r"process \d+ on \S+")
+ODD = (errno.ELOOP, errno.EISDIR, errno.ENXIO)  # opening a link, a folder, a socket
 
 
 class Claims:
@@ -58,22 +64,32 @@ class Claims:
                 text = file.read(300).decode(errors="replace").strip()
         except OSError:
             text = ""
-        return text or "another worker"
+        return text if HOLDER.fullmatch(text) else "another worker"
 
     @contextlib.contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        """Hold the lock `name`, waiting until it is free."""
+    def hold(self, name: str, warn: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the lock `name`, waiting until it is free; after a while `warn` is told once for whom."""
+        began = time.monotonic()
         while not self.take(name):
+            if warn is not None and time.monotonic() > began + PATIENCE:
+                warn(f"waiting for {self.holder(name)}, which holds {self._folder / name}")
+                warn = None
             time.sleep(POLL_SECONDS)
         try:
             yield
         finally:
             self.release(name)
 
+    def _set_aside(self, name: str) -> None:
+        """Rename what stands in the place of a lock's file and is none."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._folder / name, self._folder / f"damaged-{uuid.uuid4().hex[:8]}-{name}")
+
     def _lock(self, name: str) -> int | None:
         """A handle on the file, locked and still under its name; None if another worker holds the lock.
 
-        Raises OSError for a link where the folder belongs: nothing is made or deleted through links.
+        What stands in the place of the file and is none is set aside. Raises OSError for a link where the folder belongs:
+        nothing is made or deleted through links.
         """
         path = self._folder / name
         while True:
@@ -83,10 +99,14 @@ class Claims:
             try:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
             except OSError as error:
-                if error.errno == errno.ELOOP:
-                    path.unlink(missing_ok=True)  # the link itself
-                    continue
-                raise
+                if error.errno not in ODD:
+                    raise
+                self._set_aside(name)
+                continue
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                self._set_aside(name)
+                continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(handle).st_ino == os.stat(path).st_ino:

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lanes.errors import DamagedFileError
+from lanes.files import open_regular
 from lanes.storage.claims import Claims
 from lanes.storage.directory import MERGED, Directory
 from lanes.storage.schema import PACK, Columns, arrow_schema, widened
@@ -86,7 +88,7 @@ def widen_parts(directory: Directory) -> None:
     A part whose pack is being trained is left to its worker, whose next part has all columns.
     """
     claims = Claims(directory.path)
-    with claims.hold(JOIN):
+    with claims.hold(JOIN, directory.warn):
         for folder in (directory.curves, directory.results):
             columns = directory.columns_of(folder)
             for path in directory.listed(folder):
@@ -107,6 +109,7 @@ def widen_parts(directory: Directory) -> None:
 def _has_schema(path: Path, columns: Columns) -> bool:
     """Whether a part has these columns; false for a damaged one, which is noticed when it is read."""
     try:
-        return pq.read_schema(path).equals(arrow_schema(columns))
-    except (OSError, pa.ArrowException):
+        with open_regular(path) as file:
+            return pq.read_schema(file).equals(arrow_schema(columns))
+    except (OSError, DamagedFileError, pa.ArrowException):
         return False

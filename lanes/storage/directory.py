@@ -16,7 +16,9 @@ The parts of many ended packs are joined into `merged-….parquet` (`lanes.stora
 """
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,11 @@ import pandas as pd
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, RequestError
-from lanes.files import remove_leftovers, temporary_beside, write_bytes
+from lanes.files import make_folder, oddity, remove_leftovers, temporary_beside, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.claims import Claims
 from lanes.storage.planned_runs import PlannedRuns
+from lanes.storage.plausible import wrong_in_sweep
 from lanes.storage.schema import (
     CURVES,
     PACK,
@@ -41,7 +44,7 @@ from lanes.storage.schema import (
     part_columns,
     part_table,
 )
-from lanes.storage.seals import Mark, Seal
+from lanes.storage.seals import PACK_NAME, Mark, Seal
 from lanes.storage.tables import read_table, write_table
 from lanes.storage.typed import stacked, to_pandas
 
@@ -49,6 +52,7 @@ from lanes.storage.typed import stacked, to_pandas
 # say which sweep they belong to.
 FORMAT = 4
 MERGED = "merged-"
+PART_NAME = re.compile(rf"{PACK_NAME.pattern}|{MERGED}[0-9a-f]{{16}}")
 ATTEMPTS = 20  # at listing parts while another worker joins them
 
 
@@ -67,14 +71,16 @@ class Directory(PlannedRuns):
         Raises RequestError if the directory cannot be written.
         """
         try:
-            for folder in (self.results, self.curves, self.checkpoints, self.calls):
-                folder.mkdir(parents=True, exist_ok=True)
+            needed = (self.results, self.curves, self.checkpoints, self.calls)
+            for folder in (*needed, self.rungs, self.path / "claims"):
+                if folder in needed or os.path.lexists(folder):
+                    make_folder(folder, self.path)
             probe = temporary_beside(self.path / "writable")
             write_bytes(probe, b"")
             probe.unlink()
         except OSError as error:
             raise RequestError(
-                f"--out {self.path} cannot be written ({error.strerror}): choose another directory, or make it writable"
+                f"--out {self.path} cannot be written ({_said(error)}): choose another directory, or make it writable"
             ) from None
         for folder in (self.path, *_folders_in(self.path), *_folders_in(self.rungs), *_folders_in(self.checkpoints)):
             remove_leftovers(folder)
@@ -91,7 +97,11 @@ class Directory(PlannedRuns):
             raise RequestError(
                 f"{self.path} has format {found.get('format')}: this version reads {FORMAT}; use the version that wrote it"
             )
-        return self.read_sealed(self.sweep_file) or {}
+        content = self.read_sealed(self.sweep_file) or {}
+        if (why := wrong_in_sweep(content)) is not None:
+            self.set_aside(self.sweep_file, why, lambda _: False)
+            return {}
+        return content
 
     def write_sweep(self, content: dict[str, Any]) -> None:
         """Write sweep.json with its checksum."""
@@ -222,8 +232,10 @@ class Directory(PlannedRuns):
         if results not in (None, curves[pack]):
             return "its curves are of another state"
         folder = self.checkpoints / pack
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             return ""  # deleted on purpose
+        if not folder.is_dir():
+            return "no folder is where its checkpoints belong"
         numbers = checkpoints.numbers_in(folder)
         found = [checkpoints.mark(folder / str(number), self.sweep) for number in numbers]
         if not any(found):
@@ -233,8 +245,19 @@ class Directory(PlannedRuns):
         return "" if results in (None, found[0]) else "its checkpoint is of another state"
 
     def listed(self, folder: Path) -> list[Path]:
-        """Files of a table's parts, merged ones last."""
-        return sorted(folder.glob("*.parquet"), key=lambda path: (path.name.startswith(MERGED), path.name))
+        """Files of a table's parts, merged ones last; files with names that no part has are set aside."""
+        if os.path.lexists(folder) and not folder.is_dir():
+            self.warn_once(
+                f"{self.path}: {folder.relative_to(self.path)} {oddity(folder) or 'is a file'}: it holds no tables"
+            )
+            return []
+        found = []
+        for path in sorted(folder.glob("*.parquet"), key=lambda path: (path.name.startswith(MERGED), path.name)):
+            if PART_NAME.fullmatch(path.name.removesuffix(".parquet")):
+                found.append(path)
+            else:
+                self.set_aside(path, "has a name that no part has", lambda _: False)
+        return found
 
     def _marks_in(self, path: Path) -> Mapping[str, Mark | None]:
         """The packs in a part and their states; none if it is damaged."""
@@ -265,7 +288,7 @@ class Directory(PlannedRuns):
         try:
             found = checkpoints.read(folder, self.sweep)
         except DamagedFileError as error:
-            found = self._found_again(pack)
+            found = self._found_again(pack) if self.changes else None
             if found is None:
                 raise DamagedFileError(f"{error}: run the sweep's command again to train the pack again") from error
         if found is not None and expected not in (None, checkpoints.mark(folder / str(found[0]), self.sweep)):
@@ -287,21 +310,26 @@ class Directory(PlannedRuns):
         return None
 
 
+def _said(error: OSError) -> str:
+    """The system's words, and ours where it is ours to say what is in the way."""
+    return f"{error.strerror}: {error.filename}" if error.errno in (errno.ELOOP, errno.ENOTDIR) else str(error.strerror)
+
+
 def _folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, both of which are no links."""
     inside = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
     return [path for path in inside if path.is_dir() and not path.is_symlink()]
 
 
-def existing(directories: Iterable[str | os.PathLike[str]]) -> list[Directory]:
-    """The directories, each checked to hold a sweep.
+def existing(directories: Iterable[str | os.PathLike[str]], changes: bool = True) -> list[Directory]:
+    """The directories, each checked to hold a sweep; without `changes` nothing in them is set aside.
 
     Raises RequestError for one that holds none, or that has another format.
     """
     out = []
     for path in directories:
-        directory = Directory(path)
-        if not directory.runs_file.exists() and not directory.runs_copy.exists():
+        directory = Directory(path, changes=changes)
+        if not any(map(os.path.lexists, (directory.runs_file, directory.runs_copy))):
             raise RequestError(f"{path} holds no sweep (runs.parquet is missing): name the --out of a sweep")
         directory.read_sweep()
         directory.check_copy()

@@ -7,24 +7,18 @@ of a module, or one whose path the directory needs itself, goes to a folder `mod
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lanes.describe.experiment_files import Copied, Origin, origin
 from lanes.errors import RequestError
-from lanes.files import checksum, write_bytes
+from lanes.files import checksum, make_folder, oddity, write_bytes
 from lanes.storage.directory import Directory
+from lanes.storage.plausible import TAKEN, modules_in
 
 MOST = 999  # versions in one directory
-TAKEN = (
-    "results",
-    "curves",
-    "checkpoints",
-    "rungs",
-    "experiment",
-    "modules",
-)  # beginnings of the directory's own names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +52,9 @@ def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str
     """
     for name, expected in (*known.items(), *_known_modules(beside)):
         copy = directory.path / name
-        if copy.exists() and checksum(copy) != expected:
-            directory.set_aside(copy, "is not the copy that was made", lambda path: checksum(path) == expected)  # noqa: B023
+        if os.path.lexists(copy) and not _is_copy(copy, expected):
+            why = oddity(copy) or "is not the copy that was made"
+            directory.set_aside(copy, why, lambda path: _is_copy(path, expected))  # noqa: B023
     if source is None:
         return None
     loaded = origin(source)
@@ -69,7 +64,7 @@ def keep_copy(directory: Directory, source: Path | None, known: Mapping[str, str
     names = ("experiment.py" if number == 1 else f"experiment_{number}.py" for number in range(1, MOST + 1))
     for name in names:
         copy = directory.path / name
-        if name in taken or (copy.exists() and copy.read_bytes() != text):
+        if name in taken or (os.path.lexists(copy) and not _is_copy(copy, digest)):
             continue
         if not copy.exists():
             write_bytes(copy, text)
@@ -91,10 +86,10 @@ def _keep_modules(directory: Directory, source: Path, loaded: Origin | None, bes
         if any(earlier.get(inside[path], hashes[path]) != hashes[path] for path in hashes):
             continue
         copies = {path: directory.path / inside[path] for path in hashes}
-        if all(not copy.exists() or checksum(copy) == hashes[path] for path, copy in copies.items()):
+        if all(not os.path.lexists(copy) or _is_copy(copy, hashes[path]) for path, copy in copies.items()):
             for path, copy in copies.items():
+                make_folder(copy.parent, directory.path)
                 if not copy.exists():
-                    copy.parent.mkdir(parents=True, exist_ok=True)
                     write_bytes(copy, contents[path])
             return json.dumps({"file": file, "folder": folder, "modules": hashes})
     raise RequestError(f"{directory.path} holds {MOST} versions of the experiment's modules: use a new --out")
@@ -102,20 +97,20 @@ def _keep_modules(directory: Directory, source: Path, loaded: Origin | None, bes
 
 def modules_of(directory: Directory, beside: Any) -> Copied | None:
     """The copied modules that `Copy.beside` names; None if it is no such text, or leads out of the directory."""
-    try:
-        content = json.loads(beside)
-        file, folder, modules = str(content["file"]), str(content["folder"]), dict(content["modules"])
-    except (TypeError, ValueError, KeyError):
+    found = modules_in(beside)
+    if found is None:
         return None
-    paths = [PurePosixPath(folder), *map(PurePosixPath, modules)]
-    if any(path.is_absolute() or ".." in path.parts for path in paths):
-        return None
+    file, folder, modules = found
     return Copied(file, modules, directory.path / folder)
 
 
 def _known_modules(beside: Any) -> Iterator[tuple[str, str]]:
     """Path in the directory and SHA-256 of each copied module."""
-    for text in beside:
-        content = json.loads(text)
-        for path, sha256 in content["modules"].items():
-            yield (f"{content['folder']}/{path}" if content["folder"] else path), sha256
+    for _, folder, modules in filter(None, map(modules_in, beside)):
+        for path, sha256 in modules.items():
+            yield (f"{folder}/{path}" if folder else path), sha256
+
+
+def _is_copy(path: Path, sha256: str) -> bool:
+    """Whether a path is a regular file with this content."""
+    return oddity(path) is None and path.exists() and checksum(path) == sha256

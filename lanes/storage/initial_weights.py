@@ -2,53 +2,30 @@
 
 The new net takes the parameters of that run's best epoch that match its own in path and shape; its other parameters are
 drawn by the initializer. Paths are relative to the subtree (`"encoder"`, `"encoder.hidden_0"`), so an autoencoder's encoder
-fits an MLP with the same hidden widths. Matching batch statistics are taken too.
+fits an MLP with the same hidden widths. Matching batch statistics are taken too. The other sweep is read and never changed.
 """
 
-import json
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from lanes.describe.identity import parsed
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.datasets import DataRecord
 from lanes.storage import data_records, trained
 from lanes.storage.directory import existing
+from lanes.storage.references import parse
 
-PATTERN = re.compile(r"(?P<directory>.+?):(?P<run>[0-9a-f]{4,16})(?::(?P<subtree>[\w.]+))?")
 Leaves = dict[tuple[str, ...], np.ndarray]
-
-
-class Source(NamedTuple):
-    """Where weights come from: a sweep's directory, one of its runs, and a subtree of the parameters, () for all."""
-
-    directory: str
-    run: str
-    subtree: tuple[str, ...]
-
-
-def parse(text: str) -> Source:
-    """The source that `init_from` names.
-
-    Raises RequestError for text that is not of the form DIR:run_id[:subtree].
-    """
-    match = PATTERN.fullmatch(text)
-    if match is None:
-        raise RequestError(
-            f"init_from is {text!r}: it must be DIR:run_id or DIR:run_id:subtree, run_id 4 to 16 hex digits"
-        )
-    subtree = match["subtree"]
-    return Source(match["directory"], match["run"], tuple(subtree.split(".")) if subtree else ())
 
 
 def described(text: str) -> Mapping[str, Any] | None:
     """The description of the run that `text` names; None if it cannot be found."""
     try:
         source = parse(text)
-        (directory,) = existing([source.directory])
-        return json.loads(trained.find_run(directory, source.run)["description"])
+        (directory,) = existing([source.directory], changes=False)
+        return parsed(trained.find_run(directory, source.run)["description"])
     except (RequestError, DamagedFileError):
         return None
 
@@ -59,7 +36,7 @@ def load(text: str) -> dict[str, Leaves]:
     Raises RequestError if the directory, the run, its checkpoint or the subtree is missing.
     """
     source = parse(text)
-    (directory,) = existing([source.directory])
+    (directory,) = existing([source.directory], changes=False)
     row = trained.find_run(directory, source.run)
     variables = trained.variables_of(directory, row["pack"], [int(row["lane"])])
     leaves = {part: {path: leaf[0] for path, leaf in flat(variables[part]).items()} for part in ("params", "rest")}
@@ -107,7 +84,7 @@ def check(text: str, params: Any) -> None:
 
 def check_data(text: str, record: DataRecord) -> None:
     """Raise RequestError if the source's directory was trained on other arrays of the same description."""
-    (directory,) = existing([parse(text).directory])
+    (directory,) = existing([parse(text).directory], changes=False)
     data_records.check(directory, [record])
 
 

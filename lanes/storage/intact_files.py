@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, warn
-from lanes.files import create_bytes, write_bytes
+from lanes.files import create_bytes, oddity, open_regular, write_bytes
 from lanes.storage import checkpoints, sealed
 from lanes.storage.seals import Seal
 from lanes.storage.tables import check_place, read_table, verified
@@ -48,6 +48,7 @@ class IntactFiles:
         self._identity_file = self.path / ".identity"
         self._sweep = ""
         self._seals: dict[Path, tuple[Any, Seal]] = {}
+        self._ignored: set[str] = set()
 
     # ---- whose files they are ------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class IntactFiles:
             seal = self._seal(path)
             check_place(seal, self.name_of(path), "")
             return seal.sweep
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return ""
 
     def _seal(self, path: Path) -> Seal:
@@ -105,6 +106,7 @@ class IntactFiles:
         Raises DamagedFileError or FileNotFoundError.
         """
         if (key := stamp(path)) is None:
+            open_regular(path).close()  # names a link to nothing
             raise FileNotFoundError(path)
         known = self._seals.get(path)
         if known is None or known[0] != key:
@@ -153,18 +155,18 @@ class IntactFiles:
         """Whether a table matches its checksum, and is in its place."""
         try:
             check_place(verified(path)[1], self.name_of(path), self.sweep)
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return False
         return True
 
     def read_sealed(self, path: Path) -> dict[str, Any] | None:
         """The content of a sealed JSON file; None if it is missing or damaged. A damaged one is set aside."""
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         content = self._own_sealed(path)
         if content is None:
             foreign = sealed.read_sealed(path) is not None
-            why = "belongs to another sweep" if foreign else "does not match its checksum"
+            why = oddity(path) or ("belongs to another sweep" if foreign else "does not match its checksum")
             self.set_aside(path, why, self._own_sealed)
         return content
 
@@ -189,14 +191,20 @@ class IntactFiles:
             return
         shown = path.relative_to(self.path)
         if not self.changes:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
+            self.warn_once(f"{self.path}: {shown} {why}: ignored")
             return
         try:
             self.warn(f"{self.path}: {shown} {why}: set aside as {checkpoints.set_aside(path).name}; {remedy}")
         except FileNotFoundError:
             pass  # another worker was faster
         except OSError:
-            self.warn(f"{self.path}: {shown} {why}: ignored")
+            self.warn_once(f"{self.path}: {shown} {why}: ignored")
+
+    def warn_once(self, line: str) -> None:
+        """Print a line about something that stays as it is, and so is met at every reading."""
+        if line not in self._ignored:
+            self._ignored.add(line)
+            self.warn(line)
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,6 +1,5 @@
 """The table of planned runs and its copy: both are verified, the newer is read, and a lost or older one is written again."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pyarrow as pa
 from lanes.errors import DamagedFileError, RequestError
 from lanes.files import write_bytes
 from lanes.storage.intact_files import IntactFiles, stamp
+from lanes.storage.plausible import wrong_in_runs
 from lanes.storage.schema import MEASURED, conformed
 from lanes.storage.seals import Seal
 from lanes.storage.tables import check_place, verified, write_table
 from lanes.storage.typed import to_pandas
 
-PACK_NAME = re.compile(r"[0-9a-f]{1,64}")
 COPY_USED = "its copy is used"
 
 
@@ -34,10 +33,10 @@ class PlannedRuns(IntactFiles):
         for path in self._newest_first():
             table = self.read(path, columns, remedy=COPY_USED)
             if table is not None:
-                known = table["pack"].to_pylist() if "pack" in table.column_names else []
-                if all(PACK_NAME.fullmatch(str(name)) for name in known):
+                why = wrong_in_runs(table)
+                if why is None:
                     return table
-                self.warn(f"{path}: has pack names that this program does not make: ignored")
+                self.set_aside(path, why, lambda _: False, COPY_USED)
         return None
 
     def planned_runs(self) -> pd.DataFrame:
@@ -115,6 +114,6 @@ class PlannedRuns(IntactFiles):
         try:
             seal = self._seal(path)
             check_place(seal, self.name_of(path), self.sweep)
-        except (DamagedFileError, OSError):
+        except (DamagedFileError, FileNotFoundError, NotADirectoryError):
             return None
         return seal

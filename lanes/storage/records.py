@@ -55,7 +55,7 @@ def narrowed(directory: Directory) -> dict[str, int]:
 
 def narrow(directory: Directory, pack_id: str, width: int) -> None:
     """Record that a pack is trained at a smaller width than its own."""
-    with Claims(directory.path).hold(PLAN):
+    with Claims(directory.path).hold(PLAN, directory.warn):
         content = directory.read_sweep()
         directory.write_sweep({**content, "narrowed": {**content.get("narrowed", {}), pack_id: width}})
 
@@ -80,7 +80,7 @@ def note_split_sizes(
             known.add(at)
             key = comparable.data_key({name: encode(value) for name, value in values.items()})
             sizes[key] = sizes.get(key) or dict(sizes_of(member.run))
-    with Claims(directory.path).hold(PLAN):
+    with Claims(directory.path).hold(PLAN, directory.warn):
         content = directory.read_sweep()
         before = content.get("examples", {})
         if before | sizes != before:
@@ -123,7 +123,7 @@ def record(
         most: lanes in a pack at most, by signature.
         halving: what holds in the directory.
     """
-    with Claims(directory.path).hold(PLAN):
+    with Claims(directory.path).hold(PLAN, directory.warn):
         directory.mend_runs()
         known = known_runs(directory)
         data_records.compare(directory, known, [member.data for member in planned])

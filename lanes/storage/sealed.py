@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lanes.files import write_bytes
+from lanes.files import read_regular, write_bytes
 
 SEAL = "sha256"
 SWEEP = "sweep"
-MOST_BYTES = 1 << 30  # of a file: a larger one is none of ours, and is not read
+MOST_BYTES = 1 << 28  # of a file: a larger one is none of ours, and is not read
 
 
 def seal(content: dict[str, Any], name: str) -> str:
@@ -32,10 +32,8 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
 
     Raises OSError if it cannot be read: that is no damage.
     """
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
-        return None
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path, MOST_BYTES))
         return content if content.pop(SEAL) == seal(content, path.name) else None
-    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None

@@ -6,11 +6,13 @@ another name, or of an older state than the files that belong to it counts as da
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+PACK_NAME = re.compile(r"[0-9a-f]{1,64}")
 SPENT = "spent"  # the leaf of a checkpoint that is a measured time, so equal states may differ in it
 
 
@@ -51,6 +53,8 @@ class Seal:
         marks = {
             pack: None if mark is None else Mark(int(mark[0]), str(mark[1])) for pack, mark in content["marks"].items()
         }
+        if not all(PACK_NAME.fullmatch(pack) for pack in marks):
+            raise ValueError("marks of packs with other names than this program gives them")
         return cls(str(content["name"]), str(content["sweep"]), int(content["revision"]), marks)
 
 

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from lanes.errors import RequestError
-from lanes.storage import initial_weights
 from lanes.storage.directory import existing
+from lanes.storage.references import parse
 
 
 class Sources:
@@ -16,9 +16,9 @@ class Sources:
     def combination(self, reference: str) -> str:
         """`COMBINATION:subtree` of the run that `DIR:run_id:subtree` names; the reference itself if it cannot be found."""
         try:
-            source = initial_weights.parse(reference)
+            source = parse(reference)
             if source.directory not in self._tables:
-                (directory,) = existing([source.directory])
+                (directory,) = existing([source.directory], changes=False)
                 self._tables[source.directory] = directory.read_runs(("run_id", "combination_id"))
         except RequestError:
             return reference

@@ -6,6 +6,7 @@ The seal is JSON in the file's own footer; its checksum is SHA-256 of the file w
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lanes.errors import DamagedFileError
-from lanes.files import write_bytes
+from lanes.files import open_regular, write_bytes
+from lanes.program.memory import free_on_host, megabytes
 from lanes.storage.seals import Seal
 
 KEY = b"lanes.seal"
 CHECKSUM = b'{"sha256": "'  # what a seal begins with
 BLANK = b"0" * 64
+MAGIC = b"PAR1"  # what a Parquet file ends with
 
 
 def write_table(path: Path, table: pa.Table, seal: Seal) -> None:
@@ -41,14 +44,18 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None, swee
     Raises:
         DamagedFileError: the file is torn, foreign, or was written under another name or for another sweep.
         FileNotFoundError: there is no such file.
+        OSError: it cannot be read now, which is no damage.
+        MemoryError: nor is a table larger than the free memory.
     """
     content, seal = verified(path)
     check_place(seal, name, sweep)
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        present = set(file.schema_arrow.names)
-        table = file.read(columns=None if columns is None else [column for column in columns if column in present])
-        return table.replace_schema_metadata(None)
+        present = file.schema_arrow.names if columns is None else [n for n in columns if n in file.schema_arrow.names]
+        _check_memory(path, file.metadata.num_rows * sum(_cell(file.schema_arrow.field(name).type) for name in present))
+        return file.read(columns=present).replace_schema_metadata(None)
+    except MemoryError:
+        raise
     except Exception as error:  # pyarrow raises many kinds
         raise DamagedFileError(f"cannot be read ({type(error).__name__})") from error
 
@@ -58,15 +65,17 @@ def verified(path: Path) -> tuple[bytes, Seal]:
 
     Raises like `read_table`.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DamagedFileError(f"cannot be read ({error.strerror})") from error
+    with open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(MAGIC)))
+        if file.read() != MAGIC:  # such as a sparse file, whatever its size
+            raise DamagedFileError("is not a table of a sweep" if size else "is empty")
+        _check_memory(path, size)
+        file.seek(0)
+        content = file.read()
     at = _checksum_offset(content)
     if at < 0:
-        raise DamagedFileError("is not a table of a sweep" if content else "is empty")
+        raise DamagedFileError("is not a table of a sweep")
     if _digest(content, at) != content[at : at + 64].decode(errors="replace"):
         raise DamagedFileError("does not match its checksum")
     text = content[at - len(CHECKSUM) :].decode(errors="replace")
@@ -82,6 +91,18 @@ def check_place(seal: Seal, name: str, sweep: str) -> None:
         raise DamagedFileError("belongs to another sweep")
     if seal.name != name:
         raise DamagedFileError(f"was written as {seal.name}")
+
+
+def _cell(kind: pa.DataType) -> int:
+    """Bytes that a value takes in memory, about."""
+    return 8 if pa.types.is_primitive(kind) else 40
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    """Raise MemoryError if what a file holds, which may be far more than the file, does not fit."""
+    free = free_on_host()
+    if free is not None and needed > free:
+        raise MemoryError(f"{path} takes {megabytes(needed)} of memory, and {megabytes(free)} are free")
 
 
 def _checksum_offset(content: bytes | bytearray) -> int:

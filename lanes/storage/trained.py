@@ -1,8 +1,8 @@
 """Finding and restoring the trained runs of a sweep's directory."""
 
 import difflib
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
 from lanes.describe.columns import display_name
 from lanes.describe.experiment_files import load_module
-from lanes.describe.identity import from_description
+from lanes.describe.identity import from_description, parsed
 from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.datasets import Datasets
@@ -23,8 +23,10 @@ from lanes.program.step import Setup, build_net
 from lanes.storage import checkpoints, data_records
 from lanes.storage.directory import Directory, existing
 from lanes.storage.experiment_copies import modules_of
+from lanes.storage.references import parse
 
 Variables = dict[str, Any]
+MOST_SOURCES = 20  # codes of codes of codes
 
 
 def find_run(directory: Directory, run_id: str) -> pd.Series:
@@ -57,8 +59,9 @@ def run_of(directory: Directory, row: pd.Series, trust: bool = True) -> Run:
     """
     experiment = None
     name = row.get("experiment")
-    description = json.loads(row["description"])
+    description = parsed(row["description"])
     needed = trusted.own_code(description)
+    _check_sources(description, trust)
     if needed and not trust:
         raise RequestError(
             f"run {row.get('run_id', row.name)} needs {', '.join(needed[:4])} of {directory.path / str(name)}, which is code: "
@@ -68,6 +71,26 @@ def run_of(directory: Directory, row: pd.Series, trust: bool = True) -> Run:
         copied = modules_of(directory, row.get("experiment_modules"))
         experiment = load_module(directory.path / Path(name).name, row.get("experiment_sha256"), copied)
     return from_description(description, experiment)
+
+
+def _check_sources(description: Mapping[str, Any], trust: bool) -> None:
+    """Raise RequestError where the data are codes of codes without an end, or of a run that needs code which is not trusted."""
+    seen: list[str] = []
+    left = trusted.sources(description)
+    while left:
+        text = left.pop()
+        if text in seen or len(seen) > MOST_SOURCES:
+            raise RequestError(f"data that are the codes of {text} are the codes of themselves")
+        seen.append(text)
+        source = parse(text)
+        (directory,) = existing([source.directory], changes=False)
+        inside = parsed(find_run(directory, source.run)["description"])
+        if not trust and (needed := trusted.own_code(inside)):
+            raise RequestError(
+                f"run {source.run} needs {', '.join(needed[:4])} of {directory.path}, which is code: "
+                "read it, and leave out --no-code (trust=False) if you trust it"
+            )
+        left += trusted.sources(inside)
 
 
 def restore(
@@ -89,6 +112,13 @@ def restore(
     Raises RequestError if the run is not trained yet, its data are missing or have changed, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
+    return restored(opened, run_id, epoch, data_dir, trust)
+
+
+def restored(
+    opened: Directory, run_id: str, epoch: str = "best", data_dir: str | None = None, trust: bool = True
+) -> tuple[nn.Module, Variables]:
+    """`restore` from a directory that is open already."""
     row = find_run(opened, run_id)
     run = run_of(opened, row, trust)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
@@ -143,12 +173,16 @@ def variables_of(
             f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it"
         )
     _, leaves = found
+    if "best_epoch" not in leaves or any(np.ndim(leaf) and len(leaf) <= max(lanes) for leaf in leaves.values()):
+        raise RequestError(f"the checkpoint of pack {pack} of {directory.path} has not the lanes of its runs")
     selected = {name: leaf[np.array(lanes)] for name, leaf in leaves.items() if np.ndim(leaf)}
     last = {part: checkpoints.nest(selected, f"trained.{part}") for part in ("params", "rest")}
     if epoch == "last":
         return last if average is None else {**last, "params": _averaged(average, last["params"], selected)}
     has_best = selected["best_epoch"] > 0
     best = {part: checkpoints.nest(selected, f"best.{part}") for part in ("params", "rest")}
+    if checkpoints.flatten(best).keys() != checkpoints.flatten(last).keys():
+        raise RequestError(f"the checkpoint of pack {pack} of {directory.path} has no best parameters like its last")
     return jax.tree.map(lambda b, z: np.where(has_best.reshape(-1, *(1,) * (b.ndim - 1)), b, z), best, last)
 
 

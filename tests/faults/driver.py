@@ -1,13 +1,16 @@
 """The small sweep in its own process, in packs of eight lanes and chunks of one epoch, with faults injected.
 
-python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
+python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [nolocks=ERRNO] [epochs=N] [devices=N] [halving=R1,R2]
 
-`slow` waits before each file that is written during training; `fail` makes every write after the N-th raise that error.
+`slow` waits before each file that is written during training; `fail` makes every write after the N-th raise that error;
+`nolocks` makes locking a file raise that error.
 """
 
+import fcntl
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXPERIMENT = Path(__file__).with_name("small_sweep.py")
@@ -18,7 +21,7 @@ def patch(arguments: dict[str, str]) -> None:
     """The faults that the arguments name."""
     from lanes import files
     from lanes.engine import session
-    from lanes.storage import sealed, tables
+    from lanes.storage import claims, sealed, tables
 
     replace, written, train = os.replace, [0], session.Session.train
     slow = [0.0]
@@ -41,6 +44,16 @@ def patch(arguments: dict[str, str]) -> None:
         return train(self)
 
     session.Session.train = announced_train
+    if "nolocks" in arguments:
+        claims.fcntl = type(sys)("fcntl")
+        claims.fcntl.__dict__.update(fcntl.__dict__, flock=_unlockable(int(arguments["nolocks"])))
+
+
+def _unlockable(number: int) -> Callable[[int, int], None]:
+    def flock(_handle: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock
 
 
 def main(out: str, **arguments: str) -> int:

@@ -47,7 +47,7 @@ def wait_for_training(process: subprocess.Popen) -> None:
     raise AssertionError(f"ended with {process.wait()} before it trained")
 
 
-def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str]:
+def finish(process: subprocess.Popen, timeout: float = 300) -> tuple[int, str]:
     """Wait for the process; returns (exit status, output)."""
     text, _ = process.communicate(timeout=timeout)
     return process.returncode, text

@@ -1,5 +1,6 @@
 """Several workers in one directory train each run once, even if some are killed."""
 
+import errno
 import random
 import time
 
@@ -40,6 +41,18 @@ def test_four_shards_equal_the_unsharded_sweep(reference, tmp_path):
     seen = table(out)
     pd.testing.assert_frame_equal(seen, reference.table, check_exact=True)
     pd.testing.assert_frame_equal(curves(out), reference.curves, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_three_workers_without_file_locks(reference, tmp_path, number):
+    out = tmp_path / "sweep"
+    workers = [start(out, "slow=0.02", f"nolocks={number}") for _ in range(3)]
+    for worker in workers:
+        status, text = finish(worker, timeout=300)
+        assert status == 0, text
+    assert_same(out, reference)
+    assert resume(out) == 0
 
 
 @pytest.mark.slow

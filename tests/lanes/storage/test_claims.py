@@ -46,6 +46,9 @@ def test_no_claim_is_made_through_a_link(tmp_path):
     assert claims.take("b")
     claims.release("b")
     assert not list((outside / "claims").iterdir())
+    (aside,) = (inside / "claims").iterdir()
+    assert aside.is_symlink()
+    aside.unlink()
     (inside / "claims").rmdir()
     (inside / "claims").symlink_to(outside / "claims", target_is_directory=True)
     with pytest.raises(OSError, match="is a link"):

@@ -107,7 +107,7 @@ def test_codes_have_the_fingerprint_of_the_encoder_and_its_data(pretrained, monk
     assert fingerprint(other) != fingerprint(data)
     net, variables = restore(folder, run_id)
     longer = jax.tree.map(lambda leaf: leaf + 1e-6, variables)
-    monkeypatch.setattr(encoded.trained, "restore", lambda *_, **__: (net, longer))
+    monkeypatch.setattr(encoded.trained, "restored", lambda *_, **__: (net, longer))
     assert fingerprint(load_dataset(Encoded(f"{folder}:{run_id}"))) != fingerprint(data)
 
 
