@@ -59,10 +59,11 @@ def run_sweep(
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     stages = Stages(plan, directory, options, halving, packs, name)
     status = stages.train()
-    try:
-        compaction.join_parts(directory)
-    except OSError as error:
-        warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
+    if status != ExitStatus.STOPPED:  # what stops it may leave it ten seconds
+        try:
+            compaction.join_parts(directory)
+        except OSError as error:
+            warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
     outcome = _outcome(stages, status, requested, time.perf_counter() - began)
     with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
         calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))

@@ -1,13 +1,16 @@
 """The small sweep in its own process, in packs of eight lanes and chunks of one epoch, with faults injected.
 
-python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
+python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [hang=S] [fail=ERRNO,N] [epochs=N] [devices=N] [packs=N] [halving=R1,R2]
 
-`slow` waits before each file that is written during training; `fail` makes every write after the N-th raise that error.
+`slow` waits before each file that is written during training; `hang` makes each chunk after the first longer;
+`fail` makes every write after the N-th raise that error.
 """
 
+import itertools
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXPERIMENT = Path(__file__).with_name("small_sweep.py")
@@ -43,6 +46,12 @@ def patch(arguments: dict[str, str]) -> None:
     session.Session.train = announced_train
 
 
+def hanging(seconds: float) -> Callable[..., None]:
+    """What to do after a chunk: nothing after the first, wait after others, as if the chunk went on."""
+    count = itertools.count()
+    return lambda *_: time.sleep(seconds if next(count) else 0.0)
+
+
 def main(out: str, **arguments: str) -> int:
     """Run the sweep; returns its exit status."""
     patch(arguments)
@@ -64,6 +73,7 @@ def main(out: str, **arguments: str) -> int:
         shard=parse_shard(arguments["shard"]) if "shard" in arguments else None,
         max_seconds=float(arguments["seconds"]) if "seconds" in arguments else None,
         halving=parse_halving(arguments.get("halving"), None, None),
+        after_chunk=hanging(float(arguments["hang"])) if "hang" in arguments else None,
     )
     settings = [f"epochs={arguments['epochs']}"] if "epochs" in arguments else []
     plan = make_plan(with_settings(runs_of(EXPERIMENT), settings), options)

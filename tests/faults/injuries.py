@@ -137,7 +137,16 @@ class Reference:
 
 # ---- damage ------------------------------------------------------------------------------------------------------
 
-KINDS = ("sweep.json", "runs.parquet", "runs.copy.parquet", "experiment.py", "results", "curves", "checkpoints")
+KINDS = (
+    "sweep.json",
+    "calls",
+    "runs.parquet",
+    "runs.copy.parquet",
+    "experiment.py",
+    "results",
+    "curves",
+    "checkpoints",
+)
 
 
 def damage(out: Path, chance: random.Random) -> str:
