@@ -29,7 +29,7 @@ def patch(arguments: dict[str, str]) -> None:
 
     def faulty_replace(source: str, target: str) -> None:
         written[0] += 1
-        time.sleep(slow[0])
+        hold_up(slow[0])
         if error and written[0] > after:
             raise OSError(error, os.strerror(error), str(target))
         replace(source, target)
@@ -49,7 +49,14 @@ def patch(arguments: dict[str, str]) -> None:
 def hanging(seconds: float) -> Callable[..., None]:
     """What to do after a chunk: nothing after the first, wait after others, as if the chunk went on."""
     count = itertools.count()
-    return lambda *_: time.sleep(seconds if next(count) else 0.0)
+    return lambda *_: hold_up(seconds if next(count) else 0.0)
+
+
+def hold_up(seconds: float) -> None:
+    """Wait, and say so if it is long."""
+    if seconds > 1:
+        print("waiting", flush=True)
+    time.sleep(seconds)
 
 
 def main(out: str, **arguments: str) -> int:

@@ -38,13 +38,13 @@ def start(out: Path, *words: str) -> subprocess.Popen:
     )
 
 
-def wait_for_training(process: subprocess.Popen) -> None:
-    """Wait until the process begins to train."""
+def wait_for_training(process: subprocess.Popen, said: str = "training") -> None:
+    """Wait until the process begins to train, or says that it is held up ("waiting")."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.strip() == "training":
+        if line.strip() == said:
             return
-    raise AssertionError(f"ended with {process.wait()} before it trained")
+    raise AssertionError(f"ended with {process.wait()} before it said {said!r}")
 
 
 def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str]:

@@ -38,8 +38,7 @@ def test_a_chunk_or_a_disk_that_takes_too_long_does_not_delay_a_stop(reference, 
     """Some machines are taken away fifteen seconds after SIGTERM; schedulers believe the status."""
     out = tmp_path / "sweep"
     process = start(out, fault)
-    wait_for_training(process)
-    time.sleep(4.0)
+    wait_for_training(process, "waiting")
     process.send_signal(signal.SIGTERM)
     stopped = time.monotonic()
     status, text = finish(process)
