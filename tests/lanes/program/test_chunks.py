@@ -82,7 +82,7 @@ class Bench:
         self.compiled, self.folder, self.count = Compiled(programs=programs), folder, 0
         self.saved: dict[str, Any] = {}
 
-    def submit(self, job: Callable, *args: Any) -> None:
+    def submit(self, job: Callable, *args: Any, **_: Any) -> None:
         """Replaces the writer: keeps the last checkpoint and the results."""
         if job.__name__ == "save":
             _, self.saved["state"], self.saved["seats"], self.saved["history"], *_ = args
