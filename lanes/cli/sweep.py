@@ -32,6 +32,8 @@ class Arguments:
     """Validate every run and print the plan; train and write nothing."""
     width: str = "auto"
     """Lanes computed at once; auto picks a width, by measuring if the sweep is long enough to repay it."""
+    programs: str = "auto"
+    """shared: one program for runs that differ in regularizers, activation or schedule; separate; auto takes what is faster."""
     devices: int | None = None
     """Use the first N devices; a CPU counts as one device per core."""
     mapping: str = "local"
@@ -71,6 +73,7 @@ def main(arguments: Arguments) -> int:
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
         width=_width(arguments.width),
+        sharing=arguments.programs,
         devices=arguments.devices,
         mapping=arguments.mapping,
         shard=None if arguments.shard is None else parse_shard(arguments.shard),

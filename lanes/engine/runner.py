@@ -8,7 +8,7 @@ from pathlib import Path
 from lanes.data.dataset import Dataset
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan, check_data
+from lanes.engine.requests import Plan, check_data, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus
 from lanes.plan import shards, widths
@@ -40,6 +40,7 @@ def run_sweep(
     requested = {run.run_id for run in plan.planned}
     call = Call(plan.places, tuple(command), experiment, asking)
     try:
+        plan = in_recorded_programs(plan, directory)
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
             plan.planned,

@@ -243,7 +243,7 @@ def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program
     assert outcome.ended == outcome.planned == 720
     assert outcome.programs == 1
     regularized = make_plan(grid(base, activation=names, l2=[0.0, 1e-3], dropout=[0.0, 0.1], **axes), options)
-    assert len({member.signature for member in regularized.planned}) == 4  # each regularizer on or off
+    assert len({member.signature for member in regularized.planned}) == 1  # each regularizer on or off
 
 
 # ---- stopping from outside ---------------------------------------------------------------------------------------
