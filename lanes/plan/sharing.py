@@ -105,9 +105,9 @@ def together(planned: Sequence[Planned], on_cpu: bool) -> list[Planned]:
 
 # Seconds to trace and compile a training program, by the net's number of parameter arrays; approximate, of two CPU cores.
 PROGRAM_SECONDS, ARRAY_SECONDS = 2.0, 0.4
-BRANCH_SECONDS = 0.02  # of a further activation, for each parameter array
+BRANCH_SECONDS = 0.012  # of a further activation, for each parameter array
 # Share of a step's time that a program spends on what it shares.
-SWITCH_SHARE, NEUTRAL_SHARE = 0.08, 0.01
+SWITCH_SHARE, NEUTRAL_SHARE = 0.02, 0.01
 
 
 class Choice(NamedTuple):

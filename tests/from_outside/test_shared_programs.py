@@ -2,8 +2,10 @@
 
 import dataclasses
 import shutil
+import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,3 +213,33 @@ def test_drawn_sets_of_regularizers_against_programs_of_their_own(tmp_path, seed
     assert len(curves) == len(separate)
     for name in ("batch_loss", "valid_loss", "penalty"):
         np.testing.assert_allclose(curves[name], separate[name], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_cocktail_trains_as_fast_as_by_programs_of_its_own(tmp_path, optimized_programs):
+    """Processor time of the calls of compiled training programs, least of three passes; separate programs have few lanes each."""
+    base = dataclasses.replace(BASE, net=MLP(widths=(64, 64)), epochs=40)
+    runs = [dataclasses.replace(run, net=base.net, epochs=base.epochs) for run in cocktail(12, seed=5)]
+    programs, spent = optimized_programs(), []
+    compiled = programs.get
+
+    def timed(key, *arguments, **options):
+        ready = compiled(key, *arguments, **options)
+
+        def call(*args):
+            began = time.process_time()
+            out = jax.block_until_ready(ready(*args))
+            spent.append(time.process_time() - began)
+            return out
+
+        return call if key[0] == "train" else ready
+
+    programs.get = timed
+    seconds: dict[str, list[float]] = {"shared": [], "separate": []}
+    options = {"devices": 1, "quiet": True, "programs": programs}
+    for number in range(4):
+        for way in seconds:
+            spent.clear()
+            lanes.sweep(runs, tmp_path / f"{way}{number}", sharing=way, **options)
+            seconds[way].append(sum(spent))
+    assert min(seconds["shared"][1:]) <= 1.15 * min(seconds["separate"][1:])
