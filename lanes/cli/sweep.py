@@ -93,11 +93,12 @@ def main(arguments: Arguments) -> int:
     )
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.engine.requests import check_data, describe
+        from lanes.engine.requests import check_data, describe, in_recorded_programs
         from lanes.storage.directory import Directory
 
-        check_data(plan, Directory(arguments.out, changes=False))
-        print(describe(plan, options))
+        directory = Directory(arguments.out, changes=False)
+        check_data(plan, directory)
+        print(describe(in_recorded_programs(plan, directory, options), options))
         return 0
     asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)

@@ -101,9 +101,21 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     return Plan(chosen.planned, datasets, places, shapes, seconds, chosen.said)
 
 
-def in_recorded_programs(plan: Plan, directory: Directory) -> Plan:
-    """The plan with its runs in the programs that a directory records."""
-    return _replanned(plan, recorded_programs.in_recorded_programs(plan.planned, records.known_runs(directory)))
+def in_recorded_programs(plan: Plan, directory: Directory, options: Options) -> Plan:
+    """The plan with its runs in the programs that a directory records; says so where the options ask for others.
+
+    Raises RequestError for a program that this version does not know.
+    """
+    planned = recorded_programs.in_recorded_programs(plan.planned, records.known_runs(directory))
+    if all(new is old for new, old in zip(planned, plan.planned, strict=True)):
+        return plan
+    if options.sharing != "auto":
+        directory.warn(
+            f"--programs {options.sharing} is ignored where {directory.path} records a program, which is kept"
+        )
+    count = len({member.signature for member in planned})
+    said = f"{count} training programs: those that {directory.path} records are kept"
+    return dataclasses.replace(_replanned(plan, planned), programs=said)
 
 
 def in_program(plan: Plan, text: str | None) -> Plan:

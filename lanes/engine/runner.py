@@ -35,12 +35,12 @@ def run_sweep(
     directory = Directory(out, warn)
     halving = rungs.bind(directory, options.halving, plan.planned)
     records.directions(directory, plan.planned)
+    plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}
     call = Call(plan.places, tuple(command), experiment, asking)
     try:
-        plan = in_recorded_programs(plan, directory)
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
             plan.planned,

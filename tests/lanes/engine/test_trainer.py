@@ -47,7 +47,7 @@ def swept(sweep, out, options=ONE, **more):
 
 def tables(out) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and curves in a fixed order, without times and without the pack and lane of each run."""
-    results = load(out).drop(columns=["seconds", "calls", "pack", "lane", "pack_shape"], errors="ignore")
+    results = load(out).drop(columns=["seconds", "calls", "pack", "lane", "pack_shape", "program"], errors="ignore")
     results = results.sort_values("run_id", ignore_index=True)
     return results, load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
 
