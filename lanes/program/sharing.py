@@ -54,7 +54,7 @@ def sharing_of(text: Any) -> Sharing:
 
     Raises RequestError for a text that no program has.
     """
-    words = [] if text in (SEPARATE, None) else str(text).split()
+    words = text.split() if isinstance(text, str) and text != SEPARATE else []  # a missing text: of an older table
     found: dict[str, list[str]] = {"neutral": [], "activation": [], "schedule": []}
     for word in words:
         name, equals, branches = word.partition("=")

@@ -35,7 +35,7 @@ def in_recorded_programs(planned: Sequence[Planned], known: pd.DataFrame) -> lis
 def _joining(new: Sequence[Planned], known: pd.DataFrame) -> dict[str, Sharing]:
     """The recorded program of each new run that fits one, by run_id."""
     distinct = known[[PROGRAM, "pack_shape"]].drop_duplicates().itertuples(index=False)
-    programs = {(text, str(shape).split(",")[3]) for text, shape in distinct if text is not None}
+    programs = {(text, str(shape).split(",")[3]) for text, shape in distinct if isinstance(text, str)}
     ordered = sorted(programs, key=lambda one: (len(one[0]), one))
     found: dict[Any, Sharing | None] = {}
     for member in new:
