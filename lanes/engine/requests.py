@@ -106,6 +106,8 @@ def in_recorded_programs(plan: Plan, directory: Directory, options: Options) -> 
 
     Raises RequestError for a program that this version does not know.
     """
+    if not directory.path.is_dir():
+        return plan
     planned = recorded_programs.in_recorded_programs(plan.planned, records.known_runs(directory))
     if all(new is old for new, old in zip(planned, plan.planned, strict=True)):
         return plan
