@@ -31,8 +31,7 @@ def in_program(planned: Iterable[Planned], sharing: Mapping[str, Sharing]) -> li
             out.append(member)
             continue
         compiled = compiled_for(member.run, shared)
-        # Runs that differ in their numbers only have one signature in every program that they fit.
-        key = member.signature, shared, shared_activation.branch_of(member.run.activation)
+        key = kind(member), shared
         if key not in signatures:
             signature = identity.signature(by_name(compiled), NOT_TRAINING, member.descriptions.versions)
             signatures[key] = signature
@@ -43,6 +42,13 @@ def in_program(planned: Iterable[Planned], sharing: Mapping[str, Sharing]) -> li
             dataclasses.replace(member, compiled=compiled, signature=signature, setup=setups[signature], sharing=shared)
         )
     return out
+
+
+def kind(member: Planned) -> Any:
+    """A key that is equal for runs that differ in their numbers only, whatever their programs share."""
+    on = tuple(not runs.is_off(member.run, name) for name in runs.SWITCHED)
+    branches = shared_activation.branch_of(member.run.activation), shared_schedule.branch_of(member.run.schedule)
+    return member.signature, on, branches
 
 
 # ---- families: runs that could share a program --------------------------------------------------------------------

@@ -5,10 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from lanes.describe import runs
 from lanes.plan.planned import Planned
-from lanes.plan.sharing import in_program
-from lanes.program import shared_activation, shared_schedule
+from lanes.plan.sharing import in_program, kind
 from lanes.program.sharing import Sharing, sharing_of
 from lanes.storage.provenance import short
 from lanes.storage.schema import PROGRAM
@@ -39,17 +37,10 @@ def _joining(new: Sequence[Planned], known: pd.DataFrame) -> dict[str, Sharing]:
     ordered = sorted(programs, key=lambda one: (len(one[0]), one))
     found: dict[Any, Sharing | None] = {}
     for member in new:
-        key = _kind(member)
+        key = kind(member)
         if key not in found:
             found[key] = next((shared for text, name in ordered if (shared := _fits(member, text, name))), None)
-    return {member.run_id: shared for member in new if (shared := found[_kind(member)]) is not None}
-
-
-def _kind(member: Planned) -> Any:
-    """A key that is equal for runs that fit the same programs."""
-    on = tuple(not runs.is_off(member.run, name) for name in runs.SWITCHED)
-    branches = shared_activation.branch_of(member.run.activation), shared_schedule.branch_of(member.run.schedule)
-    return member.signature, on, branches
+    return {member.run_id: shared for member in new if (shared := found[kind(member)]) is not None}
 
 
 def _fits(member: Planned, text: str, name: str) -> Sharing | None:

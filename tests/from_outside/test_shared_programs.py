@@ -78,6 +78,10 @@ def test_the_dry_run_says_what_was_chosen_in_one_line(tmp_path, call):
 
 def test_a_shared_program_trains_what_separate_ones_do(shared, tmp_path):
     lanes.sweep(SOME, tmp_path, sharing="separate", **OPTIONS)
+    for path in Directory(tmp_path).results.glob("*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "checkpoints")
+    lanes.sweep(SOME, tmp_path, sharing="auto", **OPTIONS)  # trained again by their own programs, which are recorded
     (programs, curves), (own, separate) = tables(shared), tables(tmp_path)
     assert set(programs) == {"l2 dropout"}
     assert set(own) == {"separate"}
