@@ -10,7 +10,7 @@ from lanes.data.dataset import Dataset
 from lanes.describe.halving import Halving
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan, check_data, check_halving
+from lanes.engine.requests import Plan, check_data, check_halving, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
@@ -41,6 +41,7 @@ def run_sweep(
     if halving is not None and options.halving is None:
         check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
+    plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}

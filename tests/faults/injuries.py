@@ -23,7 +23,7 @@ from lanes.storage.directory import Directory
 
 DRIVER = Path(driver.__file__)
 PROGRAMS = Programs()  # the small sweep's, compiled once in this process
-NOT_COMPARED = ["seconds", "calls", "dir", "pack", "lane", "pack_shape", "device"]
+NOT_COMPARED = ["seconds", "calls", "dir", "pack", "lane", "pack_shape", "program", "device"]
 
 
 def start(out: Path, *words: str) -> subprocess.Popen:

