@@ -6,6 +6,7 @@ each layer has its own learned slope). A factory with a property `pieces` (maxou
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -107,9 +108,18 @@ class Dropout(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         if not train or is_off(self.rate):
             return x
+        return self.skipping(x, drops=None)
+
+    def skipping(self, x: jax.Array, drops: Any) -> jax.Array:
+        """The layer in training, which draws its mask only if the traced `drops` is True; None always draws.
+
+        At rate 0 both ways give x, to the bit.
+        """
         keep = 1 - jnp.asarray(self.rate, jnp.float32)
         shape = tuple(1 if axis in self.shared else size for axis, size in enumerate(x.shape))
-        mask = kept(self.make_rng("dropout"), keep, shape)
+        key = self.make_rng("dropout")
+        draw = functools.partial(kept, key, keep, shape)
+        mask = draw() if drops is None else jax.lax.cond(drops, draw, lambda: jnp.ones(shape, bool))
         # At rate 1 nothing is kept, and 0 / 0 would poison the gradient.
         scale = jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0).astype(x.dtype)
         return jnp.where(mask, x * scale, jnp.zeros_like(x))

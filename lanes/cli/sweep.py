@@ -32,6 +32,8 @@ class Arguments:
     """Validate every run and print the plan; train and write nothing."""
     width: str = "auto"
     """Lanes computed at once; auto picks a width, by measuring if the sweep is long enough to repay it."""
+    programs: str = "auto"
+    """shared: one program for runs that differ in regularizers, activation or schedule; separate; auto takes what is faster."""
     devices: int | None = None
     """Use the first N devices; a CPU counts as one device per core."""
     mapping: str = "local"
@@ -71,6 +73,7 @@ def main(arguments: Arguments) -> int:
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
         width=_width(arguments.width),
+        sharing=arguments.programs,
         devices=arguments.devices,
         mapping=arguments.mapping,
         shard=None if arguments.shard is None else parse_shard(arguments.shard),
@@ -90,11 +93,12 @@ def main(arguments: Arguments) -> int:
     )
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.engine.requests import check_data, describe
+        from lanes.engine.requests import check_data, describe, in_recorded_programs
         from lanes.storage.directory import Directory
 
-        check_data(plan, Directory(arguments.out, changes=False))
-        print(describe(plan, options))
+        directory = Directory(arguments.out, changes=False)
+        check_data(plan, directory)
+        print(describe(in_recorded_programs(plan, directory, options), options))
         return 0
     asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import pandas as pd
 import tyro
@@ -39,7 +39,7 @@ class Options:
     out: Path
     """Directory for results, curves and checkpoints."""
     run: str | None = None
-    """DIR:ID: repeat a run of a sweep, at the sweep's width; other options override the run's fields."""
+    """DIR:ID: repeat a run of a sweep, at its width and by its program; other options override the run's fields."""
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """FIELD=VALUE: the same as --FIELD VALUE."""
     width: int | None = None
@@ -89,20 +89,21 @@ Arguments: Any = _arguments()
 def main(arguments: Any) -> int:
     """The exit status: 0 the run has ended, 2 wrong request, 3 it failed, 75 stopped early, everything saved."""
     from lanes.engine.options import Options as SweepOptions
-    from lanes.engine.requests import make_plan
+    from lanes.engine.requests import in_program, make_plan
     from lanes.engine.runner import run_sweep
     from lanes.program.places import prepare_devices
     from lanes.storage import data_records
 
-    run, width, experiment, repeated = Run(), 1, None, None
+    run, repeated = Run(), None
     if arguments.run is not None:
-        run, width, experiment, repeated = _of_sweep(arguments.run, trust=not arguments.no_code)
+        repeated = _of_sweep(arguments.run, trust=not arguments.no_code)
+        run = repeated.run
     typed_fields = {name: value for name in FIELDS if not isinstance(value := getattr(arguments, name), Default)}
     settings = [*typed_fields.items(), *(_assignment(text) for group in arguments.set for text in group)]
     for path, text in settings:
         run = runs.set_field(run, path, runs.parse_field(run, path, text))
     options = SweepOptions(
-        width=arguments.width if arguments.width is not None else width,
+        width=arguments.width if arguments.width is not None else 1 if repeated is None else repeated.width,
         devices=1,
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
@@ -110,7 +111,9 @@ def main(arguments: Any) -> int:
     prepare_devices()
     plan = make_plan([run], options)
     if repeated is not None:
-        data_records.check(repeated, [plan.planned[0].data])
+        data_records.check(repeated.directory, [plan.planned[0].data])
+        plan = in_program(plan, repeated.program)
+    experiment = None if repeated is None else repeated.experiment
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv)
     for line in outcome.failures:
         warn(f"error: {line}")
@@ -122,8 +125,18 @@ def main(arguments: Any) -> int:
     return outcome.status
 
 
-def _of_sweep(text: str, trust: bool) -> "tuple[Run, int, Path | None, Directory]":
-    """The run named by `DIR:ID`, the width it was trained at, its experiment file, and the sweep's directory."""
+class _Repeated(NamedTuple):
+    """A run of a sweep: the width and the program that it was trained by, its experiment file, the sweep's directory."""
+
+    run: Run
+    width: int
+    program: str | None
+    experiment: Path | None
+    directory: "Directory"
+
+
+def _of_sweep(text: str, trust: bool) -> _Repeated:
+    """The run named by `DIR:ID`."""
     from lanes.results.tables import load
     from lanes.storage.directory import existing
     from lanes.storage.trained import find_run, run_of
@@ -138,7 +151,10 @@ def _of_sweep(text: str, trust: bool) -> "tuple[Run, int, Path | None, Directory
         say(f"note: {text} was trained with mapping {mapping}, here it is local: the last digits may differ")
     source = row.get("experiment")
     experiment = directory.path / Path(source).name if isinstance(source, str) else None
-    return run_of(directory, row, trust), int(row["pack_shape"].split(",")[0]), experiment, directory
+    width, program = int(row["pack_shape"].split(",")[0]), row.get("program")
+    return _Repeated(
+        run_of(directory, row, trust), width, None if _is_missing(program) else program, experiment, directory
+    )
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -160,7 +176,16 @@ def _print_run(out: Path, run_id: str) -> None:
     last = curves[curves["run_id"] == run_id].drop(columns="run_id").tail(LAST)
     console.print(_table(list(last.columns), last.itertuples(index=False)))
     table = load(out).set_index("run_id", drop=False)
-    hidden = {*field_columns(table), "pack", "lane", "pack_shape", "experiment", COMPARABLE, *data_records.COLUMNS}
+    hidden = {
+        *field_columns(table),
+        "pack",
+        "lane",
+        "pack_shape",
+        "program",
+        "experiment",
+        COMPARABLE,
+        *data_records.COLUMNS,
+    }
     row = {str(name): value for name, value in table.loc[run_id].items() if name not in hidden}
     console.print(_table(["", ""], [item for item in row.items() if not _is_missing(item[1])]))
 

@@ -6,6 +6,7 @@ as an input). The strength of a regularizer is **switched**: whether it is on is
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,9 +40,12 @@ def traced(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"how": "traced"})
 
 
-def switched(default: float | None = 0.0) -> Any:
-    """A field that is off, and static, at its default of 0 or None; any other number is traced."""
-    return dataclasses.field(default=default, metadata={"how": "switched"})
+def switched(default: float | None = 0.0, neutral: float = 0.0) -> Any:
+    """A field that is off, and static, at its default of 0 or None; any other number is traced.
+
+    In a program that runs with the field on and off share, it is traced for all, and `neutral` for those with it off.
+    """
+    return dataclasses.field(default=default, metadata={"how": "switched", "neutral": neutral})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,11 +116,11 @@ class Run:
     dropout: float = switched()
     input_noise: float = switched()
     label_smoothing: float = switched()
-    clip: float | None = switched(None)
+    clip: float | None = switched(None, neutral=math.inf)
     penalties: tuple[Any, ...] = static((), PENALTIES)
     augment: tuple[Any, ...] = static((), AUGMENTATIONS)
     average: Any = static(None, AVERAGES)
-    patience: int | None = switched(None)
+    patience: int | None = switched(None, neutral=2**30)
     min_delta: float = traced(0.0)
     train_examples: int | None = static(None)
     valid_fraction: float | None = static(None)
@@ -124,6 +128,19 @@ class Run:
     precision: str = static("float32")
     matmul_precision: str = static("default")
     init_from: str | None = dataclasses.field(default=None, metadata={"how": "static", "replicate": "run"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SharedRun(Run):
+    """A run as a program sees it that it shares with runs in which other switched fields are on.
+
+    Attributes:
+        neutral: switched fields that are off in some runs of the program; they are traced, and neutral where they are off.
+        on: by field, whether it is on in any lane of the group that is computed; set inside the program.
+    """
+
+    neutral: tuple[str, ...] = ()
+    on: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Run)}
@@ -231,8 +248,30 @@ def metric_names(run: Run) -> tuple[str, ...]:
 
 
 def is_off(run: Run, name: str) -> bool:
-    """Whether a switched field has its default, 0 or None, as a plain Python value (tracers and blanks are on)."""
-    return off(name, getattr(run, name))
+    """Whether a switched field has its default, 0 or None, as a plain Python value (tracers and blanks are on).
+
+    A field that may be neutral in a shared program is on: it is part of the program.
+    """
+    return off(name, getattr(run, name)) and not may_be_neutral(run, name)
+
+
+def may_be_neutral(run: Run, name: str) -> bool:
+    """Whether some runs of a run's program have a switched field off, which is traced and neutral there."""
+    return isinstance(run, SharedRun) and name in run.neutral
+
+
+def is_any_on(run: Run, name: str) -> Any:
+    """Whether a field that may be neutral is on in any lane of the group: traced, and one for all its lanes.
+
+    Outside a group, whether it is on in the run itself.
+    """
+    on = run.on if isinstance(run, SharedRun) else {}
+    return on[name] if name in on else is_not_neutral(name, getattr(run, name))
+
+
+def is_not_neutral(name: str, value: Any) -> Any:
+    """Whether the traced value of a switched field changes anything."""
+    return value != FIELDS[name].metadata["neutral"]
 
 
 def off(name: str, value: Any) -> bool:

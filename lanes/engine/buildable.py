@@ -16,7 +16,7 @@ from lanes.engine.effects import check_effects
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
-from lanes.plan.planned import Planned, initializer_key, initializing
+from lanes.plan.planned import Planned, initializer_key, initializing, undrawing
 from lanes.program import initialization
 from lanes.program.over_lanes import Data
 from lanes.program.own_functions import place_of, place_of_equations
@@ -47,7 +47,7 @@ class Buildable:
         self._datasets = datasets
         self.variables: dict[str, Tree] = {}
         self._bounds: dict[str, dict[str, Bounds]] = {}  # of integer data, by data set
-        self._training: dict[str, frozenset[str]] = {}  # numbers with an effect, by signature
+        self._training: dict[Any, frozenset[str]] = {}  # numbers with an effect, by signature and own numbers
         self._drawn: dict[Any, tuple[Tree, frozenset[str]]] = {}  # by initializing program
         self._initial: dict[tuple[str, Any], frozenset[str]] = {}  # by signature and initializer
 
@@ -59,12 +59,12 @@ class Buildable:
         key = member.signature, _blanked(member.run.initializer)
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
-        if member.signature not in self._training:
+        named = tuple(name for name in runs.numbers(member.run) if name.startswith(("activation.", "schedule.")))
+        own = member.signature, named
+        if own not in self._training:
             self._check_optimizer(member)
-            self._training[member.signature] = self._rehearse_training(member)
-        check_effects(
-            member.run, self._initial[key], self._training[member.signature], self.variables[member.signature]
-        )
+            self._training[own] = self._rehearse_training(member)
+        check_effects(member.run, self._initial[key], self._training[own], self.variables[member.signature])
 
     def _check_optimizer(self, member: Planned) -> None:
         optimizer = optimizer_of(member.run.optimizer)
@@ -104,7 +104,9 @@ class Buildable:
 
     def _rehearse_training(self, member: Planned) -> frozenset[str]:
         # Of the activations that share a program, each run's own is traced: the others are the table's.
-        run = dataclasses.replace(member.run, initializer=initialization.undrawn, init_from=None)
+        run = dataclasses.replace(
+            undrawing(member.compiled), activation=member.run.activation, schedule=member.run.schedule
+        )
         setup, data = dataclasses.replace(member.setup, run=run), self._datasets.of(member.run)
         splits = data.splits()
         shapes = {name: shapes_of(split) for name, split in splits.items()}

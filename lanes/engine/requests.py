@@ -15,17 +15,16 @@ from lanes.describe.versions import Versions
 from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
 from lanes.errors import RequestError, printable, unknown
-from lanes.plan import widths
+from lanes.plan import sharing, widths
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families, refusing
 from lanes.plan.packs import Pack, describe_plan, make_packs
 from lanes.plan.planned import Planned
 from lanes.program import lane, memory
 from lanes.program.places import Place, make_places, select_devices
-from lanes.program.shared_activation import MOST_CALLS
-from lanes.storage import data_records, initial_weights
+from lanes.program.sharing import sharing_of
+from lanes.storage import data_records, initial_weights, recorded_programs, records
 from lanes.storage.directory import Directory
-from nets import MLP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Plan:
         places: where they are trained.
         shapes: of the net's parameters, by signature.
         tracing_seconds: what tracing the programs took, to check them.
+        programs: how the runs' programs were chosen, in one line.
     """
 
     planned: list[Planned]
@@ -45,6 +45,7 @@ class Plan:
     places: list[Place]
     shapes: dict[str, list[tuple[int, ...]]]
     tracing_seconds: float = 0.0
+    programs: str = ""
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
@@ -62,8 +63,10 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     places = make_places(select_devices(options.devices), options.mapping)
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
+    if options.sharing not in sharing.WAYS:
+        raise RequestError(f"--programs is {options.sharing!r}: it must be one of {', '.join(sharing.WAYS)}")
     datasets = Datasets(options.data_dir)
-    families = _families(datasets, places)
+    families = Families(datasets)
     distinct: dict[str, Planned] = {}
     for run in requested:
         resolved = families.plan(run)
@@ -74,15 +77,58 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     if options.halving is not None:
         check_halving(options.halving, planned, datasets)
     _check_epochs(planned)
-    buildable, began = Buildable(datasets), time.perf_counter()
-    for member in planned:
+    on_cpu, began = places[0].devices[0].platform == "cpu", time.perf_counter()
+    together = sharing.together(planned, on_cpu)
+    buildable = Buildable(datasets)
+    for member in together:  # one program of a family is traced, whatever its runs are trained by
         buildable.check(member)
         if member.run.init_from is not None:
             with refusing(f"init_from is {member.run.init_from!r}"):
                 buildable.check_init_from(member)
                 initial_weights.check_data(member.run.init_from, member.data)
-    shapes = {member.signature: buildable.shapes(member.signature) for member in planned}
-    return Plan(planned, datasets, places, shapes, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    traced = {member.run_id: buildable.shapes(member.signature) for member in together}
+    chosen = sharing.choose(
+        planned,
+        options.sharing,
+        on_cpu,
+        shapes=lambda member: traced[member.run_id],
+        seconds=lambda alike: widths.training_seconds(alike, traced[alike[0].run_id], places),
+    )
+    shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
+    return Plan(chosen.planned, datasets, places, shapes, seconds, chosen.said)
+
+
+def in_recorded_programs(plan: Plan, directory: Directory, options: Options) -> Plan:
+    """The plan with its runs in the programs that a directory records; says so where the options ask for others.
+
+    Raises RequestError for a program that this version does not know.
+    """
+    if not directory.path.is_dir():
+        return plan
+    planned = recorded_programs.in_recorded_programs(plan.planned, records.known_runs(directory))
+    if all(new is old for new, old in zip(planned, plan.planned, strict=True)):
+        return plan
+    if options.sharing != "auto":
+        directory.warn(
+            f"--programs {options.sharing} is ignored where {directory.path} records a program, which is kept"
+        )
+    count = len({member.signature for member in planned})
+    said = f"{count} training programs: those that {directory.path} records are kept"
+    return dataclasses.replace(_replanned(plan, planned), programs=said)
+
+
+def in_program(plan: Plan, text: str | None) -> Plan:
+    """The plan with those runs in a recorded program that it allows (`Sharing.text`)."""
+    shared = sharing_of(text)
+    return _replanned(
+        plan, sharing.in_program(plan.planned, {m.run_id: shared for m in plan.planned if shared.allows(m.run)})
+    )
+
+
+def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
+    shapes = {new.signature: plan.shapes[old.signature] for new, old in zip(planned, plan.planned, strict=True)}
+    return dataclasses.replace(plan, planned=planned, shapes=shapes)
 
 
 def check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:
@@ -104,17 +150,12 @@ def check_data(plan: Plan, directory: Directory) -> None:
 
 def identities(plan: Plan, further: Iterable[Run]) -> set[str]:
     """The run_ids of further runs for the data sets and places of a plan, without those that cannot be planned."""
-    families = _families(plan.datasets, plan.places)
+    families = Families(plan.datasets)
     found = set()
     for run in further:
         with contextlib.suppress(RequestError):
             found.add(families.plan(run).run_id)
     return found
-
-
-def _families(datasets: Datasets, places: list[Place]) -> Families:
-    on_cpu = places[0].devices[0].platform == "cpu"
-    return Families(datasets, share=lambda run: on_cpu and _is_shallow(run))
 
 
 def _check_epochs(planned: Sequence[Planned]) -> None:
@@ -138,11 +179,6 @@ def _check_splits(batch_size: int, place: Place) -> None:
             f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "
             "multiple of their number; change it, or set --devices"
         )
-
-
-def _is_shallow(run: Run) -> bool:
-    """Whether the net calls its activation so rarely that sharing one program among all activations pays."""
-    return isinstance(run.net, MLP) and len(run.net.widths) <= MOST_CALLS
 
 
 def describe(plan: Plan, options: Options) -> str:
@@ -169,6 +205,8 @@ def describe(plan: Plan, options: Options) -> str:
             f"{len(alike)} packs of {alike[0].size} lanes, width {alike[0].width}, {parameters:,} parameters, "
             f"about {size} of state in a pack"
         )
+    if plan.programs:
+        lines.append(f"  {plan.programs}")
     each = plan.tracing_seconds / len(plan.shapes)
     lines.append(f"  every program was traced to check it: {plan.tracing_seconds:.1f} s, {each:.2f} s a program")
     if options.halving is not None:

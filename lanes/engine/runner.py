@@ -1,6 +1,7 @@
 """A sweep from its plan to its outcome: records the plan, trains packs at every place, and reports how it ended."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from lanes.data.dataset import Dataset
 from lanes.describe.halving import Halving
 from lanes.engine import rungs
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan, check_data, check_halving
+from lanes.engine.requests import Plan, check_data, check_halving, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
@@ -19,6 +20,8 @@ from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import print_warning
 from lanes.storage.provenance import Call
+
+END_SECONDS = 0.5  # after a stop, for recording it
 
 
 def run_sweep(
@@ -38,6 +41,7 @@ def run_sweep(
     if halving is not None and options.halving is None:
         check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
+    plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
     directory.create()
     requested = {run.run_id for run in plan.planned}
@@ -62,14 +66,28 @@ def run_sweep(
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     stages = Stages(plan, directory, options, halving, packs, name)
     status = stages.train()
-    try:
-        compaction.join_parts(directory)
-    except OSError as error:
-        warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
+    if status != ExitStatus.STOPPED:  # what stops it may leave it ten seconds
+        try:
+            compaction.join_parts(directory)
+        except OSError as error:
+            warn(f"{out}: small files could not be joined ({error.strerror or error}) and stay as they are")
     outcome = _outcome(stages, status, requested, time.perf_counter() - began)
-    with contextlib.suppress(OSError):  # a full disk: the call's file stays without its end
-        calls.end(directory, name, status=int(status), trained=outcome.trained, seconds=round(outcome.seconds, 1))
+    _record_end(directory, name, outcome)
     return outcome
+
+
+def _record_end(directory: Directory, name: str, outcome: Outcome) -> None:
+    """Add to the call's file how it ended; on a disk that is full, or hangs after a stop, the file stays as it is."""
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            calls.end(
+                directory, name, status=int(outcome.status), trained=outcome.trained, seconds=round(outcome.seconds, 1)
+            )
+
+    thread = threading.Thread(target=write, name="lanes-end", daemon=True)
+    thread.start()
+    thread.join(END_SECONDS if outcome.status == ExitStatus.STOPPED else None)
 
 
 def _outcome(stages: Stages, status: ExitStatus, requested: set[str], seconds: float) -> Outcome:

@@ -25,7 +25,7 @@ from lanes.storage.directory import Directory
 from lanes.storage.writer import Writer
 
 CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
-WRITING_GRACE = 9.0  # seconds after a stop until unfinished writing is abandoned too
+WRITING_GRACE = 8.5  # seconds after a stop until unfinished writing is abandoned too
 POLL_SECONDS = 0.2  # interval between looks at packs that other workers hold
 
 
@@ -105,7 +105,11 @@ class Session:
             with Ahead(compiling, self._under_way, self._upcoming):
                 self._wait(threads, trainers)
             try:
-                self._writer.close(self._time_for_writing())
+                if not self._writer.close(self._time_for_writing()):
+                    self._interrupted = True
+                    self.directory.warn(
+                        "writing was not finished in time: of packs under way, earlier checkpoints remain"
+                    )
             except OSError as error:
                 self._unwritable = error
             if self._unwritable is not None:

@@ -75,7 +75,8 @@ class Trainer:
             positions = now.positions[pack.places]
             history = _joined(history, measured, positions, state.epoch - before.epoch)
             spent_now = spent + time.perf_counter() - began
-            submit(self._checkpointing.save, pack, state, now, history, epochs[positions], spent_now)
+            args = (pack, state, now, history, epochs[positions], spent_now)
+            submit(self._checkpointing.save, *args, latest_of=pack.pack_id)
             self.context.chunk_ended(pack, state.epoch)
         lanes = regrouping.moved(self.place, state.lanes, now.positions) if now is not home else state.lanes
         if self.stage.until is not None:

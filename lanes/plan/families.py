@@ -6,7 +6,7 @@ The first run of a family is checked in full; for the others, only numbers new t
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from lanes.describe import checks, representable
@@ -41,11 +41,10 @@ class Families:
 
     Args:
         datasets: where their data come from.
-        share: whether a run's program takes its activation as an index.
     """
 
-    def __init__(self, datasets: Datasets, share: Callable[[Run], bool]):
-        self._datasets, self._share = datasets, share
+    def __init__(self, datasets: Datasets):
+        self._datasets = datasets
         self._families: dict[Any, Family] = {}
         self._tokens: dict[int, tuple[Any, Any]] = {}
         self._values: dict[Any, Any] = {}
@@ -74,9 +73,7 @@ class Families:
             numbers = self._seen(family, fields) or {}
         first = family.first
         plain = _with(first.run, numbers)
-        return dataclasses.replace(
-            first, run=plain, run_id=self._descriptions.run_id(plain), compiled=_with(first.compiled, numbers)
-        )
+        return dataclasses.replace(first, run=plain, run_id=self._descriptions.run_id(plain), compiled=plain)
 
     def _seen(self, family: Family, fields: dict[str, Any]) -> dict[str, Any] | None:
         """The run's numbers as plain Python numbers; None if any is new to the family."""
@@ -113,7 +110,7 @@ class Families:
                 raise RequestError(str(error)) from error
         with refusing("a run cannot be planned"):
             checked = checks.check_with_data(resolved, data)
-            (planned,) = plan_runs([checked], self._datasets, self._share)
+            (planned,) = plan_runs([checked], self._datasets)
         return planned
 
     def _key(self, fields: dict[str, Any]) -> Any:

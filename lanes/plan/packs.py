@@ -13,6 +13,7 @@ from lanes.describe import runs
 from lanes.plan.planned import Planned
 from lanes.program import lane
 from lanes.program.shared_activation import group_key
+from lanes.program.skipping import COSTLY
 from lanes.program.step import Setup
 
 MOST_LANES = 128  # in a pack, unless the width is larger
@@ -118,8 +119,12 @@ def make_packs(
 
 
 def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None, ...]]:
-    """Groups of lanes that are computed at once: of one activation, if it is an index, and of similar length."""
-    members = sorted(members, key=lambda member: (group_key(member.compiled), -member.run.epochs))
+    """Groups of lanes that are computed at once: of one activation, if it is an index, and of similar length.
+
+    Lanes that have the same costly fields on sit together as far as whole groups allow: a group skips those that are off in
+    all its lanes.
+    """
+    members = sorted(members, key=lambda member: (group_key(member.compiled), -member.run.epochs, _costly(member)))
     groups: list[tuple[Planned | None, ...]] = []
     for _, alike in itertools.groupby(members, key=lambda member: group_key(member.compiled)):
         listed = list(alike)
@@ -127,6 +132,11 @@ def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None
         groups += [(*part, *(None,) * (width - len(part))) for part in parts]
     # A pack lasts as long as its longest lane, so runs of similar length go together.
     return sorted(groups, key=lambda group: -group[0].run.epochs if group[0] else 0)
+
+
+def _costly(member: Planned) -> tuple[bool, ...]:
+    """Which of the costly fields that may be neutral in its program a run has on."""
+    return tuple(not runs.is_off(member.run, name) for name in COSTLY if name in member.sharing.neutral)
 
 
 def power_of_two(count: int) -> int:

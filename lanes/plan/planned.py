@@ -2,17 +2,19 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from lanes.data.loading import Dataset
 from lanes.describe import identity, runs
 from lanes.describe.runs import Run
 from lanes.plan.datasets import DataRecord, Datasets
 from lanes.program.initialization import INITIAL, undrawn
-from lanes.program.shared_activation import by_name, shared
+from lanes.program.sharing import Sharing
 from lanes.program.step import Setup
 from nets.activations import ACTIVATIONS, Learned, Widening
 from nets.initializers_transforming import Transforming
+
+NOT_TRAINING = ("initializer", "init_from")  # fields that training programs do not depend on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +24,13 @@ class Planned:
     Attributes:
         run: resolved.
         run_id: its identity.
-        compiled: the run as the training program sees it, where the activation may be an index.
+        compiled: the run as the training program sees it, where the activation may be an index and fields neutral.
         signature: what the training program is compiled for.
         setup: what is static about the run; equal for runs of equal signature.
         data: which arrays it is trained on.
         descriptions: of the runs planned together, made before any of their functions is called.
         splits: names of the splits of its data set.
+        sharing: what the runs of its program may differ in (`lanes.plan.sharing`).
     """
 
     run: Run
@@ -38,37 +41,34 @@ class Planned:
     data: DataRecord
     descriptions: identity.Descriptions = dataclasses.field(compare=False, repr=False)
     splits: tuple[str, ...]
+    sharing: Sharing = Sharing()
 
 
-def plan_runs(resolved: Iterable[Run], datasets: Datasets, share: Callable[[Run], bool]) -> list[Planned]:
-    """Each distinct run with its identity and signature.
-
-    Args:
-        resolved: the runs.
-        datasets: where their data come from.
-        share: whether a run's program takes its activation as an index.
-    """
+def plan_runs(resolved: Iterable[Run], datasets: Datasets) -> list[Planned]:
+    """Each distinct run with its identity and the signature of a program that it shares with runs of other numbers only."""
     out: dict[str, Planned] = {}
     descriptions = datasets.descriptions
     for run in resolved:
         data, record = datasets.of(run), datasets.record(run)
         run_id = descriptions.run_id(run)
         if run_id not in out:
-            compiled = shared(run) if share(run) else run
-            ignore = ("initializer", "init_from")
-            signature = identity.signature(by_name(compiled), ignore, descriptions.versions)
-            setup = _setup(compiled, data, signature)
+            signature = identity.signature(run, NOT_TRAINING, descriptions.versions)
+            setup = _setup(run, data, signature)
             about = record, descriptions, tuple(data.splits())
-            out[run_id] = Planned(run, run_id, compiled, signature, setup, *about)
+            out[run_id] = Planned(run, run_id, run, signature, setup, *about)
     return list(out.values())
 
 
-def _setup(compiled: Run, data: Dataset, signature: str) -> Setup:
-    """What is static about a run in training. Training draws no variables, so runs of several initializers share it."""
+def _setup(run: Run, data: Dataset, signature: str) -> Setup:
+    """What is static about a run in training."""
     features = tuple(data.train.x.shape[1:])
-    run = dataclasses.replace(compiled, initializer=undrawn, init_from=None)
-    outputs = compiled.task.outputs(data.outputs, features)
-    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature)
+    outputs = run.task.outputs(data.outputs, features)
+    return Setup(undrawing(run), outputs, features, len(data.train), data.vocabulary_size, signature)
+
+
+def undrawing(run: Run) -> Run:
+    """The run in training, which draws no variables, so that runs of several initializers share a program."""
+    return dataclasses.replace(run, initializer=undrawn, init_from=None)
 
 
 def initializing(run: Run) -> Run:

@@ -148,10 +148,27 @@ def _ladder(platform: str) -> tuple[int, ...]:
 def _pays(alike: Sequence[Planned], shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> bool:
     """Whether training takes so long that a better width is worth finding: estimated, without a clock."""
     kind = "cpu" if places[0].devices[0].platform == "cpu" else "gpu"
-    steps = sum(run.setup.horizon(run.run) for run in alike) / (len(places) * places[0].shards)
-    if kind == "cpu" and steps < 10_000:
+    if kind == "cpu" and _steps(alike, places) < 10_000:
         return False
-    return steps * (STEP_SECONDS[kind] + width_timing.step_flops(alike[0], shapes) / FLOPS[kind]) > WORTH_SECONDS[kind]
+    return training_seconds(alike, shapes, places) > WORTH_SECONDS[kind]
+
+
+def training_seconds(alike: Sequence[Planned], shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> float:
+    """An estimate, without a clock, of the time that training runs of one program takes.
+
+    Args:
+        alike: the runs.
+        shapes: of their parameters.
+        places: where they are trained.
+    """
+    kind = "cpu" if places[0].devices[0].platform == "cpu" else "gpu"
+    each = STEP_SECONDS[kind] + width_timing.step_flops(alike[0], shapes) / FLOPS[kind]
+    return _steps(alike, places) * each
+
+
+def _steps(alike: Sequence[Planned], places: Sequence[Place]) -> float:
+    """Steps of each place."""
+    return sum(run.setup.horizon(run.run) for run in alike) / (len(places) * places[0].shards)
 
 
 def best(seconds: Mapping[int, float], sizes: Sequence[int], default: int) -> Choice:

@@ -4,16 +4,19 @@ A pack of P lanes runs as G groups of `width` lanes, one group after the other; 
 """
 
 import contextvars
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import NamedSharding
 
 from lanes.describe import runs
-from lanes.describe.runs import Run
+from lanes.describe.runs import Run, SharedRun
 from lanes.program.shared_activation import INDEX
+from lanes.program.skipping import COSTLY
 
 Tree = Any
 Numbers = dict[str, jax.Array]
@@ -60,10 +63,12 @@ def in_group(template: Run, width: int, numbers: Numbers) -> Callable[..., Tree]
         numbers: the traced numbers [width], which fill the blanks.
     """
     own, common = apart(numbers)
+    on = {name: jnp.any(runs.is_not_neutral(name, own[name])) for name in COSTLY if runs.may_be_neutral(template, name)}
 
     def mapped(function: Callable[..., Tree], tree: Tree, *more: Tree) -> Tree:
         def of_lane(tree: Tree, numbers: Numbers, *more: Tree) -> Tree:
-            return function(runs.with_numbers(template, numbers | common), tree, *more)
+            run = runs.with_numbers(template, numbers | common)
+            return function(dataclasses.replace(run, on=on) if isinstance(run, SharedRun) else run, tree, *more)
 
         return over_lanes(of_lane, width)(tree, own, *more)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from lanes.errors import RequestError
-from lanes.program import compilation_cache
+from lanes.program import compilation_cache, xla_flags
 from lanes.program.over_lanes import splitting_batches
 
 MAPPINGS = ("local", "shard_map", "pmap", "data")
@@ -30,12 +30,16 @@ def prepare_devices() -> None:
 
     Other platforms ignore the number of host devices. If JAX is already running (a notebook), its devices are used.
 
-    Raises RequestError for a JAX setting under which programs cannot be compiled or give other numbers.
+    Raises RequestError for a JAX setting under which programs cannot be compiled or give other numbers, and for a flag
+    in XLA_FLAGS that XLA does not know.
     """
     _check_settings()
     compilation_cache.switch_on()
-    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not forced and not jax._src.xla_bridge.backends_are_initialized():
+    if jax._src.xla_bridge.backends_are_initialized():
+        return
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    _check_flags(flags)
+    if not any("xla_force_host_platform_device_count" in flag for flag in flags):
         jax.config.update("jax_num_cpu_devices", cores())
 
 
@@ -46,6 +50,15 @@ def _check_settings() -> None:
             raise RequestError(
                 f"{name} is {value}: runs are compiled in float32 and may diverge; jax.config.update({name!r}, False) first"
             )
+
+
+def _check_flags(flags: list[str]) -> None:
+    """Raise RequestError for a flag on which XLA would abort this process."""
+    wrong = set(flags) - set(xla_flags.accepted(flags)) if flags else ()
+    if wrong:
+        raise RequestError(
+            f"XLA_FLAGS has {' '.join(sorted(wrong))}, which this version of XLA does not accept: leave it out"
+        )
 
 
 def cores() -> int:

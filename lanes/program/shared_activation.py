@@ -1,11 +1,12 @@
-"""One program for many activations: a switch on an index that all lanes of a group share.
+"""One program for several activations: a switch on an index that all lanes of a group share.
 
 The conditional is outside the `vmap` over lanes, so only the selected branch runs; a batched index would compute them
-all. The branches are always the whole table, never the activations of one sweep, so a run's program does not depend on
-the other runs of its sweep.
+all. The branches are those that the program needs, which its directory records; no number depends on which others there
+are.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,6 @@ from jax import lax
 from lanes.describe.runs import Run
 from nets.activations import ACTIVATIONS, Learned, Widening
 
-MOST_CALLS = 4  # a net that calls its activation more often compiles faster with the activation built in
 _LEFT_OUT = ("silu", "softmax")  # silu equals swish; softmax is not elementwise
 
 
@@ -38,14 +38,21 @@ BRANCHES: dict[str, Callable] = {
 
 @dataclasses.dataclass(frozen=True)
 class AnyActivation:
-    """The activation at `index` in the table, with its parameter if it has one; both are traced."""
+    """The activation at `index` of `branches`, with its parameter if it has one; both numbers are traced.
 
+    Attributes:
+        branches: names in BRANCHES.
+        index: position in `branches`.
+        parameter: the value of the activation's field.
+    """
+
+    branches: tuple[str, ...]
     index: float = 0.0
     parameter: float = 0.0
 
     def __call__(self, z: jax.Array) -> jax.Array:
         """g(z), with the shape and dtype of z."""
-        return _any(jnp.asarray(self.index, jnp.int32), jnp.asarray(self.parameter, jnp.float32), z)
+        return _any(self.branches, jnp.asarray(self.index, jnp.int32), jnp.asarray(self.parameter, jnp.float32), z)
 
 
 def _branch(entry: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -53,42 +60,49 @@ def _branch(entry: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
     return lambda parameter, z: entry(z) if name is None else dataclasses.replace(entry, **{name: parameter})(z)
 
 
-@jax.custom_vjp
-def _any(index: jax.Array, parameter: jax.Array, z: jax.Array) -> jax.Array:
-    return lax.switch(index, [_branch(entry) for entry in BRANCHES.values()], parameter, z)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _any(branches: tuple[str, ...], index: jax.Array, parameter: jax.Array, z: jax.Array) -> jax.Array:
+    return lax.switch(index, [_branch(BRANCHES[name]) for name in branches], parameter, z)
 
 
-def _forward(index: jax.Array, parameter: jax.Array, z: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return _any(index, parameter, z), (index, parameter, z)
+def _forward(
+    branches: tuple[str, ...], index: jax.Array, parameter: jax.Array, z: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return _any(branches, index, parameter, z), (index, parameter, z)
 
 
-def _backward(saved: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[None, None, jax.Array]:
+def _backward(
+    branches: tuple[str, ...], saved: tuple[jax.Array, ...], cotangent: jax.Array
+) -> tuple[None, None, jax.Array]:
     """The gradient, recomputed from z: the derivative of a plain switch would save the residuals of every branch."""
     index, parameter, z = saved
 
     def pull(branch: Callable) -> Callable:
         return lambda parameter, z, cotangent: jax.vjp(lambda z: branch(parameter, z), z)[1](cotangent)[0]
 
-    branches = [pull(_branch(entry)) for entry in BRANCHES.values()]
-    return None, None, lax.switch(index, branches, parameter, z, cotangent)
+    pulls = [pull(_branch(BRANCHES[name])) for name in branches]
+    return None, None, lax.switch(index, pulls, parameter, z, cotangent)
 
 
 _any.defvjp(_forward, _backward)
 
 
-def shared(run: Run) -> Run:
-    """The run with its activation as an index into the table; the run itself if the table lacks it."""
-    for index, entry in enumerate(BRANCHES.values()):
-        name = _parameter(entry)
-        if run.activation is entry or (name is not None and type(run.activation) is type(entry)):
-            parameter = 0.0 if name is None else float(getattr(run.activation, name))
-            return dataclasses.replace(run, activation=AnyActivation(float(index), parameter))
-    return run
+_BY_TYPE = {type(entry): name for name, entry in BRANCHES.items() if _parameter(entry) is not None}
+_BY_ID = {id(entry): name for name, entry in BRANCHES.items() if _parameter(entry) is None}
 
 
-def by_name(run: Run) -> Run:
-    """The run as its program's signature describes it: an activation that is an index is named "any"."""
-    return dataclasses.replace(run, activation="any") if isinstance(run.activation, AnyActivation) else run
+def branch_of(activation: Any) -> str | None:
+    """The name of the branch that computes an activation; None for one that no branch does, such as the user's own."""
+    return _BY_TYPE.get(type(activation)) or _BY_ID.get(id(activation))
+
+
+def shared(activation: Any, branches: tuple[str, ...]) -> AnyActivation:
+    """The activation as a position in `branches`, which must have a branch for it."""
+    name = branch_of(activation)
+    assert name is not None
+    field = _parameter(BRANCHES[name])
+    parameter = 0.0 if field is None else float(getattr(activation, field))
+    return AnyActivation(branches, float(branches.index(name)), parameter)
 
 
 INDEX = "activation.index"

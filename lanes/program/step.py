@@ -5,6 +5,7 @@ lanes, and in every mapping over devices. Its run holds tracers in place of trac
 `run.learning_rate`, `run.l2`, `run.optimizer.b1`.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import optax
 
 from lanes.describe import runs
 from lanes.describe.runs import Run
+from lanes.program import skipping
 from lanes.recipe.augmentations_noise import MixesTargets
 from lanes.recipe.optimizers_own import optimizer_of
 from lanes.recipe.rules import Problem
@@ -155,7 +157,8 @@ def apply(
         params, x = (jax.tree.map(_half, tree) for tree in (params, x))
     mutable = [*(rest if train else ()), *(["intermediates"] if capture else [])]
     net = build_net(setup, run)
-    result = net.apply({"params": params, **rest}, x, train=train, rngs=dict(keys), mutable=mutable or False)
+    with skipping.dropout(run) if train else contextlib.nullcontext():
+        result = net.apply({"params": params, **rest}, x, train=train, rngs=dict(keys), mutable=mutable or False)
     result, changed = result if mutable else (result, {})
     hidden = jax.tree.leaves(changed.get("intermediates", {}))
     after = {
@@ -207,11 +210,14 @@ def objective(
 
 def weight_penalty(run: Run, params: Tree) -> Array:
     """The sum of the active penalties on weights: l1, l2, and those of `penalties` that act on parameters."""
-    active = [
-        kind(strength=getattr(run, name)) for name, kind in (("l1", L1), ("l2", L2)) if not runs.is_off(run, name)
-    ]
-    active += [penalty for penalty in run.penalties if penalty.acts_on == "params"]
-    return sum((penalty(params) for penalty in active), jnp.zeros(()))
+    terms = []
+    for name, kind in (("l1", L1), ("l2", L2)):
+        if not runs.is_off(run, name):
+            term = kind(strength=getattr(run, name))(params)
+            # 0 times an infinite sum is not 0.
+            terms.append(jnp.where(getattr(run, name) > 0, term, 0) if runs.may_be_neutral(run, name) else term)
+    terms += [penalty(params) for penalty in run.penalties if penalty.acts_on == "params"]
+    return sum(terms, jnp.zeros(()))
 
 
 def _played(run: Run, params: Tree, forward: Any) -> tuple[Array, Outputs, Tree, list[Array]]:
@@ -246,7 +252,7 @@ def perturb(run: Run, batch: Batch, step: Array, outputs: int | None = None) -> 
     for at, augmentation in enumerate(run.augment):
         x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), at), x, y)
     if not runs.is_off(run, "input_noise"):
-        x = x + run.input_noise * jax.random.normal(stream(run.seed, "noise", step), x.shape, x.dtype)
+        x = skipping.noised(run, x, stream(run.seed, "noise", step))
     return x, y
 
 
@@ -258,7 +264,7 @@ def transformation(setup: Setup, run: Run, rate_factor: Array, step: Array) -> o
         momentum=runs.strength(run, "momentum"),
         weight_decay=runs.strength(run, "weight_decay"),
         mask=kernels_mask,
-        clip=runs.strength(run, "clip"),
+        clip=None if runs.may_be_neutral(run, "clip") else runs.strength(run, "clip"),
         key=stream(run.seed, "langevin", step),
         examples=setup.examples,
     )
@@ -305,6 +311,8 @@ def train_step(
             if optimizer_of(run.optimizer).needs_value
             else {}
         )
+        if runs.may_be_neutral(run, "clip"):
+            direction = skipping.clipped(run, direction)
         updates, optimizer_state = optimizer.update(direction, state.optimizer, state.params, **extra)
         updates = run.task.paced(updates)
         params = optax.apply_updates(state.params, updates)

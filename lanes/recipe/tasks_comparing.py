@@ -20,9 +20,15 @@ def as_compared(run: Any, prediction: Array) -> Array:
 def per_example(run: Any, prediction: Array, target: Array, train: bool) -> Array:
     """The run's loss per example [B] of a prediction [B, …]: the mean over any dimensions that the loss leaves."""
     prediction = as_compared(run, prediction)
-    if train and not is_off(run.label_smoothing):
-        target = _smoothed(run, target, prediction)
-    return per_row(run.loss(prediction, target))
+    if not train or is_off(run.label_smoothing):
+        return per_row(run.loss(prediction, target))
+    smoothed = _smoothed(run, target, prediction)
+    if "label_smoothing" not in getattr(run, "neutral", ()):
+        return per_row(run.loss(prediction, smoothed))
+    # Where the smoothing is 0, the loss of the target itself; the inner `where` keeps the other's gradient out.
+    smooths = run.label_smoothing > 0
+    held = jnp.where(smooths, prediction, jnp.full_like(prediction, 0.5))
+    return jnp.where(smooths, per_row(run.loss(held, smoothed)), per_row(run.loss(prediction, target)))
 
 
 def _smoothed(run: Any, target: Array, prediction: Array) -> Array:

@@ -31,6 +31,7 @@ from lanes.results.selection import select_runs
 from lanes.results.tables import joined, load
 from lanes.storage import data_records
 from lanes.storage.directory import Directory, existing
+from lanes.storage.recorded_programs import in_recorded_programs
 from lanes.storage.trained import run_of, variables_of
 
 Tree = Any
@@ -123,7 +124,8 @@ def evaluate(
         Options(devices=1, data_dir=requested.data_dir),
     )
     data_records.check(opened, [member.data for member in plan.planned])
-    planned = dict(zip(table["run_id"], plan.planned, strict=True))
+    members = in_recorded_programs(plan.planned, described.reset_index())
+    planned = dict(zip(table["run_id"], members, strict=True))
     if requested.ensemble:
         _check_ensemble(planned, requested)
     evaluator = _Evaluator(opened, requested, plan.datasets, plan.places[0])
@@ -183,8 +185,8 @@ class _Evaluator:
         if request.mc_dropout is None:
             function = Evaluate(group.setup, group.width)
             metrics |= self._call("evaluate", group, function, variables, numbers, data)[request.split]
-        elif not predictions.has_dropout(group.setup, member.compiled):
-            raise RequestError(f"--mc-dropout: run {member.run_id} has no dropout; choose runs with dropout")
+        elif without := [m.run_id for m in group.members if not predictions.has_dropout(group.setup, m.run)]:
+            raise RequestError(f"--mc-dropout: run {without[0]} has no dropout; choose runs with dropout")
         whole = predictions.set_metrics_of(member.run, self._data(member).task, member.setup.outputs)
         if whole or request.ensemble or request.mc_dropout is not None:
             mixture, judged = _mixture(member), request.mc_dropout is not None

@@ -1,7 +1,7 @@
 """The calls of a directory: each command, worker, shard or resume leaves a sealed file of its own, `calls/CALL.json`.
 
 A call is named by its time, a random part, and a hash of what its numbers depend on (`lanes.storage.conditions`):
-`20260131-235959-0123abcd-89abcdef`. So calls of equal conditions are told apart from others by their names alone.
+`20260131-235959123456-0123abcd-89abcdef`. So calls of equal conditions are told apart from others by their names alone.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from lanes.storage import conditions
 from lanes.storage.directory import Directory
 from lanes.storage.provenance import FACTS, Call, facts
 
-NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}-(?P<conditions>[0-9a-f]{8})")
+NAME = re.compile(r"\d{8}-\d{12}-[0-9a-f]{8}-(?P<conditions>[0-9a-f]{8})")
 CONDITIONS = "conditions"  # key of what the numbers of a call depend on
 
 
@@ -37,7 +37,7 @@ def begin(directory: Directory, call: Call, **further: Any) -> str:
     """
     found = facts(call)
     now = datetime.datetime.now(datetime.UTC)
-    name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}-{conditions.digest(found[CONDITIONS])}"
+    name = f"{now:%Y%m%d-%H%M%S%f}-{secrets.token_hex(4)}-{conditions.digest(found[CONDITIONS])}"
     about = {"call": name, "host": platform.node(), "process": os.getpid(), **further}
     directory.write_call(name, {**about, **found})
     differ = conditions.differences(first(directory).get(CONDITIONS, found[CONDITIONS]), found[CONDITIONS])

@@ -13,7 +13,7 @@ from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
 from lanes.storage import data_records, provenance
 from lanes.storage.experiment_copies import Copy
-from lanes.storage.schema import MEASURED, runs_table, value_types
+from lanes.storage.schema import MEASURED, PROGRAM, runs_table, value_types
 from lanes.storage.sources import Sources
 from lanes.storage.typed import common, to_pandas
 
@@ -27,7 +27,7 @@ def planned_rows(packs: Sequence[Pack], source: Copy | None) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for pack in packs:
         shape = f"{pack.width},{pack.size},{pack.seeds},{provenance.short(pack.signature)}"
-        further = {"pack_shape": shape, **dict(zip(SOURCE, copy, strict=True))}
+        further = {"pack_shape": shape, PROGRAM: pack.members[0].sharing.text, **dict(zip(SOURCE, copy, strict=True))}
         for lane, member in zip(pack.places, pack.members):
             place = {"pack": pack.pack_id, "lane": int(lane), **further, **data_records.columns(member.data)}
             rows.append({"run_id": member.run_id, **described.columns(member), **place, **described.about(member)})

@@ -26,10 +26,12 @@ from lanes.storage.directory import Directory
 from lanes.storage.experiment_copies import keep_copy
 from lanes.storage.planned_rows import SOURCE, planned_rows
 from lanes.storage.provenance import Call
+from lanes.storage.recorded_programs import in_recorded_programs
+from lanes.storage.schema import PROGRAM
 from lanes.storage.typed import stacked_frames
 
 # The columns that a resume reads.
-PLACES = ("run_id", "pack", "lane", "pack_shape", *SOURCE, *asked.MARKS, *data_records.COLUMNS)
+PLACES = ("run_id", "pack", "lane", "pack_shape", PROGRAM, *SOURCE, *asked.MARKS, *data_records.COLUMNS)
 PLAN = "plan"  # the lock for changing the plan
 
 
@@ -127,6 +129,7 @@ def record(
         directory.mend_runs()
         known = known_runs(directory)
         data_records.compare(directory, known, [member.data for member in planned])
+        planned = in_recorded_programs(planned, known)
         packs = earlier_packs(planned, known)
         placed = {member.run_id for pack in packs for member in pack.members}
         missing = [one for one in planned if one.run_id not in placed]
@@ -136,7 +139,7 @@ def record(
         bound = {provenance.short(key): choice.width for key, choice in choices.items()} | bound_widths(
             directory, known
         )
-        agreed = {key: bound[provenance.short(key)] for key in choices}
+        agreed = {member.signature: bound[provenance.short(member.signature)] for member in fresh}
         new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, *_sources(known))
         _write_rows(directory, known, planned_rows(new, source), planned, call.asking)
@@ -188,7 +191,8 @@ def earlier_packs(planned: Iterable[Planned], known: pd.DataFrame) -> list[Pack]
         for run_id, lane in zip(rows["run_id"], rows["lane"]):
             lanes[lane] = by_id[run_id]
         pack = Pack(tuple(lanes), width, seeds)
-        if pack.pack_id == name:  # differs if some of its runs have moved to another pack
+        # The name differs if some of its runs have moved to another pack.
+        if pack.pack_id == name and len({member.signature for member in pack.members}) == 1:
             packs.append(pack)
     return packs
 

@@ -32,6 +32,7 @@ from lanes.storage.typed import (
 
 PACK = "part"  # column of every part: the pack that the row comes from
 MEASURED = "measured"  # column of planned runs: the metric columns of their results
+PROGRAM = "program"  # column of planned runs: what the runs of its training program may differ in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,9 @@ PLACES: Columns = {
     "pack": Column(TEXT, False, "the pack that the run is trained in"),
     "lane": Column(INTEGER, False, "its lane in the pack"),
     "pack_shape": Column(TEXT, False, "width, lanes, seeds and signature of the pack"),
+    PROGRAM: Column(
+        TEXT, True, "what the runs of its training program differ in besides numbers; `separate` if in nothing"
+    ),
     "experiment": Column(TEXT, True, "the copy of the experiment file in the directory"),
     "experiment_sha256": Column(TEXT, True, "SHA-256 of that copy"),
     "experiment_modules": Column(TEXT, True, "the modules beside it that it imports, with their SHA-256, as JSON"),

@@ -1,13 +1,21 @@
 """A background thread that writes files in order, so that no device waits for a disk."""
 
+import collections
 import os
-import queue
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-WAITING = 4  # jobs in the queue: bounds the memory that waiting checkpoints hold
+WAITING = 4  # jobs that wait: bounds the memory that waiting checkpoints hold
+
+
+class _Job(NamedTuple):
+    """A job, and what it replaces."""
+
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+    latest_of: object
 
 
 class Writer:
@@ -18,7 +26,8 @@ class Writer:
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]] | None] = queue.Queue(WAITING)
+        self._jobs: collections.deque[_Job] = collections.deque()
+        self._changed = threading.Condition()
         self._failure: OSError | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="lanes-writer", daemon=True)
@@ -29,32 +38,54 @@ class Writer:
         """Whether a job has failed or the writer is closed: nothing more will be written."""
         return self._closed or self._failure is not None
 
-    def submit(self, job: Callable[..., None], *args: Any) -> None:
-        """Queue a job; waits while the queue is full."""
+    def submit(self, job: Callable[..., None], *args: Any, latest_of: object = None) -> None:
+        """Queue a job; waits while the queue is full.
+
+        A waiting job with the same `latest_of` is dropped: of a pack's checkpoints only the last matters, so a slow disk
+        falls behind by one, and a stop has one to write.
+        """
+        with self._changed:
+            self._raise_what_prevents()
+            if latest_of is not None:
+                self._jobs = collections.deque(waiting for waiting in self._jobs if waiting.latest_of != latest_of)
+            while len(self._jobs) >= WAITING:
+                self._changed.wait()
+                self._raise_what_prevents()
+            self._jobs.append(_Job(job, args, latest_of))
+            self._changed.notify_all()
+
+    def _raise_what_prevents(self) -> None:
         if self._closed:
             raise OSError("the sweep has stopped")  # submitted by a thread that outlived the sweep
         if self._failure is not None:
             raise self._failure
-        self._jobs.put((job, args))
 
-    def close(self, timeout: float | None = None) -> None:
-        """Wait for all jobs, at most `timeout` seconds; raise the first failure, or OSError on timeout."""
-        self._closed = True
-        self._jobs.put(None)
+    def close(self, timeout: float | None = None) -> bool:
+        """Wait for all jobs, at most `timeout` seconds; return whether all have ended, or raise the first failure."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._thread.join(timeout)
         if self._failure is not None:
             raise self._failure
-        if self._thread.is_alive():
-            raise OSError(f"writing has not finished after {timeout:.0f} s")
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, args = item
+        while (job := self._next()) is not None:
             if self._failure is None:
                 try:
-                    job(*args)
+                    job.function(*job.arguments)
                 except BaseException as error:
                     self._failure = error if isinstance(error, OSError) else _as_os_error(error)
+
+    def _next(self) -> _Job | None:
+        """The next job; None once the writer is closed and has none left."""
+        with self._changed:
+            while not self._jobs and not self._closed:
+                self._changed.wait()
+            found = self._jobs.popleft() if self._jobs else None
+            self._changed.notify_all()
+            return found
 
 
 def _as_os_error(error: BaseException) -> OSError:

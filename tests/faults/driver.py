@@ -1,12 +1,14 @@
 """The small sweep in its own process, in packs of eight lanes and chunks of one epoch, with faults injected.
 
-python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [fail=ERRNO,N] [nolocks=ERRNO] [epochs=N] [devices=N] [halving=R1,R2]
+python driver.py DIR [shard=I/N] [seconds=S] [slow=S] [hang=S] [fail=ERRNO,N] [nolocks=ERRNO] [epochs=N] [devices=N] [packs=N]
+    [halving=R1,R2]
 
-`slow` waits before each file that is written during training; `fail` makes every write after the N-th raise that error;
-`nolocks` makes locking a file raise that error.
+`slow` waits before each file that is written during training; `hang` makes each chunk after the first longer; `fail` makes
+every write after the N-th raise that error; `nolocks` makes locking a file raise that error.
 """
 
 import fcntl
+import itertools
 import os
 import sys
 import time
@@ -29,7 +31,7 @@ def patch(arguments: dict[str, str]) -> None:
 
     def faulty_replace(source: str, target: str) -> None:
         written[0] += 1
-        time.sleep(slow[0])
+        hold_up(slow[0])
         if error and written[0] > after:
             raise OSError(error, os.strerror(error), str(target))
         replace(source, target)
@@ -56,6 +58,19 @@ def _unlockable(number: int) -> Callable[[int, int], None]:
     return flock
 
 
+def hanging(seconds: float) -> Callable[..., None]:
+    """What to do after a chunk: nothing after the first, wait after others, as if the chunk went on."""
+    count = itertools.count()
+    return lambda *_: hold_up(seconds if next(count) else 0.0)
+
+
+def hold_up(seconds: float) -> None:
+    """Wait, and say so if it is long."""
+    if seconds > 1:
+        print("waiting", flush=True)
+    time.sleep(seconds)
+
+
 def main(out: str, **arguments: str) -> int:
     """Run the sweep; returns its exit status."""
     patch(arguments)
@@ -77,6 +92,7 @@ def main(out: str, **arguments: str) -> int:
         shard=parse_shard(arguments["shard"]) if "shard" in arguments else None,
         max_seconds=float(arguments["seconds"]) if "seconds" in arguments else None,
         halving=parse_halving(arguments.get("halving"), None, None),
+        after_chunk=hanging(float(arguments["hang"])) if "hang" in arguments else None,
     )
     settings = [f"epochs={arguments['epochs']}"] if "epochs" in arguments else []
     plan = make_plan(with_settings(runs_of(EXPERIMENT), settings), options)

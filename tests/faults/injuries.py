@@ -23,7 +23,7 @@ from lanes.storage.directory import Directory
 
 DRIVER = Path(driver.__file__)
 PROGRAMS = Programs()  # the small sweep's, compiled once in this process
-NOT_COMPARED = ["seconds", "calls", "dir", "pack", "lane", "pack_shape", "device"]
+NOT_COMPARED = ["seconds", "calls", "dir", "pack", "lane", "pack_shape", "program", "device"]
 
 
 def start(out: Path, *words: str) -> subprocess.Popen:
@@ -38,13 +38,13 @@ def start(out: Path, *words: str) -> subprocess.Popen:
     )
 
 
-def wait_for_training(process: subprocess.Popen) -> None:
-    """Wait until the process begins to train."""
+def wait_for_training(process: subprocess.Popen, said: str = "training") -> None:
+    """Wait until the process begins to train, or says that it is held up ("waiting")."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.strip() == "training":
+        if line.strip() == said:
             return
-    raise AssertionError(f"ended with {process.wait()} before it trained")
+    raise AssertionError(f"ended with {process.wait()} before it said {said!r}")
 
 
 def finish(process: subprocess.Popen, timeout: float = 300) -> tuple[int, str]:
@@ -137,7 +137,16 @@ class Reference:
 
 # ---- damage ------------------------------------------------------------------------------------------------------
 
-KINDS = ("sweep.json", "runs.parquet", "runs.copy.parquet", "experiment.py", "results", "curves", "checkpoints")
+KINDS = (
+    "sweep.json",
+    "calls",
+    "runs.parquet",
+    "runs.copy.parquet",
+    "experiment.py",
+    "results",
+    "curves",
+    "checkpoints",
+)
 
 
 def damage(out: Path, chance: random.Random) -> str:

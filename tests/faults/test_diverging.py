@@ -18,7 +18,7 @@ OPTIONS = {"width": 4, "devices": 1, "quiet": True, "pack_lanes": 8, "chunk_seco
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns=["pack", "lane", "pack_shape", "seconds", "calls"]).sort_values(
+    return table.drop(columns=["pack", "lane", "pack_shape", "program", "seconds", "calls"]).sort_values(
         "run_id", ignore_index=True
     )
 

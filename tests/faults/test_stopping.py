@@ -33,6 +33,26 @@ def test_a_signal_saves_and_exits(reference, tmp_path, number):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["hang=60", "slow=4", "slow=60"])
+def test_a_chunk_or_a_disk_that_takes_too_long_does_not_delay_a_stop(reference, tmp_path, fault):
+    """Some machines are taken away fifteen seconds after SIGTERM; schedulers believe the status."""
+    out = tmp_path / "sweep"
+    process = start(out, fault)
+    wait_for_training(process, "waiting")
+    process.send_signal(signal.SIGTERM)
+    stopped = time.monotonic()
+    status, text = finish(process)
+    took = time.monotonic() - stopped
+    print(f"{fault}: {took:.1f} s from SIGTERM to exit")
+    assert (status, took < 10) == (75, True), text
+    assert "Traceback" not in text
+    assert "cannot be written" not in text
+    assert_no_wrong_numbers(out, reference)
+    assert resume(out) == 0
+    assert_same(out, reference)
+
+
+@pytest.mark.slow
 def test_a_second_interrupt_exits_at_once(reference, tmp_path):
     out = tmp_path / "sweep"
     process = start(out, "slow=3")

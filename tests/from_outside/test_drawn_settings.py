@@ -90,7 +90,7 @@ class Planner:
 
     def __init__(self):
         self.datasets = Datasets()
-        self._families = Families(self.datasets, share=lambda _: False)
+        self._families = Families(self.datasets)
         self._buildable = Buildable(self.datasets)
 
     def plan(self, run):

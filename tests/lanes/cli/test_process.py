@@ -96,6 +96,37 @@ def test_a_sweep_trains_under_jaxs_debugging_variables_and_without_docstrings(tm
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("XLA_FLAGS", "--xla_nope=1"),
+        ("JAX_DEFAULT_PRNG_IMPL", "nope"),
+        ("JAX_PLATFORMS", "absent"),
+        ("JAX_LOG_COMPILES", "x"),
+    ],
+)
+@pytest.mark.parametrize("words", ["sweep tiny.py", "train --data blobs --epochs 1"])
+def test_a_variable_that_jax_or_xla_refuses_is_a_wrong_request(tmp_path, words, name, value):
+    (tmp_path / "tiny.py").write_text(TINY)
+    done = shell(f"{LANES} {words} --out out", tmp_path, **{name: value})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert name.lower() in done.stderr.lower()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_numbers_of_another_generator_are_told_and_kept(tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY)
+    line = f"{LANES} sweep tiny.py --out out --no-report"
+    assert shell(f"{line} --set dropout=0.1", tmp_path).returncode == 0
+    done = shell(f"{line} --set dropout=0.1 --seeds 2", tmp_path, JAX_DEFAULT_PRNG_IMPL="rbg")
+    assert done.returncode == 0
+    assert "numbers may differ from those of out's first call: jax_default_prng_impl threefry2x32 -> rbg" in done.stderr
+    assert len(list((tmp_path / "out" / "calls").iterdir())) == 2
+
+
+@pytest.mark.slow
 def test_a_user_without_a_home_trains_without_a_cache(tmp_path):
     environment = {"HOME": "/dev/null", "LANES_CACHE_DIR": "", "XDG_CACHE_HOME": "", "TFDS_DATA_DIR": ""}
     line = f"{LANES} train --epochs 1 --train_examples 64 --out out"

@@ -48,7 +48,7 @@ def swept(out, options=HALVED, sweep=SWEEP):
 
 def table(out) -> pd.DataFrame:
     """Results by run_id, without times and without the pack and lane of each run."""
-    dropped = ["seconds", "calls", "pack", "lane", "pack_shape"]
+    dropped = ["seconds", "calls", "pack", "lane", "pack_shape", "program"]
     return load(out).drop(columns=dropped).set_index("run_id").sort_index()
 
 

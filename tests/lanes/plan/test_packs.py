@@ -13,8 +13,9 @@ from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families
 from lanes.plan.packs import MOST_LANES, make_packs
 from lanes.plan.planned import plan_runs
+from lanes.plan.sharing import together
 from lanes.plan.widths import cpu_width
-from lanes.program.shared_activation import BRANCHES, AnyActivation, shared
+from lanes.program.shared_activation import BRANCHES, branch_of, shared
 from nets import MLP
 from nets.activations import ACTIVATIONS, ELU, LeakyReLU, PReLU
 from nets.initializers import Uniform
@@ -24,8 +25,10 @@ DATASETS = Datasets()
 
 
 def planned(sweep, share=True):
+    """The runs, in one program for each family (`share`), or in programs that differ in everything but numbers."""
     checked = [checks.resolved(run) for run in sweep]
-    return plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+    separate = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS)
+    return together(separate, on_cpu=True) if share else separate
 
 
 def packs_of(sweep, width=4, workers=1, shards=1, share=True):
@@ -74,7 +77,7 @@ def test_lanes_computed_together_share_the_index_of_their_activation(width):
     for pack in packs:
         for at in range(0, pack.size, width):
             group = [lane for lane in pack.lanes[at : at + width] if lane is not None]
-            assert len({lane.compiled.activation.index for lane in group}) <= 1
+            assert len({lane.run.activation for lane in group}) <= 1
 
 
 def test_every_place_gets_a_pack():
@@ -111,9 +114,6 @@ def test_initializers_seeds_and_numbers_share_a_program_and_static_fields_do_not
     for field, values in {
         "batch_size": [8, 16],
         "optimizer": ["adam", "sgd"],
-        "l2": [0.0, 1e-3],
-        "dropout": [0.0, 0.1],
-        "patience": [None, 3],
         "train_examples": [40, 80],
         "net": [MLP(widths=(4,)), MLP(widths=(5,))],
     }.items():
@@ -134,7 +134,7 @@ def test_lanes_of_a_pack_have_equal_setups_without_the_numbers_of_any_lane():
 
 
 def test_runs_of_a_family_share_their_setup():
-    families = Families(DATASETS, lambda _: True)
+    families = Families(DATASETS)
     listed = [families.plan(run) for run in grid(BASE, learning_rate=[1e-3, 1e-2], l2=[1e-3, 1e-2], seed=range(3))]
     assert len({member.run_id for member in listed}) == 12
     assert len({id(member.setup) for member in listed}) == 1
@@ -152,14 +152,14 @@ def test_activations_share_a_program_if_the_table_has_them():
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_shared_form_identifies_the_activation(name):
     run = runs.resolve(dataclasses.replace(BASE, activation=name))
-    compiled = shared(run)
-    if isinstance(compiled.activation, AnyActivation):
-        entry = list(BRANCHES.values())[int(compiled.activation.index)]
-        assert type(entry) is type(run.activation)
-        assert entry is run.activation or compiled.activation.parameter in dataclasses.astuple(run.activation)
-    else:
-        assert compiled == run
+    branch = branch_of(run.activation)
+    if branch is None:
         assert name in ("prelu", "maxout", "softmax")
+        return
+    activation = shared(run.activation, tuple(BRANCHES))
+    entry = list(BRANCHES.values())[int(activation.index)]
+    assert type(entry) is type(run.activation)
+    assert entry is run.activation or activation.parameter in dataclasses.astuple(run.activation)
 
 
 def test_default_width_on_a_cpu_follows_the_kernels():

@@ -25,11 +25,14 @@ from lanes.engine.trainer import Trainer
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned, plan_runs
+from lanes.plan.sharing import in_program
 from lanes.program import initialization, metrics
 from lanes.program.compiled import Compiled, Programs
 from lanes.program.metrics import measure
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
+from lanes.program.shared_activation import BRANCHES
+from lanes.program.sharing import Sharing
 from lanes.program.step import Trained, standardize, train_step
 from lanes.recipe.averages import EMA
 from lanes.storage import checkpoints
@@ -54,7 +57,9 @@ BASE = Run(
 
 def planned(sweep, share=True) -> list[Planned]:
     checked = [checks.resolved(run) for run in sweep]
-    return plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: share)
+    listed = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS)
+    every = Sharing(activations=tuple(BRANCHES))
+    return in_program(listed, {one.run_id: every for one in listed if share and every.allows(one.run)})
 
 
 def pack_of(*groups, width=8, size=16, seeds=4, share=True) -> Pack:
@@ -82,7 +87,7 @@ class Bench:
         self.compiled, self.folder, self.count = Compiled(programs=programs), folder, 0
         self.saved: dict[str, Any] = {}
 
-    def submit(self, job: Callable, *args: Any) -> None:
+    def submit(self, job: Callable, *args: Any, **_: Any) -> None:
         """Replaces the writer: keeps the last checkpoint and the results."""
         if job.__name__ == "save":
             _, self.saved["state"], self.saved["seats"], self.saved["history"], *_ = args

@@ -1,0 +1,114 @@
+"""What runs of one training program may differ in besides numbers: switched fields that are on, activation, schedule.
+
+A run's numbers depend on its program, not on the other runs of the program.
+"""
+
+import dataclasses
+from typing import Any
+
+from lanes.describe import runs
+from lanes.describe.runs import FIELDS, SWITCHED, Run, SharedRun
+from lanes.errors import RequestError
+from lanes.program import shared_activation, shared_schedule
+from lanes.program.shared_activation import AnyActivation
+from lanes.program.shared_schedule import AnySchedule
+from lanes.recipe.optimizers_own import FromFactory, optimizer_of
+from lanes.recipe.optimizers_update import Optimizer
+from nets import bridge
+
+SEPARATE = "separate"  # the text of a program whose runs differ in their numbers only
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """What the runs of a program may differ in besides their numbers.
+
+    Attributes:
+        neutral: switched fields that some of them have on and others off.
+        activations: names of the branches of a switch over activations; none if the activation is built in.
+        schedules: names of the schedules that are computed; none if the schedule is built in.
+    """
+
+    neutral: tuple[str, ...] = ()
+    activations: tuple[str, ...] = ()
+    schedules: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What a directory records: `dropout l2 activation=relu,tanh`, or "separate"."""
+        listed = {"activation": self.activations, "schedule": self.schedules}
+        words = [f"{name}={','.join(branches)}" for name, branches in listed.items() if branches]
+        return " ".join([*self.neutral, *words]) or SEPARATE
+
+    def allows(self, run: Run) -> bool:
+        """Whether a run may be trained by such a program."""
+        if self.activations and shared_activation.branch_of(run.activation) not in self.activations:
+            return False
+        if self.schedules and shared_schedule.branch_of(run.schedule) not in self.schedules:
+            return False
+        return set(self.neutral) <= set(may_be_neutral(run))
+
+
+def sharing_of(text: Any) -> Sharing:
+    """The inverse of `Sharing.text`.
+
+    Raises RequestError for a text that no program has.
+    """
+    words = text.split() if isinstance(text, str) and text != SEPARATE else []  # a missing text: of an older table
+    found: dict[str, list[str]] = {"neutral": [], "activation": [], "schedule": []}
+    for word in words:
+        name, equals, branches = word.partition("=")
+        found.setdefault(name if equals else "neutral", []).extend(branches.split(",") if equals else [word])
+    known = {"neutral": SWITCHED, "activation": shared_activation.BRANCHES, "schedule": shared_schedule.BRANCHES}
+    if not found.keys() <= known.keys() or not all(set(names) <= set(known[kind]) for kind, names in found.items()):
+        raise RequestError(f"a run's program is {text!r:.100}, which this version does not know")
+    return Sharing(*(tuple(names) for names in found.values()))
+
+
+def may_be_neutral(run: Run) -> tuple[str, ...]:
+    """The switched fields whose neutral value changes nothing in a run, whatever the user's own code does with them."""
+    own_code = set()
+    optimizer = optimizer_of(run.optimizer)
+    if not (_is_ours(optimizer) and isinstance(optimizer, (Optimizer, FromFactory))):
+        own_code |= {"momentum", "weight_decay", "clip"}
+    if isinstance(run.net, bridge.Bridged) or type(run.net).__module__.partition(".")[0] != "nets":
+        own_code.add("dropout")
+    if not _is_ours(run.task):
+        own_code |= {"label_smoothing", "input_noise"}
+    return tuple(name for name in SWITCHED if name not in own_code)
+
+
+def _is_ours(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "lanes"
+
+
+def compiled_for(run: Run, sharing: Sharing) -> Run:
+    """The run as a program sees it."""
+    if sharing == Sharing():
+        return run
+    values = dict(run.__dict__)
+    for name in sharing.neutral:
+        if runs.is_off(run, name):
+            values[name] = _neutral(run, name)
+    if sharing.activations:
+        values["activation"] = shared_activation.shared(run.activation, sharing.activations)
+    if sharing.schedules:
+        values["schedule"] = shared_schedule.shared(run.schedule, sharing.schedules)
+    return SharedRun(**values, neutral=sharing.neutral) if sharing.neutral else Run(**values)
+
+
+def by_name(compiled: Run) -> Run:
+    """The run as its program's signature describes it: what is a position in a list by the names in the list."""
+    named: dict[str, Any] = {}
+    if isinstance(compiled.activation, AnyActivation):
+        named["activation"] = f"any of {', '.join(compiled.activation.branches)}"
+    if isinstance(compiled.schedule, AnySchedule):
+        names = [shared_schedule.branch_of(schedule) for schedule in compiled.schedule.schedules]
+        named["schedule"] = f"any of {', '.join(map(str, names))}"
+    return dataclasses.replace(compiled, **named) if named else compiled
+
+
+def _neutral(run: Run, name: str) -> Any:
+    """The value of a switched field that changes nothing."""
+    own = getattr(optimizer_of(run.optimizer), "default_momentum", None) if name == "momentum" else None
+    return FIELDS[name].metadata["neutral"] if own is None else own
