@@ -51,6 +51,11 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_file_of(path: Path, sha256: str, most: int) -> bool:
+    """Whether a path is a regular file of at most `most` bytes with this content."""
+    return oddity(path) is None and path.exists() and path.stat().st_size <= most and checksum(path) == sha256
+
+
 def oddity(path: Path) -> str | None:
     """What is in the place of a regular file: `is a folder`, `is a pipe`, …; None for a regular file and for nothing.
 

@@ -21,6 +21,7 @@ from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
 from lanes.files import read_regular
 
+MOST_SOURCE = 1 << 26  # bytes of a file of code
 BUSY = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE)  # reading may succeed later
 
 
@@ -54,7 +55,7 @@ def load_module(path: Path, sha256: str | None = None, copied: Copied | None = N
     Raises RequestError for a file that cannot be read, has another hash, or raises.
     """
     try:
-        content = read_regular(path)
+        content = read_regular(path, MOST_SOURCE)
     except DamagedFileError as error:
         raise RequestError(f"experiment file {path} {error}: give the path of a .py file") from None
     except OSError as error:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lanes.describe.experiment_files import Copied, Origin, origin
+from lanes.describe.experiment_files import MOST_SOURCE, Copied, Origin, origin
 from lanes.errors import RequestError
-from lanes.files import checksum, make_folder, oddity, write_bytes
+from lanes.files import is_file_of, make_folder, oddity, write_bytes
 from lanes.storage.directory import Directory
 from lanes.storage.plausible import TAKEN, modules_in
 
@@ -113,4 +113,4 @@ def _known_modules(beside: Any) -> Iterator[tuple[str, str]]:
 
 def _is_copy(path: Path, sha256: str) -> bool:
     """Whether a path is a regular file with this content."""
-    return oddity(path) is None and path.exists() and checksum(path) == sha256
+    return is_file_of(path, sha256, MOST_SOURCE)

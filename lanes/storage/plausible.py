@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lanes.describe.halving import Halving
 from lanes.errors import RequestError
 from lanes.storage.seals import PACK_NAME
+from lanes.storage.typed import TEXT
 
 # Beginnings of the directory's own names, which no copied module has.
 TAKEN = ("results", "curves", "checkpoints", "rungs", "experiment", "modules", "claims")
@@ -30,6 +32,8 @@ def wrong_in_runs(table: pa.Table) -> str | None:
     """What a table of planned runs has that this program does not write: `has …`; None if nothing."""
     for name, is_right in COLUMNS.items():
         if name not in table.column_names:
+            continue
+        if name in MANY and _all_match(table[name], MANY[name]):
             continue
         for value in table[name].unique().to_pylist():
             if not is_right(value):
@@ -73,6 +77,13 @@ def _wrong_lanes(table: pa.Table) -> str | None:
         if lane >= int(shape.split(",")[1]):
             return f"has a lane {lane} in a pack of {shape.split(',')[1]}"
     return None
+
+
+def _all_match(column: pa.ChunkedArray, pattern: re.Pattern[str]) -> bool:
+    """Whether every value matches: `_matches` for columns of many values."""
+    if column.type != TEXT or column.null_count:
+        return False
+    return bool(pc.all(pc.match_substring_regex(column, f"^(?:{pattern.pattern})$"), min_count=0).as_py())
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
@@ -139,6 +150,7 @@ def _shown(value: Any) -> str:
     return repr(text if len(text) < 60 else f"{text[:57]}…")
 
 
+MANY = {"run_id": RUN_ID, "pack": PACK_NAME}
 COLUMNS: dict[str, Callable[[Any], bool]] = {
     "run_id": lambda value: _matches(RUN_ID, value),
     "pack": lambda value: _matches(PACK_NAME, value),

@@ -35,7 +35,8 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 def resum(checkpoint: Path) -> None:
     """Write a checkpoint's list of checksums for the files that it has now."""
     sums = {str(file.relative_to(checkpoint)): checkpoints.digest(file) for file in checkpoints.files(checkpoint)}
-    reseal(checkpoint / checkpoints.CHECKSUMS, lambda content: content.update(files=sums))
+    sizes = {name: (checkpoint / name).stat().st_size for name in sums}
+    reseal(checkpoint / checkpoints.CHECKSUMS, lambda content: content.update(files=sums, bytes=sizes))
 
 
 def set_column(out: Path, name: str, value: Any) -> None:

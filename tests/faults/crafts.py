@@ -321,7 +321,7 @@ CRAFTS: dict[str, tuple[Craft, str]] = {
     "checkpoints linked": (linked("checkpoints", "folder"), "00222"),
     "checkpoint linked": (linked("checkpoints/PACK/N", "checkpoint"), "00220"),
     "pack linked": (linked("checkpoints/PACK", "pack"), "00220"),
-    "results linked": (linked("results", "folder"), "02022"),
+    "results linked": (linked("results", "folder"), "02002"),
     "curves linked": (linked("curves", "folder"), "00002"),
     "claims linked": (linked("claims", "folder"), "00002"),
     "claim linked": (linked("claims/PACK", "keep.txt"), "00000"),
