@@ -19,6 +19,7 @@ from lanes.program.shared_activation import BRANCHES, AnyActivation, branch_of
 from lanes.program.sharing import Sharing, compiled_for, may_be_neutral, sharing_of
 from lanes.program.step import Setup, train_step
 from lanes.recipe.optimizers import SGD
+from lanes.recipe.schedules import Cosine, Linear
 from lanes.recipe.tasks_predicting import Classify
 from nets import MLP
 from nets.activations import ELU, LeakyReLU
@@ -170,12 +171,25 @@ def test_the_bits_of_an_activation_do_not_depend_on_the_other_branches(name):
     assert_close(first, stepped([run, run], Sharing()))
 
 
+def test_schedules_in_one_program():
+    listed = [with_(), with_(schedule=Cosine(final=0.1, warmup=3.0)), with_(schedule=Linear(final=0.2))]
+    shared = stepped(listed, Sharing(schedules=("constant", "linear", "cosine")))
+    assert_close(shared[1], stepped([listed[1]], Sharing())[0])
+    assert_close(shared[2], stepped([listed[2]], Sharing())[0])
+    assert_equal(shared[0], stepped([listed[0]] * 3, Sharing(schedules=("constant", "linear", "cosine")))[0])
+
+
 def test_what_a_program_shares_as_text():
-    for sharing in (Sharing(), ALL, Sharing(("l2",), ("tanh", "relu")), Sharing((), ("elu", "mish"))):
+    for sharing in (
+        Sharing(),
+        ALL,
+        Sharing(("l2",), ("tanh", "relu")),
+        Sharing((), ("elu", "mish"), ("step", "cosine")),
+    ):
         assert sharing_of(sharing.text) == sharing
     assert Sharing().text == "separate"
     assert Sharing(("l2", "dropout"), ("tanh", "relu")).text == "l2 dropout activation=tanh,relu"
-    for text in ("nothing", "l2 activation=cube", "seed", "activation="):
+    for text in ("nothing", "l2 activation=cube", "seed", "activation=", "schedule=plateau"):
         with pytest.raises(RequestError, match="a run's program is"):
             sharing_of(text)
 
