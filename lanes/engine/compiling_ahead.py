@@ -1,10 +1,15 @@
-"""Compiling training programs ahead of time: a pack's own while its lanes are made, the next one while it trains."""
+"""Compiling ahead of time: a pack's training program while its lanes are made, the next one while it trains.
+
+Programs that evaluate are compiled while the program that trains is compiled or runs.
+"""
 
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lanes.engine.final_evaluation import evaluation_key
+from lanes.engine.fresh_lanes import start_key
 from lanes.engine.resident_epochs import training_key
 from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
@@ -71,3 +76,42 @@ class Ahead:
             key = training_key(pack)
             self._made = key, sum(training_key(other) == key for other in waiting)
         return pack
+
+
+class EvaluationAhead:
+    """Compiles the programs that evaluate the packs begun, in the background and for every place.
+
+    A pack's turn comes when its lanes are made: before that, tracing would hold up the tracing of its training program. The
+    program of a resumed pack, whose lanes are read, is compiled when it is wanted.
+
+    Args:
+        trainers, begun, poll_seconds: as of `Ahead`.
+    """
+
+    def __init__(
+        self, trainers: Sequence[Trainer], begun: Callable[[], Sequence[Pack]], poll_seconds: float = POLL_SECONDS
+    ):
+        self._trainers, self._begun, self._poll_seconds = trainers, begun, poll_seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="lanes-ahead-evaluation", daemon=True)
+
+    def __enter__(self) -> "EvaluationAhead":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def _work(self) -> None:
+        is_begun = self._trainers[0].context.compiled.is_begun
+        tried: set[tuple[Any, ...]] = set()
+        while not self._ended.wait(self._poll_seconds):
+            for pack in self._begun():
+                key = evaluation_key(pack)
+                if key in tried or not is_begun(start_key(pack)):
+                    continue
+                tried.add(key)
+                for trainer in self._trainers:
+                    if not self._ended.is_set():
+                        with contextlib.suppress(Exception):  # evaluating the pack meets the same error and reports it
+                            trainer.compile_evaluation(pack)

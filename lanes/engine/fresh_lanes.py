@@ -1,14 +1,15 @@
-"""Lanes before their first epoch: each initializer has a small program for variables; one more makes optimizer states."""
+"""Lanes before their first epoch: a small program draws variables by all initializers; one more makes optimizer states."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lanes.describe import runs
+from lanes.describe.runs import Run
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, stacked
 from lanes.plan.planned import initializer_key, initializing
@@ -26,6 +27,46 @@ def cheap_to_compile(place: Place) -> dict[str, Any]:
     return {"xla_backend_optimization_level": 1} if place.devices[0].platform == "cpu" else {}
 
 
+def start_key(pack: Pack) -> tuple[Any, ...]:
+    """The key of the program that makes a pack's lanes from their variables."""
+    return "start", pack.signature, pack.size
+
+
+class Drawing(NamedTuple):
+    """Lanes whose variables are drawn by one program.
+
+    Attributes:
+        key: of the program.
+        lanes: indices among the pack's members.
+        runs: theirs, as the program sees them.
+    """
+
+    key: tuple[str, ...]
+    lanes: list[int]
+    runs: list[Run]
+
+
+def _drawings(pack: Pack) -> list[Drawing]:
+    """The programs that draw a pack's variables: one for all initializers that may share it, one for each other."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for at, member in enumerate(pack.members):
+        key = initializer_key(member)
+        shared = initialization.may_share(member.run.initializer)
+        program = initializer_key(member, without_initializer=True) if shared else key
+        found.setdefault(program, {}).setdefault(key, []).append(at)
+    drawings = []
+    for by_initializer in found.values():
+        keys = tuple(sorted(by_initializer))
+        lanes = [at for key in keys for at in by_initializer[key]]
+        alike = [initializing(pack.members[at].run) for at in lanes]
+        if len(keys) > 1:
+            kinds = [initializing(pack.members[by_initializer[key][0]].run).initializer for key in keys]
+            index = [i for i, key in enumerate(keys) for _ in by_initializer[key]]
+            alike = [initialization.sharing(run, kinds, i) for run, i in zip(alike, index, strict=True)]
+        drawings.append(Drawing(keys, lanes, alike))
+    return drawings
+
+
 class FreshLanes:
     """Makes the lanes of packs at one place; finds their shapes without making them."""
 
@@ -34,31 +75,26 @@ class FreshLanes:
         self._shapes: dict[str, Tree] = {}
 
     def make(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        """Fresh lanes; each initializer's program draws the lanes that use it, on the place's first device."""
+        """Fresh lanes, drawn on the place's first device by one program, or two if some initializers have their own."""
         first = self.place.first
         shapes = self._variables(pack, numbers)
         variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
         examples = first.shared(self._examples(pack))
-        by_initializer: dict[str, list[int]] = {}
-        for at, member in enumerate(pack.members):
-            by_initializer.setdefault(initializer_key(member), []).append(at)  # index among the members
-        for key, lanes in by_initializer.items():
-            alike = [initializing(pack.members[at].run) for at in lanes]
-            setup = dataclasses.replace(pack.setup, run=alike[0])
+        for drawing in _drawings(pack):
+            setup = dataclasses.replace(pack.setup, run=drawing.runs[0])
+            count = len(drawing.lanes)
             indices = np.zeros(pack.size, np.int32)
-            indices[: len(lanes)] = pack.places[lanes]
-            initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in alike], pack.size)
-            args = (variables, *first.shared((initial, indices, np.int32(len(lanes)))), examples)
-            variables = self._call(
-                ("initialize", key, pack.size), functools.partial(initialization.initialize, setup), args
-            )
+            indices[:count] = pack.places[drawing.lanes]
+            initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in drawing.runs], pack.size)
+            args = (variables, *first.shared((initial, indices, np.int32(count))), examples)
+            draw = functools.partial(initialization.initialize, setup)
+            variables = self._call(("initialize", drawing.key, pack.size), draw, args)
         sources = {int(lane): m.run.init_from for lane, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
         empty = np.array([lane is None for lane in pack.lanes])
         args = (variables, *first.shared((numbers, empty)))
-        begin = ("start", pack.signature, pack.size)
-        return self.place.split(self._call(begin, functools.partial(initialization.start, pack.setup), args))
+        return self.place.split(self._call(start_key(pack), functools.partial(initialization.start, pack.setup), args))
 
     def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
         """Call a small one-device program, compiled for the place's first device."""

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lanes.engine import order_tables
+from lanes.engine import group_calls, order_tables
 from lanes.engine.checkpointing import State
 from lanes.engine.context import Context
 from lanes.engine.order_tables import OrderTables
@@ -47,8 +46,13 @@ class ResidentEpochs:
             count = self._length(pack, min(until - state.epoch, longest - state.epoch % longest))
             table = self._orders.table(pack, longest, state.epoch, pack.epochs)
             before = time.perf_counter()
-            first = jnp.int32(state.epoch), jnp.int32(count)
-            lanes, measured = chunk(state.lanes, seats.numbers, seats.slots, table, data, *first)
+            own, shared = (
+                (state.lanes, seats.numbers, seats.slots),
+                (table, data, np.int32(state.epoch), np.int32(count)),
+            )
+            per_call = group_calls.lanes_per_call(self.place, pack)
+            lanes, measured = group_calls.call(self.place, chunk, per_call, own, shared)
+            lanes = self.place.split(lanes) if per_call < pack.size else lanes
             jax.block_until_ready(lanes.status)
             self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
             return State(lanes, state.epoch + count), measured
@@ -62,9 +66,12 @@ class ResidentEpochs:
     def program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
         """A pack's training program, compiled for the place; the arguments may be shapes."""
         longest = self.longest(pack)
-        slots = self.place.like(order_tables.slots(pack), split=True)
-        table = self.place.like(jax.ShapeDtypeStruct(order_tables.shape(pack, longest), np.int32), split=False)
-        args = (lanes, numbers, slots, table, data, jnp.int32(0), jnp.int32(0))
+        own = lanes, numbers, jax.ShapeDtypeStruct((pack.size,), np.int32)
+        own = group_calls.first_lanes(self.place, own, group_calls.lanes_per_call(self.place, pack))
+        table = jax.ShapeDtypeStruct(order_tables.shape(pack, longest), np.int32)
+        number = jax.ShapeDtypeStruct((), np.int32)
+        shared = self.place.like((table, data, number, number), split=False)
+        args = (*own, *shared)
         function = Chunk(pack.setup, pack.width, longest)
         return self.context.compiled.get(training_key(pack), self.place, function, 3, args)
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
-from lanes.engine.compiling_ahead import Ahead
+from lanes.engine.compiling_ahead import Ahead, EvaluationAhead
 from lanes.engine.context import Context
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
@@ -102,7 +102,11 @@ class Session:
             for thread in threads:
                 thread.start()
             compiling = [Trainer(place, context) for place in self.plan.places]
-            with Ahead(compiling, self._under_way, self._upcoming):
+            with contextlib.ExitStack() as background:
+                background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
+                if self.stage.until is None:
+                    evaluating = [Trainer(place, context) for place in self.plan.places]
+                    background.enter_context(EvaluationAhead(evaluating, self._under_way))
                 self._wait(threads, trainers)
             try:
                 if not self._writer.close(self._time_for_writing()):

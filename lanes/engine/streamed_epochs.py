@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.streams import RowReader, Stream
@@ -75,7 +74,7 @@ class StreamedEpochs:
             count = min(len(x), last - step)
             at = state.epoch * setup.steps_per_epoch + step
             inputs = (seats.numbers, seats.slots, self._padded(x, y), bare)
-            args = (partial, state.lanes.plateau.factor, *inputs, jnp.int32(at), jnp.int32(count))
+            args = (partial, state.lanes.plateau.factor, *inputs, np.int32(at), np.int32(count))
             block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
             partial = block(*args)
             step += count
@@ -95,7 +94,7 @@ class StreamedEpochs:
         """The state after the epoch, and its metrics, each [P, 1]."""
         splits = {name: split for name, split in self.data.splits.items() if name == "valid"}
         data = self.data._replace(splits=splits)
-        args = (state.lanes, state.partial, seats.numbers, data, jnp.int32(state.epoch))
+        args = (state.lanes, state.partial, seats.numbers, data, np.int32(state.epoch))
         key = ("close", self.pack.signature, self.pack.width, self.pack.size)
         program = self.context.compiled.get(key, self.place, Close(self.pack.setup, self.pack.width), 3, args)
         lanes, measured = program(*args)

@@ -4,20 +4,18 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.loading import Dataset
 from lanes.engine import order_tables, regrouping
 from lanes.engine.checkpointing import Checkpointing, State
 from lanes.engine.context import Context
-from lanes.engine.fresh_lanes import cheap_to_compile
+from lanes.engine.final_evaluation import FinalEvaluation
 from lanes.engine.regrouping import Seats
 from lanes.engine.resident_epochs import ResidentEpochs
 from lanes.engine.streamed_epochs import StreamedEpochs, evaluate_streamed
 from lanes.plan.packs import Pack, numbers_of
 from lanes.program.lane import Lane, Status
-from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
 from lanes.storage.rows import result_rows
@@ -42,6 +40,7 @@ class Trainer:
         self.place, self.context, self.stage = place, context, context.stage
         self._checkpointing = Checkpointing(place, context)
         self._resident = ResidentEpochs(place, context)
+        self._evaluation = FinalEvaluation(place, context)
         self._data: dict[int, Data] = {}
         self.steps = self.computed = 0
 
@@ -87,13 +86,24 @@ class Trainer:
 
     def compile(self, pack: Pack) -> None:
         """Compile a pack's training program ahead of its turn, from shapes alone; skipped for streamed packs."""
+        if (shapes := self._shapes(pack)) is not None:
+            self._resident.program(pack, *shapes)
+
+    def compile_evaluation(self, pack: Pack) -> None:
+        """The same for the program that evaluates the pack's runs at their end."""
+        if (shapes := self._shapes(pack)) is not None:
+            lanes, numbers, data = shapes
+            self._evaluation.program(pack, lanes.best, numbers, _unmeasured(data))
+
+    def _shapes(self, pack: Pack) -> tuple[Lane, Tree, Data] | None:
+        """The shapes of a pack's lanes, numbers and data at the place; None if its data are streamed."""
         dataset = self.context.data_of(pack)
         if dataset.nbytes > self.context.options.data_bytes:
-            return
+            return None
         numbers = numbers_of(pack)
+        lanes = self._checkpointing.fresh.shapes(pack, numbers)
         data = self.place.like(_arrays(dataset, list(dataset.splits())), split=False)
-        lanes = self.place.like(self._checkpointing.fresh.shapes(pack, numbers), split=True)
-        self._resident.program(pack, lanes, self.place.like(numbers, split=True), data)
+        return lanes, numbers, data
 
     def _pruned(self, pack: Pack, state: State, now: Seats) -> State:
         """The state after ending the lanes that a rung pruned."""
@@ -139,17 +149,12 @@ class Trainer:
 
     def _evaluated(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> dict[str, History]:
         """Metrics [members] of each run's best epoch, by split and name; the curves already have those of validation."""
-        best = _best(lanes)
-        splits = {name: split for name, split in data.splits.items() if name != "valid"}
-        args = (best, numbers, data._replace(splits=splits))
-        key = ("evaluate", pack.signature, pack.width, pack.size, tuple(splits))
-        # pmap takes no options, and shard_map must equal it bit for bit.
-        options = cheap_to_compile(self.place) if self.place.mapping == "local" else {}
+        best = _best(self.place, lanes)
+        left = _unmeasured(data)
         metrics: dict[str, History] = {}
-        if splits:
-            evaluate = Evaluate(pack.setup, pack.width)
-            metrics = jax.device_get(self.context.compiled.get(key, self.place, evaluate, 2, args, **options)(*args))
-        if "train" not in splits:
+        if left.splits:
+            metrics = jax.device_get(self._evaluation(pack, best, numbers, left))
+        if "train" not in left.splits:
             metrics = {"train": evaluate_streamed(pack, data, best, numbers, self.place, self.context), **metrics}
         return {split: {n: value[pack.places] for n, value in values.items()} for split, values in metrics.items()}
 
@@ -167,16 +172,22 @@ class Trainer:
         self.context.writer.submit(self._checkpointing.write_results, pack, rows)
 
 
-@jax.jit
-def _best(lanes: Lane) -> Tree:
-    """The variables of each lane's best epoch; the last ones if it has no best epoch."""
-    has_best = lanes.best_epoch > 0
-
-    def pick(best: Any, last: Any) -> Any:
-        return jnp.where(has_best.reshape((-1,) + (1,) * (best.ndim - 1)), best, last)
-
+def _best(place: Place, lanes: Lane) -> Tree:
+    """The variables of each lane's best epoch at the place; the last ones if it has no best epoch."""
+    has_best = (np.asarray(lanes.best_epoch) > 0) | (np.asarray(lanes.status) == Status.EMPTY)
+    if has_best.all():
+        return lanes.best
     last = {"params": lanes.trained.params, "rest": lanes.trained.rest}
-    return jax.tree.map(pick, lanes.best, last)
+
+    def pick(best: np.ndarray, last: np.ndarray) -> np.ndarray:
+        return np.where(has_best.reshape((-1,) + (1,) * (best.ndim - 1)), best, last)
+
+    return place.split(jax.tree.map(pick, *jax.device_get((lanes.best, last))))
+
+
+def _unmeasured(data: Data) -> Data:
+    """The data set without the split that the curves measure."""
+    return data._replace(splits={name: split for name, split in data.splits.items() if name != "valid"})
 
 
 def _is_running(lanes: Lane) -> bool:

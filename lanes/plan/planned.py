@@ -80,9 +80,11 @@ def initializing(run: Run) -> Run:
     return run if depends else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
 
 
-def initializer_key(member: Planned) -> str:
-    """A key that is equal for runs whose initial variables are drawn by the same program."""
+def initializer_key(member: Planned, without_initializer: bool = False) -> str:
+    """A key that is equal for runs whose initial variables are drawn by the same function, or but for the initializer."""
     run = initializing(member.run)
     initial = (*INITIAL, "data", "train_examples", "valid_fraction")
-    ignore = tuple(name for name in runs.FIELDS if name not in initial)
+    ignore = tuple(
+        name for name in runs.FIELDS if name not in initial or (without_initializer and name == "initializer")
+    )
     return identity.signature(run, ignore, member.descriptions.versions)

@@ -70,8 +70,9 @@ class Epoch:
     ) -> Partial:
         """The lanes after `count` steps, starting at step `at` of the run.
 
-        Checking the loss is free; checking every parameter costs up to a quarter of a step, so it is done once at the end,
-        and the steps are replayed with the check on only if it fails. A replay changes no number but the first bad step.
+        Checking the loss is free; checking every parameter costs up to a quarter of a step, so it is done after the last
+        step, and all steps are replayed with the check after each only if it fails. A replay changes no number but the
+        first bad step.
 
         Args:
             before: the group's lanes [width].
@@ -86,17 +87,16 @@ class Epoch:
             careful, _, _ = carry
 
             def step(i: Array, partial: Partial) -> Partial:
-                return self._step(partial, numbers, factors, batches(i), batch, at + i, careful)
+                checked = careful | (i == count - 1)
+                return self._step(partial, numbers, factors, batches(i), batch, at + i, checked)
 
             _, payable = self._sound(before.trained, numbers)
             start = before._replace(bad=_first(before.bad, ~careful | payable, at + 1))
             after = lax.fori_loop(0, count, step, start)
-            finite, payable = self._sound(after.trained, numbers)
+            suspect = (before.bad == 0) & (after.bad > 0)
             # A penalty that becomes non-finite in the last update belongs to the next step, which is not taken here.
             taken = jnp.where(after.bad > at + count, 0, after.bad)
-            bad = _first(taken, finite, at + count)
-            suspect = (before.bad == 0) & ((bad > 0) | ~payable)
-            return jnp.bool_(True), ~careful & jnp.any(suspect), after._replace(bad=bad)
+            return jnp.bool_(True), ~careful & jnp.any(suspect), after._replace(bad=taken)
 
         return lax.while_loop(lambda carry: carry[1], attempt, (jnp.bool_(False), jnp.bool_(True), before))[2]
 
@@ -108,9 +108,9 @@ class Epoch:
         batches: tuple[Any, ...],
         batch: Callable,
         at: Array,
-        careful: Array,
+        checked: Array,
     ) -> Partial:
-        """The lanes after step `at` of the run; if `careful`, every parameter is checked."""
+        """The lanes after step `at` of the run; if `checked`, every parameter is looked at."""
 
         def step(run: Run, trained: Trained, factor: Array, *part: Array) -> tuple[Trained, StepMetrics]:
             return train_step(self.setup, run, trained, split_batch(batch(*part)), factor, at)
@@ -119,7 +119,7 @@ class Epoch:
             return jnp.ones(partial.bad.shape, bool), jnp.ones(partial.bad.shape, bool)
 
         trained, metrics = self._mapper(numbers)(step, partial.trained, factors, *batches)
-        finite, payable = lax.cond(careful, lambda: self._sound(trained, numbers), unchecked)
+        finite, payable = lax.cond(checked, lambda: self._sound(trained, numbers), unchecked)
         bad = _first(partial.bad, finite & jnp.isfinite(metrics.loss + metrics.batch_penalty), at + 1)
         bad = _first(bad, payable, at + 2)
         return Partial(trained, partial.loss + metrics.loss, partial.penalty + metrics.batch_penalty, bad)

@@ -1,6 +1,7 @@
 """The small program that draws the initial variables of lanes, and the one that makes fresh lanes from them."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from lanes.program import lane as lane_
 from lanes.program.lane import Lane
 from lanes.program.over_lanes import Numbers, Tree
 from lanes.program.step import Setup, build_net, standardize, stream
-from nets.initializers import scaled
+from nets.initializers import INITIALIZERS, Initializer, scaled
 from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
@@ -27,6 +28,35 @@ def undrawn(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arr
     return jnp.full(shape, jnp.nan, dtype)
 
 
+@dataclasses.dataclass(frozen=True)
+class AnyInitializer:
+    """The initializer at `index`, which is traced, among `kinds`: a program that draws for all of them has the net once."""
+
+    kinds: tuple[Initializer, ...]
+    index: float = 0.0
+
+    def __call__(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        """The kernel that the chosen kind draws. A lane is drawn at a time, so the other kinds' draws are not computed."""
+        draws = [lambda key, kind=kind: kind(key, shape, dtype) for kind in self.kinds]
+        return lax.switch(jnp.asarray(self.index, jnp.int32), draws, key)
+
+
+def may_share(initializer: Any) -> bool:
+    """Whether an initializer may be one of `AnyInitializer`: those of the table that only draw, whatever their numbers."""
+    if isinstance(initializer, Transforming):
+        return False
+    entries = INITIALIZERS.values()
+    return any(
+        type(initializer) is type(one) if dataclasses.is_dataclass(one) else initializer is one for one in entries
+    )
+
+
+def sharing(run: Run, kinds: Sequence[Initializer], index: int) -> Run:
+    """The run with its initializer at `index` among those that it shares a program with."""
+    own = (*kinds[:index], run.initializer, *kinds[index + 1 :])
+    return dataclasses.replace(run, initializer=AnyInitializer(own, float(index)))
+
+
 def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """The traced numbers that initial variables depend on."""
     return {name: value for name, value in numbers.items() if name.split(".")[0] in INITIAL}
@@ -35,8 +65,8 @@ def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
 def initialize(setup: Setup, variables: Tree, numbers: Numbers, lanes: Array, count: Array, examples: Examples) -> Tree:
     """`variables` [P, …], where those of `lanes[:count]` are drawn by the setup's initializer from `numbers[:count]`.
 
-    Lanes are drawn one at a time, in a loop of traced length: a lane's draws do not depend on other lanes, and packs that
-    mix initializers need one program per initializer, not one per mixture.
+    Lanes are drawn one at a time, in a loop of traced length: a lane's draws do not depend on other lanes, and a switch over
+    initializers computes one of them.
     """
 
     def put(i: Array, variables: Tree) -> Tree:

@@ -48,7 +48,9 @@ def over_lanes(function: Callable, width: int) -> Callable:
 
 
 def over_groups(function: Callable, width: int, *trees: Tree) -> Tree:
-    """`function` of a group [width, …], applied to trees [P, …] one group after the other."""
+    """`function` of a group [width, …], applied to trees [P, …] one group after the other; without a loop if P = width."""
+    if jax.tree.leaves(trees)[0].shape[0] == width:
+        return function(*trees)
     grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), trees)
     out = lax.map(lambda group: function(*group), grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)

@@ -107,8 +107,12 @@ class Place:
 
     @property
     def first(self) -> "Place":
-        """The first device alone: lanes are initialized there under every mapping."""
-        return Place(self.devices[:1], "local")
+        """The device where lanes are initialized, under every mapping: the first, or on a CPU the first of the process.
+
+        So places on the host devices of a CPU share the programs that run there.
+        """
+        device = self.devices[0]
+        return Place((jax.local_devices(backend="cpu")[0] if device.platform == "cpu" else device,), "local")
 
     def shared(self, tree: Tree) -> Tree:
         """Put a tree that all lanes share (data, orders) on the device or devices."""

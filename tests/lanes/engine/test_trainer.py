@@ -329,3 +329,21 @@ def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, chunks)
     second = swept(RATES, tmp_path / "out", STREAMED)
     assert (second.status, second.steps) == (ExitStatus.DONE, 4 * (3 * STEPS - chunks))
     assert_same(tmp_path / "out", streamed[0])
+
+
+def test_nothing_but_its_programs_is_compiled(tmp_path):
+    """Neither before the first step nor after the last: no operation outside the programs compiles one of its own."""
+    compiled: list[str] = []
+
+    def listen(event: str, _: float, **about: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(str(about))
+
+    swept(SWEEP, tmp_path / "first", SHORT)  # whatever can be remembered is remembered now
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        outcome = swept(SWEEP, tmp_path / "second", dataclasses.replace(SHORT, programs=None))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert outcome.status == ExitStatus.DONE
+    assert len(compiled) == len(["initialize", "start", "train", "evaluate"]), compiled

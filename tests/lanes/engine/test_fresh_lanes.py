@@ -1,0 +1,89 @@
+"""Initial variables: initializers share a program, and draw what each draws in a program of its own."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from small_sweeps import OVERLAPPING
+
+from lanes import Run, grid
+from lanes.describe import checks
+from lanes.engine.fresh_lanes import FreshLanes
+from lanes.plan.datasets import Datasets
+from lanes.plan.packs import Pack, make_packs, numbers_of
+from lanes.plan.planned import plan_runs
+from lanes.program import initialization
+from lanes.program.compiled import Compiled, Programs
+from lanes.program.places import Place
+from nets import MLP, Uniform
+
+DATASETS = Datasets()
+PROGRAMS = Programs()
+BASE = Run(data=OVERLAPPING, net=MLP(widths=()), batch_size=16, epochs=1)
+
+
+def doubled(key, shape, dtype=np.float32):
+    """A user's own initializer."""
+    return 2 * jax.random.normal(key, shape, dtype)
+
+
+def pack_of(sweep) -> Pack:
+    checked = [checks.resolved(run) for run in sweep]
+    planned = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: True)
+    (pack,) = make_packs(planned, {member.signature: 8 for member in planned}, 1, 1)
+    return pack
+
+
+def drawn(sweep, compiled, device=0):
+    """The initial parameters by run_id, and a pack's lanes."""
+    pack = pack_of(sweep)
+    fresh = FreshLanes(Place((jax.devices()[device],), "local"), compiled, DATASETS)
+    lanes = fresh.make(pack, numbers_of(pack))
+    params = jax.device_get(lanes.trained.params)
+    return {
+        member.run_id: jax.tree.map(lambda leaf, at=at: leaf[at], params)
+        for at, member in zip(pack.places, pack.members, strict=True)
+    }, lanes
+
+
+MIXED = grid(BASE, initializer=["he_normal", "orthogonal", Uniform(0.1), Uniform(0.3)], seed=[3], init_scale=[0.5])
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    compiled = Compiled(programs=PROGRAMS)
+    return drawn(MIXED, compiled)[0], compiled
+
+
+def test_initializers_share_one_program(mixed):
+    assert [key[0] for key in mixed[1].keys] == ["initialize", "start"]
+
+
+@pytest.mark.parametrize("which", [0, 1, 3])
+def test_a_shared_program_draws_what_an_initializers_own_draws(mixed, which):
+    compiled = Compiled(programs=PROGRAMS)
+    ((run_id, alone),) = drawn([MIXED[which]], compiled)[0].items()
+    jax.tree.map(np.testing.assert_array_equal, mixed[0][run_id], alone)
+
+
+def test_places_of_a_cpu_share_the_programs_that_initialize(mixed):
+    compiled: list[str] = []
+
+    def listen(event: str, *_: object, **__: object) -> None:
+        compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        again, lanes = drawn(MIXED, Compiled(programs=PROGRAMS), device=1)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    jax.tree.map(np.testing.assert_array_equal, again, mixed[0])
+    assert lanes.status.devices() == {jax.devices()[1]}
+    assert not any("backend_compile" in event for event in compiled)
+
+
+def test_own_and_transforming_initializers_keep_programs_of_their_own():
+    assert not initialization.may_share(doubled)
+    checked = [checks.resolved(dataclasses.replace(BASE, initializer=one)).initializer for one in ("lsuv", "he_normal")]
+    assert [initialization.may_share(one) for one in checked] == [False, True]
