@@ -2,7 +2,8 @@
 
 A pack of P lanes runs as G groups of `width` lanes: `lax.map` over the groups, `vmap` over the lanes of a group (at
 width 1 the plain step, without `vmap`). Loops are outside the `vmap`, so their conditions are not batched: a group whose
-lanes have all ended costs nothing, and neither does a group of padding.
+lanes have all ended costs nothing, and neither does a group of padding. On a CPU the programs take one group, and the host
+loops over them (`lanes.engine.group_calls`).
 """
 
 import dataclasses
