@@ -30,7 +30,7 @@ def doubled(key, shape, dtype=np.float32):
 
 def pack_of(sweep) -> Pack:
     checked = [checks.resolved(run) for run in sweep]
-    planned = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS, lambda _: True)
+    planned = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS)
     (pack,) = make_packs(planned, {member.signature: 8 for member in planned}, 1, 1)
     return pack
 
