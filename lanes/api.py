@@ -1,13 +1,18 @@
-"""The public interface: everything that `lanes` exports, with `sweep`, `train` and `identify` for scripts and notebooks."""
+"""The public interface: everything that `lanes` exports, with `sweep`, `train` and `identify` for scripts and notebooks.
 
+What describes runs is imported at once; what trains them or reads their results, and pandas with it, on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flax.linen as nn
-import pandas as pd
 
 from lanes.data.digits import Digits
 from lanes.data.generated_sets import (
@@ -30,11 +35,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
-from lanes.engine.options import Options
-from lanes.engine.requests import make_plan
-from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus, RequestError, warn
-from lanes.program.places import prepare_devices
 from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
 from lanes.recipe.augmentations_noise import (
@@ -67,11 +68,22 @@ from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Lin
 from lanes.recipe.tasks import TASKS
 from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
-from lanes.results.encoded import Encoded
-from lanes.results.tables import load, load_curves
-from lanes.storage.trained import Variables, restore
 from losses import Metric
 from nets.inspection import summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lanes.results.encoded import Encoded
+    from lanes.results.tables import load, load_curves
+    from lanes.storage.trained import Variables, restore
+
+ON_USE = {
+    "Encoded": "lanes.results.encoded",
+    "load": "lanes.results.tables",
+    "load_curves": "lanes.results.tables",
+    "restore": "lanes.storage.trained",
+}  # the modules of what is imported on first use
 
 __all__ = [
     "AUGMENTATIONS",
@@ -173,6 +185,12 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name in ON_USE:
+        return getattr(importlib.import_module(ON_USE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class TrainedRun(NamedTuple):
     """One trained run: its net, the variables of its best epoch, its row of the results, its curves."""
 
@@ -195,6 +213,12 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
 
     Raises RequestError for a wrong request, before anything is started or written.
     """
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.program.places import prepare_devices
+    from lanes.results.tables import load
+
     settings = Options(**options)
     prepare_devices()
     outcome = run_sweep(make_plan(runs, settings), Path(out), settings)
@@ -210,6 +234,13 @@ def train(run: Run, out: str | os.PathLike[str] | None = None, **options: Any) -
 
     Raises RequestError for a wrong request, and RuntimeError if the run fails.
     """
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+    from lanes.program.places import prepare_devices
+    from lanes.results.tables import load, load_curves
+    from lanes.storage.trained import restore
+
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary) if out is None else Path(out)
         settings = Options(**{"quiet": True, **options})
@@ -234,4 +265,7 @@ def identify(run: Run, data_dir: str | None = None) -> str:
 
     Raises RequestError for a wrong run.
     """
+    from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
+
     return make_plan([run], Options(data_dir=data_dir)).planned[0].run_id

@@ -8,9 +8,10 @@ import functools
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from lanes.results.intervals import RESOLUTION, Interval, mean_interval
+from lanes.results.studentized_range import quantile
 
 LEVEL = 0.05
 DEGREES = (*range(1, 11), 12, 15, 20, 25, 30, 40, 60, 90, 120, 240, 1000)  # for which quantiles are computed
@@ -138,7 +139,7 @@ def moderated_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     usual = np.ones(rows, dtype=bool)
     for _ in range(rows):  # rows whose noise is far beyond that of the others are left to themselves
         prior, common = _prior(floored[usual], own[usual])
-        beyond = stats.f.sf(floored / common, own, prior) < LEVEL / rows
+        beyond = special.fdtrc(own, prior, floored / common) < LEVEL / rows
         if not (beyond & usual).any():
             break
         usual &= ~beyond
@@ -188,4 +189,4 @@ def studentized_range(groups: int, degrees: int) -> float:
     """The 95% quantile of the studentized range of K means with this many degrees of freedom."""
     if groups == 2:
         return float(np.sqrt(2) * special.stdtrit(degrees, 1 - LEVEL / 2))
-    return float(stats.studentized_range.ppf(1 - LEVEL, groups, degrees))
+    return quantile(1 - LEVEL, groups, degrees)
