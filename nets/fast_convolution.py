@@ -139,13 +139,7 @@ def _ordinary_jvp(settings: _Settings, primals: tuple[Any, Any], tangents: tuple
     if not isinstance(lhs_dot, SymbolicZero):
         terms.append(_lhs_tangent(settings, lhs_dot, rhs))
     if not isinstance(rhs_dot, SymbolicZero):
-        rank = lhs.ndim - 2
-        space = tuple(range(rank))
-        exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
-        tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
-        numbers = _numbers("C*N", "I*O", "*NC", rank)
-        turned = lax.conv_general_dilated(exchanged, tangent, dimension_numbers=numbers, **settings._asdict())
-        terms.append(turned.transpose(rank, *space, rank + 1))  # from [*space', B, out]
+        terms.append(_rhs_tangent(settings, lhs, rhs_dot))
     return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
 
 
@@ -161,6 +155,65 @@ def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax
     kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
     y = _convolved(_unpadded(settings), _fold_columns(settings, lhs_dot, rhs, fold), kernel, "*OI")
     return _unfold_columns(y, fold)
+
+
+def _rhs_tangent(settings: _Settings, lhs: jax.Array, rhs_dot: jax.Array) -> jax.Array:
+    """x ∗ w', in the form whose transpose is the gradient with respect to w."""
+    block = _images_at_once(settings, lhs, rhs_dot)
+    if block:
+        return _by_rows_and_columns(settings, lhs, rhs_dot, block)
+    rank = lhs.ndim - 2
+    space = tuple(range(rank))
+    exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
+    tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
+    numbers = _numbers("C*N", "I*O", "*NC", rank)
+    turned = lax.conv_general_dilated(exchanged, tangent, dimension_numbers=numbers, **settings._asdict())
+    return turned.transpose(rank, *space, rank + 1)  # from [*space', B, out]
+
+
+SMALL = 2**14  # multiply-adds of an image with one of the kernel's positions, below which copies cost what they gain
+CACHED = 2**18  # numbers of a block that mostly stay in a core's cache
+LARGE = 2**22  # numbers of one image that are too many for a copy
+
+
+def _images_at_once(settings: _Settings, x: jax.Array, rhs: jax.Array) -> int:
+    """How many images of a batch `_by_rows_and_columns` takes at once; 0 where it does not pay or does not apply."""
+    ones = (1, 1)
+    if x.ndim != 4 or not settings.window_strides == settings.lhs_dilation == settings.rhs_dilation == ones:
+        return 0
+    k, m, channels, features = rhs.shape
+    height, width = _output_size(settings, x, rhs)
+    image = (x.shape[1] + sum(settings.padding[0])) * width * (m * channels + k * features)
+    few = height * width * channels * features < SMALL
+    if few or image > LARGE or min(map(min, settings.padding)) < 0 or min(height, width) < 1:
+        return 0
+    return max(b for b in range(1, x.shape[0] + 1) if x.shape[0] % b == 0 and b * image <= max(image, CACHED))
+
+
+def _by_rows_and_columns(settings: _Settings, x: jax.Array, w: jax.Array, block: int) -> jax.Array:
+    """x ∗ w by one product of inputs side by side, [positions, m C], with all rows of the kernel, [m C, k O].
+
+    Row i of the kernel gives y's row r from x's row r + i, so the results are added at k offsets. The transpose is a
+    product of the same inputs with k shifted copies of y's slopes, [m C, positions] by [positions, k O]: nearly square,
+    from (m + k) / (m k) of the memory that the patches of a convolution take. Inputs are put side by side again in the
+    backward pass instead of being kept.
+    """
+    k, m, channels, features = w.shape
+    height, width = _output_size(settings, x, w)
+    kernel = w.transpose(1, 2, 0, 3).reshape(m * channels, k * features)
+
+    def some(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, ((0, 0), *settings.padding, (0, 0)))
+        columns = jnp.concatenate([x[:, :, j : j + width] for j in range(m)], axis=-1)
+        positions = columns.reshape(-1, m * channels)  # as a matrix: XLA copies what contracts over more than one axis
+        rows = jnp.dot(positions, kernel, precision=settings.precision).reshape(*columns.shape[:3], -1)
+        parts = lax.split(rows, (features,) * k, axis=-1)  # transposed, a concatenation; slices would be a sum
+        return functools.reduce(jnp.add, [part[:, i : i + height] for i, part in enumerate(parts)])
+
+    again = jax.checkpoint(some, prevent_cse=False)
+    blocks = x.reshape(x.shape[0] // block, block, *x.shape[1:])
+    _, y = lax.scan(lambda _, x: (None, again(kernel, x)), None, blocks)
+    return y.reshape(x.shape[0], height, width, features)
 
 
 FEW = 16  # up to this number of channels XLA has only a slow kernel on CPU

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nets import Dropout, HiddenDense, Maxout, PerLayer, PReLU
-from nets.layers import kept
 
 
 def drop(rate, x, seed=0, train=True):
@@ -19,18 +18,6 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate():
     np.testing.assert_allclose((y == 0).mean(), 0.3, atol=0.005)
     np.testing.assert_allclose(y.mean(), 1, atol=0.01)
     np.testing.assert_allclose(y.max(), 1 / 0.7, rtol=1e-6)
-
-
-def test_masks_are_independent_with_the_right_probability():
-    """Pairs share 32 random bits: the mean and the products at several distances lie within four standard errors."""
-    mask = np.asarray(kept(jax.random.key(0), 0.3, (7, 99_999)), np.float64)
-    assert mask.shape == (7, 99_999)
-    assert abs(mask.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / mask.size)
-    flat = mask.ravel() - 0.3
-    for apart in (1, 2, len(flat) // 2):
-        assert abs((flat[apart:] * flat[:-apart]).mean()) < 4 * 0.21 / np.sqrt(len(flat) - apart), apart
-    assert kept(jax.random.key(0), 1.0, (5,)).all()
-    assert not kept(jax.random.key(0), 0.0, (5,)).any()
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero():
