@@ -20,8 +20,8 @@ from benchmarks import lowered_runs
 from benchmarks.measuring import Row, Table, say
 from benchmarks.setting import Setting
 from lanes import Run
-from lanes.engine import requests
 from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.program.compiled import Programs
 from lanes.program.places import MAPPINGS, Place
@@ -93,9 +93,8 @@ def programs(run: Run, platform: str = "gpu", mapping: str = "local", devices: i
     )
     jax.clear_caches()  # what was traced before may hold a CPU's choices
     of_platform = mock.patch.object(jax, "default_backend", return_value=platform)
-    unshared = mock.patch.object(requests, "_is_shallow", return_value=False)  # one activation in a program
-    with tempfile.TemporaryDirectory() as out, of_platform, unshared:
-        outcome = run_sweep(requests.make_plan([run], options), Path(out) / "sweep", options)
+    with tempfile.TemporaryDirectory() as out, of_platform:
+        outcome = run_sweep(make_plan([run], options), Path(out) / "sweep", options)
     jax.clear_caches()
     found = list(recording.found.values())
     if not {"train", "evaluate"} <= {program.kind for program in found}:
