@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import commands, comparisons, costs
+from benchmarks import commands, comparisons, costs, lowering, timeline, whole
 from benchmarks.measuring import Table, machine, put_between
 from benchmarks.setting import Setting
 from lanes.cli.command import leave, run_command
@@ -26,14 +26,16 @@ from lanes.program.places import prepare_devices
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BENCHMARKS: dict[str, Callable[[Setting], Table]] = {
     "sweep": comparisons.sweep,
-    "mnist_mlp": functools.partial(comparisons.net, "mnist_mlp"),
-    "lenet": functools.partial(comparisons.net, "lenet"),
-    "rnn": functools.partial(comparisons.net, "rnn"),
+    **{name: functools.partial(comparisons.net, name) for name in comparisons.PACKS},
+    "whole": whole.whole,
+    "timeline": timeline.timeline,
+    "architectures": whole.architectures,
     "startup": commands.startup,
     "scaling": commands.scaling,
     "conv_loop": costs.conv_loop,
     "regularizers": costs.regularizers,
     "overhead": costs.overhead,
+    "lowering": lowering.lowering,
 }
 
 
@@ -42,7 +44,8 @@ class Arguments:
     """Time lanes and its peers in one session; print a table, then the result as one line of JSON."""
 
     name: tyro.conf.Positional[str]
-    """sweep, mnist_mlp, lenet, rnn, startup, scaling, conv_loop, regularizers or overhead."""
+    """sweep, mnist_mlp, lenet, rnn, gru, resnet20, vae, conv_autoencoder, whole, timeline, architectures, startup, scaling,
+    conv_loop, regularizers, overhead or lowering."""
     repeats: int | None = None
     """Counted repetitions, taken in turn; the default is the benchmark's own number."""
     quick: bool = False

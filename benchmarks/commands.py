@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.bare import BareStep
 from benchmarks.measuring import Sample, Table, Way, figure, interleaved
@@ -129,19 +130,35 @@ def _command(size: int, count: int, quick: bool) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "sweep"
         line = command(experiment, out, "--seeds", str(size // RUNS_PER_SEED), "--devices", str(count), *shorter)
-        began = time.perf_counter()
-        with open(Path(folder) / "log", "w+", encoding="utf-8") as log:
-            cache = Path(folder) / "cache"
-            process = subprocess.Popen(line, env=environment(cache), stdout=log, stderr=log, cwd=ROOT)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
-            log.seek(0)
-            lines = log.read().strip().splitlines()
-        if process.returncode:
-            raise RuntimeError(f"the sweep ended with status {process.returncode}: {lines[-1] if lines else ''}")
+        seconds, usage, _ = finished(line, environment(Path(folder) / "cache"))
         files = [path for path in out.rglob("*") if path.is_file()]
         return Sample(1e3 * seconds / size, _columns(seconds, usage, files))
+
+
+class Finished(NamedTuple):
+    """A command that has ended: seconds from the start of its process to its end, what it used, and what it printed."""
+
+    seconds: float
+    usage: resource.struct_rusage
+    lines: list[str]
+
+
+def finished(line: list[str], variables: dict[str, str]) -> Finished:
+    """Run a command as a process of its own, to its end.
+
+    Raises RuntimeError, with the last line of its output, if its exit status is not 0.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        began = time.perf_counter()
+        process = subprocess.Popen(line, env=variables, stdout=log, stderr=log, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        lines = log.read().strip().splitlines()
+    if process.returncode:
+        raise RuntimeError(f"the command ended with status {process.returncode}: {lines[-1] if lines else ''}")
+    return Finished(seconds, usage, lines)
 
 
 def _columns(seconds: float, usage: resource.struct_rusage, files: list[Path]) -> dict[str, str]:

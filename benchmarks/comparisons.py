@@ -13,6 +13,17 @@ from lanes.engine.options import Options
 
 SWEEP = "lanes: the whole sweep"
 MODELS = 24  # in one ensemble of torch
+# Of each larger net: lanes in a pack, and the widths that suit a CPU.
+PACKS = {
+    "mnist_mlp": (24, (1, 2, 4)),
+    "lenet": (8, (1,)),
+    "rnn": (16, (1, 8)),
+    "gru": (16, (1, 8)),
+    "resnet20": (2, (1,)),
+    "vae": (24, (1, 2, 4)),
+    "conv_autoencoder": (8, (1,)),
+}
+CONVOLUTIONAL = ("lenet", "resnet20", "conv_autoencoder")
 
 
 def sweep(setting: Setting) -> Table:
@@ -84,18 +95,20 @@ def digits_mlp_runs(run: Run, quick: bool = False) -> list[Run]:
 def net(name: str, setting: Setting) -> Table:
     """A larger net: the training program alone against torch eager."""
     trained = work(name, setting.quick)
-    per_device = {"mnist_mlp": 24, "lenet": 8, "rnn": 16}[name]
-    widths = setting.chosen_widths({"mnist_mlp": (1, 2, 4), "lenet": (1,), "rnn": (1, 8)}[name])
+    per_device, on_cpu = PACKS[name]
+    widths = setting.chosen_widths(on_cpu)
     ours = [
         Way(f"lanes, {width} wide", Packs(trained, width, width if setting.quick else per_device, setting.count))
         for width in widths
     ]
     with Peers(trained, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
-        rows, rate = _with_product([*ours, *_eager(peers, setting, (1, 2))], setting)
+        rows, rate = _with_product(
+            [*ours, *_eager(peers, setting, (1, 2), channels_last=name in CONVOLUTIONAL)], setting
+        )
         measured = [row for row in rows[: len(ours)] if row.values]
         fastest = min(measured, key=lambda row: row.median).name if measured else None
         notes = [
-            f"A run is {trained.steps} steps of {trained.run.batch_size}, Adam, without evaluation; data: {source()}.",
+            f"A run is {trained.steps} steps of {trained.run.batch_size}, Adam, without evaluation; data: {source(trained.run)}.",
             "lanes: one pack on every device, by the sweep's training program.",
             *_missing(peers),
         ]
@@ -103,8 +116,13 @@ def net(name: str, setting: Setting) -> Table:
         return _with_limit(table, rate, products(trained))
 
 
-def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False) -> list[Way]:
-    """torch eager with each number of threads and in two processes; on a GPU also CUDA graphs and torch.compile."""
+def _eager(
+    peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: bool = False, channels_last: bool = False
+) -> list[Way]:
+    """torch eager with each number of threads and in two processes; on a GPU also CUDA graphs and torch.compile.
+
+    With `channels_last` also in that layout of images, which suits convolutions on some machines.
+    """
     if peers.missing:
         return []
     runs = 1 if setting.quick else 4
@@ -115,6 +133,10 @@ def _eager(peers: Peers, setting: Setting, threads: tuple[int, ...], evaluate: b
         for n in threads
     ]
     ways.append(peers.torch("torch eager, two processes at once", "eager", 2, runs=runs, evaluate=evaluate))
+    if channels_last:
+        last = {"runs": runs, "channels_last": True}
+        ways.append(peers.torch("torch eager, channels-last, 2 threads", "eager", threads=2, **last))
+        ways.append(peers.torch("torch eager, channels-last, two processes at once", "eager", 2, **last))
     if not setting.on_cpu:
         ways.append(peers.torch("torch.compile", "compile", runs=runs, evaluate=evaluate))
         ways.append(peers.torch("torch, CUDA graph of the step, no evaluation", "cuda_graph", runs=runs))

@@ -105,7 +105,7 @@ def regularizers(setting: Setting) -> Table:
     rows = interleaved([Way(name, _with_memory(pack)) for name, pack in packs.items()], setting.repetitions(5))
     notes = [
         f"MLP 784-128-128-10, batch 128, Adam, {mnist_mlp.steps} steps, {width} lanes at once, devices: {len(setting.devices)}; "
-        f"data: {source()}.",
+        f"data: {source(mnist_mlp.run)}.",
         f"{', '.join(HEAVY)}: one lane per device, because of its many backward passes.",
         "Memory: what the program needs for a pack in addition to parameters, data and results, according to XLA.",
     ]

@@ -4,7 +4,6 @@ Every function takes a worker's request and arrays and returns seconds per run, 
 """
 
 import copy
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,47 +14,10 @@ from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 
+from benchmarks.torch_nets import NETS, batch_loss, evaluation
+
 Request = dict[str, Any]
 Arrays = dict[str, np.ndarray]
-
-
-class LeNet5(nn.Sequential):
-    """The same net as `nets.LeNet5`: padding 2 in the first convolution, max pooling, ReLU."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-            *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-        )
-
-
-class LSTM(nn.Module):
-    """LSTM-64 over the steps, a linear readout of the last state."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.recurrent, self.output = nn.LSTM(28, 64, batch_first=True), nn.Linear(64, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, T, C] -> logits [B, 10]."""
-        return self.output(self.recurrent(x)[0][:, -1])
-
-
-def mlp(*widths: int) -> nn.Module:
-    """Linear layers with ReLU between them."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-NETS: dict[str, Callable[[], nn.Module]] = {
-    "sweep": lambda: mlp(64, 64, 64, 10),
-    "mnist_mlp": lambda: mlp(784, 128, 128, 10),
-    "lenet": LeNet5,
-    "rnn": LSTM,
-}
 
 
 def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -63,8 +25,10 @@ def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], t
     torch.set_num_threads(request.get("threads", 1))
     device = request.get("device", "cpu")
     tensors = {name: torch.from_numpy(value).to(device) for name, value in data.items()}
-    if request["work"] == "lenet":
-        tensors = {n: t.movedim(-1, 1).contiguous() if n.endswith("x") else t for n, t in tensors.items()}
+    layout = torch.channels_last if request.get("channels_last") else torch.contiguous_format
+    for name in ("x", "valid_x"):
+        if tensors[name].ndim == 4:  # images, as [N, C, H, W]
+            tensors[name] = tensors[name].movedim(-1, 1).contiguous(memory_format=layout)
     random, examples = np.random.default_rng(0), len(data["x"])
     size = request["steps"] * request["batch"]
     orders = [
@@ -85,13 +49,14 @@ def eager(request: Request, data: Arrays, compiled: bool = False) -> float:
     """Seconds per net of `runs` nets trained one by one; evaluated after each epoch if the request has `evaluate`."""
     tensors, orders = prepared(request, data)
     device, runs = request.get("device", "cpu"), request.get("runs", 1)
-    order, x, y = orders[0], tensors["x"], tensors["y"]
+    order = orders[0]
+    layout = torch.channels_last if request.get("channels_last") else torch.preserve_format
     if compiled:  # compilation is not timed, as for lanes
         _train(torch.compile(NETS[request["work"]]().to(device)), request, tensors, order[: request["steps"]])
     began = time.perf_counter()
     for _ in range(runs):
-        net = NETS[request["work"]]().to(device)
-        _train(torch.compile(net) if compiled else net, request, {**tensors, "x": x, "y": y}, order)
+        net = NETS[request["work"]]().to(device, memory_format=layout)
+        _train(torch.compile(net) if compiled else net, request, tensors, order)
     settle(device)
     return (time.perf_counter() - began) / runs
 
@@ -101,13 +66,10 @@ def _train(net: nn.Module, request: Request, tensors: dict[str, torch.Tensor], o
     x, y = tensors["x"], tensors["y"]
     for at, batch in enumerate(order):
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(net(x[batch]), y[batch]).backward()
+        batch_loss(net, x[batch], y[batch]).backward()
         optimizer.step()
         if request.get("evaluate") and (at + 1) % request["steps"] == 0:
-            with torch.no_grad():
-                logits = net(tensors["valid_x"])
-                F.cross_entropy(logits, tensors["valid_y"]).item()
-                (logits.argmax(1) == tensors["valid_y"]).float().mean().item()
+            evaluation(net, tensors["valid_x"], tensors["valid_y"])
 
 
 def compiled(request: Request, data: Arrays) -> float:
@@ -125,7 +87,7 @@ def graphed(request: Request, data: Arrays) -> float:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(net(tensors["x"][batch]), tensors["y"][batch]).backward()
+        batch_loss(net, tensors["x"][batch], tensors["y"][batch]).backward()
         optimizer.step()
 
     side = torch.cuda.Stream()
@@ -170,11 +132,21 @@ class Adam:
 
 
 def ensemble(request: Request, data: Arrays) -> float:
-    """Seconds per model of `models` digits MLPs, batched by hand with `baddbmm`; each has its own rate and order."""
+    """Seconds per model of `trained_ensemble`."""
+    began = time.perf_counter()
+    trained_ensemble(request, data)
+    return (time.perf_counter() - began) / request["models"]
+
+
+def trained_ensemble(request: Request, data: Arrays) -> tuple[list[float], list[float]]:
+    """The last validation losses and accuracies of `models` digits MLPs, batched by hand with `baddbmm`.
+
+    Each has its own rate and order; all have the request's activation, ReLU by default.
+    """
     tensors, orders = prepared(request, data)
     models, device = orders.shape[0], request.get("device", "cpu")
+    activation = getattr(F, request.get("activation", "relu"))
     x, y, valid_x, valid_y = (tensors[name] for name in ("x", "y", "valid_x", "valid_y"))
-    began = time.perf_counter()
     sizes = ((64, 64), (64, 64), (64, 10))
     kernels = [torch.randn(models, m, n, device=device) * (2 / m) ** 0.5 for m, n in sizes]
     biases = [torch.zeros(models, 1, n, device=device) for _, n in sizes]
@@ -184,9 +156,10 @@ def ensemble(request: Request, data: Arrays) -> float:
     def forward(h: torch.Tensor) -> torch.Tensor:
         for at, (kernel, bias) in enumerate(zip(kernels, biases)):
             h = torch.baddbmm(bias, h, kernel)
-            h = torch.relu(h) if at < 2 else h
+            h = activation(h) if at < 2 else h
         return h
 
+    metrics: tuple[list[float], list[float]] = [], []
     with torch.no_grad():
         valid_x_of_all = valid_x.expand(models, *valid_x.shape)
     for at in range(orders.shape[1]):
@@ -196,16 +169,16 @@ def ensemble(request: Request, data: Arrays) -> float:
         with torch.no_grad():
             optimizer.step(grads)
             if (at + 1) % request["steps"] == 0:
-                _evaluate(forward(valid_x_of_all), valid_y)
+                metrics = _evaluate(forward(valid_x_of_all), valid_y)
     settle(device)
-    return (time.perf_counter() - began) / models
+    return metrics
 
 
-def _evaluate(logits: torch.Tensor, y: torch.Tensor) -> None:
-    """Compute loss and accuracy of every model and fetch them to the host."""
+def _evaluate(logits: torch.Tensor, y: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Loss and accuracy of every model, fetched to the host."""
     targets = y.expand(len(logits), -1)
-    F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").reshape(targets.shape).mean(1).tolist()
-    (logits.argmax(-1) == targets).float().mean(1).tolist()
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").reshape(targets.shape).mean(1)
+    return losses.tolist(), (logits.argmax(-1) == targets).float().mean(1).tolist()
 
 
 def functional(request: Request, data: Arrays) -> float:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from lanes import Run
-from lanes.data.loading import Dataset, load_dataset
+from lanes.data.dataset import Dataset, Split
+from lanes.data.loading import load_dataset
 from lanes.errors import RequestError
-from nets import MLP, LeNet5, Recurrent, inspection
+from nets import MLP, NETS, LeNet5, inspection
 
 IMAGES = 8192  # training examples of the MNIST-shaped set: 64 steps of 128
 EVALUATED = 256  # examples in each other split
@@ -30,11 +31,11 @@ def images() -> dict[str, Arrays]:
         return _noise()
 
 
-def _noise() -> dict[str, Arrays]:
+def _noise(shape: tuple[int, ...] = (28, 28, 1), examples: int = IMAGES) -> dict[str, Arrays]:
     random = np.random.default_rng(0)
-    sizes = {"train": IMAGES, "valid": EVALUATED, "test": EVALUATED}
+    sizes = {"train": examples, "valid": EVALUATED, "test": EVALUATED}
     return {
-        name: (random.integers(0, 256, (n, 28, 28, 1), np.uint8), random.integers(0, 10, n, np.int32))
+        name: (random.integers(0, 256, (n, *shape), np.uint8), random.integers(0, 10, n, np.int32))
         for name, n in sizes.items()
     }
 
@@ -44,8 +45,22 @@ def series() -> dict[str, Arrays]:
     return {name: (x[..., 0].astype(np.float32) / 255, y) for name, (x, y) in images().items()}
 
 
-def source() -> str:
-    """Whether the images are MNIST or noise."""
+def pixels() -> Dataset:
+    """The images with pixels in [0, 1], for nets that reproduce them."""
+    train, valid, test = (Split(x, y.astype(np.int32)) for x, y in images().values())
+    zero, scale = np.zeros((), np.float32), np.full((), 1 / 255, np.float32)
+    return Dataset("pixels", "1", train, valid, test, "classes", 10, zero, scale, standardize="unit")
+
+
+def colours() -> dict[str, Arrays]:
+    """Noise in the shape of CIFAR-10: uint8 [N, 32, 32, 3] and ten classes."""
+    return _noise((32, 32, 3), 512)
+
+
+def source(run: Run) -> str:
+    """Whether the run's examples are MNIST or noise."""
+    if run.data is colours:
+        return "noise of CIFAR-10's shape"
     return "noise of MNIST's shape (no prepared MNIST was found)" if _is_noise() else "MNIST"
 
 
@@ -99,15 +114,28 @@ def work(name: str, quick: bool = False) -> Work:
     if name == "sweep":
         run = Run(data="digits", net=MLP(widths=(64, 64)), batch_size=32, epochs=2 if quick else 20)
         return Work(name, run, steps=44, first=64 * 64, epochs=run.epochs)
-    net, data, batch, steps, first = {
-        "mnist_mlp": (MLP(widths=(128, 128)), images, 128, 64, 28 * 28 * 128),
-        "lenet": (LeNet5(), images, 64, 16, 28 * 28 * 5 * 5 * 6),
-        "rnn": (Recurrent(cell="lstm", widths=(64,)), series, 64, 16, 28 * 28 * 4 * 64),
-    }[name]
+    run, steps, first = _larger(name)
     steps = 2 if quick else steps
-    act = "tanh" if name == "rnn" else "relu"
-    run = Run(data=data, net=net, activation=act, batch_size=batch, train_examples=batch * steps)
-    return Work(name, run, steps, first)
+    return Work(name, dataclasses.replace(run, train_examples=run.batch_size * steps), steps, first)
+
+
+def _larger(name: str) -> tuple[Run, int, int]:
+    """The run, its steps in an epoch, and the multiply-adds that have the example as a factor (`Work.first`)."""
+    mlp = Run(data=images, net=MLP(widths=(128, 128)), batch_size=128)
+    lenet = Run(data=images, net=LeNet5(), batch_size=64)
+    lstm = Run(data=series, net=NETS["lstm"], activation="tanh", batch_size=64)
+    resnet = Run(data=colours, net=NETS["resnet"], batch_size=64)
+    coder = Run(data=pixels, net=NETS["vae"], task="elbo", loss="sigmoid_cross_entropy", batch_size=128)
+    convolutional = dataclasses.replace(coder, net=NETS["conv_autoencoder"], task="reconstruct", batch_size=64)
+    return {
+        "mnist_mlp": (mlp, 64, 28 * 28 * 128),
+        "lenet": (lenet, 16, 28 * 28 * 5 * 5 * 6),
+        "rnn": (lstm, 16, 28 * 28 * 4 * 64),
+        "gru": (dataclasses.replace(lstm, net=NETS["gru"]), 16, 28 * 28 * 3 * 64),
+        "resnet20": (resnet, 4, 32 * 32 * 9 * 3 * 16),
+        "vae": (coder, 64, 28 * 28 * 128),
+        "conv_autoencoder": (convolutional, 16, 14 * 14 * 9 * 16),
+    }[name]
 
 
 def products(work: Work, evaluated: int = 0) -> float:

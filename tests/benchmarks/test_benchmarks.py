@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmark
-from benchmarks import costs, measuring, ours, works
+from benchmarks import comparisons, costs, measuring, ours, works
 from benchmarks.measuring import Row, Sample, Table, Way, interleaved
 from benchmarks.peers import Peers, Worker
 from lanes.describe import checks, identity, runs
 from lanes.errors import RequestError
 from lanes.storage import checkpoints
 from lanes.storage.directory import Directory
+from nets import inspection
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,6 +138,21 @@ def test_operations_in_products():
     lstm = works.work("rnn")
     first, others = 28 * 28 * 256, 28 * 64 * 256 + 64 * 10
     assert works.products(lstm) == 16 * 2 * 64 * (2 * first + 3 * others)
+    gru = works.work("gru")
+    first, others = 28 * 28 * 192, 28 * 64 * 192 + 64 * 10
+    assert works.products(gru) == 16 * 2 * 64 * (2 * first + 3 * others)
+    vae = works.work("vae")
+    first, others = 784 * 128, 128 * 4 + 2 * 128 + 128 * 784
+    assert works.products(vae) == 64 * 2 * 128 * (2 * first + 3 * others)
+
+
+@pytest.mark.slow
+def test_operations_in_products_of_a_residual_net():
+    resnet = works.work("resnet20")
+    first = 32 * 32 * 9 * 3 * 16
+    by_stage = 6 * 32**2 * 16 * 16, 16**2 * 32 * (16 + 5 * 32), 8**2 * 64 * (32 + 5 * 64)
+    others = 9 * sum(by_stage) + 64 * 10
+    assert works.products(resnet) == 4 * 2 * 64 * (2 * first + 3 * others)
 
 
 def test_many_runs_are_different_runs_of_one_signature():
@@ -176,6 +192,37 @@ def test_peers_get_the_inputs_of_the_net(tmp_path):
         assert file["y"].dtype == np.int64
         assert abs(float(file["x"].mean())) < 1e-2
         assert file["x"].dtype == np.float32
+
+
+@pytest.mark.parametrize("name", comparisons.PACKS)
+@pytest.mark.usefixtures("without_mnist")
+def test_a_larger_net_is_a_valid_run_and_its_peer_has_as_many_parameters(name):
+    run = works.work(name, quick=True).run
+    checks.resolved(run)
+    peers = pytest.importorskip("benchmarks.torch_nets", reason="torch is not installed", exc_type=ImportError)
+    shape = {"rnn": (28, 28), "gru": (28, 28), "resnet20": (32, 32, 3)}.get(name, (28, 28, 1))
+    more = {"rnn": 256, "gru": 64}.get(name, 0)  # torch adds two biases where one does
+    ours = inspection.parameter_count(run.net, shape)
+    assert sum(p.numel() for p in peers.NETS[name]().parameters()) == ours + more
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_torch")
+def test_whole_commands_are_timed_to_their_end(capsys):
+    status, lines = lines_of(capsys, name="whole")
+    result = json.loads(lines[-1])
+    assert status == 0
+    assert [row["name"] for row in result["rows"]] == ["lanes, 24 runs, cold", "lanes, 24 runs, warm"]
+    assert all(row["median"] > 1 and float(row["columns"]["CPU s"]) > 1 for row in result["rows"])
+
+
+@pytest.mark.slow
+def test_compile_time_per_net(capsys):
+    status, lines = lines_of(capsys, name="architectures")
+    (row,) = json.loads(lines[-1])["rows"]
+    assert status == 0
+    assert row["columns"]["programs"] == "2"
+    assert float(row["columns"]["compiling, s per net"]) > 0
 
 
 @pytest.mark.slow
