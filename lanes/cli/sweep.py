@@ -113,7 +113,7 @@ def main(arguments: Arguments) -> int:
         try:
             _report(arguments.out, bool(outcome.trained))
         except RequestError as error:  # what was trained is trained
-            print(f"note: no report: {error}", file=sys.stderr)
+            warn(f"note: no report: {error}")
     return outcome.status
 
 

@@ -177,10 +177,10 @@ def test_a_sweep_succeeds_without_part_of_its_records(name, tmp_path):
     with contextlib.ExitStack() as stack:
         for patch in costs.LEFT_OUT[name]():
             stack.enter_context(patch)
-        directory.write_part(directory.results, "pack", [{"run_id": "a", "status": "done"}])
-        checkpoints.save(directory.checkpoints / "pack", 1, {"x": np.ones(3)})
+        directory.write_part(directory.results, "0123456789ab", [{"run_id": "a", "status": "done"}])
+        checkpoints.save(directory.checkpoints / "0123456789ab", 1, {"x": np.ones(3)})
         assert directory.ended() == {"a"}
-        assert (checkpoints.load(directory.checkpoints / "pack", print) is None) == ("checkpoints" in name)
+        assert (checkpoints.load(directory.checkpoints / "0123456789ab", print) is None) == ("checkpoints" in name)
 
 
 @pytest.mark.usefixtures("without_mnist")

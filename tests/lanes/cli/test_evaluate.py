@@ -117,4 +117,4 @@ def test_a_missing_directory_exits_with_2_and_one_line(tmp_path: Path) -> None:
 
 def test_a_text_that_a_spreadsheet_would_run_is_quoted():
     cells = ["=1+1", "@x", "-1", -1.5, None, "tanh", "\tx"]
-    assert [evaluate._without_formula(cell) for cell in cells] == ["'=1+1", "'@x", "'-1", -1.5, None, "tanh", "'\tx"]
+    assert [evaluate._as_text(cell) for cell in cells] == ["'=1+1", "'@x", "'-1", -1.5, None, "tanh", "\\tx"]

@@ -15,6 +15,7 @@ import pytest
 
 from lanes.cli import main
 from lanes.cli.command import run_command, typed
+from lanes.errors import RequestError
 
 CHECKOUT = Path(__file__).parents[3]
 QUICK = shlex.split("--set epochs=1 train_examples=96 --seeds 1 --only initializer=he_normal --no-report")
@@ -102,7 +103,7 @@ def test_an_error_is_one_line_and_an_exit_status(capsys):
 
         return run_command(function, Arguments, [], "lanes test")
 
-    errors = (main.RequestError, OSError, KeyboardInterrupt)
+    errors = (RequestError, OSError, KeyboardInterrupt)
     assert [raising(error) for error in errors] == [2, 3, 75]
     assert capsys.readouterr().err.count("\n") == 3
 
