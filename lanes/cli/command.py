@@ -1,5 +1,6 @@
 """What all commands share: one-line errors, exit statuses, the command line as typed, and a clean exit."""
 
+import atexit
 import contextlib
 import io
 import os
@@ -62,12 +63,18 @@ def _is_of_a_variable(error: Exception) -> bool:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process, and with it any thread still running. Only for a process that runs nothing but the command."""
+    """End the process, and with it any thread of ours still running. Only for a process that runs nothing but the command.
+
+    Other threads and what the experiment and libraries registered at exit are waited for, but not for Python to free its
+    objects one by one, which takes most of a second.
+    """
+    # One of ours that runs still is an abandoned chunk or compilation.
+    if not any(thread.name.startswith("lanes-") for thread in threading.enumerate()):
+        threading._shutdown()  # type: ignore[attr-defined]  # as Python does first: ends pools, waits for threads
+        atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    if any(thread.name.startswith("lanes-") for thread in threading.enumerate()):
-        os._exit(status)  # an abandoned chunk or compilation is still running: do not wait for it
-    sys.exit(status)
+    os._exit(status)
 
 
 def typed() -> str:

@@ -122,6 +122,19 @@ leave(75)
     assert time.monotonic() - began < 30
 
 
+def test_leaving_waits_for_what_the_experiment_left_running(tmp_path):
+    code = """
+import atexit, concurrent.futures, threading, time
+from lanes.cli.command import leave
+atexit.register(print, "registered")
+concurrent.futures.ThreadPoolExecutor(1).submit(int).result()
+threading.Thread(target=lambda: (time.sleep(0.2), print("uploaded"))).start()
+leave(3)
+"""
+    done = call(sys.executable, "-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "uploaded\nregistered\n")
+
+
 def test_the_command_line_as_typed(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/env/bin/{name}")
     monkeypatch.setattr(sys, "orig_argv", ["python", "scripts/sweep.py", "a b.py", "--out", "x"])
