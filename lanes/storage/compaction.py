@@ -32,9 +32,11 @@ def join_parts(directory: Directory, packs: int = PACKS) -> None:
     if not claims.take(JOIN):
         return  # another worker is joining
     try:
-        ended = _ended(directory)
-        for folder in (directory.curves, directory.results):
-            names = sorted(_own_parts(directory, folder) & ended)
+        own = {folder: _own_parts(directory, folder) for folder in (directory.curves, directory.results)}
+        enough = any(len(names) >= packs for names in own.values())
+        ended = _ended(directory) if enough else set()
+        for folder, parts in own.items():
+            names = sorted(parts & ended)
             for at in range(0, len(names) - packs + 1, packs):
                 _join(directory, folder, names[at : at + packs])
     finally:

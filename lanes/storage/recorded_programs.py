@@ -7,7 +7,7 @@ import pandas as pd
 
 from lanes.plan.planned import Planned
 from lanes.plan.sharing import in_program, kind
-from lanes.program.sharing import Sharing, sharing_of
+from lanes.program.sharing import SEPARATE, Sharing, sharing_of
 from lanes.storage.provenance import short
 from lanes.storage.schema import PROGRAM
 
@@ -22,8 +22,10 @@ def in_recorded_programs(planned: Sequence[Planned], known: pd.DataFrame) -> lis
     """
     if known.empty or PROGRAM not in known:
         return list(planned)
-    recorded = dict(zip(known["run_id"], known[PROGRAM], strict=True))
-    sharing = {one.run_id: sharing_of(recorded[one.run_id]) for one in planned if one.run_id in recorded}
+    recorded = dict(zip(known["run_id"], known[PROGRAM].fillna(SEPARATE), strict=True))
+    asked = {one.run_id: recorded[one.run_id] for one in planned if one.run_id in recorded}
+    programs = {text: sharing_of(text) for text in set(asked.values())}
+    sharing = {run_id: programs[text] for run_id, text in asked.items()}
     new = [one for one in planned if one.run_id not in recorded]
     if new:
         sharing |= _joining(new, known)

@@ -22,6 +22,7 @@ KEY = b"lanes.seal"
 CHECKSUM = b'{"sha256": "'  # what a seal begins with
 BLANK = b"0" * 64
 MAGIC = b"PAR1"  # what a Parquet file ends with
+SMALL = 2**26  # bytes that are read without asking how much memory is free
 
 
 def write_table(path: Path, table: pa.Table, seal: Seal) -> None:
@@ -100,7 +101,7 @@ def _cell(kind: pa.DataType) -> int:
 
 def _check_memory(path: Path, needed: int) -> None:
     """Raise MemoryError if what a file holds, which may be far more than the file, does not fit."""
-    free = free_on_host()
+    free = free_on_host() if needed > SMALL else None
     if free is not None and needed > free:
         raise MemoryError(f"{path} takes {megabytes(needed)} of memory, and {megabytes(free)} are free")
 

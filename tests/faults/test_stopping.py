@@ -82,8 +82,8 @@ def test_a_time_limit(reference, tmp_path):
     [
         (errno.ENOSPC, 1),  # runs.parquet
         pytest.param(errno.EROFS, 5, marks=pytest.mark.slow),  # curves or a checkpoint's checksums
-        pytest.param(errno.ENOSPC, 14, marks=pytest.mark.slow),
-        pytest.param(errno.EDQUOT, 30, marks=pytest.mark.slow),
+        pytest.param(errno.ENOSPC, 10, marks=pytest.mark.slow),
+        pytest.param(errno.EDQUOT, 18, marks=pytest.mark.slow),
     ],
 )
 def test_writes_that_fail(reference, tmp_path, number, after):
