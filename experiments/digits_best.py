@@ -2,8 +2,8 @@
 
     .venv/bin/lanes sweep experiments/digits_best.py --out runs/digits_best
 
-About 20 s on 2 CPU cores. Expected: the six settings are within 0.6 points in validation accuracy. Test accuracy of the
-first, dropout 0.1 and input noise 0.3: 0.979 ± 0.006 (95% t interval over n = 5 seeds; the test split has 180 examples).
+20 to 60 s on 2 CPU cores. Expected: the six settings are within a point in validation accuracy. Test accuracy of the
+first, dropout 0.3 and input noise 0.3: 0.980 ± 0.009 (95% t interval over n = 5 seeds; the test split has 180 examples).
 """
 
 from lanes import Run, grid

@@ -14,6 +14,7 @@ import matplotlib
 import pandas as pd
 
 from experiments.regularizers import STRENGTHS
+from lanes.results.intervals import half_width
 from lanes.results.tables import load
 from lanes.results.versions import of_present_versions
 
@@ -38,10 +39,11 @@ _AMOUNT = re.compile(r"amount=([\d.]+)")
 
 
 def draw(table: pd.DataFrame, out: Path) -> None:
-    """Writes the picture and prints a table of the best strengths."""
+    """Writes the picture and prints a table of the best strengths, each with the 95% t interval over seeds."""
     names = ["train_loss", "valid_loss", "test_loss", "test_accuracy"]
     groups = table.groupby(["regularizer", "strength"])
-    mean, spread = groups[names].mean(), groups[names].std()
+    mean = groups[names].mean()
+    spread = groups[names].std().apply(lambda deviation: half_width(deviation.to_numpy(), groups.size().to_numpy()))
     none = mean.loc[("none", 0.0)]
     figure, axes = plt.subplots(2, 4, figsize=(11, 5), sharey=True, layout="constrained")
     for cell, name in zip(axes.flat, STRENGTHS, strict=True):
