@@ -3,6 +3,7 @@
 Names are checked here, when they are read, before any of them becomes a path.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -152,8 +153,7 @@ def _shown(value: Any) -> str:
 
 MANY = {"run_id": RUN_ID, "pack": PACK_NAME}
 COLUMNS: dict[str, Callable[[Any], bool]] = {
-    "run_id": lambda value: _matches(RUN_ID, value),
-    "pack": lambda value: _matches(PACK_NAME, value),
+    **{name: functools.partial(_matches, pattern) for name, pattern in MANY.items()},
     "lane": lambda value: type(value) is int and 0 <= value < MOST_LANES,
     "pack_shape": _is_shape,
     "experiment": _or_none(COPY),
