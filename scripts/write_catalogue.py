@@ -3,52 +3,21 @@
     .venv/bin/python scripts/write_catalogue.py            writes the page
     .venv/bin/python scripts/write_catalogue.py --check    writes nothing; exit status 1 if the page is out of date
 
-An entry's row comes from its docstring: the first line is the summary; the formula and the reference follow `Formula:` and
-`Reference:` at the start of a line, up to the next blank line or label. The text between the page's two cost markers is
-written by a benchmark and is kept.
+An entry's row comes from its docstring (`lanes.describe.catalogue`). The text between the page's two cost markers is written
+by a benchmark and is kept.
 """
 
 import argparse
-import dataclasses
 import difflib
-import functools
-import importlib
-import inspect
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
-
-from losses import Metric
+from lanes.describe.catalogue import Entry, entries, tables
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 
-# Title, module, attribute, in the order of the page.
-TABLES = [
-    ("Activations", "nets.activations", "ACTIVATIONS"),
-    ("Initializers", "nets.initializers", "INITIALIZERS"),
-    ("Losses", "losses.pairs", "LOSSES"),
-    ("Output units", "losses.outputs", "OUTPUT_UNITS"),
-    ("Metrics", "losses.metrics", "METRICS"),
-    ("Metrics of a whole set", "losses.metrics", "SET_METRICS"),
-    ("Penalties", "losses.penalties", "PENALTIES"),
-    ("Normalizations", "nets.normalization", "NORMALIZATIONS"),
-    ("Optimizers", "lanes.recipe.optimizers", "OPTIMIZERS"),
-    ("Schedules", "lanes.recipe.schedules", "SCHEDULES"),
-    ("Averages of the iterates", "lanes.recipe.averages", "AVERAGES"),
-    ("Tasks", "lanes.recipe.tasks", "TASKS"),
-    ("Learning rules", "lanes.recipe.rules", "RULES"),
-    ("Augmentation and noise", "lanes.recipe.augmentations", "AUGMENTATIONS"),
-    ("Nets", "nets", "NETS"),
-    ("Data sets", "lanes.data.loading", "DATASETS"),
-]
-
 COSTS_START, COSTS_END = "<!-- costs -->", "<!-- /costs -->"
 COSTS_EMPTY = "\n\nNot measured yet.\n\n"
-LABEL = re.compile(r"^([A-Z]\w*):(?: |$)")
 
 HEADER = """# Catalogue
 
@@ -61,52 +30,6 @@ Every activation with its derivative, drawn by `.venv/bin/python scripts/figures
 """
 
 
-def table(module: str, attribute: str) -> Mapping[str, Any] | None:
-    """The table, or None if its module or name does not exist. A module that fails to import still raises."""
-    try:
-        return getattr(importlib.import_module(module), attribute, None)
-    except ModuleNotFoundError as error:
-        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-            return None
-        raise
-
-
-def documented(entry: Any) -> Any:
-    """The object with an entry's docstring: a function, a class, or the class of a description."""
-    if isinstance(entry, functools.partial):
-        return documented(entry.func)
-    if isinstance(entry, Metric):
-        return entry.function
-    return entry if inspect.isroutine(entry) or inspect.isclass(entry) else type(entry)
-
-
-def labelled(doc: str, label: str) -> str:
-    """The text after `label:` in a docstring, its lines joined, or an empty string."""
-    parts: list[str] = []
-    for line in doc.splitlines():
-        match = LABEL.match(line)
-        if match and match[1] == label:
-            parts = [line[match.end() :]]
-        elif parts and (match or not line.strip()):
-            break
-        elif parts:
-            parts.append(line)
-    return " ".join(" ".join(parts).split())
-
-
-def defaults(entry: Any) -> str:
-    """An entry as code: a description with its fields, a net with those that differ from its class; empty for a function."""
-    if isinstance(entry, Metric):
-        return {True: "higher is better", False: "lower is better", None: ""}[entry.higher_is_better]
-    if not dataclasses.is_dataclass(entry) or isinstance(entry, type):
-        return ""
-    fields = [f for f in dataclasses.fields(entry) if f.repr]
-    if isinstance(entry, nn.Module):
-        fields = [f for f in fields if f.name not in ("parent", "name") and getattr(entry, f.name) != f.default]
-    values = ", ".join(f"{f.name}={getattr(entry, f.name)!r}" for f in fields)
-    return f"`{type(entry).__name__}({values})`"
-
-
 def cell(text: str) -> str:
     """Text escaped for a cell of a Markdown table."""
     spans = text.split("`")  # every second span is code, where only `|` needs escaping
@@ -114,15 +37,19 @@ def cell(text: str) -> str:
     return "`".join(spans).replace("|", "\\|") or "-"
 
 
-def section(title: str, entries: Mapping[str, Any]) -> str:
-    rows = []
-    for name, entry in entries.items():
-        doc = inspect.cleandoc(documented(entry).__doc__ or "")
-        summary = doc.splitlines()[0] if doc else ""
-        words = [cell(text) for text in (summary, labelled(doc, "Formula"), labelled(doc, "Reference"))]
-        rows.append(f"| `{name}` | {words[0]} | {words[1]} | {defaults(entry) or '-'} | {words[2]} |")
+def section(title: str, rows: list[Entry]) -> str:
+    """A table of the page."""
+    lines = [
+        f"| `{row.name}` | {cell(row.what)} | {cell(row.formula)} | {as_code(row.defaults)} | {cell(row.reference)} |"
+        for row in rows
+    ]
     head = ["| name | what | formula | defaults | reference |", "|---|---|---|---|---|"]
-    return "\n".join([f"## {title}", "", *head, *rows]) + "\n"
+    return "\n".join([f"## {title}", "", *head, *lines]) + "\n"
+
+
+def as_code(defaults: str) -> str:
+    """A description between backquotes; a metric's direction, which is no code, as it is."""
+    return f"`{defaults}`" if "(" in defaults else defaults or "-"
 
 
 def costs(page: str) -> str:
@@ -134,13 +61,7 @@ def costs(page: str) -> str:
 
 def catalogue(current: str) -> str:
     """The new page, with the costs of the current one."""
-    parts = [HEADER]
-    for title, module, attribute in TABLES:
-        entries = table(module, attribute)
-        if entries is None:
-            print(f"left out: {module}.{attribute} does not exist", file=sys.stderr)
-            continue
-        parts.append(section(title, entries))
+    parts = [HEADER, *(section(title, entries(name)) for name, title in tables().items())]
     parts.append(f"## What it costs\n\n{COSTS_START}{costs(current)}{COSTS_END}\n")
     return "\n".join(parts)
 

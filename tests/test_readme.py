@@ -17,7 +17,7 @@ from benchmarks.__main__ import BENCHMARKS
 from lanes.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [
     path for folder in ("experiments", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))
 ]
@@ -68,6 +68,11 @@ def test_the_catalogue_agrees_with_the_tables():
     page = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     catalogue = runpy.run_path(str(ROOT / "scripts" / "write_catalogue.py"))["catalogue"]
     assert catalogue(page) == page, "run .venv/bin/python scripts/write_catalogue.py"
+
+
+def test_the_page_of_public_names_agrees_with_the_docstrings():
+    page = runpy.run_path(str(ROOT / "scripts" / "write_api.py"))["page"]
+    assert page() == (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), "run .venv/bin/python scripts/write_api.py"
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from lanes.cli.command import run_command
-from lanes.errors import RequestError, printable, say
+from lanes.cli.json_output import say_json
+from lanes.errors import RequestError, printable, say, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,8 @@ class Arguments:
     """Sparsities, such as 0.5 0.9: also evaluate with that share of the kernel weights, the smallest, set to zero."""
     out: Path | None = None
     """Also write the table, with every field: FILE.csv or FILE.parquet."""
+    json: bool = False
+    """Print the table, with every field, as one JSON document."""
     no_code: bool = False
     """Refuse runs that need the directory's copy of the experiment, which is code."""
     traceback: bool = False
@@ -59,6 +62,7 @@ def main(arguments: Arguments) -> int:
     """The exit status: 0 evaluated; 2 (raised as a RequestError) for an invalid request."""
     if arguments.out is not None and arguments.out.suffix not in (".csv", ".parquet"):
         raise RequestError(f"--out is {arguments.out}: the file must end in .csv or .parquet")
+    from lanes.results.documents import rows
     from lanes.results.evaluation import evaluate
     from lanes.results.printed_evaluation import print_evaluation
     from lanes.results.versions import LEFT_OUT
@@ -74,11 +78,15 @@ def main(arguments: Arguments) -> int:
         batch_statistics=arguments.batch_statistics,
         trust=not arguments.no_code,
     )
-    print_evaluation(table, arguments.metric)
-    if table.attrs.get(LEFT_OUT):
-        say(f"note: {table.attrs[LEFT_OUT]}")
+    if arguments.json:
+        say_json({"runs": rows(table), "notes": [note] if (note := table.attrs.get(LEFT_OUT)) else []})
+    else:
+        print_evaluation(table, arguments.metric)
+        if table.attrs.get(LEFT_OUT):
+            say(f"note: {table.attrs[LEFT_OUT]}")
     if arguments.out is not None:
         _write(table, arguments.out)
+        (warn if arguments.json else say)(f"table: {arguments.out}")
     return 0
 
 
@@ -90,7 +98,6 @@ def _write(table: "pd.DataFrame", path: Path) -> None:
             table.to_parquet(path, index=False)
     except OSError as error:
         raise RequestError(f"--out {path} cannot be written ({error.strerror}): choose another file") from None
-    say(f"table: {path}")
 
 
 def _as_text(cell: Any) -> Any:

@@ -14,7 +14,9 @@ COMMANDS = {
     "train": "Train one run, or repeat one from a sweep.",
     "evaluate": "Evaluate trained runs from their checkpoints.",
     "report": "Write a sweep's report as one HTML page, or compare several sweeps.",
+    "list": "List the names that a run can use, with their formulas.",
     "prepare": "Prepare a TFDS data set; downloads only with --yes.",
+    "completion": "Print the script by which a shell completes commands and options.",
 }
 
 

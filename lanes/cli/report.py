@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from lanes.cli.command import run_command
+from lanes.cli.json_output import say_json
 from lanes.errors import say
 
 
@@ -24,6 +25,8 @@ class Arguments:
     """mean, or iqm: also interquartile means with stratified bootstrap intervals (a section of the page)."""
     top: int = 10
     """Rows of the leaderboard printed in the terminal."""
+    json: bool = False
+    """Print the leaderboards and the table of runs as one JSON document, in full."""
     traceback: bool = False
     """Show the traceback of an error."""
 
@@ -31,11 +34,16 @@ class Arguments:
 def main(arguments: Arguments) -> int:
     """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric."""
     from lanes.reporting.pages import read, write_report
+    from lanes.results.documents import results_document
     from lanes.results.leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
     page = write_report(directories, arguments.metric, arguments.out, arguments.statistic)
-    print_leaderboard(read(directories)[0], arguments.metric, arguments.top)
+    runs = read(directories)[0]
+    if arguments.json:
+        say_json({"report": str(page), **results_document(runs, arguments.metric)})
+        return 0
+    print_leaderboard(runs, arguments.metric, arguments.top)
     say(f"report: {page}")
     return 0
 

@@ -4,12 +4,16 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from lanes.cli.command import run_command, typed
+from lanes.cli.json_output import say_json
 from lanes.errors import ExitStatus, RequestError, say, warn
+
+if TYPE_CHECKING:
+    from lanes.engine.options import Outcome
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +32,8 @@ class Arguments:
     """FIELD=VALUE: keep only matching runs; join alternative values with |."""
     seeds: int | None = None
     """Replace the seeds by 0 to N-1."""
+    json: bool = False
+    """Print one JSON document on standard output: the plan with --dry-run, else how the sweep ended, leaderboards and runs."""
     dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
     """Validate every run and print the plan; train and write nothing."""
     width: str = "auto"
@@ -93,31 +99,56 @@ def main(arguments: Arguments) -> int:
     )
     plan = make_plan(requested, options)
     if arguments.dry_run:
-        from lanes.engine.requests import check_data, describe, in_recorded_programs
+        from lanes.engine.plan_summary import describe, summarize
+        from lanes.engine.requests import check_data, in_recorded_programs
         from lanes.storage.directory import Directory
 
         directory = Directory(arguments.out, changes=False)
         check_data(plan, directory)
-        print(describe(in_recorded_programs(plan, directory, options), options))
+        plan = in_recorded_programs(plan, directory, options)
+        if arguments.json:
+            say_json(summarize(plan, options))
+        else:
+            print(describe(plan, options))
         return 0
     asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
     outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)
-    for line in outcome.failures:
-        warn(f"error: {line}")
-    say(outcome.summary(arguments.out))
-    for line in outcome.left:
-        say(f"note: {line}")
-    if outcome.status == ExitStatus.STOPPED:
-        say(f"resume with: {typed()}")
-    elif arguments.report and outcome.ended:
-        try:
-            _report(arguments.out, bool(outcome.trained))
-        except RequestError as error:  # what was trained is trained
-            warn(f"note: no report: {error}")
+    _tell(outcome, arguments)
     return outcome.status
 
 
-def _report(out: Path, has_trained: bool) -> None:
+def _tell(outcome: "Outcome", arguments: Arguments) -> None:
+    """Print how a sweep ended, and write the report."""
+    for line in outcome.failures:
+        warn(f"error: {line}")
+    tell = warn if arguments.json else say
+    tell(outcome.summary(arguments.out))
+    for line in outcome.left:
+        tell(f"note: {line}")
+    if outcome.status == ExitStatus.STOPPED:
+        tell(f"resume with: {typed()}")
+    elif arguments.report and outcome.ended:
+        try:
+            _report(arguments.out, bool(outcome.trained), arguments.json)
+        except RequestError as error:  # what was trained is trained
+            warn(f"note: no report: {error}")
+    if arguments.json:
+        say_json(_document(outcome, arguments.out))
+
+
+def _document(outcome: "Outcome", out: Path) -> dict[str, Any]:
+    """How a sweep ended, with its leaderboards and runs."""
+    from lanes.results.documents import results_document, rows
+    from lanes.results.tables import load
+
+    table = load(out)
+    document = {"directory": str(out), "exit_status": outcome.status, **outcome.numbers()}
+    if not table["status"].notna().any():
+        return {**document, "leaderboards": [], "notes": [], "runs": rows(table)}
+    return {**document, **results_document(table)}
+
+
+def _report(out: Path, has_trained: bool, quiet: bool) -> None:
     """Write the page, unless there is nothing new, and print the leaderboard, or what it leaves out if nothing was trained."""
     from lanes.reporting.pages import write_report
     from lanes.results.leaderboard import print_leaderboard
@@ -128,6 +159,8 @@ def _report(out: Path, has_trained: bool) -> None:
     sources = [(out / name).stat().st_mtime for name in ("results", "runs.parquet")]
     if has_trained or not page.exists() or page.stat().st_mtime < max(sources):
         page = write_report([out])
+    if quiet:
+        return
     if has_trained:
         print_leaderboard(load(out))
     elif left_out := of_present_versions(load(out))[1]:

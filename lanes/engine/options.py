@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lanes.describe.halving import Halving
 from lanes.plan.packs import Pack
@@ -88,6 +89,10 @@ class Outcome:
     compile_seconds: float = 0.0
     computed: int = 0
     left: tuple[str, ...] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """The attributes by name, without the status."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "status"}
 
     def summary(self, out: Path) -> str:
         """One line for the end of a sweep."""

@@ -1,4 +1,4 @@
-"""Requests: every run is validated, planned and described before anything starts."""
+"""Requests: every run is validated and planned before anything starts."""
 
 import contextlib
 import dataclasses
@@ -6,21 +6,18 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 
-from lanes.data.readings import described
-from lanes.describe import comparable, directions, identity, runs
-from lanes.describe.columns import display_name
+from lanes.describe import comparable, directions, identity
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
 from lanes.describe.versions import Versions
 from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
-from lanes.errors import RequestError, printable, unknown
+from lanes.errors import RequestError, unknown
 from lanes.plan import sharing, widths
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families, refusing
-from lanes.plan.packs import Pack, describe_plan, make_packs
 from lanes.plan.planned import Planned
-from lanes.program import lane, memory
+from lanes.program import lane
 from lanes.program.places import Place, make_places, select_devices
 from lanes.program.sharing import sharing_of
 from lanes.storage import data_records, initial_weights, recorded_programs, records
@@ -179,45 +176,6 @@ def _check_splits(batch_size: int, place: Place) -> None:
             f"batch_size is {batch_size} and --mapping data splits it over {len(place.devices)} devices: it must be a "
             "multiple of their number; change it, or set --devices"
         )
-
-
-def describe(plan: Plan, options: Options) -> str:
-    """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled."""
-    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
-    width_of = {signature: choice.width for signature, choice in choices.items()}
-    most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
-    packs = make_packs(
-        plan.planned, width_of, len(plan.places), plan.places[0].shards, most, dealt=options.halving is not None
-    )
-    counts = describe_plan(packs)
-    used = sum(len(place.devices) for place in plan.places)
-    lines = [
-        f"{counts['runs']} runs in {counts['packs']} packs by {counts['programs']} training programs, "
-        f"on {used} devices ({options.mapping})"
-    ]
-    lines += [f"  data {line}" for line in dict.fromkeys(described(plan.datasets.of(m.run)) for m in plan.planned)]
-    for signature in plan.shapes:
-        alike = [pack for pack in packs if pack.signature == signature]
-        parameters = plan.parameters(signature)
-        size = memory.megabytes(parameters * 4 * memory.COPIES * alike[0].size)
-        lines.append(
-            f"  {type(alike[0].setup.run.net).__name__}, {display(alike)}: {sum(len(pack.members) for pack in alike)} runs, "
-            f"{len(alike)} packs of {alike[0].size} lanes, width {alike[0].width}, {parameters:,} parameters, "
-            f"about {size} of state in a pack"
-        )
-    if plan.programs:
-        lines.append(f"  {plan.programs}")
-    each = plan.tracing_seconds / len(plan.shapes)
-    lines.append(f"  every program was traced to check it: {plan.tracing_seconds:.1f} s, {each:.2f} s a program")
-    if options.halving is not None:
-        lines.append("  " + options.halving.describe(len(plan.planned)))
-    return "\n".join(map(printable, lines))
-
-
-def display(packs: Sequence[Pack]) -> str:
-    """The names of the packs' activations, joined by `|`."""
-    table = runs.TABLES["activation"]
-    return "|".join(sorted({str(display_name(m.run.activation, table)) for p in packs for m in p.members}))
 
 
 def _check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:

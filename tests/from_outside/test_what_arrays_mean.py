@@ -9,7 +9,8 @@ from lanes import Mixup, RequestError, Run, Tokens
 from lanes.cli import sweep
 from lanes.data.dataset import Dataset
 from lanes.engine.options import Options
-from lanes.engine.requests import describe, make_plan
+from lanes.engine.plan_summary import describe
+from lanes.engine.requests import make_plan
 from lanes.program.compiled import Programs
 from lanes.results.evaluation import evaluate
 from nets import MLP, Recurrent

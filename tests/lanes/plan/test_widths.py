@@ -8,7 +8,8 @@ from small_sweeps import OWN_ACTIVATION as BASE
 import lanes
 from lanes import Run, grid
 from lanes.engine.options import Options
-from lanes.engine.requests import describe, make_plan
+from lanes.engine.plan_summary import describe
+from lanes.engine.requests import make_plan
 from lanes.engine.trainer import Trainer
 from lanes.errors import RequestError
 from lanes.plan import width_timing, widths
