@@ -61,7 +61,8 @@ def run_sweep(
         name = calls.begin(directory, call, shard=options.shard)
     except OSError as error:
         line = (
-            f"{out} cannot be written: {error.strerror or error}; free space or fix the cause, then repeat this command"
+            f"{out} cannot be read or written: {error.strerror or error}; free space or fix the cause, then repeat this "
+            "command"
         )
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     stages = Stages(plan, directory, options, halving, packs, name)

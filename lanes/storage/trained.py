@@ -170,7 +170,8 @@ def variables_of(
         raise RequestError(str(error)) from error
     if found is None:
         raise RequestError(
-            f"pack {pack} of {directory.path} has no checkpoint: run the sweep's command again to train it"
+            f"pack {pack} of {directory.path} has no checkpoint: if its runs have not ended, repeat the sweep's command; if "
+            f"they have, repeat one by `lanes train --run {directory.path}:RUN_ID --out …`"
         )
     _, leaves = found
     if "best_epoch" not in leaves or any(np.ndim(leaf) and len(leaf) <= max(lanes) for leaf in leaves.values()):

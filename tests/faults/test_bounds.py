@@ -187,4 +187,4 @@ def test_a_finished_directory_is_resumed_quickly(tmp_path, many):
     ended = time.process_time()
     print(f"{count} runs: grid {gridded - began:.1f} s, plan {planned - gridded:.1f} s, resume {ended - planned:.1f} s")
     assert (outcome.status, outcome.ended, outcome.trained) == (0, count, 0)
-    assert ended - began < 10 * max(count / 100_000, 0.2)
+    assert ended - planned < 2 * (planned - began)  # to read all results costs little beside planning the runs
