@@ -8,6 +8,7 @@ and so do the tests that use `optimized_programs`. Sweeps of a file share their 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -36,14 +37,36 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     compilation_cache.switch_on()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, all tests of a file run in one process, which compiles what they share once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forgotten_programs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Drop the programs of a file at its end: two thousand tests would otherwise hold gigabytes of them."""
+    """Drop the programs of a file at its end, and JAX's own once they are many.
+
+    Files share the single operations that JAX compiles (`jnp.ones`, `random.normal`): compiling them again in each takes
+    longer than most tests. Three thousand tests would hold gigabytes, and more mappings than Linux allows a process.
+    """
     yield
     for shared in vars(request.module).values():
         if isinstance(shared, Programs):
             shared.clear()
-    jax.clear_caches()
+    if _holds_much():
+        jax.clear_caches()
+
+
+def _holds_much() -> bool:
+    """Whether this process has 2 GiB in memory, or a third of the mappings that it may have by default."""
+    maps, memory = Path("/proc/self/maps"), Path("/proc/self/statm")
+    if not maps.exists():
+        return True
+    resident = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident > 2**31 or maps.read_text().count("\n") > 20_000
 
 
 @pytest.fixture(scope="session")
