@@ -32,7 +32,8 @@ from lanes.data.generated_sets import (
 from lanes.data.given import Labels, Numbers, Tokens
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
 from lanes.data.tfds import TFDS
-from lanes.describe.grids import choice, grid, log_uniform, sample, uniform, zipped
+from lanes.describe.distributions import choice, log_uniform, uniform
+from lanes.describe.grids import grid, sample, zipped
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
 from lanes.errors import ExitStatus, RequestError, warn

@@ -8,28 +8,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from lanes.cli.command import run_command, typed
+from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
+from lanes.cli.sweep_request import Choices, Request, requested
 from lanes.errors import ExitStatus, RequestError, say, warn
 
 if TYPE_CHECKING:
-    from lanes.engine.options import Outcome
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+    from lanes.engine.options import Options, Outcome
+    from lanes.engine.requests import Plan
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Train every run of an experiment file, side by side in compiled programs; repeat the command to resume."""
 
-    experiment: tyro.conf.Positional[Path]
+    experiment: tyro.conf.Positional[Path | None] = None
     """The experiment file (it is code: run only what you trust)."""
-    out: Path
-    """Directory for results, curves and checkpoints."""
+    out: Path | None = None
+    """Directory for results, curves and checkpoints; with --from, the default is the directory itself."""
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """In place of a file: a sweep's directory, whose runs to train again, as in --from DIR --best 1 --seeds 10."""
+    best: int | None = None
+    """With --from: only the N best combinations."""
+    metric: str | None = None
+    """With --best: metric to rank by; the default is validation accuracy if there is one, else validation loss."""
+    no_code: bool = False
+    """With --from: refuse runs that need the directory's copy of the experiment, which is code."""
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """FIELD=VALUE: set a field of every run that sweep() returns; dotted paths reach into descriptions: net.widths=128,128."""
     only: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """FIELD=VALUE: keep only matching runs; join alternative values with |."""
+    """FIELD=VALUE or run_id=PREFIX: keep only matching runs; join alternative values with |."""
     seeds: int | None = None
     """Replace the seeds by 0 to N-1."""
     json: bool = False
@@ -47,7 +55,7 @@ class Arguments:
     shard: str | None = None
     """I/N: train packs I, I+N, …; auto takes both numbers from Slurm or Kubernetes."""
     halving: str | None = None
-    """Epochs R1,R2,… after which the worst runs are pruned; overrides the file's HALVING."""
+    """Epochs R1,R2,… after which the worst runs are pruned, or off; overrides the file's HALVING."""
     keep: float | None = None
     """With --halving: the fraction of the runs kept each time (0.5)."""
     halving_metric: str | None = None
@@ -67,10 +75,7 @@ class Arguments:
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early, everything saved."""
     from lanes.cluster.batch_jobs import parse_shard
-    from lanes.describe import settings
-    from lanes.describe.experiment_files import halving_of, runs_of
     from lanes.describe.halving import parse_halving
-    from lanes.engine.asking import asking_of, with_changes
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
@@ -86,54 +91,63 @@ def main(arguments: Arguments) -> int:
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
         data_bytes=arguments.data_bytes,
-        halving=halving,
     )
     prepare_devices()
-    experiment = _experiment_file(arguments.experiment)
-    asked = runs_of(experiment)
-    if halving is None:
-        options = dataclasses.replace(options, halving=halving_of(experiment))
-    changes = [text for group in arguments.set for text in group]
-    requested = settings.only(
-        with_changes(asked, changes, arguments.seeds), [text for group in arguments.only for text in group]
+    choices = Choices(
+        _texts(arguments.set),
+        _texts(arguments.only),
+        **{name: getattr(arguments, name) for name in ("seeds", "best", "metric", "no_code", "halving", "data_dir")},
     )
-    plan = make_plan(requested, options)
+    request = requested(arguments.experiment, arguments.from_, arguments.out, choices, halving)
+    options = dataclasses.replace(options, halving=request.halving)
+    plan = make_plan(request.runs, options, request.run_ids)
     if arguments.dry_run:
-        from lanes.engine.plan_summary import describe, summarize
-        from lanes.engine.requests import check_data, in_recorded_programs
-        from lanes.storage.directory import Directory
-
-        directory = Directory(arguments.out, changes=False)
-        check_data(plan, directory)
-        plan = in_recorded_programs(plan, directory, options)
-        if arguments.json:
-            say_json(summarize(plan, options))
-        else:
-            print(describe(plan, options))
+        _print_plan(plan, request.out, options, arguments.json)
         return 0
-    asking = asking_of(experiment, asked, changes, arguments.seeds, plan)
-    outcome = run_sweep(plan, arguments.out, options, experiment=experiment, command=sys.argv, asking=asking)
-    _tell(outcome, arguments)
+    outcome = run_sweep(
+        plan,
+        request.out,
+        options,
+        experiment=request.experiment,
+        command=sys.argv,
+        asking=request.asking(plan),
+    )
+    _tell(outcome, request, arguments)
     return outcome.status
 
 
-def _tell(outcome: "Outcome", arguments: Arguments) -> None:
+def _print_plan(plan: "Plan", out: Path, options: "Options", json: bool) -> None:
+    """Print the plan of a dry run; nothing is trained or written."""
+    from lanes.engine.plan_summary import describe, summarize
+    from lanes.engine.requests import check_data, in_recorded_programs
+    from lanes.storage.directory import Directory
+
+    directory = Directory(out, changes=False)
+    check_data(plan, directory)
+    plan = in_recorded_programs(plan, directory, options)
+    if json:
+        say_json(summarize(plan, options))
+    else:
+        print(describe(plan, options))
+
+
+def _tell(outcome: "Outcome", request: Request, arguments: Arguments) -> None:
     """Print how a sweep ended, and write the report."""
     for line in outcome.failures:
         warn(f"error: {line}")
     tell = warn if arguments.json else say
-    tell(outcome.summary(arguments.out))
+    tell(outcome.summary(request.out))
     for line in outcome.left:
         tell(f"note: {line}")
     if outcome.status == ExitStatus.STOPPED:
-        tell(f"resume with: {typed()}")
+        tell(f"resume with: {request.resume}")
     elif arguments.report and outcome.ended:
         try:
-            _report(arguments.out, bool(outcome.trained), arguments.json)
+            _report(request.out, bool(outcome.trained), arguments.json)
         except RequestError as error:  # what was trained is trained
             warn(f"note: no report: {error}")
     if arguments.json:
-        say_json(_document(outcome, arguments.out))
+        say_json(_document(outcome, request.out))
 
 
 def _document(outcome: "Outcome", out: Path) -> dict[str, Any]:
@@ -168,13 +182,8 @@ def _report(out: Path, has_trained: bool, quiet: bool) -> None:
     say(f"report: {page}")
 
 
-def _experiment_file(experiment: Path) -> Path:
-    """The experiment file: `experiments/NAME.py` means the checkout's if the current folder has none."""
-    in_checkout = CHECKOUT / experiment
-    if experiment.exists() or experiment.parts[:1] != ("experiments",) or not in_checkout.exists():
-        return experiment
-    warn(f"note: {experiment} is not in this folder; running {in_checkout}")
-    return in_checkout
+def _texts(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(text for group in groups for text in group)
 
 
 def _width(text: str) -> int | None:

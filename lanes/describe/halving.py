@@ -77,17 +77,20 @@ class Halving:
         return f"halving by {self.metric}: {', '.join(parts)}, {runs} to the end"
 
 
+OFF = "off"  # in place of rungs on a command line: no halving, though the experiment file has one
+
+
 def parse_halving(rungs: str | None, keep: float | None, metric: str | None) -> Halving | None:
-    """The Halving of a command line (`5,10`, 0.5, valid_loss); None without rungs.
+    """The Halving of a command line (`5,10`, 0.5, valid_loss); None without rungs, or for `off`.
 
     Raises RequestError for rungs that are not such a list, for `keep` or `metric` without rungs, and as `Halving.check`.
     """
-    if rungs is None:
+    if rungs is None or rungs == OFF:
         if keep is not None or metric is not None:
             raise RequestError("--keep and --halving-metric go with --halving, as in --halving 5,10 --keep 0.5")
         return None
     if not all(part.strip().isdecimal() and len(part) < 10 for part in rungs.split(",")):
-        raise RequestError(f"--halving is {rungs!r}: give increasing positive epochs, such as 5,10")
+        raise RequestError(f"--halving is {rungs!r}: give increasing positive epochs, such as 5,10, or off")
     options: dict[str, Any] = {name: value for name, value in (("keep", keep), ("metric", metric)) if value is not None}
     halving = Halving(tuple(int(part) for part in rungs.split(",")), **options)
     halving.check()

@@ -31,6 +31,18 @@ def with_seeds(sweep: Sequence[Run], count: int) -> list[Run]:
     return [dataclasses.replace(run, seed=seed) for run in unseeded for seed in range(count)]
 
 
+def without_ids(conditions: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The conditions of `--only` without those on `run_id`, and the run_ids or prefixes that these allow."""
+    ids: list[str] = []
+    rest = []
+    for path, text in map(_assignment, conditions):
+        if path == "run_id":
+            ids += [part.strip() for part in text.split("|")]
+        else:
+            rest.append(f"{path}={text}")
+    return rest, ids
+
+
 def only(sweep: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
     """The runs that match every `FIELD=VALUE`; a value is a name or a number, or several joined by `|`.
 

@@ -49,8 +49,13 @@ class Plan:
         return sum(math.prod(shape) for shape in self.shapes[signature])
 
 
-def make_plan(requested: Iterable[Run], options: Options) -> Plan:
+def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str] = ()) -> Plan:
     """Validate every run, load the data sets, and find the devices. Nothing is written.
+
+    Args:
+        requested: the runs.
+        options: how they will be trained.
+        run_ids: keeps only these of the runs, by run_id or an unambiguous prefix; () keeps all.
 
     Raises RequestError for the first problem found.
     """
@@ -69,7 +74,7 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
         resolved = families.plan(run)
         _check_splits(resolved.run.batch_size, places[0])
         distinct.setdefault(resolved.run_id, resolved)
-    planned = list(distinct.values())
+    planned = [distinct[run_id] for run_id in _selected(list(distinct), run_ids)]
     directions.own_directions(member.run for member in planned)  # one direction for each name
     if options.halving is not None:
         check_halving(options.halving, planned, datasets)
@@ -94,6 +99,22 @@ def make_plan(requested: Iterable[Run], options: Options) -> Plan:
     )
     shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
     return Plan(chosen.planned, datasets, places, shapes, seconds, chosen.said)
+
+
+def _selected(known: list[str], run_ids: Sequence[str]) -> list[str]:
+    """The known run_ids that these are, or begin with them; all for ()."""
+    found = set()
+    for text in run_ids:
+        alike = [run_id for run_id in known if text and run_id.startswith(text)]
+        if len(alike) > 1:
+            raise RequestError(f"--only run_id={text} matches {len(alike)} runs: write more digits")
+        if not alike:
+            raise RequestError(
+                f"--only run_id={text} matches no run of the {len(known)} that are asked for: a changed file, --set or "
+                "--seeds gives other run_ids"
+            )
+        found.add(alike[0])
+    return [run_id for run_id in known if run_id in found] if run_ids else known
 
 
 def in_recorded_programs(plan: Plan, directory: Directory, options: Options) -> Plan:

@@ -95,7 +95,10 @@ def bind(directory: Directory, requested: Halving | None, planned: Sequence[Plan
     recorded = content.get("halving")
     if recorded is None:
         if requested is not None:
-            raise RequestError(f"{directory.path} was begun without halving: leave it out, or choose another --out")
+            raise RequestError(
+                f"{directory.path} was begun without halving: leave it out (--halving off, where the experiment file has one), "
+                "or choose another --out"
+            )
         return None
     bound = Halving(
         tuple(recorded["rungs"]), recorded["keep"], recorded["metric"]
