@@ -53,7 +53,7 @@ class Arguments:
     mapping: str = "local"
     """How packs use several devices: local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
-    """I/N: train packs I, I+N, …; auto takes both numbers from Slurm or Kubernetes."""
+    """I/N: train packs I, I+N, …; auto takes both numbers from the batch system, auto/N the task's number modulo N."""
     halving: str | None = None
     """Epochs R1,R2,… after which the worst runs are pruned, or off; overrides the file's HALVING."""
     keep: float | None = None
@@ -74,7 +74,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early, everything saved."""
-    from lanes.cluster.batch_jobs import parse_shard
+    from lanes.cluster.batch_jobs import is_auto, parse_shard
     from lanes.describe.halving import parse_halving
     from lanes.engine.options import Options
     from lanes.engine.requests import make_plan
@@ -88,6 +88,7 @@ def main(arguments: Arguments) -> int:
         devices=arguments.devices,
         mapping=arguments.mapping,
         shard=None if arguments.shard is None else parse_shard(arguments.shard),
+        helps_shards=arguments.shard is not None and is_auto(arguments.shard),
         max_seconds=arguments.max_seconds,
         data_dir=arguments.data_dir,
         data_bytes=arguments.data_bytes,

@@ -26,6 +26,7 @@ class Options:
         devices: number of devices to use; None uses all.
         mapping: how packs map onto devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
         shard: (I, N): train only the packs I, I + N, I + 2N, …
+        helps_shards: with a shard: afterwards train packs of others too, where nobody does.
         max_seconds: save and stop after this time, but not before a first chunk has been trained.
         data_dir: directory of the prepared TFDS data sets.
         data_bytes: data sets up to this size are held on the device; larger ones are streamed within this many bytes.
@@ -45,6 +46,7 @@ class Options:
     devices: int | None = None
     mapping: str = "local"
     shard: tuple[int, int] | None = None
+    helps_shards: bool = False
     max_seconds: float | None = None
     data_dir: str | None = None
     data_bytes: int = DATA_BYTES

@@ -46,6 +46,7 @@ class Session:
         trained: identities of the runs trained in this session.
         call: the name of the call, which results keep.
         must_progress: whether the time limit waits until a first chunk has ended.
+        waits: whether packs that other workers hold are waited for, or left to them.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Session:
         must_progress: bool = True,
     ):
         self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
-        self.call, self.must_progress = call, must_progress
+        self.call, self.must_progress, self.waits = call, must_progress, True
         self.compiled = compiled
         self.stop = threading.Event()
         self.failures: list[str] = []
@@ -210,7 +211,7 @@ class Session:
         return smaller
 
     def _next_pack(self) -> Pack | None:
-        """Claim the next pack that no other worker holds, waiting for held ones; None when no pack is left."""
+        """Claim the next pack that no other worker holds, waiting for held ones if asked to; None when no pack is left."""
         while not self.stop.is_set():
             with self._guard:
                 for _ in range(len(self._waiting)):
@@ -218,7 +219,7 @@ class Session:
                     if self._claims.take(pack.pack_id):
                         return pack
                     self._waiting.append(pack)
-                if not self._waiting:
+                if not self._waiting or not self.waits:
                     return None
                 self._say_whom_we_wait_for()
             self.stop.wait(POLL_SECONDS)

@@ -15,7 +15,8 @@ from lanes.errors import ExitStatus
 from lanes.plan import shards
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
-from lanes.storage.claims import Claims
+from lanes.storage import calls
+from lanes.storage.claims import Claims, have_locks
 from lanes.storage.directory import Directory
 
 POLL_SECONDS = 0.5  # interval between looks at the progress of other shards
@@ -79,11 +80,21 @@ class Stages:
         return ExitStatus.DONE
 
     def _train(self, todo: Sequence[Pack], stage: Stage) -> ExitStatus:
+        """Train the packs of this call's shard, and then, if it helps, those of others that nobody trains."""
         shard = self.options.shard
         own = list(todo) if shard is None else shards.part(self.packs, todo, *shard)
+        status = self._session(own, stage)
+        mine = {pack.pack_id for pack in own}
+        others = [pack for pack in todo if pack.pack_id not in mine]
+        if status == ExitStatus.DONE and others and self._helps():
+            status = self._session(others, stage, waits=False)
+        return status
+
+    def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
         options = self._options_now()
-        session = Session(self.plan, self.directory, options, own, stage, self.compiled, self.call, not progressed)
+        session = Session(self.plan, self.directory, options, packs, stage, self.compiled, self.call, not progressed)
+        session.waits = waits
         self.sessions.append(session)
         status = session.train()
         self.failures += session.failures
@@ -93,6 +104,13 @@ class Stages:
             if session.stop.is_set() and status == ExitStatus.DONE and stage.until is not None
             else status
         )
+
+    def _helps(self) -> bool:
+        """Whether other shards write into this directory, and can see by locks which packs are trained here."""
+        if not self.options.helps_shards or self.options.shard is None or not have_locks(self.directory.path):
+            return False
+        mine = [None, list(self.options.shard)]
+        return any(found.get("shard") not in mine for found in calls.read_all(self.directory))
 
     def _options_now(self) -> Options:
         """The options with the rest of the time limit."""

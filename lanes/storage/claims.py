@@ -125,3 +125,14 @@ class Claims:
                     return None
                 return handle
             os.close(handle)
+
+
+def have_locks(directory: Path) -> bool:
+    """Whether the file system keeps two workers from holding one lock."""
+    first, second = Claims(directory), Claims(directory)
+    name = f"probe-{uuid.uuid4().hex[:8]}"
+    try:
+        return first.take(name) and not second.take(name)
+    finally:
+        second.release(name)
+        first.release(name)

@@ -1,7 +1,6 @@
 import pandas as pd
 import pytest
 
-from lanes.cluster.batch_jobs import parse_shard
 from lanes.errors import RequestError
 from lanes.storage.directory import FORMAT, Directory, existing
 from lanes.storage.experiment_copies import keep_copy
@@ -109,24 +108,3 @@ def test_a_directory_that_cannot_be_created(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RequestError, match="cannot be written"):
         Directory(tmp_path / "file" / "sweep").create()
-
-
-def test_shards(monkeypatch):
-    assert parse_shard("0/4") == (0, 4)
-    for wrong in ("4/4", "5/4", "-1/4", "1/0", "a/b", "1", "", "1/4/2", "٣/4"):
-        with pytest.raises(RequestError, match="--shard is"):
-            parse_shard(wrong)
-    for name in ("SLURM_ARRAY_TASK_ID", "SLURM_PROCID", "JOB_COMPLETION_INDEX"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RequestError, match="no batch system"):
-        parse_shard("auto")
-    monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
-    monkeypatch.setenv("JOB_COMPLETIONS", "5")
-    assert parse_shard("auto") == (2, 5)
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "1")
-    assert parse_shard("auto") == (2, 4)
-    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "four")
-    with pytest.raises(RequestError, match="whole numbers"):
-        parse_shard("auto")
