@@ -1,8 +1,9 @@
 """Tasks: how a batch and a net's outputs make a loss per example, and which metrics measure them.
 
 A task is a frozen description whose floats are traced; all tasks share one training step. `None` in a run means the
-default for the data set. This file holds the base class and the tasks that predict the data set's targets;
-`lanes.recipe.tasks_reconstructing` holds those without labels, and `lanes.recipe.tasks` the table of all.
+default for the data set. This file holds the base class and the tasks that predict classes, labels and tokens;
+`lanes.recipe.tasks_regressing` holds those that predict numbers, `lanes.recipe.tasks_reconstructing` those without labels,
+and `lanes.recipe.tasks` the table of all.
 """
 
 import dataclasses
@@ -25,7 +26,13 @@ Array = jax.Array
 Tree = Any
 Again = Callable[[Array], Outputs]  # the net's outputs for the same examples, sampled with another key
 
+DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel"}  # else "classify"
 THRESHOLDED = ("accuracy", "label_accuracy", "exact_match")  # metrics that take the threshold between 0 and 1
+
+
+def default_name(data_task: str) -> str:
+    """The name of the default task for a data set with targets of this kind."""
+    return DEFAULTS.get(data_task, "classify")
 
 
 class View(NamedTuple):
@@ -81,9 +88,29 @@ class StatesDirections(Protocol):
     """A task that states for each of its own metrics whether higher is better."""
 
     @property
-    def higher_is_better(self) -> Mapping[str, bool]:
-        """Whether higher is better, by name of the metric."""
+    def higher_is_better(self) -> Mapping[str, bool | None]:
+        """Whether higher is better, by name of the metric; None: neither direction is."""
         ...
+
+
+@runtime_checkable
+class FitsData(Protocol):
+    """A task that takes something from the training split."""
+
+    def fitted(self, run: Any, data: Any) -> "TaskLike":
+        """The task with what it takes; raises ValueError, in one line, where the data do not give it."""
+        ...
+
+
+def fitted_field() -> Any:
+    """A field that `fitted` fills: no part of a description, and none for the user to set."""
+    metadata = {"engine": True, "later": True}
+    return dataclasses.field(default=None, repr=False, kw_only=True, metadata=metadata)
+
+
+def later(default: Any) -> Any:
+    """A keyword whose default stands in no description."""
+    return dataclasses.field(default=default, kw_only=True, metadata={"later": True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +130,7 @@ class Task(TaskLike):
     # Subtrees of the parameters that each descend a loss of their own (`player_losses`).
     players: ClassVar[tuple[str, ...]] = ()
     # Whether higher is better, for those of the task's metrics that are not in METRICS.
-    higher_is_better: ClassVar[Mapping[str, bool]] = {}
+    higher_is_better: ClassVar[Mapping[str, bool | None]] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -131,8 +158,8 @@ class Task(TaskLike):
         """
         if data_task not in self.accepts:
             raise ValueError(
-                f"task {_name(self)} is for data with targets of kind {' or '.join(self.accepts)}, but the data set's "
-                f"are {data_task}: use task {_name(default_task(data_task))}"
+                f"task {type(self).__name__} is for data with targets of kind {' or '.join(self.accepts)}, but the data "
+                f"set's are {data_task}: use task {default_name(data_task)}"
             )
         return ("classes",) if data_task == "tokens" else (data_task,)
 
@@ -192,16 +219,20 @@ class Task(TaskLike):
         del again
         return {"loss": self.losses(run, outputs, view, train=False), **self.table_metrics(run, outputs, view)}
 
+    def compared(self, run: Any, outputs: Outputs, view: View) -> tuple[Array, Array]:
+        """Predictions and targets [B, …] as metrics see them."""
+        return as_compared(run, outputs.prediction), view.target
+
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         """Per example [B]: the task's and the run's metrics from METRICS, and the user's own functions."""
-        prediction = as_compared(run, outputs.prediction)
+        prediction, target = self.compared(run, outputs, view)
         own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
         options = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
-        values = {name: metric(prediction, view.target, **options[name]) for name, metric in named.items()}
-        values |= {name: metric(prediction, view.target) for name, metric in own.items()}
+        values = {name: metric(prediction, target, **options[name]) for name, metric in named.items()}
+        values |= {name: metric(prediction, target) for name, metric in own.items()}
         return {name: per_row(value) for name, value in values.items()}
 
 
@@ -229,13 +260,6 @@ class MultiLabel(Task):
     @property
     def metrics(self) -> tuple[str, ...]:
         return ("label_accuracy", "exact_match")
-
-
-@dataclasses.dataclass(frozen=True)
-class Regress(Task):
-    """Real targets: y float [B, outputs]."""
-
-    accepts: ClassVar[tuple[str, ...]] = ("real", "binary", "multilabel")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +305,7 @@ class NextToken(Task):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens",)
-    higher_is_better: ClassVar[Mapping[str, bool]] = {"bits": False}
+    higher_is_better: ClassVar[Mapping[str, bool | None]] = {"bits": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -312,35 +336,16 @@ class NextToken(Task):
         return {**super().table_metrics(run, outputs, view), "bits": nats / math.log(2)}
 
 
-def _name(task: Task) -> str:
-    return next((name for name, entry in PREDICTING.items() if type(entry) is type(task)), type(task).__name__.lower())
-
-
-PREDICTING: dict[str, Task] = {
-    "classify": Classify(),
-    "multilabel": MultiLabel(),
-    "regress": Regress(),
-    "integer_coded": IntegerCoded(),
-    "next_token": NextToken(),
-}
-
-DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel"}
-
-
-def default_task(data_task: str) -> Task:
-    """The default task for a data set with targets of this kind."""
-    return PREDICTING[DEFAULTS.get(data_task, "classify")]
-
-
 __all__ = [
-    "PREDICTING",
     "Again",
     "Classify",
+    "FitsData",
     "IntegerCoded",
     "MultiLabel",
     "NextToken",
-    "Regress",
     "Task",
     "View",
-    "default_task",
+    "default_name",
+    "fitted_field",
+    "later",
 ]
