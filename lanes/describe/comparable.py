@@ -63,7 +63,7 @@ def facets(description: Mapping[str, Any], origin: Origin | None = None) -> Face
             out[name] = _hash([loss, terms, more])
     seen = _seen(description)
     proportions: dict[str, bool] = {}
-    of_task = OF_TASKS
+    of_task: tuple[str, ...] = OF_TASKS
     if _symbol(task) == "lanes:GaussianLikelihood":
         out |= {name: _hash([name, seen]) for name in ("nll", "coverage_95")}
         of_task, proportions["coverage_95"] = (*OF_TASKS, "mean_squared_error"), True

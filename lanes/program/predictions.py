@@ -21,7 +21,7 @@ from lanes.program.metrics import BLOCK_NUMBERS
 from lanes.program.over_lanes import Numbers, per_run
 from lanes.program.step import Setup, apply, build_net, standardize, stream
 from lanes.recipe.tasks import PREDICTING
-from lanes.recipe.tasks_predicting import Classify
+from lanes.recipe.tasks_classifying import Classify
 from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
 from losses import OUTPUT_UNITS, SET_METRICS, GaussianNLL, kind_of, name_of
 from nets import Dropout, Outputs

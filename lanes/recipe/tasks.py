@@ -1,7 +1,8 @@
 """Every task by name."""
 
 from lanes.recipe.augmentations_noise import GaussianNoise, MaskingNoise
-from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Task, default_name
+from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
+from lanes.recipe.tasks_predicting import Task, default_name
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
 from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
 from losses import GaussianNLL
