@@ -67,8 +67,9 @@ from lanes.recipe.optimizers import (
 from lanes.recipe.rules import RULES, ContrastiveDivergence, DeltaRule, Evolution, Gradient, MuLambda, PerceptronRule
 from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
 from lanes.recipe.tasks import TASKS
-from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
+from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
+from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
 from losses import Metric
 from nets.inspection import summary
 
@@ -129,6 +130,7 @@ __all__ = [
     "Evolution",
     "Exponential",
     "Gates",
+    "GaussianLikelihood",
     "GaussianNoise",
     "Gradient",
     "Halving",

@@ -13,6 +13,7 @@ from losses.classification import (
     zero_one,
 )
 from losses.distribution import kl_from_logits
+from losses.likelihood import GaussianNLL
 from losses.metrics import (
     METRICS,
     SET_METRICS,
@@ -61,6 +62,7 @@ __all__ = [
     "ContractiveHutchinson",
     "ElasticNet",
     "Focal",
+    "GaussianNLL",
     "Hinge",
     "Huber",
     "Kind",

@@ -15,6 +15,7 @@ from losses.classification import (
     zero_one,
 )
 from losses.distribution import kl_from_logits
+from losses.likelihood import GaussianNLL
 from losses.outputs import OUTPUT_UNITS
 from losses.regression import (
     Huber,
@@ -58,6 +59,7 @@ LOSSES: dict[str, Loss] = {
     "lp": Lp(),
     "huber": Huber(),
     "log_cosh": log_cosh,
+    "gaussian_nll": GaussianNLL(),
 }
 
 
@@ -115,6 +117,7 @@ LOSS_KINDS: dict[str, Kind] = {
     "lp": _REGRESSION,
     "huber": _REGRESSION,
     "log_cosh": _REGRESSION,
+    "gaussian_nll": Kind(("real",), ("identity",)),
 }
 
 

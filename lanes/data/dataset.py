@@ -117,6 +117,11 @@ class Dataset:
         offset, scale = standardization(train.x, self.standardize)
         return dataclasses.replace(few, offset=offset, scale=scale)
 
+    def target_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the training targets, for each entry of an example's; 1 for a constant entry."""
+        mean, inverse = standardization(self.train.y, "feature")
+        return mean, np.where(inverse == 0, 1, 1 / np.where(inverse == 0, 1, inverse))
+
     @property
     def holds_tokens(self) -> bool:
         """Whether the inputs are integer tokens."""

@@ -23,8 +23,10 @@ from lanes.recipe.optimizers_update import ChecksBatch, ChecksStrengths, DecaysW
 from lanes.recipe.rules import ChecksRun, RuleLike
 from lanes.recipe.schedules import ScheduleLike
 from lanes.recipe.schedules_own import schedule_of
-from lanes.recipe.tasks_predicting import TaskLike, default_task
-from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
+from lanes.recipe.tasks import default_task
+from lanes.recipe.tasks_predicting import FitsData, TaskLike
+from lanes.recipe.tasks_regressing import GaussianLikelihood
+from losses import METRICS, OUTPUT_UNITS, GaussianNLL, Metric, fits, fits_smoothing, fits_targets
 from losses.metrics import name_of_metric
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
@@ -271,7 +273,14 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     Raises RequestError, in one line, for fields that do not fit the data: a batch larger than the training split, a loss for
     other targets, an augmentation or a net for other shapes.
     """
-    run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task))
+    run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task, run.loss))
+    if isinstance(run.task, GaussianLikelihood):
+        run = dataclasses.replace(run, loss=_call(functools.partial(run.task.with_loss, run.loss)))
+    elif isinstance(run.loss, GaussianNLL):
+        raise RequestError(
+            f"loss gaussian_nll needs two outputs for each number to predict, and task {display_name(run.task)} has one: use "
+            "task gaussian_likelihood"
+        )
     examples = len(data.train)
     if run.batch_size > examples:
         raise RequestError(
@@ -292,7 +301,18 @@ def check_with_data(run: Run, data: Dataset) -> Run:
             _refuse(augmentation.accepts(tuple(data.train.x.shape[1:])))
     if isinstance(run.net, ChecksExamples):
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
-    return run
+    return fitted(run, data)
+
+
+def fitted(run: Run, data: Dataset) -> Run:
+    """The run with what its task takes from the training split.
+
+    Raises RequestError where the data do not give it.
+    """
+    if not isinstance(run.task, FitsData):
+        return run
+    task = _call(functools.partial(run.task.fitted, run, data))
+    return run if task is run.task else dataclasses.replace(run, task=task)
 
 
 def _check_effects(run: Run, data: Dataset) -> None:

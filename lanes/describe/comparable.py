@@ -33,7 +33,8 @@ TRAINING_ONLY = (
 LABELS = ("accuracy", "top_k", "label_accuracy", "exact_match")  # the same for logits as for probabilities
 OF_TASKS = ("accuracy", "label_accuracy", "exact_match")  # metrics that tasks bring
 CLASSIFYING = ("lanes:Classify", "lanes:MultiLabel", "lanes:IntegerCoded", "lanes:NextToken")
-PREDICTING = (*CLASSIFYING, "lanes:Regress")
+PREDICTING = (*CLASSIFYING, "lanes:Regress", "lanes:GaussianLikelihood")
+FITTED = ("standardize", "class_weights")  # fields of tasks that make the loss depend on the training split
 RECONSTRUCTING = ("lanes:Reconstruct", "lanes:Impute", "lanes:Elbo")
 
 Facets = dict[str, str]  # of a run: what each split and each metric is, as a hash, by name
@@ -50,8 +51,10 @@ def facets(description: Mapping[str, Any], origin: Origin | None = None) -> Face
     loss, task = description["loss"], _evaluated(description["task"])
     out = {f"{split} *": _hash(_examples(description, split, origin)) for split in ("train", "valid", "test")}
     is_adversarial = _symbol(task) == "lanes:Adversarial"  # the energy distance is its loss, whatever the run's
-    out["loss"] = _hash([None if is_adversarial else loss, task])
-    out["penalty"] = _hash([description[name] for name in ("loss", "task", "l1", "l2", "penalties")])
+    fitted = any(task["fields"].get(name) for name in FITTED) if _symbol(task) in PREDICTING else False
+    units = [description[name] for name in ("valid_fraction", "train_examples")] if fitted else []
+    out["loss"] = _hash([None if is_adversarial else loss, task, *units])
+    out["penalty"] = _hash([*(description[name] for name in ("loss", "task", "l1", "l2", "penalties")), *units])
     out[OTHERS] = _hash([loss, description["task"]])
     if _symbol(task) == "lanes:Elbo":
         terms = {name: value for name, value in task["fields"].items() if name not in ("beta", "mode")}
@@ -60,7 +63,11 @@ def facets(description: Mapping[str, Any], origin: Origin | None = None) -> Face
             out[name] = _hash([loss, terms, more])
     seen = _seen(description)
     proportions: dict[str, bool] = {}
-    for metric in (*OF_TASKS, *description["metrics"]):
+    of_task: tuple[str, ...] = OF_TASKS
+    if _symbol(task) == "lanes:GaussianLikelihood":
+        out |= {name: _hash([name, seen]) for name in ("nll", "coverage_95")}
+        of_task, proportions["coverage_95"] = (*OF_TASKS, "mean_squared_error"), True
+    for metric in (*of_task, *description["metrics"]):
         name, function = _metric(metric)
         out[name] = _hash([function, seen[:-1] if metric in LABELS else seen])
         fields = metric.get("fields", {}) if isinstance(metric, Mapping) else dataclasses.asdict(METRICS[metric])

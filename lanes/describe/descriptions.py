@@ -29,9 +29,24 @@ def is_description(value: Any) -> bool:
 
 
 def fields_of(value: Any) -> list[str]:
-    """The fields of a description that a user sets; those of a net that the engine fills are left out."""
+    """The fields of a description that a user sets; those that the engine fills, of a net or a task, are left out."""
     hidden = ENGINE_FIELDS if isinstance(value, nn.Module) else ()
-    return [field.name for field in dataclasses.fields(value) if field.init and field.name not in hidden]
+    fields = [field for field in dataclasses.fields(value) if field.init and not field.metadata.get("engine")]
+    return [field.name for field in fields if field.name not in hidden]
+
+
+def described_fields(value: Any) -> list[str]:
+    """`fields_of` without those left out of descriptions (`is_left_out`)."""
+    left_out = {field.name for field in dataclasses.fields(value) if is_left_out(field, getattr(value, field.name))}
+    return [name for name in fields_of(value) if name not in left_out]
+
+
+def is_left_out(field: dataclasses.Field, value: Any) -> bool:
+    """Whether descriptions leave out a field with this value: one marked `{"later": True}`, at its default.
+
+    A field that a new version adds is marked so, and what earlier versions described keeps its identity.
+    """
+    return bool(field.metadata.get("later")) and type(value) is type(field.default) and value == field.default
 
 
 def resolve(value: Any, table: Mapping[str, Any], kind: str) -> Any:

@@ -11,7 +11,7 @@ import sys
 import types
 from typing import Any
 
-from lanes.describe.descriptions import fields_of, is_description
+from lanes.describe.descriptions import described_fields, fields_of, is_description
 from lanes.describe.neighbours import neighbours_of
 from lanes.describe.public_names import EXPERIMENT, OURS, PUBLIC, ROOTS, exported, module_of, public_name
 from lanes.describe.versions import Versions
@@ -55,7 +55,7 @@ def encode(value: Any, versions: Versions | None = None) -> Any:
         made = {"bridge": encode(value.made_by), "module": encode(value.made_of)}
         return {**made, "fields": {name: encode(getattr(value, name)) for name in fields_of(value)}}
     if is_description(value):
-        fields = {name: encode(getattr(value, name), versions) for name in fields_of(value)}
+        fields = {name: encode(getattr(value, name), versions) for name in described_fields(value)}
         return {**_symbol(type(value), versions), "fields": fields}
     if callable(value) and hasattr(value, "__qualname__"):
         return _symbol(value, versions)

@@ -8,13 +8,14 @@ from typing import Any
 import flax.linen as nn
 
 from lanes.describe import trusted
-from lanes.describe.descriptions import map_traced
+from lanes.describe.descriptions import is_left_out, map_traced
 from lanes.describe.encoding import decode, encode
 from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
 from lanes.describe.versions import Versions
 from lanes.errors import RequestError
 
 NAMES = sorted(FIELDS)  # the order in which a description is hashed
+LATER = {name: field for name, field in FIELDS.items() if field.metadata.get("later")}
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -41,6 +42,7 @@ class Descriptions:
     def of(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
         """The description of a run, without the fields in `without`."""
         fields = resolved.__dict__
+        without = (*without, *(name for name, field in LATER.items() if is_left_out(field, fields[name])))
         return "{" + ", ".join([f'"{name}": {self.text(fields[name])}' for name in NAMES if name not in without]) + "}"
 
     def run_id(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
@@ -85,7 +87,7 @@ def parsed(text: Any) -> dict[str, Any]:
         raise RequestError(
             f"a run's description is no JSON that this program writes ({type(error).__name__})"
         ) from None
-    if not isinstance(description, dict) or description.keys() != FIELDS.keys():
+    if not isinstance(description, dict) or description.keys() | LATER.keys() != FIELDS.keys():
         raise RequestError(
             "a run's description has other fields than a run: the directory was not written by this program"
         )
@@ -98,7 +100,7 @@ def signature(run: Run, ignore: tuple[str, ...] = (), versions: Versions | None 
     versions = Versions() if versions is None else versions
     for name in FIELDS:
         value = getattr(run, name)
-        if name in ignore or name in TRACED:
+        if name in ignore or name in TRACED or is_left_out(FIELDS[name], value):
             continue
         if name in SWITCHED:
             out[name] = "off" if is_off(run, name) else "traced"

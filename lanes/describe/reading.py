@@ -13,7 +13,8 @@ from jax.extend import core
 from lanes.data import readings
 from lanes.data.dataset import Dataset
 from lanes.describe.runs import Run
-from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress
+from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
+from lanes.recipe.tasks_regressing import Regress
 from losses import kind_of
 from nets.abilities import EmbedsTokens
 

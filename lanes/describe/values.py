@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lanes.describe.descriptions import is_left_out
 from lanes.describe.public_names import LOADED, globals_are_users, is_users, library_name
 
 # Objects that change as they are used.
@@ -189,8 +190,11 @@ class Values:
         """Instances: a dataclass by its fields, anything else by what `pickle` would keep of it."""
         if dataclasses.is_dataclass(value):
             hidden = ("parent", "name") if isinstance(value, nn.Module) else ()
-            names = [field.name for field in fields_of_dataclass(type(value)) if field.name not in hidden]
-            fields = {name: self.token(getattr(value, name)) for name in names if hasattr(value, name)}
+            stated = [field for field in fields_of_dataclass(type(value)) if hasattr(value, field.name)]
+            stated = [field for field in stated if not is_left_out(field, getattr(value, field.name))]
+            fields = {
+                field.name: self.token(getattr(value, field.name)) for field in stated if field.name not in hidden
+            }
             return ["instance", self.class_(type(value)), fields]
         if isinstance(value, re.Pattern):
             return ["pattern", self.token(value.pattern), value.flags]

@@ -84,7 +84,7 @@ class Buildable:
         return [leaf.shape for leaf in jax.tree.leaves(self.variables[signature]["params"])]
 
     def _rehearsed_initialization(self, member: Planned) -> frozenset[str]:
-        key = initializer_key(member), member.setup.outputs
+        key = initializer_key(member)
         if key not in self._drawn:
             self._drawn[key] = self._rehearse_initialization(member)
         variables, effective = self._drawn[key]

@@ -53,17 +53,17 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets) -> list[Planned]:
         run_id = descriptions.run_id(run)
         if run_id not in out:
             signature = identity.signature(run, NOT_TRAINING, descriptions.versions)
-            setup = _setup(run, data, signature)
+            setup = setup_of(undrawing(run), data, signature)
             about = record, descriptions, tuple(data.splits())
             out[run_id] = Planned(run, run_id, run, signature, setup, *about)
     return list(out.values())
 
 
-def _setup(run: Run, data: Dataset, signature: str) -> Setup:
-    """What is static about a run in training."""
+def setup_of(run: Run, data: Dataset, signature: str = "") -> Setup:
+    """What is static about a run."""
     features = tuple(data.train.x.shape[1:])
     outputs = run.task.outputs(data.outputs, features)
-    return Setup(undrawing(run), outputs, features, len(data.train), data.vocabulary_size, signature)
+    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature)
 
 
 def undrawing(run: Run) -> Run:
@@ -87,4 +87,4 @@ def initializer_key(member: Planned, without_initializer: bool = False) -> str:
     ignore = tuple(
         name for name in runs.FIELDS if name not in initial or (without_initializer and name == "initializer")
     )
-    return identity.signature(run, ignore, member.descriptions.versions)
+    return f"{identity.signature(run, ignore, member.descriptions.versions)} {member.setup.outputs}"

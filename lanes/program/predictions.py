@@ -20,9 +20,10 @@ from lanes.describe.runs import Run
 from lanes.program.metrics import BLOCK_NUMBERS
 from lanes.program.over_lanes import Numbers, per_run
 from lanes.program.step import Setup, apply, build_net, standardize, stream
-from lanes.recipe.tasks_comparing import as_compared
-from lanes.recipe.tasks_predicting import PREDICTING, Classify, Regress
-from losses import OUTPUT_UNITS, SET_METRICS, kind_of, name_of
+from lanes.recipe.tasks import PREDICTING
+from lanes.recipe.tasks_classifying import Classify
+from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
+from losses import OUTPUT_UNITS, SET_METRICS, GaussianNLL, kind_of, name_of
 from nets import Dropout, Outputs
 from nets.normalization import recomputed_statistics
 
@@ -80,10 +81,33 @@ class Mixture:
         return run if self.unit in INVERTED else dataclasses.replace(run, output=None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Moments(Mixture):
+    """The Gaussian with the mean and the variance of a mixture of Gaussians (Lakshminarayanan, Pritzel and Blundell, 2017).
+
+    Attributes:
+        loss: how predictions stand for a mean and a variance.
+    """
+
+    loss: GaussianNLL = GaussianNLL()
+
+    def parts(self, raw: Array) -> Parts:
+        """Mean, and mean square in a member's own deviations from it."""
+        mean, log_variance = self.loss.moments(raw)
+        return mean, jnp.exp(log_variance) + mean**2
+
+    def prediction(self, mean: Parts) -> Array:
+        """Predictions with these moments."""
+        smallest = jnp.finfo(mean[0].dtype).eps * mean[1]
+        return self.loss.predictions(mean[0], jnp.maximum(mean[1] - mean[0] ** 2, smallest))
+
+
 def mixture_of(run: Run, outputs: int) -> Mixture | None:
     """How a run's predictions are averaged; None for a task that does not predict the targets of its data set."""
     if type(run.task) not in map(type, PREDICTING.values()):
         return None
+    if isinstance(run.loss, GaussianNLL):
+        return Moments("identity", run.loss)
     kind = kind_of(run.loss)
     if kind is not None and kind.from_logits:
         single = outputs == 1 and "sigmoid" in kind.units
@@ -198,7 +222,7 @@ def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Ar
 
 def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
     """The names of the metrics of a whole split (SET_METRICS) that apply to a run on data of this task."""
-    if type(run.task) is Regress and task == "real":
+    if type(run.task) in (Regress, GaussianLikelihood) and task == "real":
         return ("root_mean_squared_error", "r_squared")
     if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):
         return ("auroc",)
@@ -209,12 +233,14 @@ def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
 
 def set_metric(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> Array:
     """A metric of the whole split (SET_METRICS) of a mean prediction."""
-    y, raw, run = split[1], mixture.prediction(mean), mixture.judged(run)
+    x, y, offset, scale = split
+    raw, run = mixture.prediction(mean), mixture.judged(run)
     if name == "perplexity":
         return SET_METRICS[name](judge(mixture, run, mean, split)["loss"])
     if name == "auroc":
         return SET_METRICS[name](raw[:, 0] if raw.shape[-1] == 1 else raw[:, 1] - raw[:, 0], y.reshape(-1))
-    return SET_METRICS[name](as_compared(run, raw), y)
+    view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
+    return SET_METRICS[name](*run.task.compared(run, Outputs(prediction=raw), view))
 
 
 def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train: Split) -> Tree:

@@ -1,8 +1,9 @@
 """Tasks: how a batch and a net's outputs make a loss per example, and which metrics measure them.
 
 A task is a frozen description whose floats are traced; all tasks share one training step. `None` in a run means the
-default for the data set. This file holds the base class and the tasks that predict the data set's targets;
-`lanes.recipe.tasks_reconstructing` holds those without labels, and `lanes.recipe.tasks` the table of all.
+default for the data set. This file holds the base class. `lanes.recipe.tasks_classifying` holds the tasks that predict
+classes, labels and tokens, `lanes.recipe.tasks_regressing` those that predict numbers, `lanes.recipe.tasks_reconstructing`
+those without labels, and `lanes.recipe.tasks` the table of all.
 """
 
 import dataclasses
@@ -11,21 +12,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from lanes.recipe.augmentations_noise import Corruption, MixesTargets
 from lanes.recipe.tasks_comparing import as_compared, per_example, per_row, threshold
 from losses import METRICS, kind_of, name_of
 from losses.metrics import name_of_metric
 from nets import Outputs
-from nets.abilities import ReadsBothWays
 
 Array = jax.Array
 Tree = Any
 Again = Callable[[Array], Outputs]  # the net's outputs for the same examples, sampled with another key
 
+DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel"}  # else "classify"
 THRESHOLDED = ("accuracy", "label_accuracy", "exact_match")  # metrics that take the threshold between 0 and 1
+
+
+def default_name(data_task: str) -> str:
+    """The name of the default task for a data set with targets of this kind."""
+    return DEFAULTS.get(data_task, "classify")
 
 
 class View(NamedTuple):
@@ -81,9 +85,29 @@ class StatesDirections(Protocol):
     """A task that states for each of its own metrics whether higher is better."""
 
     @property
-    def higher_is_better(self) -> Mapping[str, bool]:
-        """Whether higher is better, by name of the metric."""
+    def higher_is_better(self) -> Mapping[str, bool | None]:
+        """Whether higher is better, by name of the metric; None: neither direction is."""
         ...
+
+
+@runtime_checkable
+class FitsData(Protocol):
+    """A task that takes something from the training split."""
+
+    def fitted(self, run: Any, data: Any) -> "TaskLike":
+        """The task with what it takes; raises ValueError, in one line, where the data do not give it."""
+        ...
+
+
+def fitted_field() -> Any:
+    """A field that `fitted` fills: no part of a description, and none for the user to set."""
+    metadata = {"engine": True, "later": True}
+    return dataclasses.field(default=None, repr=False, kw_only=True, metadata=metadata)
+
+
+def later(default: Any) -> Any:
+    """A keyword whose default stands in no description."""
+    return dataclasses.field(default=default, kw_only=True, metadata={"later": True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +127,7 @@ class Task(TaskLike):
     # Subtrees of the parameters that each descend a loss of their own (`player_losses`).
     players: ClassVar[tuple[str, ...]] = ()
     # Whether higher is better, for those of the task's metrics that are not in METRICS.
-    higher_is_better: ClassVar[Mapping[str, bool]] = {}
+    higher_is_better: ClassVar[Mapping[str, bool | None]] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -131,8 +155,8 @@ class Task(TaskLike):
         """
         if data_task not in self.accepts:
             raise ValueError(
-                f"task {_name(self)} is for data with targets of kind {' or '.join(self.accepts)}, but the data set's "
-                f"are {data_task}: use task {_name(default_task(data_task))}"
+                f"task {type(self).__name__} is for data with targets of kind {' or '.join(self.accepts)}, but the data "
+                f"set's are {data_task}: use task {default_name(data_task)}"
             )
         return ("classes",) if data_task == "tokens" else (data_task,)
 
@@ -192,155 +216,31 @@ class Task(TaskLike):
         del again
         return {"loss": self.losses(run, outputs, view, train=False), **self.table_metrics(run, outputs, view)}
 
+    def compared(self, run: Any, outputs: Outputs, view: View) -> tuple[Array, Array]:
+        """Predictions and targets [B, …] as metrics see them."""
+        return as_compared(run, outputs.prediction), view.target
+
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
         """Per example [B]: the task's and the run's metrics from METRICS, and the user's own functions."""
-        prediction = as_compared(run, outputs.prediction)
+        prediction, target = self.compared(run, outputs, view)
         own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
             name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
         }
         options = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
-        values = {name: metric(prediction, view.target, **options[name]) for name, metric in named.items()}
-        values |= {name: metric(prediction, view.target) for name, metric in own.items()}
+        values = {name: metric(prediction, target, **options[name]) for name, metric in named.items()}
+        values |= {name: metric(prediction, target) for name, metric in own.items()}
         return {name: per_row(value) for name, value in values.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Classify(Task):
-    """One of K classes, y int [B]; one of two from a single output, y float [B, 1]; or a class per step, y int [B, T].
-
-    `Classify(corruption=MaskingNoise(0.3))` is classification with missing inputs; a missing feature is 0, the mean of
-    standardized inputs.
-    """
-
-    accepts: ClassVar[tuple[str, ...]] = ("classes", "binary", "tokens")
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return ("accuracy",)
-
-
-@dataclasses.dataclass(frozen=True)
-class MultiLabel(Task):
-    """K non-exclusive labels: y float [B, K] of 0 and 1."""
-
-    accepts: ClassVar[tuple[str, ...]] = ("multilabel", "binary")
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return ("label_accuracy", "exact_match")
-
-
-@dataclasses.dataclass(frozen=True)
-class Regress(Task):
-    """Real targets: y float [B, outputs]."""
-
-    accepts: ClassVar[tuple[str, ...]] = ("real", "binary", "multilabel")
-
-
-@dataclasses.dataclass(frozen=True)
-class IntegerCoded(Task):
-    """Classes coded as the integers 0, 1, 2, … and predicted by one number, rounded to the nearest integer.
-
-    The coding imposes an order that classes do not have; it is included for comparison with one-hot targets.
-    """
-
-    accepts: ClassVar[tuple[str, ...]] = ("classes",)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return ("accuracy",)
-
-    def targets(self, data_task: str) -> tuple[str, ...]:
-        super().targets(data_task)
-        return ("real",)
-
-    def outputs(self, outputs: int, features: tuple[int, ...]) -> int:
-        del outputs, features
-        return 1
-
-    def check_data(self, run: Any, data: Any) -> None:
-        """Also raises ValueError for an augmentation that mixes classes: a code between two classes is a third."""
-        super().check_data(run, data)
-        if any(isinstance(one, MixesTargets) and one.mixes_targets for one in run.augment):
-            raise ValueError("augment mixes classes, and task integer_coded has one number for each: use task classify")
-
-    def view(self, x: Array, y: Array, key: Array) -> View:
-        return View(self.corrupted(x, key), y.astype(jnp.float32)[:, None])
-
-    def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
-        right = jnp.round(as_compared(run, outputs.prediction)) == view.target
-        return {"accuracy": per_row(right.astype(jnp.float32))}
-
-
-@dataclasses.dataclass(frozen=True)
-class NextToken(Task):
-    """The next token at every step: tokens x [B, T], y [B, T], logits [B, T, K] of a net that sees only the past.
-
-    The loss is the mean over the T steps, in nats per token; `bits` is the same in bits. Perplexity is e^loss.
-    """
-
-    accepts: ClassVar[tuple[str, ...]] = ("tokens",)
-    higher_is_better: ClassVar[Mapping[str, bool]] = {"bits": False}
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return ("accuracy", "bits")
-
-    def check_data(self, run: Any, data: Any) -> None:
-        """Also raises ValueError for a bidirectional net if the targets are its inputs one step later: it would read them."""
-        super().check_data(run, data)
-        if not (isinstance(run.net, ReadsBothWays) and run.net.bidirectional):
-            return
-        x, y = (np.asarray(part[:8]) for part in (data.train.x, data.train.y))
-        if x.shape == y.shape and np.array_equal(x[:, 1:], y[:, :-1]):
-            raise ValueError(
-                f"net.bidirectional is True and the targets of {data.name} are its inputs one step later, which a net "
-                "that reads backwards can see: set it to False"
-            )
-
-    def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
-        if prediction.shape[:-1] != view.target.shape:
-            raise ValueError(
-                f"task next_token needs logits for every step [B, T, K], got {prediction.shape} for targets "
-                f"{view.target.shape}: use head='each' in a recurrent net"
-            )
-        return super().data_term(run, prediction, view, train)
-
-    def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
-        nats = per_example(run, outputs.prediction, view.target, train=False)
-        return {**super().table_metrics(run, outputs, view), "bits": nats / math.log(2)}
-
-
-def _name(task: Task) -> str:
-    return next((name for name, entry in PREDICTING.items() if type(entry) is type(task)), type(task).__name__.lower())
-
-
-PREDICTING: dict[str, Task] = {
-    "classify": Classify(),
-    "multilabel": MultiLabel(),
-    "regress": Regress(),
-    "integer_coded": IntegerCoded(),
-    "next_token": NextToken(),
-}
-
-DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel"}
-
-
-def default_task(data_task: str) -> Task:
-    """The default task for a data set with targets of this kind."""
-    return PREDICTING[DEFAULTS.get(data_task, "classify")]
-
-
 __all__ = [
-    "PREDICTING",
     "Again",
-    "Classify",
-    "IntegerCoded",
-    "MultiLabel",
-    "NextToken",
-    "Regress",
+    "FitsData",
+    "StatesDirections",
     "Task",
+    "TaskLike",
     "View",
-    "default_task",
+    "default_name",
+    "fitted_field",
+    "later",
 ]

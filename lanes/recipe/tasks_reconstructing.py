@@ -69,9 +69,9 @@ class Reconstruct(Task):
     def data_term(self, run: Any, prediction: Array, view: View, train: bool) -> Array:
         return per_example(run, shaped_like(prediction, view.target), view.target, train)
 
-    def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
+    def compared(self, run: Any, outputs: Outputs, view: View) -> tuple[Array, Array]:
         prediction = shaped_like(outputs.prediction, view.target)
-        return super().table_metrics(run, outputs.replace(prediction=prediction), view)  # type: ignore[attr-defined]
+        return super().compared(run, outputs.replace(prediction=prediction), view)  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Elbo(Reconstruct):
     beta: float = 1.0
     mode: str = "both"
     samples: int = 0
-    higher_is_better: ClassVar[Mapping[str, bool]] = {
+    higher_is_better: ClassVar[Mapping[str, bool | None]] = {
         "reconstruction": False,
         "divergence": False,
         "elbo": True,
@@ -212,7 +212,7 @@ class Adversarial(Task):
     generator_rate: float = 1.0
     accepts: ClassVar[tuple[str, ...]] = EVERY
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
-    higher_is_better: ClassVar[Mapping[str, bool]] = {"discriminator_loss": False, "generator_loss": False}
+    higher_is_better: ClassVar[Mapping[str, bool | None]] = {"discriminator_loss": False, "generator_loss": False}
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -13,13 +13,16 @@ import pandas as pd
 
 from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
+from lanes.describe.checks import fitted
 from lanes.describe.columns import display_name
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description, parsed
 from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.datasets import Datasets
-from lanes.program.step import Setup, build_net
+from lanes.plan.planned import setup_of
+from lanes.program.natural import in_natural_units
+from lanes.program.step import build_net
 from lanes.storage import checkpoints, data_records
 from lanes.storage.directory import Directory, existing
 from lanes.storage.experiment_copies import modules_of
@@ -102,6 +105,9 @@ def restore(
 ) -> tuple[nn.Module, Variables]:
     """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
 
+    The net of a run with standardized targets predicts in the units of the data, that of a Gaussian likelihood means and
+    standard deviations, [B, 2 D].
+
     Args:
         directory: of the sweep.
         run_id: the run's identity or a prefix of it.
@@ -123,10 +129,10 @@ def restored(
     run = run_of(opened, row, trust)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = data_of(opened, run, data_dir)
-    features = tuple(data.train.x.shape[1:])
-    setup = Setup(run, run.task.outputs(data.outputs, features), features, len(data.train), data.vocabulary_size)
+    run = fitted(run, data)
+    net = build_net(setup_of(run, data), run)
     lane = {"params": variables["params"], **variables["rest"]}
-    return build_net(setup, run), _first(lane)
+    return in_natural_units(net, run), _first(lane)
 
 
 def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Dataset:

@@ -19,7 +19,7 @@ from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import EMA
 from lanes.recipe.optimizers import Adam
 from lanes.recipe.schedules import Cosine
-from lanes.recipe.tasks_predicting import Regress
+from lanes.recipe.tasks_regressing import Regress
 from losses import L1, Contractive
 from nets import MLP
 from nets.activations import LeakyReLU

@@ -15,7 +15,7 @@ from lanes import Run
 from lanes.describe import checks
 from lanes.program import initialization, lane
 from lanes.program.step import Setup, apply, stream, train_step
-from lanes.recipe.tasks_predicting import Classify
+from lanes.recipe.tasks_classifying import Classify
 from nets import from_equinox, from_nnx
 
 eqx = pytest.importorskip("equinox", reason="the extra `equinox` is not installed")

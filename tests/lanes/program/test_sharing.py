@@ -20,7 +20,7 @@ from lanes.program.sharing import Sharing, compiled_for, may_be_neutral, sharing
 from lanes.program.step import Setup, train_step
 from lanes.recipe.optimizers import SGD
 from lanes.recipe.schedules import Cosine, Linear
-from lanes.recipe.tasks_predicting import Classify
+from lanes.recipe.tasks_classifying import Classify
 from nets import MLP
 from nets.activations import ELU, LeakyReLU
 

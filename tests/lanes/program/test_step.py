@@ -13,7 +13,7 @@ from lanes.data.orders import epoch_order
 from lanes.describe import checks
 from lanes.program import lane
 from lanes.program.step import STREAMS, Setup, apply, perturb, stream, train_step
-from lanes.recipe.tasks_predicting import Classify
+from lanes.recipe.tasks_classifying import Classify
 from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
 from nets import MLP
 

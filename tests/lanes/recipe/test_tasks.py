@@ -15,9 +15,11 @@ from lanes.data.digits import Digits
 from lanes.data.loading import DATASETS, from_arrays, load_dataset
 from lanes.recipe.augmentations import Cutout, GaussianNoise, MaskingNoise
 from lanes.recipe.rules import RULES, ContrastiveDivergence, Problem
-from lanes.recipe.tasks import TASKS
-from lanes.recipe.tasks_predicting import Classify, IntegerCoded, MultiLabel, NextToken, Regress, Task, default_task
+from lanes.recipe.tasks import TASKS, default_task
+from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
+from lanes.recipe.tasks_predicting import Task
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct, energy_distance, in_unit_range
+from lanes.recipe.tasks_regressing import Regress
 from losses import LOSSES, OUTPUT_UNITS
 from nets import RBM, VAE, Linear, Outputs, Recurrent
 from nets.rbm import free_energy

@@ -1,0 +1,40 @@
+"""Nets that predict in the units of the data, where training sees other units."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from lanes.describe.runs import Run
+from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
+from nets import Outputs, outputs_of
+
+
+class InNaturalUnits(nn.Module):
+    """A trained net, with the same variables, whose prediction is in the units of the data (`Regress.natural`).
+
+    Attributes:
+        net: gives raw outputs.
+        run: the trained run.
+    """
+
+    net: nn.Module
+    run: Run
+
+    def setup(self) -> None:
+        """Take the net's own variables, without a level of names for it."""
+        nn.share_scope(self, self.net)
+
+    def __call__(self, x: jax.Array, *, train: bool = False) -> Any:
+        """The net's outputs, with the prediction in the units of the data."""
+        result = self.net(x, train=train)
+        prediction = self.run.task.natural(self.run, outputs_of(result).prediction)
+        return dataclasses.replace(result, prediction=prediction) if isinstance(result, Outputs) else prediction
+
+
+def in_natural_units(net: nn.Module, run: Run) -> nn.Module:
+    """The net, wrapped if its raw outputs are not in the units of the data."""
+    task = run.task
+    wrapped = isinstance(task, GaussianLikelihood) or (isinstance(task, Regress) and task.units is not None)
+    return InNaturalUnits(net, run) if wrapped else net
