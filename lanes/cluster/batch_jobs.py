@@ -12,13 +12,13 @@ class System(NamedTuple):
 
     Attributes:
         name: of the system.
-        index: the variable with the number of this task, from 0.
-        count: the variable with the number of tasks; None if the system does not say it.
+        task: the variable with the number of this task.
+        tasks: the variable with how many there are; None if the system does not say it.
     """
 
     name: str
-    index: str
-    count: str | None
+    task: str
+    tasks: str | None
 
 
 QUEUES = (
@@ -72,21 +72,21 @@ def _of_system() -> tuple[int, int]:
         _warn_without_launcher(processes)
         return index * processes + rank, count * processes
     for queue in QUEUES:
-        if queue.index not in os.environ:
+        if queue.task not in os.environ:
             continue
-        if queue.count is None or queue.count not in os.environ:
-            lacking = "does not say how many tasks there are" if queue.count is None else f"has not set {queue.count}"
+        if queue.tasks is None or queue.tasks not in os.environ:
+            lacking = "does not say how many tasks there are" if queue.tasks is None else f"has not set {queue.tasks}"
             raise RequestError(
                 f"--shard is 'auto' and {queue.name} {lacking}: write auto/N for N tasks, such as auto/8"
             )
-        index, count = _number(queue.index), _number(queue.count)
+        index, count = _number(queue.task), _number(queue.tasks)
         if index >= count:
             raise RequestError(
-                f"--shard is 'auto', from {queue.index}={index} and {queue.count}={count}: the first must be below the second; "
+                f"--shard is 'auto', from {queue.task}={index} and {queue.tasks}={count}: the first must be below the second; "
                 "write auto/N for N tasks"
             )
         return index, count
-    if any(launcher.index in os.environ for launcher in LAUNCHERS):
+    if any(launcher.task in os.environ for launcher in LAUNCHERS):
         return rank, processes
     raise _nothing_set("auto")
 
@@ -94,8 +94,8 @@ def _of_system() -> tuple[int, int]:
 def _among_processes() -> tuple[int, int]:
     """The rank of this process among those that srun or mpirun started together, and their number; (0, 1) without them."""
     for launcher in LAUNCHERS:
-        if launcher.index in os.environ and launcher.count in os.environ:
-            rank, processes = _number(launcher.index), _number(launcher.count)
+        if launcher.task in os.environ and launcher.tasks is not None and launcher.tasks in os.environ:
+            rank, processes = _number(launcher.task), _number(launcher.tasks)
             if rank < processes and processes > 1:
                 return rank, processes
     return 0, 1
@@ -132,8 +132,8 @@ def _task() -> int:
     if ARRAY in os.environ:
         return _number(ARRAY) * processes + rank
     for system in (*QUEUES, *LAUNCHERS):
-        if system.index in os.environ:
-            return _number(system.index)
+        if system.task in os.environ:
+            return _number(system.task)
     raise _nothing_set("auto/N")
 
 
@@ -141,7 +141,7 @@ def _nothing_set(text: str) -> RequestError:
     names = ", ".join(system.name for system in (*QUEUES, *LAUNCHERS[1:]))
     return RequestError(
         f"--shard is {text!r} and no batch system says which shard this is (Slurm, {names}): write I/N, or set "
-        f"{QUEUES[0].index} and {QUEUES[0].count}"
+        f"{QUEUES[0].task} and {QUEUES[0].tasks}"
     )
 
 

@@ -13,7 +13,7 @@ def no_batch_system(monkeypatch):
     """As outside any job."""
     variables = [ARRAY, *(f"SLURM_{name}" for name in SLURM)]
     for system in (*QUEUES, *LAUNCHERS):
-        variables += [system.index, *([system.count] if system.count else [])]
+        variables += [system.task, *([system.tasks] if system.tasks else [])]
     for name in variables:
         monkeypatch.delenv(name, raising=False)
 
@@ -103,23 +103,23 @@ def test_several_processes_without_srun_are_told(shard, capsys):
     assert not capsys.readouterr().err
 
 
-@pytest.mark.parametrize("queue", [queue for queue in QUEUES if queue.count], ids=lambda queue: queue.name)
+@pytest.mark.parametrize("queue", [queue for queue in QUEUES if queue.tasks], ids=lambda queue: queue.name)
 def test_queues_that_say_both_numbers(queue, shard):
-    assert shard(**{queue.index: 2, queue.count: 5}) == (2, 5)
-    assert shard("auto/2", **{queue.index: 3}) == (1, 2)
+    assert shard(**{queue.task: 2, queue.tasks: 5}) == (2, 5)
+    assert shard("auto/2", **{queue.task: 3}) == (1, 2)
     with pytest.raises(RequestError, match="auto/N"):
-        shard(**{queue.index: 2})
+        shard(**{queue.task: 2})
     with pytest.raises(RequestError, match="below the second"):
-        shard(**{queue.index: 5, queue.count: 5})
+        shard(**{queue.task: 5, queue.tasks: 5})
     with pytest.raises(RequestError, match="whole number"):
-        shard(**{queue.index: "x", queue.count: 5})
+        shard(**{queue.task: "x", queue.tasks: 5})
 
 
-@pytest.mark.parametrize("queue", [queue for queue in QUEUES if not queue.count], ids=lambda queue: queue.name)
+@pytest.mark.parametrize("queue", [queue for queue in QUEUES if not queue.tasks], ids=lambda queue: queue.name)
 def test_queues_that_do_not_say_how_many_there_are(queue, shard):
-    assert shard("auto/8", **{queue.index: 8}) == (0, 8)
+    assert shard("auto/8", **{queue.task: 8}) == (0, 8)
     with pytest.raises(RequestError, match="write auto/N"):
-        shard(**{queue.index: 1})
+        shard(**{queue.task: 1})
 
 
 def test_wrong_variables_of_slurm_are_named(shard):
