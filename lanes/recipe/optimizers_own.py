@@ -17,13 +17,11 @@ import jax.numpy as jnp
 import optax
 from jax.extend import core
 
+from lanes.recipe.optimizers_stored import stored, with_extra
 from lanes.recipe.optimizers_update import OptimizerLike, Params, Scalar
 from lanes.recipe.partials import arguments_of, bound_arguments, parameters_of, read_in_python, with_arguments
 
 EXAMPLE = "def mine(learning_rate): return optax.chain(optax.clip(1.0), optax.adam(learning_rate))"
-
-
-INJECTED = (optax.InjectHyperparamsState, optax.InjectStatefulHyperparamsState)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +71,13 @@ class FromFactory(OptimizerLike):
             made = self.factory(learning_rate=learning_rate)
         if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
             raise TypeError(f"returns {type(made).__name__}: it must return an Optax transformation")
-        made = optax.with_extra_args_support(optax.GradientTransformationExtraArgs(made.init, _with_extra(made)))
+        made = optax.with_extra_args_support(optax.GradientTransformationExtraArgs(made.init, with_extra(made)))
         parts = [made]
         if clip is not None:
             parts.insert(0, optax.clip_by_global_norm(clip))
         if weight_decay is not None:
             parts.append(optax.add_decayed_weights(-learning_rate * weight_decay, mask))
-        return _stored(optax.chain(*parts))
+        return stored(optax.chain(*parts))
 
     def check(
         self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
@@ -254,89 +252,6 @@ def name_of(factory: Any) -> str:
     if isinstance(factory, functools.partial):
         return name_of(factory.func)
     return getattr(factory, "__name__", type(factory).__name__)
-
-
-def _with_extra(made: Any) -> Callable[..., Any]:
-    """The update of a transformation, or of a wrapper such as `optax.MultiSteps`, with the extra arguments that it takes."""
-    parameters = parameters_of(made.update)
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-
-    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
-        state = _with_numbers_of_step(state, made, params)
-        value_of = extra.get("value_fn")
-        if value_of is not None:
-            # Optax's line searches refuse further arguments that `value_fn` does not take.
-            def value_fn(params: Params, obj_fn: Any = None, grad_fn: Any = None) -> jax.Array:
-                del obj_fn, grad_fn
-                return value_of(params)
-
-            def grad_fn(params: Params, *_: Any) -> Params:
-                return jax.grad(value_of)(params)
-
-            extra |= {"value_fn": value_fn, "obj_fn": value_of, "grad_fn": grad_fn}
-        taken = {name: item for name, item in extra.items() if takes_any or name in parameters}
-        return made.update(updates, state, params, **taken)
-
-    return update
-
-
-def _with_numbers_of_step(state: Any, made: Any, params: Params) -> Any:
-    """The state with the numbers of `optax.inject_hyperparams` as the factory got them in this step: the rate changes."""
-    if not any(isinstance(node, INJECTED) for node in jax.tree.leaves(state, is_leaf=_is_injected)):
-        return state
-
-    def renewed(old: Any, new: Any) -> Any:
-        return old._replace(hyperparams=new.hyperparams) if isinstance(old, INJECTED) else old
-
-    return jax.tree.map(renewed, state, made.init(params), is_leaf=_is_injected)
-
-
-def _is_injected(node: Any) -> bool:
-    return isinstance(node, INJECTED)
-
-
-def _stored(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """The transformation with a state of plain arrays, which a checkpoint can keep: random keys become their data.
-
-    Dtypes are promoted as Optax expects, which JAX's strict mode would refuse.
-    """
-
-    def init(params: Params) -> Any:
-        with jax.numpy_dtype_promotion("standard"):
-            return jax.tree.map(_array, transformation.init(params))
-
-    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
-        with jax.numpy_dtype_promotion("standard"):
-            state = _with_keys(state, transformation, params)
-            updates, state = transformation.update(updates, state, params, **extra)
-            return updates, jax.tree.map(_array, state)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _with_keys(state: Any, transformation: optax.GradientTransformation, params: Params) -> Any:
-    """A state of plain arrays with its random keys, where the transformation's own initial state has keys."""
-    kinds: list[Any] = []
-
-    def collect(params: Params) -> None:
-        leaves = map(jnp.asarray, jax.tree.leaves(transformation.init(params)))
-        kinds.extend(jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves)
-
-    jax.eval_shape(collect, params)
-    leaves, structure = jax.tree.flatten(state)
-    keyed = [leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds)]
-    return jax.tree.unflatten(structure, keyed)
-
-
-def _array(leaf: Any) -> jax.Array:
-    leaf = jnp.asarray(leaf)
-    return (
-        jax.random.key_data(leaf) if _is_key(leaf) else jax.lax.convert_element_type(leaf, leaf.dtype)
-    )  # not weakly typed
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _norm(params: Params) -> jax.Array:
