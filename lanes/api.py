@@ -48,7 +48,7 @@ from lanes.recipe.augmentations_noise import (
     PCAJitter,
     SaltAndPepper,
 )
-from lanes.recipe.averages import AVERAGES, EMA, SWA
+from lanes.recipe.averages import AVERAGES, EMA, SWA, ScheduleFree
 from lanes.recipe.optimizers import (
     LAMB,
     LBFGS,
@@ -162,6 +162,7 @@ __all__ = [
     "Rotate",
     "Run",
     "SaltAndPepper",
+    "ScheduleFree",
     "Sine",
     "Spirals",
     "Split",

@@ -7,7 +7,6 @@ quoted (`'1'` beside 1).
 
 import functools
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from lanes.describe.descriptions import fields_of, is_description
 from lanes.describe.encoding import EXPERIMENT, OURS, encode
 from lanes.errors import RequestError
+from lanes.recipe.partials import bound_arguments
 from losses import Metric
 from losses.metrics import name_of_metric
 
@@ -85,20 +85,6 @@ def columns_of_metrics(path: str, metrics: tuple[Any, ...]) -> dict[str, Any]:
     if own:
         row[f"{path}.{VERSION}"] = " ".join(map(_metric_version, own))
     return row
-
-
-def bound_arguments(value: functools.partial) -> dict[str, Any]:
-    """The arguments that a partial binds, by parameter; by position where the function does not tell its parameters."""
-    try:
-        signature = inspect.signature(value.func)
-        bound = signature.bind_partial(*value.args, **value.keywords).arguments
-    except (TypeError, ValueError):
-        return {**{str(at): item for at, item in enumerate(value.args)}, **value.keywords}
-    out: dict[str, Any] = {}
-    for name, item in bound.items():
-        several = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-        out |= item if several else {name: item}
-    return out
 
 
 def version_of(thing: Any) -> str:

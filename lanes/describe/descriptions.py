@@ -5,6 +5,7 @@ inputs of the compiled program. Its other fields are static. A Flax module is a 
 Functions serve as well: they are values without fields.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -15,10 +16,13 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from lanes.describe.blanks import Blank
 from lanes.errors import RequestError, unknown
+from lanes.recipe import optimizers_own, schedules_own
+from lanes.recipe.partials import bound_arguments, changed, parameters_of, with_arguments
 
 ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "name")
 
@@ -89,11 +93,13 @@ def check_identity(value: Any, kind: str) -> None:
 
 
 def replace_path(value: Any, path: str, new: Any) -> Any:
-    """`dataclasses.replace` along a dotted path (`"net.widths"`, `"optimizer.b1"`).
+    """`dataclasses.replace` along a dotted path (`"net.widths"`, `"optimizer.b1"`); an argument of a function is bound to it.
 
-    Raises RequestError for an unknown field, suggesting the nearest.
+    Raises RequestError for an unknown field or argument, suggesting the nearest.
     """
     head, _, rest = path.partition(".")
+    if is_function(value):
+        return _with_argument(value, head, rest, new)
     if not is_description(value) or head not in fields_of(value):
         kind = (
             f"field of {type(value).__name__}"
@@ -103,6 +109,34 @@ def replace_path(value: Any, path: str, new: Any) -> Any:
         raise unknown(kind, head, fields_of(value) if is_description(value) else ())
     inner = replace_path(getattr(value, head), rest, new) if rest else new
     return _with_fields(value, {head: inner})
+
+
+def is_function(value: Any) -> bool:
+    """Whether a value is a function or a partial: `replace_path` binds arguments to it."""
+    return inspect.isroutine(value) or isinstance(value, functools.partial)
+
+
+def _function_name(value: Any) -> str:
+    while isinstance(value, functools.partial):
+        value = value.func
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _with_argument(value: Any, name: str, rest: str, new: Any) -> functools.partial:
+    parameters = parameters_of(value.func if isinstance(value, functools.partial) else value)
+    bound = bound_arguments(value) if isinstance(value, functools.partial) else {}
+    parameter = parameters.get(name)
+    named = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if name not in named and name not in bound and not open_ended:
+        raise unknown(f"argument of {_function_name(value)}", name, named)
+    default = parameter.default if parameter is not None else bound.get(name)
+    if rest:
+        new = replace_path(bound.get(name, default), rest, new)
+    is_whole = isinstance(new, numbers.Integral) and not isinstance(new, (bool, np.bool_))
+    if is_whole and (isinstance(default, float) or isinstance(bound.get(name), float)):
+        new = float(new)  # equal numbers make the same run, and a float is traced however it is written
+    return changed(value if isinstance(value, functools.partial) else functools.partial(value), {name: new})
 
 
 def plain(value: Any, annotation: Any = Any) -> Any:
@@ -122,6 +156,10 @@ def plain(value: Any, annotation: Any = Any) -> Any:
         inner = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else ()
         items = tuple(plain(item, inner[0] if inner else Any) for item in value)
         return value if type(value) is tuple and all(new is old for new, old in zip(items, value)) else items
+    if isinstance(value, functools.partial):
+        args, keywords = plain(value.args), {name: plain(item) for name, item in value.keywords.items()}
+        is_plain = args is value.args and all(item is value.keywords[name] for name, item in keywords.items())
+        return value if is_plain else functools.partial(value.func, *args, **keywords)
     if not is_description(value):
         return value
     hints = type_hints(value.__class__)
@@ -173,25 +211,76 @@ def parse_text(text: str, annotation: Any, what: str) -> Any:
     raise RequestError(f"{what} is {text!r}: it must be of type {expected}")
 
 
+def item_of(value: Any, name: str) -> Any:
+    """A field of a description, an argument bound to a partial, or an item of a tuple; None if there is none."""
+    if isinstance(value, tuple):
+        return value[int(name)] if name.isdigit() and int(name) < len(value) else None
+    if isinstance(value, functools.partial):
+        return bound_arguments(value).get(name)
+    return getattr(value, name, None)
+
+
+def parse_argument(function: Any, name: str, text: str, what: str) -> Any:
+    """An argument of a function, parsed from a command line's `text` by its annotation, its present value or its default.
+
+    Raises RequestError for a text of another type, and for a function that has no such argument.
+    """
+    parameter = parameters_of(function).get(name)
+    default = inspect.Parameter.empty if parameter is None else parameter.default
+    stated = None if isinstance(function, functools.partial) else type_hints(function).get(name)
+    value = item_of(function, name) if isinstance(function, functools.partial) else None
+    for example in (value, default):
+        if example is not None and example is not inspect.Parameter.empty:
+            kinds = {bool: bool, int: int | float, float: float, str: str}
+            return parse_text(text, kinds.get(type(example), Any), what)
+    if stated is not None:
+        return parse_text(text, stated, what)
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return parse_text(text, Any, what)
+
+
 # ---- static and traced -------------------------------------------------------------------------------------------
 
 
+# Fields whose functions are called in the program with the numbers bound to them, by the last name of the path: what of
+# these numbers they read in Python.
+READ_IN_PYTHON: dict[str, Callable[[Any], frozenset[str]]] = {
+    "optimizer": optimizers_own.static_arguments,
+    "schedule": schedules_own.static_arguments,
+}
+
+
+def inner_values(path: str, value: Any) -> dict[str, Any]:
+    """What may hold traced numbers in a value, by name: fields of a description, items of a tuple, bound arguments.
+
+    Numbers that a function reads in Python are left out: they are static, as are all that are bound to functions of fields
+    other than the optimizer and the schedule.
+    """
+    if isinstance(value, tuple):
+        return {str(at): item for at, item in enumerate(value) if is_description(item)}
+    read = READ_IN_PYTHON.get(path.rpartition(".")[2])
+    if isinstance(value, functools.partial):
+        inside = {} if read is None else bound_arguments(value)
+    elif is_description(value) and not isinstance(value, nn.Module):
+        inside = {name: getattr(value, name) for name in fields_of(value)}
+    else:
+        return {}
+    if read is not None and any(isinstance(item, float) for item in inside.values()):
+        # Of a value with blanks or tracers, the numbers that are left are static.
+        filled = any(isinstance(item, (Blank, jax.Array)) for item in inside.values())
+        static = {name for name, item in inside.items() if isinstance(item, float)} if filled else read(value)
+        inside = {name: item for name, item in inside.items() if name not in static}
+    return inside
+
+
 def traced_numbers(path: str, value: Any) -> dict[str, Any]:
-    """The traced numbers of a description by dotted path: its float fields, including those of inner descriptions."""
+    """The traced numbers of a value by dotted path: floats of a description, of inner descriptions, and of a partial."""
     if isinstance(value, (float, Blank)):
         return {path: value}
-    if isinstance(value, (tuple, list)):
-        return {
-            k: v
-            for i, item in enumerate(value)
-            if is_description(item)
-            for k, v in traced_numbers(f"{path}.{i}", item).items()
-        }
-    if not is_description(value) or isinstance(value, nn.Module):
-        return {}
-    return {
-        k: v for name in fields_of(value) for k, v in traced_numbers(f"{path}.{name}", getattr(value, name)).items()
-    }
+    inside = inner_values(path, value)
+    return {k: v for name, item in inside.items() for k, v in traced_numbers(f"{path}.{name}", item).items()}
 
 
 def fill(path: str, value: Any, numbers: Mapping[str, Any]) -> Any:
@@ -203,11 +292,10 @@ def map_traced(path: str, value: Any, function: Callable[[str, Any], Any]) -> An
     """The description with `function(path, number)` in place of each traced number."""
     if isinstance(value, (float, Blank)):
         return function(path, value)
-    if isinstance(value, tuple) and any(is_description(item) for item in value):
-        return tuple(
-            map_traced(f"{path}.{i}", item, function) if is_description(item) else item for i, item in enumerate(value)
-        )
-    if not is_description(value) or isinstance(value, nn.Module):
-        return value
-    changed = {name: map_traced(f"{path}.{name}", getattr(value, name), function) for name in fields_of(value)}
-    return dataclasses.replace(value, **changed)
+    inside = inner_values(path, value)
+    new = {name: map_traced(f"{path}.{name}", item, function) for name, item in inside.items()}
+    if isinstance(value, tuple):
+        return tuple(new.get(str(at), item) for at, item in enumerate(value)) if new else value
+    if isinstance(value, functools.partial):
+        return changed(value, new) if path.rpartition(".")[2] in READ_IN_PYTHON else value
+    return with_arguments(value, new)

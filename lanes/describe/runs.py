@@ -231,8 +231,10 @@ def parse_field(run: Run, path: str, text: str) -> Any:
     owner: Any = run
     if rest:
         *inner, last = path.split(".")
-        owner = functools.reduce(lambda at, name: getattr(at, name, None), inner[1:], getattr(resolve(run), head))
+        owner = functools.reduce(descriptions.item_of, inner[1:], getattr(resolve(run), head))
         head = last
+        if descriptions.is_function(owner):
+            return descriptions.parse_argument(owner, head, text, path)
         if not descriptions.is_description(owner) or head not in descriptions.fields_of(owner):
             fields = descriptions.fields_of(owner) if descriptions.is_description(owner) else ()
             raise descriptions.unknown(f"field of {path.rsplit('.', 1)[0]}", last, fields)

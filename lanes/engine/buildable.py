@@ -30,6 +30,7 @@ from lanes.program.rehearsal import (
     shapes_of,
 )
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
+from lanes.recipe.schedules import Constant
 from lanes.storage import initial_weights
 
 Tree = Any
@@ -70,7 +71,8 @@ class Buildable:
         optimizer = optimizer_of(member.run.optimizer)
         if isinstance(optimizer, FromFactory):
             try:
-                optimizer.check_update(self.variables[member.signature]["params"])
+                varies = not isinstance(member.run.schedule, Constant)
+                optimizer.check_update(self.variables[member.signature]["params"], varies)
             except ValueError as error:
                 raise RequestError(str(error)) from error
 

@@ -1,6 +1,7 @@
 """Refuses settings that change nothing: a run that differs from another only in them would be the same run."""
 
 import dataclasses
+import functools
 from collections.abc import Set
 from typing import Any
 
@@ -8,9 +9,10 @@ import jax
 
 from lanes.describe import runs
 from lanes.describe.columns import display_name
-from lanes.describe.descriptions import is_description
+from lanes.describe.descriptions import is_description, item_of
 from lanes.describe.runs import FIELDS, Run
 from lanes.errors import RequestError
+from lanes.recipe.partials import parameters_of
 from losses.penalties_on_weights import KERNEL_NAMES
 
 ELSEWHERE = ("seed", "epochs", "patience", "min_delta")  # numbers that act outside initialization, step and evaluation
@@ -46,6 +48,9 @@ def _is_set(run: Run, path: str) -> bool:
     if len(rest) == 1 and is_description(value):
         defaults = {field.name: field.default for field in dataclasses.fields(value)}
         value, default = getattr(value, rest[0]), defaults[rest[0]]
+    elif len(rest) == 1 and isinstance(value, functools.partial):
+        parameter = parameters_of(value.func).get(rest[0])
+        value, default = item_of(value, rest[0]), None if parameter is None else parameter.default
     return not (value is default or value == default)
 
 
@@ -74,7 +79,7 @@ def _message(run: Run, path: str, used: Set[str], variables: Any) -> str:
         )
     owner: Any = run
     for name in path.split("."):
-        owner = owner[int(name)] if isinstance(owner, tuple) else getattr(owner, name)
+        owner = item_of(owner, name)
     return f"{path} is {owner} and changes nothing in the training or evaluation of net {net}: leave it out"
 
 

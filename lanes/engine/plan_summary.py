@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lanes.data.readings import described
 from lanes.describe import runs
 from lanes.describe.columns import display_name
+from lanes.describe.descriptions import READ_IN_PYTHON
 from lanes.engine.options import Options
 from lanes.engine.requests import Plan
 from lanes.errors import printable
@@ -48,6 +49,7 @@ class PlanSummary(NamedTuple):
         compiled: how many training programs are compiled: more than `programs` where packs of one differ in size.
         programs: the training programs.
         chosen: how the runs' programs were chosen, in one line.
+        static: the floats of the user's own functions of which every value has a program of its own, by path.
         tracing_seconds: what tracing the programs took, to check them.
         halving: the halving in one line, or None.
     """
@@ -60,6 +62,7 @@ class PlanSummary(NamedTuple):
     compiled: int
     programs: list[ProgramSummary]
     chosen: str
+    static: list[str]
     tracing_seconds: float
     halving: str | None
 
@@ -85,9 +88,14 @@ def summarize(plan: Plan, options: Options) -> PlanSummary:
             for signature in plan.shapes
         ],
         chosen=plan.programs,
+        static=list(dict.fromkeys(path for member in plan.planned for path in _static(member.run))),
         tracing_seconds=plan.tracing_seconds,
         halving=None if options.halving is None else options.halving.describe(len(plan.planned)),
     )
+
+
+def _static(run: runs.Run) -> list[str]:
+    return [f"{name}.{item}" for name, read in READ_IN_PYTHON.items() for item in sorted(read(getattr(run, name)))]
 
 
 def _program(packs: Sequence[Pack], parameters: int) -> ProgramSummary:
@@ -120,6 +128,10 @@ def describe(plan: Plan, options: Options) -> str:
     ]
     if found.chosen:
         lines.append(f"  {found.chosen}")
+    lines += [
+        f"  {path} is read in Python (`if`, float(), …), so each of its values has a program of its own: jnp.where makes it one"
+        for path in found.static
+    ]
     each = found.tracing_seconds / len(found.programs)
     lines.append(f"  every program was traced to check it: {found.tracing_seconds:.1f} s, {each:.2f} s a program")
     if found.halving is not None:

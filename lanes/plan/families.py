@@ -6,6 +6,7 @@ The first run of a family is checked in full; for the others, only numbers new t
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,15 +126,24 @@ class Families:
         known = self._tokens.get(id(value))
         if known is None:
             try:
-                token = self._values.setdefault((value, _types(value)), len(self._values))
+                token = self._values.setdefault((_compared(value), _types(value)), len(self._values))
             except TypeError:  # not hashable: equal to itself only
                 token = object()
             known = self._tokens[id(value)] = token, value  # keeps the object alive, and so its id taken
         return known[0]
 
 
+def _compared(value: Any) -> Any:
+    """What is equal for equal values: a partial by its function and arguments."""
+    if isinstance(value, functools.partial):
+        return value.func, value.args, tuple(sorted(value.keywords.items()))
+    return value
+
+
 def _types(value: Any) -> Any:
     """The types of a value and of all that it holds: `Mine(1)`, `Mine(True)` and `Mine(1.0)` are equal in Python."""
+    if isinstance(value, functools.partial):
+        return type(value), _types(value.args), *(_types(item) for _, item in sorted(value.keywords.items()))
     if isinstance(value, (tuple, list)):
         return type(value), *map(_types, value)
     if is_description(value):

@@ -35,6 +35,15 @@ class AverageLike(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsOptimizer(Protocol):
+    """An average that the optimizer keeps in its own state: it takes the place of `update`."""
+
+    def of_optimizer(self, params: Params, state: Any) -> Params:
+        """The average, from the parameters and the state of the optimizer after an update."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Average(AverageLike):
     """Base of the averages."""
@@ -116,8 +125,46 @@ class SWA(Average):
             raise ValueError(f"`start` (={self.start}) of average swa must be a fraction of the run in [0, 1)")
 
 
+@dataclasses.dataclass(frozen=True)
+class ScheduleFree(Average):
+    """The average that a schedule-free optimizer of `optax.contrib` keeps, at which its paper evaluates.
+
+    The gradient is taken at y, which are the parameters of the run, between the average x and the iterate z.
+
+    Formula: x = (y - (1 - b1)·z) / b1
+    Reference: Defazio et al., The Road Less Scheduled, 2024
+    """
+
+    def init(self, params: Params) -> Params:
+        return params
+
+    def update(self, state: Params, params: Params, step: jax.Array, horizon: jax.Array) -> Params:
+        del params, step, horizon
+        return state
+
+    def params(self, state: Params) -> Params:
+        return state
+
+    def of_optimizer(self, params: Params, state: Any) -> Params:
+        """The average; raises ValueError for the state of an optimizer that is not schedule-free."""
+        kind = optax.contrib.ScheduleFreeState
+        found = [node for node in jax.tree.leaves(state, is_leaf=_is_schedule_free) if isinstance(node, kind)]
+        if len(found) != 1:
+            raise ValueError(
+                "average is schedule_free and the optimizer keeps no such average: use optax.contrib.schedule_free_adamw, or "
+                "another optimizer in optax.contrib.schedule_free"
+            )
+        with jax.numpy_dtype_promotion("standard"):
+            return optax.contrib.schedule_free_eval_params(found[0], params)
+
+
+def _is_schedule_free(node: Any) -> bool:
+    return isinstance(node, optax.contrib.ScheduleFreeState)
+
+
 AVERAGES: dict[str, Average] = {
     "ema": EMA(),
     "polyak": SWA(start=0.0),
     "swa": SWA(),
+    "schedule_free": ScheduleFree(),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -17,7 +17,9 @@ import jax.numpy as jnp
 import optax
 from jax.extend import core
 
+from lanes.recipe.optimizers_stored import stored, with_extra
 from lanes.recipe.optimizers_update import OptimizerLike, Params, Scalar
+from lanes.recipe.partials import arguments_of, bound_arguments, parameters_of, read_in_python, with_arguments
 
 EXAMPLE = "def mine(learning_rate): return optax.chain(optax.clip(1.0), optax.adam(learning_rate))"
 
@@ -28,7 +30,8 @@ class FromFactory(OptimizerLike):
 
     With u the factory's update for the clipped gradient, θ ← θ + u - learning_rate · weight_decay · θ; weight decay acts on
     kernels only. The factory's transformation is called with `value`, `grad` and `value_fn`, as Optax's line searches and
-    `optax.contrib.reduce_on_plateau` need.
+    `optax.contrib.reduce_on_plateau` need, and with `obj_fn` and `grad_fn` (the value and the gradient at other parameters,
+    for the step's batch) as `optax.contrib.sophia` and `optax.contrib.sam` do.
 
     Attributes:
         factory: called as `factory(learning_rate=η)`.
@@ -45,7 +48,7 @@ class FromFactory(OptimizerLike):
     @property
     def weight_decay(self) -> float:
         """The factory's own weight decay, bound or by default; 0 if it has no such argument."""
-        own = _parameters(self.factory).get("weight_decay")
+        own = parameters_of(self.factory).get("weight_decay")
         return 0.0 if own is None or own.default is inspect.Parameter.empty else own.default
 
     def build(
@@ -68,19 +71,19 @@ class FromFactory(OptimizerLike):
             made = self.factory(learning_rate=learning_rate)
         if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
             raise TypeError(f"returns {type(made).__name__}: it must return an Optax transformation")
-        made = optax.with_extra_args_support(optax.GradientTransformationExtraArgs(made.init, _with_extra(made)))
+        made = optax.with_extra_args_support(optax.GradientTransformationExtraArgs(made.init, with_extra(made)))
         parts = [made]
         if clip is not None:
             parts.insert(0, optax.clip_by_global_norm(clip))
         if weight_decay is not None:
             parts.append(optax.add_decayed_weights(-learning_rate * weight_decay, mask))
-        return _stored(optax.chain(*parts))
+        return stored(optax.chain(*parts))
 
     def check(
         self, *, momentum: float | None = None, weight_decay: float | None = None, clip: float | None = None
     ) -> None:
         """Raises ValueError, in one line, for a setting of the run that is out of range or has no effect."""
-        arguments = _parameters(self.factory)
+        arguments = parameters_of(self.factory)
         for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
             if value is not None and (name == "momentum" or name in arguments):
                 raise ValueError(
@@ -93,24 +96,37 @@ class FromFactory(OptimizerLike):
         if clip is not None and not clip > 0.0:
             raise ValueError(f"`clip` (={clip}) must be above 0: it is the largest norm of the gradient")
 
-    def check_update(self, params: Params) -> None:
-        """Trace one update on the shapes `params`, with a traced learning rate.
+    def check_update(self, params: Params, varies: bool = True) -> None:
+        """Trace one update on the shapes `params`, with a traced learning rate and traced arguments.
+
+        Args:
+            params: shapes.
+            varies: whether the schedule changes the learning rate; if not, the rate may reach the initial state alone, as
+                that of `optax.rprop` does.
 
         Raises ValueError, in one line, if the factory or its update fails, if the learning rate does not reach the update,
         or if the update changes the structure of the state.
         """
+        number = jax.ShapeDtypeStruct((), jnp.float32)
+        floats = [name for name, item in arguments_of(self.factory).items() if isinstance(item, float)]
+        numbers = dict.fromkeys(set(floats) - static_arguments(self.factory), number)
 
-        def step(rate: jax.Array, params: Params, state: Any) -> tuple[Any, Any]:
-            optimizer = self.build(learning_rate=rate)
+        def build(rate: jax.Array, numbers: Mapping[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
+            return FromFactory(with_arguments(self.factory, numbers)).build(learning_rate=rate)
+
+        def step(rate: jax.Array, numbers: Mapping[str, jax.Array], params: Params, state: Any) -> tuple[Any, Any]:
+            optimizer = build(rate, numbers)
             return optimizer.update(params, state, params, value=jnp.zeros(()), grad=params, value_fn=_norm)
 
-        rate = jax.ShapeDtypeStruct((), jnp.float32)
         try:
-            state = jax.eval_shape(lambda rate, params: self.build(learning_rate=rate).init(params), rate, params)
-            traced, (updates, after) = jax.make_jaxpr(step, return_shape=True)(rate, params, state)
+            started, state = jax.make_jaxpr(
+                lambda rate, more, params: build(rate, more).init(params), return_shape=True
+            )(number, numbers, params)
+            traced, (updates, after) = jax.make_jaxpr(step, return_shape=True)(number, numbers, params, state)
         except jax.errors.ConcretizationTypeError as error:
+            also = "".join(f", {name}" for name in sorted(numbers))
             raise ValueError(
-                f"optimizer {self.name} takes learning_rate as a Python number ({type(error).__name__}): it is traced, "
+                f"optimizer {self.name} takes learning_rate{also} as a Python number ({type(error).__name__}): it is traced, "
                 "each run has its own; use jnp.where or jax.lax.cond in place of `if`"
             ) from error
         except Exception as error:
@@ -121,11 +137,60 @@ class FromFactory(OptimizerLike):
                 f"optimizer {self.name} changes the shapes or dtypes of its state in an update: init must return them as "
                 "update does"
             )
-        if not _depends(traced.jaxpr, len(jax.tree.leaves(updates))):
+        if _depends(traced.jaxpr, len(jax.tree.leaves(updates))):
+            return
+        if not _depends(started.jaxpr, len(started.out_avals)):
             raise ValueError(
                 f"the learning rate does not reach the update of optimizer {self.name}: use the argument learning_rate in "
-                "it as it is (optax.inject_hyperparams keeps the rate of the first step, and is not needed here)"
+                "it as it is"
             )
+        if varies:
+            raise ValueError(
+                f"optimizer {self.name} reads the learning rate at the start only, so the schedule changes nothing: leave "
+                "the schedule out"
+            )
+
+
+def static_arguments(value: Any) -> frozenset[str]:
+    """The floats of a factory, bound by a partial or fields of a description, that it reads in Python: they are static."""
+    if isinstance(value, OptimizerLike) or not callable(value):
+        return frozenset()
+    return read_in_python(value, _updates, _makes)
+
+
+_TRIED: Params = {
+    "layer": {"kernel": jax.ShapeDtypeStruct((3, 2), jnp.float32), "bias": jax.ShapeDtypeStruct((2,), jnp.float32)}
+}
+
+
+def _updates(factory: Any, traced: tuple[str, ...]) -> bool:
+    """Whether the factory makes and updates with these arguments traced, for parameters of a dense layer."""
+
+    def step(rate: jax.Array, params: Params, numbers: Mapping[str, jax.Array]) -> Any:
+        optimizer = FromFactory(with_arguments(factory, numbers)).build(learning_rate=rate)
+        state = optimizer.init(params)
+        return optimizer.update(params, state, params, value=jnp.zeros(()), grad=params, value_fn=_norm)
+
+    return _works(step, traced, _TRIED)
+
+
+def _makes(factory: Any, traced: tuple[str, ...]) -> bool:
+    """Whether the factory can be called with these arguments traced."""
+
+    def make(rate: jax.Array, params: Params, numbers: Mapping[str, jax.Array]) -> None:
+        del params
+        FromFactory(with_arguments(factory, numbers)).build(learning_rate=rate)
+
+    return _works(make, traced, _TRIED)
+
+
+def _works(function: Callable[..., Any], traced: tuple[str, ...], params: Params) -> bool:
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+    try:
+        jax.eval_shape(function, number, params, dict.fromkeys(traced, number))
+    except Exception:  # whatever the user's function raises
+        return False
+    return True
 
 
 def optimizer_of(value: Any) -> Any:
@@ -135,10 +200,10 @@ def optimizer_of(value: Any) -> Any:
     """
     if isinstance(value, OptimizerLike) or not callable(value) or isinstance(value, type):
         return value
-    arguments = _parameters(value)
+    arguments = parameters_of(value)
     is_function = inspect.isroutine(value) or isinstance(value, functools.partial)
     if isinstance(value, functools.partial):
-        bound = {**value.keywords, **dict(zip(_parameters(value.func), value.args))}
+        bound = bound_arguments(value)
         if "learning_rate" in bound:
             raise ValueError(
                 f"optimizer {name_of(value)} binds learning_rate={bound['learning_rate']!r}: leave it out, and set the run's "
@@ -162,8 +227,18 @@ def optimizer_of(value: Any) -> Any:
     return FromFactory(value)
 
 
+_INJECTING = getattr(optax.inject_hyperparams(optax.sgd), "__code__", None)  # of what wraps the factory
+
+
 def refusal(value: Any) -> str | None:
     """Why a value cannot be an optimizer: it is an Optax transformation already, whose learning rate is fixed."""
+    injected = getattr(value, "__wrapped__", None)
+    if inspect.isfunction(value) and getattr(value, "__code__", None) is _INJECTING:
+        name = name_of(injected)
+        return (
+            f"optimizer is optax.inject_hyperparams({name}), which has no identity to resume by: give {name} itself, whose "
+            "numbers are traced in any case"
+        )
     if callable(value) or not (hasattr(value, "init") and hasattr(value, "update")):
         return None
     return (
@@ -179,69 +254,8 @@ def name_of(factory: Any) -> str:
     return getattr(factory, "__name__", type(factory).__name__)
 
 
-def _parameters(factory: Any) -> dict[str, inspect.Parameter]:
-    try:
-        return dict(inspect.signature(factory).parameters)
-    except (TypeError, ValueError):
-        return {}
-
-
-def _with_extra(made: Any) -> Callable[..., Any]:
-    """The update of a transformation, or of a wrapper such as `optax.MultiSteps`, with extra arguments if it takes them."""
-    takes = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(made.update).parameters.values())
-
-    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
-        return made.update(updates, state, params, **(extra if takes else {}))
-
-    return update
-
-
-def _stored(transformation: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """The transformation with a state of plain arrays, which a checkpoint can keep: random keys become their data.
-
-    Dtypes are promoted as Optax expects, which JAX's strict mode would refuse.
-    """
-
-    def init(params: Params) -> Any:
-        with jax.numpy_dtype_promotion("standard"):
-            return jax.tree.map(_array, transformation.init(params))
-
-    def update(updates: Params, state: Any, params: Params | None = None, **extra: Any) -> tuple[Params, Any]:
-        with jax.numpy_dtype_promotion("standard"):
-            state = _with_keys(state, transformation, params)
-            updates, state = transformation.update(updates, state, params, **extra)
-            return updates, jax.tree.map(_array, state)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _with_keys(state: Any, transformation: optax.GradientTransformation, params: Params) -> Any:
-    """A state of plain arrays with its random keys, where the transformation's own initial state has keys."""
-    kinds: list[Any] = []
-
-    def collect(params: Params) -> None:
-        leaves = map(jnp.asarray, jax.tree.leaves(transformation.init(params)))
-        kinds.extend(jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves)
-
-    jax.eval_shape(collect, params)
-    leaves, structure = jax.tree.flatten(state)
-    keyed = [leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds)]
-    return jax.tree.unflatten(structure, keyed)
-
-
-def _array(leaf: Any) -> jax.Array:
-    leaf = jnp.asarray(leaf)
-    return (
-        jax.random.key_data(leaf) if _is_key(leaf) else jax.lax.convert_element_type(leaf, leaf.dtype)
-    )  # not weakly typed
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _norm(params: Params) -> jax.Array:
-    return optax.global_norm(params)
+    return optax.tree.norm(params)
 
 
 def _kind(leaf: Any) -> tuple[Any, Any]:

@@ -69,6 +69,15 @@ class Rule(RuleLike):
         """Raises ValueError, in one line, for a field out of range."""
 
 
+def gradient_of(value_of: Callable[[Params], jax.Array]) -> Callable[..., Params]:
+    """The gradient of a loss as `optax.contrib.sam` calls it: with parameters, and an index that the batch does not need."""
+
+    def gradient(params: Params, *_: Any) -> Params:
+        return jax.grad(value_of)(params)
+
+    return gradient
+
+
 @dataclasses.dataclass(frozen=True)
 class Gradient(Rule):
     """Backpropagation: the exact gradient of the loss.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes.recipe.optimizers_own import name_of
+from lanes.recipe.partials import read_in_python, with_arguments
 from lanes.recipe.schedules import ScheduleLike
 
 EXAMPLE = "def decay(step, horizon): return 1 - step / horizon"
@@ -56,7 +57,8 @@ class FromFunction(ScheduleLike):
         except jax.errors.ConcretizationTypeError as error:
             raise ValueError(
                 f"schedule {name} takes step or horizon as a Python number ({type(error).__name__}): they are traced; use "
-                "jnp.where or jax.lax.cond in place of `if`, and jnp in place of math and numpy"
+                "jnp.where or jax.lax.cond in place of `if`, and jnp in place of math and numpy; of Optax's schedules one of "
+                "length 1, optax.cosine_decay_schedule(1.0, 1)(step / horizon)"
             ) from error
         except Exception as error:
             line = (str(error).strip().splitlines() or [""])[0]
@@ -84,6 +86,27 @@ def schedule_of(value: Any) -> Any:
             f"schedule {name_of(value)} cannot be called with (step, horizon): write a function such as {EXAMPLE}"
         )
     return FromFunction(value)
+
+
+def static_arguments(value: Any) -> frozenset[str]:
+    """The floats of a function, bound by a partial or fields of a description, that it reads in Python: they are static."""
+    if isinstance(value, ScheduleLike) or not callable(value):
+        return frozenset()
+    return read_in_python(value, _works)
+
+
+def _works(function: Any, traced: tuple[str, ...]) -> bool:
+    """Whether the function can be called with these arguments traced."""
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+
+    def call(step: jax.Array, horizon: jax.Array, numbers: Mapping[str, jax.Array]) -> jax.Array:
+        return FromFunction(with_arguments(function, numbers))(step, horizon)
+
+    try:
+        jax.eval_shape(call, number, number, dict.fromkeys(traced, number))
+    except Exception:  # whatever the user's function raises
+        return False
+    return True
 
 
 def refusal(value: Any) -> str | None:

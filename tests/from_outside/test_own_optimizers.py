@@ -101,7 +101,11 @@ WRONG = {
     "a lambda": ("optimizer=lambda learning_rate: optax.adam(learning_rate)", "is a lambda"),
     "no learning_rate": ("optimizer=optax.scale", "no argument named learning_rate"),
     "a bound rate": ("optimizer=functools.partial(optax.sgd, 0.1)", "binds learning_rate=0.1"),
-    "a rate kept in the state": ("optimizer=optax.inject_hyperparams(optax.sgd)", "does not reach the update"),
+    "a rate kept in the state": ("optimizer=optax.inject_hyperparams(optax.sgd)", "give sgd itself"),
+    "an argument that changes nothing": (
+        "optimizer=functools.partial(idle, knob=0.5)",
+        "optimizer.knob is 0.5 and changes",
+    ),
     "a branch on the rate": ("optimizer=branching", "takes learning_rate as a Python number"),
     "momentum": ("optimizer=optax.sgd, momentum=0.9", "functools.partial(sgd, momentum=0.9)"),
     "weight decay twice": ("optimizer=optax.adamw, weight_decay=0.1", "functools.partial(adamw, weight_decay=0.1)"),
@@ -120,6 +124,7 @@ def test_what_cannot_work_is_one_line_before_anything_starts(call, tmp_path, wro
     path.write_text(
         "import functools\nimport optax\nfrom lanes import Blobs, Run\nfrom nets import MLP\n\n\n"
         "def branching(learning_rate):\n    return optax.sgd(learning_rate if learning_rate > 0.1 else 0.1)\n\n\n"
+        "def idle(learning_rate, knob=0.1):\n    return optax.sgd(learning_rate)\n\n\n"
         "def warming(step, horizon):\n    return 0.1 if step < 5 else 1.0\n\n\n"
         f"def sweep():\n    return [Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=1, {text})]\n"
     )
@@ -129,3 +134,57 @@ def test_what_cannot_work_is_one_line_before_anything_starts(call, tmp_path, wro
     assert error.count("\n") == 1
     assert message in error
     assert not (tmp_path / "out").exists()
+
+
+SWEPT = """
+import functools
+import optax
+import jax.numpy as jnp
+from lanes import Blobs, Run, grid
+from nets import MLP
+
+
+def clipped(learning_rate, b1=0.9, limit=1.0):
+    return optax.chain(optax.clip(limit) if limit > 0 else optax.identity(), optax.adam(learning_rate, b1=b1))
+
+
+def valley(step, horizon, floor, width=0.5):
+    t = step / horizon
+    return jnp.where(abs(t - 0.5) < width / 2, floor, 1.0)
+
+
+BASE = Run(data=Blobs(n=60, classes=3), net=MLP(widths=(4,)), batch_size=20, epochs=2, optimizer=clipped,
+           schedule=functools.partial(valley, floor=0.1))
+
+
+def sweep():
+    axes = {"optimizer.b1": [0.5, 0.9, 0.95], "schedule.floor": [0, 0.25], "optimizer.limit": [1.0, 2.0]}
+    return grid(BASE, axes)
+"""
+
+
+def test_arguments_of_a_factory_and_a_schedule_are_axes_traced_unless_read_in_python(call, tmp_path):
+    path = tmp_path / "swept.py"
+    path.write_text(SWEPT)
+    status, out, error = call(path, "--out", tmp_path / "out", "--devices", "1", "--dry-run")
+    assert status == 0, error
+    assert "12 runs in 2 packs by 2 training programs" in " ".join(out.split())
+    assert "optimizer.limit is read in Python" in out
+    status, out, error = call(
+        path,
+        "--out",
+        tmp_path / "out",
+        "--devices",
+        "1",
+        "--dry-run",
+        "--set",
+        "optimizer.limit=3",
+        "--only",
+        "optimizer.b1=0.9",
+        "--set",
+        "schedule.width=0.1",
+    )
+    assert status == 0, error
+    assert "2 runs in 1 packs by 1 training programs" in " ".join(out.split())
+    status, _, error = call(path, "--out", tmp_path / "out", "--dry-run", "--set", "optimizer.b3=3")
+    assert (status, "b1" in error, error.count("\n")) == (2, True, 1)

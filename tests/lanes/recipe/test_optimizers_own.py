@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from lanes.recipe import optimizers_own
+from lanes.recipe.averages import ScheduleFree
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 
 START = {
@@ -45,6 +46,16 @@ def noisy(learning_rate):
     return optax.chain(optax.add_noise(0.1, 0.5, key=jax.random.key(3)), optax.sgd(learning_rate))
 
 
+def injected(learning_rate, b1=0.9):
+    """Has its numbers in its state, as programs do that change them between steps."""
+    return optax.chain(optax.clip(0.5), optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate, b1=b1))
+
+
+def searching(learning_rate):
+    """Follows a line search, which refuses arguments that nobody takes."""
+    return optax.chain(optax.sgd(learning_rate), optax.scale_by_backtracking_linesearch(5))
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """A description that is a factory."""
@@ -61,8 +72,13 @@ FACTORIES = [
     on_plateau,
     noisy,
     Part(),
+    injected,
+    searching,
     optax.adamw,
-    pytest.param(optax.contrib.prodigy, marks=pytest.mark.slow),
+    optax.contrib.muon,
+    optax.contrib.schedule_free_sgd,
+    *[pytest.param(getattr(optax.contrib, n), marks=pytest.mark.slow) for n in ("prodigy", "dadapt_adamw", "momo")],
+    *[pytest.param(getattr(optax.contrib, n), marks=pytest.mark.slow) for n in ("schedule_free_adamw", "ademamix")],
     functools.partial(optax.sgd, momentum=0.9, nesterov=True),
 ]
 
@@ -97,7 +113,8 @@ def by_hand(transformation, steps=3):
     params, state = START, transformation.init(START)
     for _ in range(steps):
         value, gradient = jax.value_and_grad(loss)(params)
-        extra = {} if isinstance(transformation, optax.MultiSteps) else {"value": value}
+        extra = {} if isinstance(transformation, optax.MultiSteps) else {"value": value, "grad": gradient}
+        extra |= {"value_fn": loss} if extra else {}
         if not isinstance(transformation, (optax.GradientTransformationExtraArgs, optax.MultiSteps)):
             extra = {}
         updates, state = transformation.update(gradient, state, params, **extra)
@@ -105,8 +122,8 @@ def by_hand(transformation, steps=3):
     return params
 
 
-def close(actual, expected):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), actual, expected)
+def close(actual, expected, rtol=2e-6):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-7), actual, expected)
 
 
 @pytest.mark.parametrize("factory", FACTORIES, ids=optimizers_own.name_of)
@@ -151,9 +168,12 @@ def deaf(learning_rate):
     return optax.adam(1e-3)
 
 
-def frozen_rate(learning_rate):
+def kept(learning_rate):
     """Keeps the rate of its start in its state."""
-    return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)
+    return optax.GradientTransformation(
+        lambda _: jnp.asarray(learning_rate),
+        lambda updates, rate, _: (jax.tree.map(lambda u: -rate * u, updates), rate),
+    )
 
 
 def nothing(learning_rate):
@@ -194,7 +214,7 @@ def grows(learning_rate):
     [
         (branching, "takes learning_rate as a Python number"),
         (deaf, "does not reach the update of optimizer deaf"),
-        (frozen_rate, "does not reach the update of optimizer frozen_rate"),
+        (kept, "reads the learning rate at the start only"),
         (nothing, "must return an Optax transformation"),
         (wants_other_extras, "hessian"),
         (grows, "changes the shapes"),
@@ -243,3 +263,113 @@ def test_settings_of_the_run_without_an_effect_are_refused(factory, settings, wo
 def test_a_finished_transformation_is_told_from_a_factory():
     assert "optimizer=optax.adam" in optimizers_own.refusal(optax.adam(0.1))
     assert optimizers_own.refusal(optax.adam) is None
+
+
+# ---- numbers bound to a factory ------------------------------------------------------------------------------------
+
+
+def clipped(learning_rate, b1=0.9, limit=1.0, steps=1):
+    """Reads its limit in Python."""
+    update = optax.adam(learning_rate, b1=b1)
+    return optax.MultiSteps(optax.chain(optax.clip(limit), update) if limit > 0 else update, every_k_schedule=steps)
+
+
+def by_name(learning_rate, part=0.5):
+    """Works for parameters of its own names only."""
+    labels = {"first": "slow", "second": "fast"}
+    return optax.multi_transform({"slow": optax.sgd(part * learning_rate), "fast": optax.sgd(learning_rate)}, labels)
+
+
+def by_name_and_sign(learning_rate, part=0.5):
+    """The same, and reads its number in Python."""
+    return by_name(learning_rate, part) if part > 0 else optax.sgd(learning_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branching:
+    """A description that reads one of its numbers in Python."""
+
+    b1: float = 0.9
+    limit: float = 1.0
+
+    def __call__(self, learning_rate):
+        return clipped(learning_rate, self.b1, self.limit)
+
+
+@pytest.mark.parametrize(
+    ("factory", "static"),
+    [
+        (functools.partial(clipped, b1=0.8, limit=2.0, steps=2), {"limit"}),
+        (functools.partial(clipped, b1=0.8), set()),
+        (functools.partial(by_name, part=0.1), set()),
+        (functools.partial(by_name_and_sign, part=0.1), {"part"}),
+        (functools.partial(optax.adamw, b1=0.8, eps=1e-6, weight_decay=0.0), set()),
+        (functools.partial(optax.sgd, momentum=0.9, nesterov=True), set()),
+        (Branching(), {"limit"}),
+        (optax.adam, set()),
+    ],
+)
+def test_numbers_that_a_factory_reads_in_python_are_static_and_all_others_traced(factory, static):
+    assert optimizers_own.static_arguments(factory) == static
+
+
+def test_lanes_of_several_bound_numbers_share_one_program():
+    def trained(b1):
+        return ours(functools.partial(clipped, b1=b1, limit=2.0), jnp.float32(0.1))
+
+    together = jax.vmap(trained)(jnp.asarray([0.5, 0.95]))
+    for lane, b1 in enumerate((0.5, 0.95)):
+        close(jax.tree.map(lambda leaf, lane=lane: leaf[lane], together), by_hand(clipped(0.1, b1, 2.0)), rtol=1e-5)
+
+
+def test_numbers_of_inject_hyperparams_follow_the_rate_of_each_step():
+    rates = [0.1, 0.02, 0.05]
+
+    def loop(made, params=START, state=None):
+        for rate in rates:
+            now = made(rate)
+            state = now.init(params) if state is None else state
+            updates, state = now.update(jax.grad(loss)(params), state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    plain = loop(lambda rate: optax.chain(optax.clip(0.5), optax.adam(rate)))
+    close(loop(lambda rate: optimizer_of(injected).build(learning_rate=rate)), plain)
+
+
+def test_value_and_gradient_at_other_parameters_are_there_for_those_that_ask():
+    rate = 0.05
+
+    def sam(learning_rate):
+        sharpness = optax.chain(optax.contrib.normalize(), optax.sgd(0.1))
+        return optax.contrib.sam(optax.sgd(learning_rate), sharpness, sync_period=2, opaque_mode=True)
+
+    made = sam(rate)
+    updates, _ = made.update(jax.grad(loss)(START), made.init(START), START, grad_fn=lambda p, _: jax.grad(loss)(p))
+    close(ours(sam, rate, steps=1), optax.apply_updates(START, updates))
+
+
+def test_a_rate_that_reaches_the_initial_state_alone_needs_a_constant_schedule():
+    optimizer_of(optax.rprop).check_update(jax.eval_shape(lambda: START), varies=False)
+    with pytest.raises(ValueError, match="leave the schedule out"):
+        optimizer_of(optax.rprop).check_update(jax.eval_shape(lambda: START))
+
+
+def test_what_inject_hyperparams_makes_has_no_identity():
+    assert "give sgd itself" in optimizers_own.refusal(optax.inject_hyperparams(optax.sgd))
+    assert optimizers_own.refusal(optax.sgd) is None
+
+
+def test_a_schedule_free_optimizer_is_evaluated_at_its_average():
+    optimizer = optimizer_of(optax.contrib.schedule_free_sgd).build(learning_rate=0.1)
+    params, state = START, optimizer.init(START)
+    plain = optax.contrib.schedule_free_sgd(0.1)
+    memory, by_hand = plain.init(START), START
+    for _ in range(3):
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        params = optax.apply_updates(params, updates)
+        updates, memory = plain.update(jax.grad(loss)(by_hand), memory, by_hand)
+        by_hand = optax.apply_updates(by_hand, updates)
+    close(ScheduleFree().of_optimizer(params, state), optax.contrib.schedule_free_eval_params(memory, by_hand))
+    with pytest.raises(ValueError, match="keeps no such average"):
+        ScheduleFree().of_optimizer(params, optax.adam(0.1).init(params))

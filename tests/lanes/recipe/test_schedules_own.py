@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from lanes.recipe import schedules_own
 from lanes.recipe.schedules import SCHEDULES
 from lanes.recipe.schedules_own import schedule_of
 
@@ -109,3 +110,33 @@ def test_another_function_is_refused_in_one_line(function, words):
 def test_built_in_schedules_are_as_they_were():
     for schedule in SCHEDULES.values():
         assert schedule_of(schedule) is schedule
+
+
+def of_optax(step, horizon, begin=0.2):
+    """A schedule of Optax of length 1, at the fraction of the run that is done."""
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, begin, 1.0, 0.05)(step / horizon)
+
+
+def sharp(step, horizon, at, floor=0.1):
+    """Reads its floor in Python."""
+    return jnp.where(step < at * horizon, 1.0, floor if floor > 0 else 0.0)
+
+
+def test_a_schedule_of_optax_of_length_one_is_that_of_the_runs_length():
+    ours, plain = schedule_of(of_optax), optax.warmup_cosine_decay_schedule(0.0, 1.0, 10, 50, 0.05)
+    ours.check()
+    for step in (0, 3, 10, 30, 49):
+        np.testing.assert_allclose(ours(jnp.int32(step), jnp.int32(50)), plain(step), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("function", "static"),
+    [
+        (functools.partial(sharp, at=0.5, floor=0.2), {"floor"}),
+        (functools.partial(sharp, at=0.5), set()),
+        (functools.partial(of_optax, begin=0.3), {"begin"}),
+        (tent, set()),
+    ],
+)
+def test_numbers_that_a_schedule_reads_in_python_are_static(function, static):
+    assert schedules_own.static_arguments(function) == static
