@@ -4,7 +4,9 @@
 #   sbatch scripts/batch/slurm_gpu_array.sh experiments/quickstart.py runs/quickstart
 #
 # The directory must be on a file system that all nodes share. Tasks may be killed at any time; the same command resumes.
+# Any array will do (--array=0-6:2, --array=1,3,7). A task submitted again alone (--array=2) trains whatever nobody trains.
 # Exit status of a task: 0 its shard has ended; 75 it stopped early, saved everything and has been requeued.
+# Where preemption cancels jobs instead of requeueing them (PreemptMode=CANCEL), use slurm_chain.sh.
 #SBATCH --job-name=lanes
 #SBATCH --array=0-3
 #SBATCH --gres=gpu:1
@@ -12,7 +14,7 @@
 #SBATCH --mem=16G
 #SBATCH --time=04:00:00
 #SBATCH --requeue
-#SBATCH --signal=B:TERM@60
+#SBATCH --signal=B:USR1@60
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
 
@@ -26,17 +28,17 @@ experiment=${1:?the experiment file}
 out=${2:?the directory of the sweep}
 shift 2
 
-# Slurm sends SIGTERM to this shell 60 s before the time limit. The shell passes it on; the sweep saves and exits with 75
-# within 10 s.
+# Slurm sends SIGUSR1 to this shell 60 s before the time limit, and SIGTERM when it preempts or cancels the job. The shell
+# passes them on; the sweep saves and exits with 75 within 10 s.
 srun --ntasks=1 .venv/bin/lanes sweep "$experiment" --out "$out" --shard auto "$@" &
 sweep=$!
-trap 'kill -TERM "$sweep"' TERM
+trap 'kill -TERM "$sweep"' TERM USR1
 wait "$sweep"
 status=$?
-if ((status > 128)); then # the signal interrupted the wait, and the sweep is still saving
+while ((status > 128)) && kill -0 "$sweep" 2>/dev/null; do # a signal interrupted the wait, and the sweep is still saving
     wait "$sweep"
     status=$?
-fi
+done
 if ((status == 75)); then
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
