@@ -195,7 +195,8 @@ def _alike(folder: Path) -> list[list[Path]]:
         return []
     below = [sorted(path.iterdir()) for path in sorted(folder.iterdir()) if path.is_dir()]
     numbers = [path for paths in below for path in paths]
-    return [sorted(folder.iterdir()), numbers]
+    folders, files = (sorted(path for path in folder.iterdir() if path.is_dir() == is_dir) for is_dir in (True, False))
+    return [folders, files, numbers]
 
 
 def _take(out: Path, other: Path, chance: random.Random) -> str:
