@@ -127,9 +127,9 @@ def _print_plan(plan: "Plan", out: Path, options: "Options", json: bool) -> None
     check_data(plan, directory)
     plan = in_recorded_programs(plan, directory, options)
     if json:
-        say_json(summarize(plan, options))
+        say_json(summarize(plan, options, directory))
     else:
-        print(describe(plan, options))
+        print(describe(plan, options, directory))
 
 
 def _tell(outcome: "Outcome", request: Request, arguments: Arguments) -> None:

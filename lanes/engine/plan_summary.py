@@ -1,6 +1,6 @@
 """What a plan amounts to, before anything is compiled: runs, packs, programs, parameters, memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from lanes.data.readings import described
@@ -13,6 +13,8 @@ from lanes.errors import printable
 from lanes.plan import widths
 from lanes.plan.packs import Pack, describe_plan, make_packs
 from lanes.program import memory
+from lanes.storage import records
+from lanes.storage.directory import Directory
 
 
 class ProgramSummary(NamedTuple):
@@ -38,11 +40,28 @@ class ProgramSummary(NamedTuple):
     state_bytes: int
 
 
+class ShardSummary(NamedTuple):
+    """The part of a plan that one shard trains.
+
+    Attributes:
+        index, count: I and N of the shard I/N.
+        packs, runs: how many are its own.
+        to_do: its runs that have not ended.
+    """
+
+    index: int
+    count: int
+    packs: int
+    runs: int
+    to_do: int
+
+
 class PlanSummary(NamedTuple):
     """A plan in numbers.
 
     Attributes:
         runs, packs: how many there are.
+        ended: runs that have ended in the directory.
         devices: how many are used.
         mapping: how packs use them.
         data: a line for each data set, as it is read.
@@ -52,10 +71,12 @@ class PlanSummary(NamedTuple):
         static: the floats of the user's own functions of which every value has a program of its own, by path.
         tracing_seconds: what tracing the programs took, to check them.
         halving: the halving in one line, or None.
+        shard: the part of this call's shard, or None.
     """
 
     runs: int
     packs: int
+    ended: int
     devices: int
     mapping: str
     data: list[str]
@@ -65,20 +86,26 @@ class PlanSummary(NamedTuple):
     static: list[str]
     tracing_seconds: float
     halving: str | None
+    shard: ShardSummary | None
 
 
-def summarize(plan: Plan, options: Options) -> PlanSummary:
-    """The plan in numbers; nothing is compiled."""
-    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
-    width_of = {signature: choice.width for signature, choice in choices.items()}
-    most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
-    packs = make_packs(
-        plan.planned, width_of, len(plan.places), plan.places[0].shards, most, dealt=options.halving is not None
-    )
+def summarize(plan: Plan, options: Options, directory: Directory | None = None) -> PlanSummary:
+    """The plan in numbers; nothing is compiled or written.
+
+    Args:
+        plan: the plan.
+        options: how it is to be run.
+        directory: what it would be trained into: its packs stay as they are, and runs that have ended there are counted.
+    """
+    if directory is not None and not directory.path.is_dir():
+        directory = None
+    packs = _packs(plan, options, directory)
+    ended = set() if directory is None else directory.ended() & {member.run_id for member in plan.planned}
     counts = describe_plan(packs)
     return PlanSummary(
         runs=counts["runs"],
         packs=counts["packs"],
+        ended=len(ended),
         devices=sum(len(place.devices) for place in plan.places),
         mapping=options.mapping,
         data=list(dict.fromkeys(described(plan.datasets.of(member.run)) for member in plan.planned)),
@@ -91,7 +118,28 @@ def summarize(plan: Plan, options: Options) -> PlanSummary:
         static=list(dict.fromkeys(path for member in plan.planned for path in _static(member.run))),
         tracing_seconds=plan.tracing_seconds,
         halving=None if options.halving is None else options.halving.describe(len(plan.planned)),
+        shard=None if options.shard is None else _shard(packs, ended, *options.shard),
     )
+
+
+def _packs(plan: Plan, options: Options, directory: Directory | None) -> list[Pack]:
+    """The packs of a plan: those that the directory has, and new ones for other runs."""
+    earlier = [] if directory is None else records.earlier_packs(plan.planned, records.known_runs(directory))
+    placed = {member.run_id for pack in earlier for member in pack.members}
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
+    width_of = {signature: choice.width for signature, choice in choices.items()}
+    most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
+    fresh = [member for member in plan.planned if member.run_id not in placed]
+    workers = len(plan.places) * (options.shard[1] if options.shard else 1)
+    return earlier + make_packs(
+        fresh, width_of, workers, plan.places[0].shards, most, dealt=options.halving is not None
+    )
+
+
+def _shard(packs: Sequence[Pack], ended: Collection[str], index: int, count: int) -> ShardSummary:
+    own = packs[index::count]
+    run_ids = [member.run_id for pack in own for member in pack.members]
+    return ShardSummary(index, count, len(own), len(run_ids), sum(run_id not in ended for run_id in run_ids))
 
 
 def _static(run: runs.Run) -> list[str]:
@@ -113,9 +161,9 @@ def _program(packs: Sequence[Pack], parameters: int) -> ProgramSummary:
     )
 
 
-def describe(plan: Plan, options: Options) -> str:
-    """The plan as text: runs, packs, programs, parameters and memory; nothing is compiled."""
-    found = summarize(plan, options)
+def describe(plan: Plan, options: Options, directory: Directory | None = None) -> str:
+    """The plan as text: runs, packs, programs, parameters and memory, as `summarize`."""
+    found = summarize(plan, options, directory)
     lines = [
         f"{found.runs} runs in {found.packs} packs by {found.compiled} training programs, "
         f"on {found.devices} devices ({found.mapping})",
@@ -126,6 +174,13 @@ def describe(plan: Plan, options: Options) -> str:
         f"width {one.width}, {one.parameters:,} parameters, about {memory.megabytes(one.state_bytes)} of state in a pack"
         for one in found.programs
     ]
+    if found.ended:
+        lines.append(f"  {found.ended} runs have ended, {found.runs - found.ended} are to do")
+    if found.shard is not None:
+        own = found.shard
+        lines.append(
+            f"  shard {own.index}/{own.count}: {own.packs} packs with {own.runs} runs, of which {own.to_do} are to do"
+        )
     if found.chosen:
         lines.append(f"  {found.chosen}")
     lines += [

@@ -11,10 +11,12 @@ from small_sweeps import OVERLAPPING
 
 from lanes import Run, grid, load
 from lanes.engine.options import Options, Outcome
+from lanes.engine.plan_summary import describe, summarize
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.program.compiled import Programs
 from lanes.storage.claims import Claims, have_locks
+from lanes.storage.directory import Directory
 from nets import MLP
 
 PROGRAMS = Programs()
@@ -86,3 +88,21 @@ def test_without_locks_nobody_helps(tmp_path, monkeypatch):
 def shard_directory(out: Path) -> Path:
     shard(out, 0)
     return out
+
+
+def test_the_plan_of_a_shard_names_its_part_and_what_is_left(whole, tmp_path):
+    def planned(out: Path, index: int, count: int = 3):
+        options = dataclasses.replace(PLAIN, shard=(index, count))
+        found = summarize(make_plan(SWEEP, options), options, Directory(out, changes=False))
+        return (found.packs, found.ended, *found.shard[2:])
+
+    assert planned(tmp_path / "new", 1) == (3, 0, 1, 2, 2)
+    assert planned(tmp_path / "new", 4, count=5) == (3, 0, 0, 0, 0)
+    assert planned(whole, 1) == (3, 6, 1, 2, 0)
+    shard(tmp_path / "begun", 0)
+    assert planned(tmp_path / "begun", 0) == (3, 2, 1, 2, 0)
+    assert planned(tmp_path / "begun", 2) == (3, 2, 1, 2, 2)
+    options = dataclasses.replace(PLAIN, shard=(2, 3))
+    text = describe(make_plan(SWEEP, options), options, Directory(tmp_path / "begun", changes=False))
+    assert "2 runs have ended, 4 are to do" in text
+    assert "shard 2/3: 1 packs with 2 runs, of which 2 are to do" in text
