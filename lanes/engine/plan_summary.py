@@ -44,13 +44,12 @@ class ShardSummary(NamedTuple):
     """The part of a plan that one shard trains.
 
     Attributes:
-        index, count: I and N of the shard I/N.
+        shard: I/N.
         packs, runs: how many are its own.
         to_do: its runs that have not ended.
     """
 
-    index: int
-    count: int
+    shard: str
     packs: int
     runs: int
     to_do: int
@@ -139,7 +138,7 @@ def _packs(plan: Plan, options: Options, directory: Directory | None) -> list[Pa
 def _shard(packs: Sequence[Pack], ended: Collection[str], index: int, count: int) -> ShardSummary:
     own = packs[index::count]
     run_ids = [member.run_id for pack in own for member in pack.members]
-    return ShardSummary(index, count, len(own), len(run_ids), sum(run_id not in ended for run_id in run_ids))
+    return ShardSummary(f"{index}/{count}", len(own), len(run_ids), sum(run_id not in ended for run_id in run_ids))
 
 
 def _static(run: runs.Run) -> list[str]:
@@ -179,7 +178,7 @@ def describe(plan: Plan, options: Options, directory: Directory | None = None) -
     if found.shard is not None:
         own = found.shard
         lines.append(
-            f"  shard {own.index}/{own.count}: {own.packs} packs with {own.runs} runs, of which {own.to_do} are to do"
+            f"  shard {own.shard}: {own.packs} packs with {own.runs} runs, of which {own.to_do} are to do"
         )
     if found.chosen:
         lines.append(f"  {found.chosen}")
