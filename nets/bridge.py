@@ -12,28 +12,26 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from nets.bridge_kernels import Layout, redrawn
+from nets.bridge_leaves import Names
+from nets.bridge_rate import Rate
 from nets.initializers_transforming import ScaledTransformed
 from nets.layers import Factory, Initializer, kernel_default, pieces_of, rectifier
-from nets.outputs import Outputs
 
-STATE = "state"  # the collection of arrays that are not trained
 FILLED: dict[str, tuple[Any, Any]] = {  # the fields that the engine fills: type and default
     "outputs": (int, 10),
     "activation": (Factory, rectifier),
     "kernel_init": (Initializer, kernel_default),
     "dropout": (Any, 0.0),
 }
-KERNELS = ("kernel", "embedding")  # names of the parameters that penalties and weight decay act on
-Names = tuple[str, ...]
-Leaves = dict[Names, Any]
+OPTIONS = ("redraw_kernels", "channels_first")  # of the bridge, not of the user's constructor
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -48,11 +46,20 @@ class Bridged(nn.Module):
     made_by: ClassVar[Callable[..., Any]]
     made_of: ClassVar[Callable[..., Any]]
     key_name: ClassVar[str]
+    filled_in_call: ClassVar[tuple[str, ...]]  # arguments of `__call__` besides the examples
+    redraw_kernels: ClassVar[bool] = False  # a field where it is given
+    channels_first: ClassVar[bool] = False
 
-    def built(self, key: Any) -> Any:
-        """The user's module, its constructor called with the fields and the random key or keys."""
+    @nn.nowrap
+    def _constructed(self, key: Any) -> Any:
+        """The user's module, its constructor called with the fields and the random key or keys.
+
+        What the constructor computes from numbers alone is computed at once, as it is outside of traced functions.
+        """
         takes = signature(self.made_of)
-        arguments = {name: getattr(self, name) for name in fields_of(type(self)) if name in takes or _variadic(takes)}
+        own = [name for name in fields_of(type(self)) if name not in OPTIONS]
+        source: list[Any] = []
+        arguments = {name: getattr(self, name) for name in own if name in takes or _variadic(takes)}
         if "outputs" in takes:
             arguments["outputs"] = self.outputs
         if "activation" in takes:
@@ -60,15 +67,21 @@ class Bridged(nn.Module):
         if "kernel_init" in takes:
             arguments["kernel_init"] = self._initializer()
         if "dropout" in takes:
-            arguments["dropout"] = self.rate()
+            arguments["dropout"] = self.dropout if isinstance(self.dropout, (int, float)) else Rate(source)
         if self.key_name in takes or _variadic(takes):
             arguments[self.key_name] = key
-        return self.made_of(**arguments)
+        with jax.ensure_compile_time_eval():
+            module = self.made_of(**arguments)
+        source.append(0.0 if self.scope is not None and self.is_initializing() else getattr(self, "dropout", 0.0))
+        return module
 
-    def rate(self) -> Any:
-        """The run's dropout rate as the constructor gets it."""
-        return self.dropout
+    def _redrawn(self, kernels: Mapping[Names, tuple[Any, Layout | None]]) -> dict[Names, jax.Array]:
+        """The run's draws of the kernels, by stored path; none unless asked for."""
+        if not self.redraw_kernels:
+            return {}
+        return redrawn(type(self).__name__, self._initializer(), self.make_rng("params"), kernels)
 
+    @nn.nowrap
     def _function(self) -> Any:
         function = self.activation()
         if isinstance(function, nn.Module) or pieces_of(self.activation) != 1:
@@ -77,6 +90,7 @@ class Bridged(nn.Module):
             )
         return function
 
+    @nn.nowrap
     def _initializer(self) -> Any:
         if isinstance(self.kernel_init, ScaledTransformed):
             raise ValueError(
@@ -86,11 +100,16 @@ class Bridged(nn.Module):
         return self.kernel_init
 
 
-def net_of(made_by: Callable[..., Any], bridge: Any, made_of: Any, arguments: Mapping[str, Any]) -> Any:
+def net_of(
+    made_by: Callable[..., Any], bridge: Any, made_of: Any, arguments: Mapping[str, Any], options: Mapping[str, bool]
+) -> Any:
     """The description of a net: an instance of a subclass of `bridge` whose fields are the constructor's arguments.
 
+    Options that are True are fields too, so that a net without them is described as before there were any.
+
     Raises:
-        ValueError: an argument that the constructor does not take or lacks, that the engine fills, or that is no value.
+        ValueError: an argument that the constructor does not take or lacks, that the engine fills, or that is no value; an
+            argument of `__call__` that nothing fills.
     """
     name = getattr(made_of, "__name__", str(made_of))
     takes = signature(made_of)
@@ -99,6 +118,8 @@ def net_of(made_by: Callable[..., Any], bridge: Any, made_of: Any, arguments: Ma
         raise ValueError(
             f"{name} is given {', '.join(filled)}, which the engine fills: leave it out, and set the fields of Run"
         )
+    _check_options(name, takes, options)
+    _check_call(name, made_of, bridge.filled_in_call)
     known = [key for key, p in takes.items() if p.kind not in VARIADIC and key not in FILLED and key != bridge.key_name]
     for key in arguments:
         if key not in known and not _variadic(takes):
@@ -108,15 +129,22 @@ def net_of(made_by: Callable[..., Any], bridge: Any, made_of: Any, arguments: Ma
         if key in ("parent", "name") or hasattr(Bridged, key):
             raise ValueError(f"{name} has an argument {key!r}, which Flax modules use themselves: rename it")
     _check_engine_defaults(name, takes)
-    lacking = [key for key in known if key not in arguments and takes[key].default is inspect.Parameter.empty]
+    absent = {key: takes[key].default for key in known if key not in arguments}
+    if absent.get("vocabulary") is inspect.Parameter.empty:
+        absent["vocabulary"] = None  # filled from the data
+    lacking = [key for key, default in absent.items() if default is inspect.Parameter.empty]
     if lacking:
         raise ValueError(f"{name} needs {', '.join(lacking)}: give it, {made_by.__name__}({name}, {lacking[0]}=…)")
-    values = {key: takes[key].default for key in known if key not in arguments and _is_plain(takes[key].default)}
+    values = {key: default for key, default in absent.items() if _is_plain(default)}
     values |= {key: _value(name, key, value) for key, value in arguments.items()}
     values = {key: values[key] for key in (*(k for k in known if k in values), *sorted(values.keys() - set(known)))}
     hints = _hints(made_of)
+    values |= {key: True for key, value in options.items() if value}
+    if values.get("vocabulary", 0) is None:
+        hints["vocabulary"] = int | None
     types = tuple((key, hints.get(key, _type(value))) for key, value in values.items())
-    filled_fields = tuple(key for key in FILLED if key == "outputs" or key in takes)
+    redraws = ("kernel_init",) if options["redraw_kernels"] else ()
+    filled_fields = tuple(key for key in FILLED if key in ("outputs", *redraws) or key in takes)
     return _subclass(made_by, bridge, made_of, types, filled_fields)(**values)
 
 
@@ -184,6 +212,31 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def _check_options(name: str, takes: Mapping[str, inspect.Parameter], options: Mapping[str, bool]) -> None:
+    for key, value in options.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} is {value!r}: it must be True or False")
+        if key in takes:
+            raise ValueError(f"{name} has an argument {key!r}, which is one of the bridge itself: rename it")
+
+
+def _check_call(name: str, made_of: Any, filled: tuple[str, ...]) -> None:
+    """Raises ValueError for a required argument of `__call__`, after the examples, that nothing fills."""
+    bases = made_of.__mro__ if isinstance(made_of, type) else ()
+    call = next((vars(base)["__call__"] for base in bases if "__call__" in vars(base)), None)
+    try:
+        parameters = list(inspect.signature(call).parameters.values())[2:] if callable(call) else []
+    except (TypeError, ValueError):  # without a signature
+        return
+    required = [p.name for p in parameters if p.kind not in VARIADIC and p.default is inspect.Parameter.empty]
+    unfilled = [key for key in required if key not in filled]
+    if unfilled:
+        raise ValueError(
+            f"{name}.__call__ needs {', '.join(unfilled)}, and is called with x{''.join(f', {key}' for key in filled)} alone: "
+            "give it a default, or let the constructor take it"
+        )
+
+
 def _check_engine_defaults(name: str, takes: Mapping[str, inspect.Parameter]) -> None:
     """Refuse defaults that the engine would overwrite by other values of the run's own defaults."""
     empty = inspect.Parameter.empty
@@ -215,79 +268,6 @@ def _value(name: str, key: str, value: Any) -> Any:
             f"{key} of {name} is {qualified}, which has no identity to resume by: give a named function at the top of a file"
         )
     return value
-
-
-# ---- leaves ------------------------------------------------------------------------------------------------------
-
-
-def named(path: Names, leaf: Any, trains: bool) -> Names:
-    """Where a leaf is stored: kernels end in `kernel`, which is what penalties and weight decay look for.
-
-    A parameter is a kernel if it has two axes or more and is not called bias or scale.
-    """
-    if any("." in name for name in path):
-        raise ValueError(f"{path} has a dot in a name: checkpoints join names by dots, so rename it")
-    is_kernel = trains and leaf.ndim >= 2 and path[-1] not in ("bias", "scale")
-    return (*path, "kernel") if is_kernel and path[-1] not in KERNELS else path
-
-
-def nested(leaves: Leaves) -> dict[str, Any]:
-    """Leaves by path as nested dictionaries."""
-    out: dict[str, Any] = {}
-    for path, leaf in leaves.items():
-        *folders, last = path
-        at = out
-        for folder in folders:
-            at = at.setdefault(folder, {})
-        at[last] = leaf
-    return out
-
-
-def at(tree: Any, path: Names) -> Any:
-    """The leaf of nested dictionaries at a path."""
-    return functools.reduce(lambda inner, name: inner[name], path, tree)
-
-
-def store(net: nn.Module, collection: str, leaves: Leaves) -> None:
-    """Write leaves into a collection of the running net's variables."""
-    for name, tree in nested(leaves).items():
-        net.put_variable(collection, name, tree)
-
-
-def checked(net: nn.Module, result: Any) -> Any:
-    """What the user's module returned, an array or `Outputs`.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if not isinstance(result, (jax.Array, Outputs)):
-        raise ValueError(
-            f"{type(net).__name__} returns {type(result).__name__}: it must return an array, or nets.Outputs"
-        )
-    return result
-
-
-def check_trained(net: nn.Module, params: Leaves) -> None:
-    """Raises ValueError for a module without parameters."""
-    if not params:
-        raise ValueError(
-            f"{type(net).__name__} has no parameters to train: they are nnx.Param in NNX, float arrays in Equinox"
-        )
-
-
-def draws(net: nn.Module, train: bool) -> jax.Array:
-    """The random key of a pass: of dropout in training, of samples in evaluation; a constant one if it has none."""
-    for name in ("dropout", "sample") if train else ("sample", "dropout"):
-        if net.has_rng(name):
-            return net.make_rng(name)
-    return jax.random.key(0)
-
-
-def refuse_keys(paths: Iterable[tuple[Names, Any]]) -> None:
-    """Raises ValueError for random keys among arrays that are kept: every step would use the same."""
-    for path, leaf in paths:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise ValueError(f"{'.'.join(path)} is a random key: take keys when the module is called, or keep nnx.Rngs")
 
 
 def refusal(value: Any) -> str | None:

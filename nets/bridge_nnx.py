@@ -11,9 +11,10 @@ from flax import linen as nn
 from flax import nnx
 from jax.extend import core
 
-from nets.bridge import (
+from nets.bridge import Bridged, net_of, signature
+from nets.bridge_kernels import Layout, inputs_first, several
+from nets.bridge_leaves import (
     STATE,
-    Bridged,
     Leaves,
     Names,
     at,
@@ -22,20 +23,20 @@ from nets.bridge import (
     draws,
     named,
     nested,
-    net_of,
     refuse_keys,
-    signature,
     store,
 )
 
 
-def from_nnx(module: Any, **arguments: Any) -> Any:
+def from_nnx(module: Any, /, *, redraw_kernels: bool = False, **arguments: Any) -> Any:
     """A net computed by a Flax NNX module: `net=from_nnx(Net, features=64, width=32)`.
 
     The module is written as NNX's documentation teaches: a constructor with `rngs`, and `__call__(x)` for a batch x [B, …]
     that returns the prediction [B, outputs] (or `Outputs`). Its fields are the constructor's arguments, `net.width`. The
     constructor's `outputs`, `activation`, `kernel_init` and `dropout`, where it has them, are filled from the data and the
-    run; `activation` is a plain function there, and `dropout` a rate for `nnx.Dropout`, which may be traced.
+    run; `activation` is a plain function there. The run's `dropout` is traced: the constructor may hand it to `nnx.Dropout`
+    or `nnx.MultiHeadAttention`, scale it, and ask whether it is 0; what reads it otherwise is refused, and the rate is then an
+    argument of another name, a static field of the net.
 
     Every `nnx.Param` is trained. All other variables (`nnx.BatchStat`, arrays) change in training and are kept beside them;
     they are updated once per step. Every stream of random numbers in the module gets a new key in each step, derived from
@@ -47,6 +48,9 @@ def from_nnx(module: Any, **arguments: Any) -> Any:
 
     Args:
         module: a class, or a function that makes modules, at the top level of a file.
+        redraw_kernels: whether the run's `initializer` and `init_scale` draw all kernels anew, whatever the constructor drew.
+            Layers stacked by `nnx.vmap` are drawn one by one, attention's kernels as the matrix [in, heads · size];
+            embeddings and `nnx.LoRA` keep their own draw.
         arguments: of its constructor, without those that are filled and without `rngs`.
 
     Raises:
@@ -56,40 +60,14 @@ def from_nnx(module: Any, **arguments: Any) -> Any:
         raise ValueError(f"from_nnx got {type(module).__name__}, not a class: give the class and its arguments")
     if isinstance(module, type) and not issubclass(module, nnx.Module):
         raise ValueError(f"from_nnx got {module.__name__}, which is no nnx.Module: give a class of flax.nnx")
-    return net_of(from_nnx, NNXNet, module, arguments)
-
-
-class Rate:
-    """A traced dropout rate as `nnx.Dropout` needs it, which asks whether its rate is 0 or 1: a traced one is neither.
-
-    It may be multiplied or divided by a number, and is read when `nnx.Dropout` takes it from 1.
-    """
-
-    def __init__(self, value: Any, factor: float = 1.0):
-        self.value, self.factor = value, factor
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __rsub__(self, other: Any) -> Any:
-        return other - self.factor * self.value
-
-    def __mul__(self, other: float) -> Rate:
-        return Rate(self.value, self.factor * other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: float) -> Rate:
-        return Rate(self.value, self.factor / other)
+    return net_of(from_nnx, NNXNet, module, arguments, {"redraw_kernels": redraw_kernels})
 
 
 class NNXNet(Bridged):
     """A net that an NNX module computes; see `from_nnx`."""
 
     key_name: ClassVar[str] = "rngs"
+    filled_in_call: ClassVar[tuple[str, ...]] = ("train", "rngs")
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> Any:
@@ -106,19 +84,17 @@ class NNXNet(Bridged):
             store(self, STATE, {path: known[path] for path, leaf in state.items() if path in known})
         return result
 
+    @nn.nowrap  # or Flax would take the user's Linen modules for children of this one
     def module(self, variables: Mapping[str, Any]) -> Any:
         """The NNX module with these variables, in evaluation mode: `net.module(variables)(x)` after `lanes.restore`."""
         module, _ = self._merged(variables, jax.random.key(0))
         module.eval()
         return module
 
-    def rate(self) -> Any:
-        """The run's dropout rate as the constructor gets it."""
-        return self.dropout if isinstance(self.dropout, (int, float)) else Rate(self.dropout)
-
+    @nn.nowrap
     def _built(self, key: jax.Array) -> Any:
         """The user's module, whose arrays that are no variables are data too, as they are outside of traced functions."""
-        module = self.built(nnx.Rngs(key))
+        module = self._constructed(nnx.Rngs(key))
         for _, node in nnx.iter_graph(module):
             for name, value in list(vars(node).items()) if isinstance(node, nnx.Module) else ():
                 if isinstance(value, jax.Array):
@@ -127,24 +103,25 @@ class NNXNet(Bridged):
 
     def _draw(self) -> None:
         """Store the initial variables."""
-        leaves = _leaves(nnx.state(self._built(self.make_rng("params"))))
-        check_trained(self, _of(leaves, "params"))
+        module = self._built(self.make_rng("params"))
+        leaves = _leaves(nnx.state(module))
+        params = {named(path, leaf, True): leaf for path, leaf in _of(leaves, "params").items()}
+        check_trained(self, params)
         refuse_keys(_of(leaves, STATE).items())
-        for collection in ("params", STATE):
-            store(
-                self, collection, {named(p, v, collection == "params"): v for p, v in _of(leaves, collection).items()}
-            )
+        store(self, "params", params | self._redrawn(_kernels(module, _of(leaves, "params"))))
+        store(self, STATE, {named(path, leaf, False): leaf for path, leaf in _of(leaves, STATE).items()})
 
+    @nn.nowrap
     def _merged(self, variables: Mapping[str, Any], key: jax.Array) -> tuple[Any, Leaves]:
         """The module with stored variables and new keys, and its leaves; the constructor is traced for shapes only."""
         graphs: list[Any] = []
 
-        def shapes() -> Any:
-            graph, state = nnx.split(self._built(jax.random.key(0)))
+        def shapes(key: jax.Array) -> Any:
+            graph, state = nnx.split(self._built(key))
             graphs.append(graph)
             return state
 
-        state = jax.eval_shape(shapes)
+        state = jax.eval_shape(shapes, jax.random.key(0))
         leaves = {}
         for index, (path, (kind, leaf)) in enumerate(_leaves(state).items()):
             if kind == "key":
@@ -172,7 +149,8 @@ class NNXNet(Bridged):
         for index, (path, result) in enumerate(zip(names, jaxpr.outvars)):
             if _source(jaxpr, result) != index:
                 raise ValueError(
-                    f"{'.'.join(path)} changes in the forward pass: only variables that are not nnx.Param may"
+                    f"{'.'.join(path)} changes in the forward pass, as in nnx.SpectralNorm and nnx.WeightNorm: only variables "
+                    "that are not nnx.Param may; compute what the pass needs from it without storing it"
                 )
 
     def _called(self, module: Any, x: jax.Array, train: bool) -> Any:
@@ -192,6 +170,28 @@ def _leaves(state: Any) -> dict[Names, tuple[str, Any]]:
         for inner, leaf in jax.tree_util.tree_leaves_with_path(variable):
             out[(*path, *_inner(inner, variable))] = _kind(variable), leaf
     return out
+
+
+def _kernels(module: Any, params: Leaves) -> dict[Names, tuple[Any, Layout | None]]:
+    """Each kernel's draw and layout, by stored path."""
+    owners = {tuple(map(str, path)): node for path, node in nnx.iter_graph(module) if isinstance(node, nnx.Module)}
+    out = {}
+    for path, leaf in params.items():
+        stored, owner = named(path, leaf, True), owners.get(path[:-1])
+        if stored[-1] == "kernel" and not isinstance(owner, nnx.LoRA):
+            out[stored] = leaf, _layout(owner, leaf)
+    return out
+
+
+def _layout(owner: Any, leaf: Any) -> Layout | None:
+    """The layout of a kernel; parameters of the user's own modules are matrices [in, out]."""
+    if isinstance(owner, (nnx.Conv, nnx.ConvTranspose)):
+        return inputs_first(leaf, leaf.ndim - 2 if isinstance(owner.kernel_size, int) else len(owner.kernel_size))
+    if isinstance(owner, nnx.LinearGeneral):
+        return several(leaf, len(owner.in_features), len(owner.out_features))
+    if isinstance(owner, nnx.Einsum):
+        return inputs_first(leaf, len(owner.kernel_shape) - 2)
+    return inputs_first(leaf) if leaf.ndim == 2 or isinstance(owner, nnx.Linear) else None
 
 
 def _inner(path: Any, variable: Any) -> Names:

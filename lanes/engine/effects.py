@@ -14,6 +14,7 @@ from lanes.describe.runs import FIELDS, Run
 from lanes.errors import RequestError
 from lanes.recipe.partials import parameters_of
 from losses.penalties_on_weights import KERNEL_NAMES
+from nets.bridge import Bridged
 
 ELSEWHERE = ("seed", "epochs", "patience", "min_delta")  # numbers that act outside initialization, step and evaluation
 FILLED = {"activation": "activation", "initializer": "kernel_init", "init_scale": "kernel_init", "dropout": "dropout"}
@@ -62,6 +63,12 @@ def _message(run: Run, path: str, used: Set[str], variables: Any) -> str:
         field = FILLED[head]
         if _is_filled(run, head):
             return f"{head} is {shown}, and net {net} never uses its field {field} here: leave {head} out for this net"
+        if isinstance(run.net, Bridged):
+            redraw = ", or give redraw_kernels=True" if field == "kernel_init" else ""
+            return (
+                f"{head} is {shown}, and the constructor of net {net} has no argument {field}: leave {head} out for this "
+                f"net, or add the argument, which is filled from the run{redraw}"
+            )
         return (
             f"{head} is {shown}, and net {net} has no field {field}: leave {head} out for this net, or add the field, "
             "which is filled from the run"
