@@ -7,6 +7,7 @@ the user's module.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -31,7 +32,6 @@ FILLED: dict[str, tuple[Any, Any]] = {  # the fields that the engine fills: type
     "kernel_init": (Initializer, kernel_default),
     "dropout": (Any, 0.0),
 }
-OPTIONS = ("redraw_kernels", "channels_first")  # of the bridge, not of the user's constructor
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -47,17 +47,20 @@ class Bridged(nn.Module):
     made_of: ClassVar[Callable[..., Any]]
     key_name: ClassVar[str]
     filled_in_call: ClassVar[tuple[str, ...]]  # arguments of `__call__` besides the examples
-    redraw_kernels: ClassVar[bool] = False  # a field where it is given
-    channels_first: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]]  # of the bridge, not of the constructor; fields where they are given
+    redraw_kernels: ClassVar[bool] = False
 
     @nn.nowrap
-    def _constructed(self, key: Any) -> Any:
+    def _constructed(self, keys: Callable[[], Any], at_once: bool) -> Any:
         """The user's module, its constructor called with the fields and the random key or keys.
 
-        What the constructor computes from numbers alone is computed at once, as it is outside of traced functions.
+        Args:
+            keys: makes the key or keys.
+            at_once: compute what follows from numbers alone at once, as it is outside of traced functions, so that closures
+                hold no tracers; if False, only for constructors that read an array in Python (`int(jnp.sqrt(width))`).
         """
         takes = signature(self.made_of)
-        own = [name for name in fields_of(type(self)) if name not in OPTIONS]
+        own = [name for name in fields_of(type(self)) if name not in self.options]
         source: list[Any] = []
         arguments = {name: getattr(self, name) for name in own if name in takes or _variadic(takes)}
         if "outputs" in takes:
@@ -68,10 +71,18 @@ class Bridged(nn.Module):
             arguments["kernel_init"] = self._initializer()
         if "dropout" in takes:
             arguments["dropout"] = self.dropout if isinstance(self.dropout, (int, float)) else Rate(source)
-        if self.key_name in takes or _variadic(takes):
-            arguments[self.key_name] = key
-        with jax.ensure_compile_time_eval():
-            module = self.made_of(**arguments)
+        takes_keys = self.key_name in takes or _variadic(takes)
+
+        def made(at_once: bool) -> Any:
+            with jax.ensure_compile_time_eval() if at_once else contextlib.nullcontext():
+                return self.made_of(**arguments, **({self.key_name: keys()} if takes_keys else {}))
+
+        try:
+            module = made(at_once)
+        except jax.errors.ConcretizationTypeError:
+            if at_once:
+                raise
+            module = made(at_once=True)
         source.append(0.0 if self.scope is not None and self.is_initializing() else getattr(self, "dropout", 0.0))
         return module
 
@@ -126,7 +137,7 @@ def net_of(
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise ValueError(f"{name} has no argument {key!r}: {hint}it takes {', '.join(known) or 'none'}")
-        if key in ("parent", "name") or hasattr(Bridged, key):
+        if _is_of_flax(key):
             raise ValueError(f"{name} has an argument {key!r}, which Flax modules use themselves: rename it")
     _check_engine_defaults(name, takes)
     absent = {key: takes[key].default for key in known if key not in arguments}
@@ -135,7 +146,7 @@ def net_of(
     lacking = [key for key, default in absent.items() if default is inspect.Parameter.empty]
     if lacking:
         raise ValueError(f"{name} needs {', '.join(lacking)}: give it, {made_by.__name__}({name}, {lacking[0]}=…)")
-    values = {key: default for key, default in absent.items() if _is_plain(default)}
+    values = {key: default for key, default in absent.items() if _is_plain(default) and not _is_of_flax(key)}
     values |= {key: _value(name, key, value) for key, value in arguments.items()}
     values = {key: values[key] for key in (*(k for k in known if k in values), *sorted(values.keys() - set(known)))}
     hints = _hints(made_of)
@@ -146,6 +157,11 @@ def net_of(
     redraws = ("kernel_init",) if options["redraw_kernels"] else ()
     filled_fields = tuple(key for key in FILLED if key in ("outputs", *redraws) or key in takes)
     return _subclass(made_by, bridge, made_of, types, filled_fields)(**values)
+
+
+def _is_of_flax(name: str) -> bool:
+    """Whether Linen modules have an attribute of this name, so that no field may."""
+    return name in ("parent", "name") or hasattr(Bridged, name)
 
 
 @functools.lru_cache(maxsize=512)

@@ -65,6 +65,8 @@ class EquinoxNet(Bridged):
 
     key_name: ClassVar[str] = "key"
     filled_in_call: ClassVar[tuple[str, ...]] = ("state", "key")
+    options: ClassVar[tuple[str, ...]] = ("redraw_kernels", "channels_first")
+    channels_first: ClassVar[bool] = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> Any:
@@ -89,10 +91,10 @@ class EquinoxNet(Bridged):
             raise ValueError(f"channels_first is True, and examples have the shape {shape}: leave it out")
 
     @nn.nowrap
-    def _built(self, key: jax.Array) -> tuple[Any, Any]:
+    def _built(self, key: jax.Array, *, at_once: bool) -> tuple[Any, Any]:
         """The module and its state."""
         layers = _equinox().nn
-        made = self._constructed(key)
+        made = self._constructed(lambda: key, at_once)
         if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], layers.State):
             module, state = made
         else:
@@ -103,7 +105,7 @@ class EquinoxNet(Bridged):
 
     def _draw(self) -> None:
         """Store the initial variables."""
-        module, state = self._built(self.make_rng("params"))
+        module, state = self._built(self.make_rng("params"), at_once=False)
         leaves = {**_arrays(module), **_leaves(state, "state")}
         refuse_keys((path, leaf) for path, (_, leaf) in leaves.items())
         params = {path: leaf for path, (kind, leaf) in leaves.items() if kind == "params"}
@@ -117,7 +119,7 @@ class EquinoxNet(Bridged):
         built: list[Any] = []
 
         def shapes(key: jax.Array) -> list[jax.Array]:
-            built.extend(self._built(key))
+            built.extend(self._built(key, at_once=True))
             arrays = {**_arrays(built[0]), **_leaves(built[1], "state")}
             return [leaf for _, leaf in arrays.values()]
 

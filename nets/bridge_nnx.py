@@ -68,6 +68,7 @@ class NNXNet(Bridged):
 
     key_name: ClassVar[str] = "rngs"
     filled_in_call: ClassVar[tuple[str, ...]] = ("train", "rngs")
+    options: ClassVar[tuple[str, ...]] = ("redraw_kernels",)
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> Any:
@@ -92,9 +93,9 @@ class NNXNet(Bridged):
         return module
 
     @nn.nowrap
-    def _built(self, key: jax.Array) -> Any:
+    def _built(self, key: jax.Array, *, at_once: bool) -> Any:
         """The user's module, whose arrays that are no variables are data too, as they are outside of traced functions."""
-        module = self._constructed(nnx.Rngs(key))
+        module = self._constructed(lambda: nnx.Rngs(key), at_once)
         for _, node in nnx.iter_graph(module):
             for name, value in list(vars(node).items()) if isinstance(node, nnx.Module) else ():
                 if isinstance(value, jax.Array):
@@ -103,7 +104,7 @@ class NNXNet(Bridged):
 
     def _draw(self) -> None:
         """Store the initial variables."""
-        module = self._built(self.make_rng("params"))
+        module = self._built(self.make_rng("params"), at_once=False)
         leaves = _leaves(nnx.state(module))
         params = {named(path, leaf, True): leaf for path, leaf in _of(leaves, "params").items()}
         check_trained(self, params)
@@ -117,7 +118,7 @@ class NNXNet(Bridged):
         graphs: list[Any] = []
 
         def shapes(key: jax.Array) -> Any:
-            graph, state = nnx.split(self._built(key))
+            graph, state = nnx.split(self._built(key, at_once=True))
             graphs.append(graph)
             return state
 
