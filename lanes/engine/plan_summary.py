@@ -177,9 +177,7 @@ def describe(plan: Plan, options: Options, directory: Directory | None = None) -
         lines.append(f"  {found.ended} runs have ended, {found.runs - found.ended} are to do")
     if found.shard is not None:
         own = found.shard
-        lines.append(
-            f"  shard {own.shard}: {own.packs} packs with {own.runs} runs, of which {own.to_do} are to do"
-        )
+        lines.append(f"  shard {own.shard}: {own.packs} packs with {own.runs} runs, of which {own.to_do} are to do")
     if found.chosen:
         lines.append(f"  {found.chosen}")
     lines += [
