@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.data.loading import Dataset, HasSplitSeed
-from lanes.describe import descriptions, representable, runs
+from lanes.describe import descriptions, outputs, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
@@ -23,10 +23,8 @@ from lanes.recipe.optimizers_update import ChecksBatch, ChecksStrengths, DecaysW
 from lanes.recipe.rules import ChecksRun, RuleLike
 from lanes.recipe.schedules import ScheduleLike
 from lanes.recipe.schedules_own import schedule_of
-from lanes.recipe.tasks import default_task
-from lanes.recipe.tasks_predicting import FitsData, TaskLike
-from lanes.recipe.tasks_regressing import GaussianLikelihood
-from losses import METRICS, OUTPUT_UNITS, GaussianNLL, Metric, fits, fits_smoothing, fits_targets
+from lanes.recipe.tasks_predicting import TaskLike
+from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
 from losses.metrics import name_of_metric
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
@@ -36,7 +34,7 @@ from nets.activations import Activation
 from nets.initializers import Initializer
 
 AT_LEAST_ZERO = ("l1", "l2", "weight_decay", "input_noise", "min_delta", "init_scale")
-AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples")
+AT_LEAST_ONE = ("batch_size", "epochs", "steps", "eval_every", "patience", "train_examples", "outputs")
 # The protocol of each field that holds a function, a description or a net; data sets are checked when they load.
 PARTS: dict[str, type] = {
     "data": object,
@@ -273,14 +271,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     Raises RequestError, in one line, for fields that do not fit the data: a batch larger than the training split, a loss for
     other targets, an augmentation or a net for other shapes.
     """
-    run = run if run.task is not None else dataclasses.replace(run, task=default_task(data.task, run.loss))
-    if isinstance(run.task, GaussianLikelihood):
-        run = dataclasses.replace(run, loss=_call(functools.partial(run.task.with_loss, run.loss)))
-    elif isinstance(run.loss, GaussianNLL):
-        raise RequestError(
-            f"loss gaussian_nll needs two outputs for each number to predict, and task {display_name(run.task)} has one: use "
-            "task gaussian_likelihood"
-        )
+    run = _call(functools.partial(outputs.with_task, run, data))
     examples = len(data.train)
     if run.batch_size > examples:
         raise RequestError(
@@ -301,18 +292,8 @@ def check_with_data(run: Run, data: Dataset) -> Run:
             _refuse(augmentation.accepts(tuple(data.train.x.shape[1:])))
     if isinstance(run.net, ChecksExamples):
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
-    return fitted(run, data)
-
-
-def fitted(run: Run, data: Dataset) -> Run:
-    """The run with what its task takes from the training split.
-
-    Raises RequestError where the data do not give it.
-    """
-    if not isinstance(run.task, FitsData):
-        return run
-    task = _call(functools.partial(run.task.fitted, run, data))
-    return run if task is run.task else dataclasses.replace(run, task=task)
+    _call(functools.partial(outputs.check, run, data))
+    return _call(functools.partial(outputs.fitted, run, data))
 
 
 def _check_effects(run: Run, data: Dataset) -> None:

@@ -153,7 +153,7 @@ def plain(value: Any, annotation: Any = Any) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, (tuple, list)):
-        inner = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else ()
+        inner = next((typing.get_args(kind) for kind in kinds_of(annotation) if typing.get_origin(kind) is tuple), ())
         items = tuple(plain(item, inner[0] if inner else Any) for item in value)
         return value if type(value) is tuple and all(new is old for new, old in zip(items, value)) else items
     if isinstance(value, functools.partial):
@@ -167,6 +167,12 @@ def plain(value: Any, annotation: Any = Any) -> Any:
     new = {name: plain(old, hints.get(name, Any)) for name, old in fields.items()}
     changed = {name: item for name, item in new.items() if item is not fields[name]}
     return _with_fields(value, changed) if changed else value
+
+
+def kinds_of(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of a type, or the type alone."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
 
 
 def _with_fields(value: Any, changed: Mapping[str, Any]) -> Any:
@@ -187,11 +193,7 @@ def parse_text(text: str, annotation: Any, what: str) -> Any:
 
     Raises RequestError if the text is not of that type.
     """
-    kinds = (
-        typing.get_args(annotation)
-        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
-        else (annotation,)
-    )
+    kinds = kinds_of(annotation)
     if text.lower() in ("none", "null") and (type(None) in kinds or annotation is Any):
         return None
     for kind in kinds:

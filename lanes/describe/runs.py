@@ -22,6 +22,7 @@ from lanes.recipe.optimizers import OPTIMIZERS
 from lanes.recipe.rules import RULES
 from lanes.recipe.schedules import SCHEDULES
 from lanes.recipe.tasks import TASKS
+from lanes.recipe.tasks_comparing import metrics_of
 from losses import LOSSES, METRICS, OUTPUT_UNITS, PENALTIES, Metric
 from losses.metrics import name_of_metric
 from nets import NETS, bridge
@@ -33,6 +34,11 @@ from nets.layers import is_off as is_zero
 def static(default: Any = dataclasses.MISSING, table: Mapping[str, Any] | None = None) -> Any:
     """A field that changes the program."""
     return dataclasses.field(default=default, metadata={"how": "static", "table": table})
+
+
+def later(default: Any, table: Mapping[str, Any] | None = None) -> Any:
+    """A static field that earlier versions did not have: at its default it is no part of a run's identity."""
+    return dataclasses.field(default=default, metadata={"how": "static", "table": table, "later": True})
 
 
 def traced(default: Any = dataclasses.MISSING) -> Any:
@@ -57,6 +63,7 @@ class Run:
         net: a Flax module with its own fields (`MLP(widths=(64, 64))`); the engine fills `outputs`, `activation`,
             `kernel_init` and `dropout`; or `nets.from_nnx(…)`, `nets.from_equinox(…)`.
         output: output unit; None means the one that fits the loss.
+        outputs: number of the net's outputs, for a loss of your own that needs others than the task; None is the task's.
         activation: nonlinearity, as a name, function or description; called once per layer.
         initializer: initializer of the kernels; biases start at the net's own `bias`.
         init_scale: factor on the initializer's draws.
@@ -95,6 +102,7 @@ class Run:
     data: Any = static("digits", DATASETS)
     net: Any = static("mlp", NETS)
     output: Any = static(None, OUTPUT_UNITS)
+    outputs: int | None = later(None)
     activation: Any = static("relu", ACTIVATIONS)
     initializer: Any = static("he_normal", INITIALIZERS)
     init_scale: float = traced(1.0)
@@ -242,8 +250,8 @@ def parse_field(run: Run, path: str, text: str) -> Any:
 
 
 def metric_names(run: Run) -> tuple[str, ...]:
-    """Names of everything measured: the loss, the task's metrics, the run's own."""
-    return ("loss", *dict.fromkeys((*run.task.metrics, *map(name_of_metric, run.metrics))))
+    """Names of everything measured: the loss, the task's metrics (none for `outputs` of one's own), the run's own."""
+    return ("loss", *dict.fromkeys((*metrics_of(run.task, run), *map(name_of_metric, run.metrics))))
 
 
 # ---- static and traced -------------------------------------------------------------------------------------------

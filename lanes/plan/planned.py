@@ -62,8 +62,9 @@ def plan_runs(resolved: Iterable[Run], datasets: Datasets) -> list[Planned]:
 def setup_of(run: Run, data: Dataset, signature: str = "") -> Setup:
     """What is static about a run."""
     features = tuple(data.train.x.shape[1:])
-    outputs = run.task.outputs(data.outputs, features)
-    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature)
+    outputs = run.task.outputs(data.outputs, features) if run.outputs is None else run.outputs
+    classes = data.outputs if data.task == "classes" else None
+    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature, classes)
 
 
 def undrawing(run: Run) -> Run:

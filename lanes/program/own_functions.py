@@ -68,18 +68,20 @@ def _innermost(frames: Sequence[tuple[str, str, int]]) -> str | None:
 
 def watched(run: Run) -> Run:
     """The run, whose own loss and metrics raise ValueError for shapes that would be compared or averaged wrongly."""
-    loss = run.loss if name_of(run.loss) is not None else _watched("loss", run.loss)
-    metrics = tuple(metric if isinstance(metric, str) else _watched_metric(metric) for metric in run.metrics)
+    free = run.outputs is not None
+    loss = run.loss if name_of(run.loss) is not None else _watched("loss", run.loss, free)
+    metrics = tuple(metric if isinstance(metric, str) else _watched_metric(metric, free) for metric in run.metrics)
     return dataclasses.replace(run, loss=loss, metrics=metrics)
 
 
-def _watched_metric(metric: Any) -> Any:
+def _watched_metric(metric: Any, free: bool) -> Any:
     if isinstance(metric, Metric):
-        return dataclasses.replace(metric, function=_watched("metric", metric.function))
-    return _watched("metric", metric)
+        return dataclasses.replace(metric, function=_watched("metric", metric.function, free))
+    return _watched("metric", metric, free)
 
 
-def _watched(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _watched(kind: str, function: Callable[..., Any], free: bool) -> Callable[..., Any]:
+    """The function; with `free` outputs it may compare all outputs of an example with its one target."""
     name = getattr(function, "__name__", None) or type(function).__name__
 
     def call(prediction: jax.Array, target: jax.Array, *args: Any, **options: Any) -> Any:
@@ -91,7 +93,7 @@ def _watched(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 f"it must return a number for each of the {prediction.shape[0]} examples, [B] or [B, …]"
             )
         traced = jax.make_jaxpr(lambda p, t: function(p, t, *args, **options))(prediction, target)
-        meeting = _meeting(traced, len(prediction))
+        meeting = _meeting(traced, len(prediction), free)
         if meeting is not None:
             raise ValueError(f"{kind} {name} {meeting}")
         return result
@@ -174,15 +176,22 @@ class _Origin(NamedTuple):
     whole: bool = False
 
 
-def _meeting(jaxpr: ClosedJaxpr, examples: int) -> str | None:
+class _Meeting(NamedTuple):
+    """A comparison of predictions with targets of another shape, and whether it mixes examples."""
+
+    mixes: bool
+    said: str
+
+
+def _meeting(jaxpr: ClosedJaxpr, examples: int, free: bool) -> str | None:
     """What is wrong with how a function of (prediction, target) compares the two; None if nothing is."""
-    found: list[str] = []
+    found: list[_Meeting] = []
     origins = [_Origin(PREDICTION, True), _Origin(TARGET, True)]
     _follow(jaxpr.jaxpr, origins, examples, found)
-    return found[0] if found else None
+    return next((meeting.said for meeting in found if meeting.mixes or not free), None)
 
 
-def _follow(jaxpr: Jaxpr, inputs: Sequence[_Origin], examples: int, found: list[str]) -> list[_Origin]:
+def _follow(jaxpr: Jaxpr, inputs: Sequence[_Origin], examples: int, found: list[_Meeting]) -> list[_Origin]:
     origins: dict[Any, _Origin] = dict.fromkeys(jaxpr.constvars, _Origin())
     origins.update(zip(jaxpr.invars, inputs))
 
@@ -220,7 +229,7 @@ def _keeps_whole(equation: JaxprEqn, args: Sequence[_Origin]) -> bool:
     return name in UNARY or name in BINARY or name in RESHAPING
 
 
-def _compare(equation: JaxprEqn, args: Sequence[_Origin], examples: int, found: list[str]) -> None:
+def _compare(equation: JaxprEqn, args: Sequence[_Origin], examples: int, found: list[_Meeting]) -> None:
     (a, b), (left, right) = args, (_type(atom).shape for atom in equation.invars)
     if {a.depends, b.depends} != {PREDICTION, TARGET} or len(left) != len(right) or not left:
         return
@@ -229,12 +238,14 @@ def _compare(equation: JaxprEqn, args: Sequence[_Origin], examples: int, found: 
     repeated = [size for size, n in zip(prediction, out) if size != n]
     matched = [size for size, n in zip(target, out) if size != n]
     if repeated and matched and out.count(examples) > 1:
-        found.append(
+        said = (
             f"compares the prediction of every example with the target of every other one, as shapes {prediction} and "
             f"{target} broadcast to {out}: give both the same shape, by target[..., 0] or prediction[..., 0]"
         )
+        found.append(_Meeting(True, said))
     elif (repeated or matched) and a.whole and b.whole:
-        found.append(
+        said = (
             f"compares predictions {prediction} with targets {target}, so that one is repeated: give both the same "
             "shape, or write jnp.broadcast_to(…) if that is meant"
         )
+        found.append(_Meeting(False, said))

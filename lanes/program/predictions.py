@@ -222,6 +222,8 @@ def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Ar
 
 def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
     """The names of the metrics of a whole split (SET_METRICS) that apply to a run on data of this task."""
+    if run.outputs is not None:
+        return ()
     if type(run.task) in (Regress, GaussianLikelihood) and task == "real":
         return ("root_mean_squared_error", "r_squared")
     if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):

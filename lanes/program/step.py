@@ -93,6 +93,7 @@ class Setup:
         vocabulary: number of distinct tokens of the inputs; None if they are numbers, or it is that of the outputs.
         signature: tells apart functions that compare equal and compute different things, as after a constant that they
             read has changed; JAX would take the program traced before.
+        classes: number of classes of the targets, if they are classes; None stands for the number of outputs.
     """
 
     run: Run
@@ -101,6 +102,7 @@ class Setup:
     examples: int
     vocabulary: int | None = None
     signature: str = ""
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run", runs.blanked(self.run))
@@ -244,12 +246,12 @@ def _encoder(setup: Setup, run: Run, params: Tree, rest: Tree) -> Any:
     return encode
 
 
-def perturb(run: Run, batch: Batch, step: Array, outputs: int | None = None) -> Batch:
-    """The batch after augmentation and input noise; `outputs` classes become one-hot if an augmentation mixes them."""
+def perturb(run: Run, batch: Batch, step: Array, classes: int | None = None) -> Batch:
+    """The batch after augmentation and input noise; the `classes` become one-hot if an augmentation mixes them."""
     x, y = batch
     mixed = any(isinstance(one, MixesTargets) and one.mixes_targets for one in run.augment)
-    if mixed and outputs is not None and jnp.issubdtype(y.dtype, jnp.integer):
-        y = one_hot(y, outputs)
+    if mixed and classes is not None and jnp.issubdtype(y.dtype, jnp.integer):
+        y = one_hot(y, classes)
     for at, augmentation in enumerate(run.augment):
         x, y = augmentation(jax.random.fold_in(stream(run.seed, "augmentation", step), at), x, y)
     if not runs.is_off(run, "input_noise"):
@@ -290,7 +292,9 @@ def train_step(
         step: number of the step from 0, int32.
     """
     with jax.default_matmul_precision(run.matmul_precision):
-        view = run.task.view(*perturb(run, batch, step, setup.outputs), stream(run.seed, "corruption", step))
+        view = run.task.view(
+            *perturb(run, batch, step, setup.classes or setup.outputs), stream(run.seed, "corruption", step)
+        )
 
         def loss(params: Tree) -> Any:
             return objective(setup, run, params, state.rest, view, step)

@@ -11,6 +11,11 @@ from nets.layers import is_off
 Array = jax.Array
 
 
+def metrics_of(task: Any, run: Any) -> tuple[str, ...]:
+    """The names of the metrics that a run's task brings; none where the outputs are not the task's."""
+    return () if getattr(run, "outputs", None) is not None else task.metrics
+
+
 def as_compared(run: Any, prediction: Array) -> Array:
     """The prediction [B, …] as the loss and the metrics see it: after the output unit, unless the loss applies it itself."""
     kind = kind_of(run.loss)

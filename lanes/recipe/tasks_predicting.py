@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import jax
 
 from lanes.recipe.augmentations_noise import Corruption, MixesTargets
-from lanes.recipe.tasks_comparing import as_compared, per_example, per_row, threshold
+from lanes.recipe.tasks_comparing import as_compared, metrics_of, per_example, per_row, threshold
 from losses import METRICS, kind_of, name_of
 from losses.metrics import name_of_metric
 from nets import Outputs
@@ -225,7 +225,9 @@ class Task(TaskLike):
         prediction, target = self.compared(run, outputs, view)
         own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
         named = {
-            name: METRICS[name] for name in (*self.metrics, *run.metrics) if isinstance(name, str) and name in METRICS
+            name: METRICS[name]
+            for name in (*metrics_of(self, run), *run.metrics)
+            if isinstance(name, str) and name in METRICS
         }
         options = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
         values = {name: metric(prediction, target, **options[name]) for name, metric in named.items()}

@@ -13,10 +13,10 @@ import pandas as pd
 
 from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
-from lanes.describe.checks import fitted
 from lanes.describe.columns import display_name
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description, parsed
+from lanes.describe.outputs import fitted
 from lanes.describe.runs import Run
 from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.datasets import Datasets
