@@ -37,7 +37,7 @@ from lanes.describe.grids import grid, sample, zipped
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
 from lanes.errors import ExitStatus, RequestError, warn
-from lanes.recipe.augmentations import AUGMENTATIONS, Mixup
+from lanes.recipe.augmentations import AUGMENTATIONS, CutMix, Mixup
 from lanes.recipe.augmentations_geometric import Affine, Crop, Mirror, Rotate, TimeShift, Translate
 from lanes.recipe.augmentations_noise import (
     Brightness,
@@ -121,6 +121,7 @@ __all__ = [
     "Copy",
     "Cosine",
     "Crop",
+    "CutMix",
     "Cutout",
     "Dataset",
     "DeltaRule",

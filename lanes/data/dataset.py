@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from lanes.data.standardizing import COARSE, STANDARDIZATIONS, Standardizer, fitted, pieces, standardization, white
+from lanes.data.label_noise import noisy
+from lanes.data.standardizing import (
+    STANDARDIZATIONS,
+    Standardizer,
+    check_fine,
+    fitted,
+    pieces,
+    single,
+    standardization,
+    white,
+)
 
 TASKS = ("classes", "binary", "multilabel", "real", "tokens")
 
@@ -53,7 +63,8 @@ class Dataset:
         tokens: number of distinct tokens, if the inputs are tokens and it is known; 0 otherwise.
         declared: whether what the targets are was stated; if not, the run's loss or task decides it.
         not_classes: why undeclared targets cannot be classes, in one line; empty if they can.
-        seeded: whether the description's `split_seed` decides which examples are in which split.
+        seeded: whether the description's `split_seed` decides anything.
+        clean: the training labels before label noise, if there is any.
     """
 
     name: str
@@ -74,6 +85,7 @@ class Dataset:
     declared: bool = True
     not_classes: str = ""
     seeded: bool = True
+    clean: np.ndarray | None = None
 
     @property
     def vocabulary_size(self) -> int | None:
@@ -108,14 +120,42 @@ class Dataset:
             raise ValueError(
                 f"train_examples={n}: must be from 1 to {len(self.train)}, the number that {self.name!r} has"
             )
-        train = self.train.take(stratified_order(self.train.y, seed)[:n])
-        few = dataclasses.replace(self, train=train)
+        rows = stratified_order(self.train.y if self.clean is None else self.clean, seed)[:n]
+        train = self.train.take(rows)
+        few = dataclasses.replace(self, train=train, clean=None if self.clean is None else self.clean[rows])
         if self.standardize is None:
             return few
         if train.raw is not None and not self.holds_tokens:
             return few.standardized(self.standardize)
         offset, scale = standardization(train.x, self.standardize)
         return dataclasses.replace(few, offset=offset, scale=scale)
+
+    def with_label_noise(self, rate: float, seed: int = 0) -> "Dataset":
+        """The data set with symmetric label noise on its training split; validation and test labels stay as they are.
+
+        Each training label is replaced with probability `rate` by a class drawn uniformly from all K, its own included: in
+        expectation the share rate (1 - 1/K) of labels changes, and labels of rate 1 say nothing. They are drawn once, from
+        `seed`; a higher rate changes the same labels and further ones.
+
+        Reference: Zhang et al., 2017
+
+        Raises:
+            ValueError: the rate is not in [0, 1], or the targets are not one of two classes or more for each example.
+        """
+        if not 0 <= rate <= 1:
+            raise ValueError(f"label_noise={rate}: it is a probability and must be from 0 to 1")
+        if rate == 0:
+            return self
+        classes = 2 if self.task == "binary" else self.outputs
+        if self.task not in ("classes", "binary") or classes < 2:
+            kind = "one class" if self.task == "classes" else f"targets of kind {self.task}"
+            raise ValueError(
+                f"label_noise={rate}: it draws from two classes or more, and {self.name} has {kind}: leave it out"
+            )
+        y = noisy(self.train.y, classes, rate, seed)
+        origin = self.origin and f"{self.origin} label_noise={rate!r} seed={seed}"
+        train = dataclasses.replace(self.train, y=y)
+        return dataclasses.replace(self, train=train, clean=self.train.y, origin=origin, declared=True, seeded=True)
 
     def target_scale(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the training targets, for each entry of an example's; 1 for a constant entry."""
@@ -180,35 +220,6 @@ class Dataset:
             made[name] = dataclasses.replace(split, x=x)
         return dataclasses.replace(
             self, **made, offset=own.offset, scale=own.scale, standardize=None, standardizer=own.standardizer
-        )
-
-
-def single(x: np.ndarray, name: str, split: str) -> np.ndarray:
-    """Numbers as float32.
-
-    Raises:
-        ValueError: a finite one is beyond its range.
-    """
-    with np.errstate(over="ignore"):
-        out = x.astype(np.float32, copy=False)
-    if out is not x and x.dtype.kind == "f" and (~np.isfinite(out) & np.isfinite(x)).any():
-        largest = float(np.abs(x[np.isfinite(x)]).max())
-        raise ValueError(
-            f"data set {name!r}, split {split}: numbers up to {largest:.3g} are beyond float32's range: standardize them, "
-            "or choose another unit"
-        )
-    return out
-
-
-def check_fine(measured: Standardizer, inputs: dict[str, np.ndarray], what: str) -> None:
-    """Raises ValueError, beginning with `what`, for inputs that float32 rounds by over a thousandth of their deviation."""
-    with np.errstate(over="ignore", under="ignore"):
-        exact = all((x.astype(np.float32) == x).all() for x in inputs.values())
-    rounding = float(np.max(measured.coarseness, initial=0))
-    if not exact and (rounding > COARSE or measured.is_extreme):
-        problem = "are near the ends of its range" if measured.is_extreme else f"lose {rounding:.2g} of their deviation"
-        raise ValueError(
-            f"{what} as float32, and these {problem}: use from_arrays with standardize='feature', or subtract an offset"
         )
 
 

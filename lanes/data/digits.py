@@ -19,6 +19,7 @@ import numpy as np
 
 from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
 from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined, stratified_order
+from lanes.data.label_noise import label_noise_field
 from lanes.data.standardizing import standardization
 from lanes.files import cache_dir
 
@@ -37,12 +38,14 @@ class Digits:
         standardize: see `lanes.data.standardizing.standardization`; "unit" divides by 16.
         valid_fraction: fraction of the 1,617 examples outside the test split to use for validation; None for the 180
             validation examples as prepared.
-        split_seed: seed of that split.
+        split_seed: seed of that split, and of the label noise.
+        label_noise: probability that a training label is drawn anew (`Dataset.with_label_noise`).
     """
 
     standardize: str = "global"
     valid_fraction: float | None = None
     split_seed: int = dataclasses.field(default=0, metadata={"replicate": "seed"})
+    label_noise: float = label_noise_field()
 
     def load(self, data_dir: str | None = None) -> Dataset:
         """The data set: prepared and decoded the first time, then read from the array cache."""
@@ -59,7 +62,7 @@ class Digits:
         offset, scale = standardization(train.x, self.standardize)
         if self.standardize == "unit":
             scale = np.asarray(1 / WHITE, np.float32)  # grey levels end at 16, not at 255
-        return check_dataset(
+        data = check_dataset(
             Dataset(
                 name="digits",
                 version=VERSION,
@@ -75,6 +78,7 @@ class Digits:
                 seeded=bool(self.valid_fraction),
             )
         )
+        return data.with_label_noise(self.label_noise, self.split_seed)
 
 
 def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:

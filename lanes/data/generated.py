@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from lanes.data.dataset import Dataset, Split, check_dataset, cut, share
+from lanes.data.label_noise import label_noise_field
 from lanes.data.standardizing import standardization
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -23,6 +24,7 @@ class Generated:
         split_seed: seed of the (stratified) splits.
         standardize: see `lanes.data.standardizing.standardization`.
         binary: encode two classes as a single target of 0 or 1, for one output unit.
+        label_noise: probability that a training label is drawn anew (`Dataset.with_label_noise`), by `split_seed`.
     """
 
     n: int = 500
@@ -32,6 +34,7 @@ class Generated:
     split_seed: int = dataclasses.field(default=0, metadata={"replicate": "seed"})
     standardize: str = "none"
     binary: bool = False
+    label_noise: float = label_noise_field()
 
     def check(self) -> None:
         """Raises ValueError if a field is out of range."""
@@ -65,7 +68,7 @@ class Generated:
         train, valid = cut(rest, self.valid_fraction, self.split_seed)
         how = "none" if self.kind == "tokens" else self.standardize
         offset, scale = standardization(train.x, how)
-        return check_dataset(
+        data = check_dataset(
             Dataset(
                 name=re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower(),
                 version="1",
@@ -80,6 +83,7 @@ class Generated:
                 seeded=bool(self.test_fraction or self.valid_fraction),
             )
         )
+        return data.with_label_noise(self.label_noise, self.split_seed)
 
     def _targeted(self, split: Split) -> Split:
         """The split with binary targets if `binary`; splits are stratified by class before."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from lanes.data import given
-from lanes.data.dataset import Dataset, Split, check_dataset, check_fine, check_finite, cut, joined
+from lanes.data.dataset import Dataset, Split, check_dataset, check_finite, cut, joined
 from lanes.data.given import Labels, Numbers, Tokens, as_array
 from lanes.data.readings import is_one_hot, real_targets, why_not_classes
-from lanes.data.standardizing import fitted
+from lanes.data.standardizing import check_fine, fitted
 
 SPLIT_SEED = 0  # of the splits of the user's own arrays, which have no seed of their own
 TEST_FRACTION = 0.1

@@ -40,6 +40,21 @@ def why_not_classes(targets: Mapping[str, np.ndarray], what: str) -> str:
     return ""
 
 
+def why_not_binary(data: Dataset, loss: str) -> str:
+    """Why undeclared numbers are no targets of 0 and 1 for a loss that takes only those, in one line with the remedy."""
+    ys = np.concatenate([np.asarray(split.y) for split in data.splits().values()])
+    what = f"loss {loss} takes targets of 0 and 1, and those of {data.name}"
+    found = np.unique(ys)
+    if ys.shape[1:] != (1,):
+        marks = (
+            "rows that mark one class: use softmax_cross_entropy" if is_one_hot([ys]) else "several for each example"
+        )
+        return f"{what} are {marks}" + ("" if is_one_hot([ys]) else ": use a loss for them, such as squared_error")
+    if len(found) > 2:
+        return f"{what} are numbers from {found[0]:g} to {found[-1]:g}: use squared_error, or another loss for numbers"
+    return f"{what} are {' and '.join(f'{value:g}' for value in found)}: return (y == {found[-1]:g})"
+
+
 def is_one_hot(targets: Iterable[np.ndarray]) -> bool:
     """Whether every target is a row of one 1 among zeros."""
     return all(

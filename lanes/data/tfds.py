@@ -11,6 +11,7 @@ import numpy as np
 from lanes.data.array_cache import Allocate, cached_arrays, data_dirs
 from lanes.data.dataset import Dataset, Split, check_dataset
 from lanes.data.given import tokens
+from lanes.data.label_noise import label_noise_field
 from lanes.data.standardizing import STANDARDIZATIONS, standardization
 from lanes.data.tfds_decoding import Decoding
 from lanes.data.tfds_records import PreparedSet, find_prepared, fingerprint
@@ -33,12 +34,13 @@ class TFDS:
             a part of train; `test` None: the split `test` if there is one. (Unless another part names it.)
         valid_fraction: fraction of the training examples (including those of `valid`) to use for validation, stratified
             by class, or the end of a text; 0 for none. None: 0.1 if there is no validation split.
-        split_seed: seed of that split.
+        split_seed: seed of that split, and of the label noise.
         inputs, target: names of features, instead of the set's supervised keys.
         standardize: see `lanes.data.standardizing.standardization`; None: "feature" for vectors, "global" otherwise.
         shuffled_positions: reorder the positions of every example (steps of series, pixels of images) by one fixed
             permutation, which destroys their neighbourhoods.
         sequence: length of text sequences in characters, ≥ 1.
+        label_noise: probability that a training label is drawn anew (`Dataset.with_label_noise`).
     """
 
     name: str
@@ -52,6 +54,7 @@ class TFDS:
     standardize: str | None = None
     shuffled_positions: bool = False
     sequence: int = 64
+    label_noise: float = label_noise_field()
 
     def check(self) -> None:
         """Raises ValueError if a field is out of range."""
@@ -73,7 +76,7 @@ class TFDS:
         if folder is None:
             raise not_prepared(self.name, data_dir)
         settings = dataclasses.asdict(self)
-        del settings["standardize"]  # computed from the arrays, not in them
+        del settings["standardize"], settings["label_noise"]  # computed from the arrays, not in them
         key = {"version": folder.name, "files": fingerprint(folder), "format": FORMAT, **settings}
         slug = re.sub(r"\W+", "_", self.name)
         arrays, notes = cached_arrays(slug, key, functools.partial(_decode, self, folder))
@@ -119,7 +122,8 @@ class TFDS:
             seeded=not (notes["vocabulary"] and notes["task"] == "tokens")
             and bool(_parts(self, PreparedSet(folder))[1]),
         )
-        return check_dataset(data.standardized(how) if wide else data)
+        checked = check_dataset(data.standardized(how) if wide else data)
+        return checked.with_label_noise(self.label_noise, self.split_seed)
 
 
 def not_prepared(name: str, data_dir: str | None) -> RequestError:

@@ -169,6 +169,8 @@ def _examples(description: Mapping[str, Any], split: str, origin: Origin | None)
         fields = data.get("fields", {})
         if predicts:
             fields.pop("standardize", None)  # another view of the same examples
+            if split != "train":
+                fields.pop("label_noise", None)
         if fraction is not None and "valid_fraction" in fields:
             fields["valid_fraction"], fraction = fraction, None
         if split == "test":

@@ -15,7 +15,7 @@ from lanes.data.dataset import Dataset
 from lanes.describe.runs import Run
 from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
 from lanes.recipe.tasks_regressing import Regress
-from losses import kind_of
+from losses import kind_of, name_of
 from nets.abilities import EmbedsTokens
 
 # Operations whose result is still the input itself, for the question whether a net turns its input into integers.
@@ -51,7 +51,7 @@ def _targets(run: Run, data: Dataset) -> Dataset:
     kind, task = kind_of(run.loss), run.task
     accepts = ("classes",) if kind is None else kind.targets
     regression = kind is not None and "real" in accepts
-    two = data.task == "classes" and data.outputs == 2 and isinstance(task, Classify | MultiLabel | None)
+    two = data.task == "classes" and data.outputs <= 2 and isinstance(task, Classify | MultiLabel | None)
     if two and "classes" not in accepts and "binary" in accepts:
         return readings.as_binary(data)
     if data.declared:
@@ -77,6 +77,8 @@ def _numbers_for_a_loss_of_classes(data: Dataset, accepts: tuple[str, ...], know
             return readings.as_multilabel(data)
     if data.not_classes and "classes" in accepts and (known or coded):
         raise ValueError(data.not_classes)
+    if known and "binary" in accepts and "classes" not in accepts and "real" not in accepts:
+        raise ValueError(readings.why_not_binary(data, name_of(run.loss) or ""))
     return data
 
 

@@ -49,6 +49,9 @@ def read(x, y, **fields):
         (TWO > 0, {"loss": BCE}, "binary", 1),
         (TWO.astype(float), {"loss": BCE}, "binary", 1),
         (Labels(TWO), {"loss": BCE}, "binary", 1),
+        (0 * TWO, {"loss": BCE}, "binary", 1),
+        (0 * TWO + 1, {"loss": BCE}, "binary", 1),
+        (TWO.astype(np.int8)[:, None], {"loss": BCE}, "binary", 1),
         (np.eye(3)[THREE], {"loss": CE}, "classes", 3),
         (np.eye(3, dtype=int)[THREE], {"loss": "focal"}, "classes", 3),
         (np.eye(3)[THREE], {"loss": MSE}, "real", 3),
@@ -176,3 +179,23 @@ def test_other_data_is_read_as_the_run_read_its_own():
     assert (other.task, other.outputs) == ("classes", 3)
     seen = other.seen_by(own)
     assert (seen.offset is own.offset, seen.scale is own.scale) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("y", "remedy"),
+    [
+        (2 * TWO - 1, "are -1 and 1: return (y == 1)"),
+        (2.0 * TWO - 1, "are -1 and 1: return (y == 1)"),
+        (TWO + 1, "are 1 and 2: return (y == 2)"),
+        (0.5 * TWO, "are 0 and 0.5: return (y == 0.5)"),
+        (np.eye(2)[TWO], "use softmax_cross_entropy"),
+        (X[:, 0], "use squared_error"),
+        (X, "several for each example"),
+    ],
+    ids=["signs", "float signs", "from one", "half", "rows", "numbers", "several"],
+)
+def test_what_is_not_0_and_1_is_refused_for_one_output_with_the_remedy(y, remedy):
+    with pytest.raises(ValueError, match="takes targets of 0 and 1") as caught:
+        read(X, y, loss=BCE)
+    assert remedy in str(caught.value)
+    assert "\n" not in str(caught.value)

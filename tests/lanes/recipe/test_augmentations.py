@@ -51,10 +51,10 @@ def test_numbers_share_a_program_and_each_example_has_its_own_draw(name):
     usual = {k: jnp.float32(v) for k, v in numbers.items()}
     first = np.asarray(go(KEY, same, usual))
     np.testing.assert_array_equal(first, go(KEY, same, usual))
-    if name not in ("mixup", "pca_jitter"):  # equal examples have nothing to mix, and no covariance
+    if name not in ("mixup", "cutmix", "pca_jitter"):  # equal examples have nothing to mix, and no covariance
         assert len(np.unique(first.reshape(16, -1), axis=0)) > 1
     assert np.any(np.asarray(go(KEY, different, usual)) != different)
-    if name not in ("mixup", "crop"):  # these have no zero strength
+    if name not in ("mixup", "cutmix", "crop"):  # these have no zero strength
         nothing = go(KEY, different, {k: jnp.float32(0) for k in numbers})
         np.testing.assert_allclose(nothing, different, atol=2e-6)
     assert len(traces) == 1
@@ -231,6 +231,44 @@ def test_mixup_mixes_inputs_and_targets_alike():
         apply([a.Mixup()], KEY, x, jnp.arange(64))
 
 
+@pytest.mark.parametrize("shape", [(12, 1), (8, 6, 2), (4, 5, 6, 1)], ids=len)
+def test_cutmix_pastes_one_box_of_the_partner_and_mixes_the_target_by_its_area(shape):
+    n = 32
+    x, y = batch(*shape, n=n), jnp.eye(n)
+    mixed, targets = (np.asarray(part) for part in jax.jit(lambda x, y: apply([a.CutMix()], KEY, x, y))(x, y))
+    kept = (mixed == np.asarray(x)).all(-1)
+    for i in range(n):
+        others = np.flatnonzero(np.delete(targets[i], i))
+        assert len(others) <= 1
+        np.testing.assert_allclose(targets[i, i], kept[i].mean() if len(others) else 1, atol=1e-6)
+        if len(others):
+            partner = int(others[0]) + (others[0] >= i)
+            np.testing.assert_array_equal(mixed[i], np.where(kept[i][..., None], x[i], x[partner]))
+            sides = [len(np.unique(axis)) for axis in np.nonzero(~kept[i])]
+            assert np.prod(sides) == (~kept[i]).sum()  # one box
+    np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+    assert 0.4 < np.diag(targets).mean() < 0.9  # the box has a mean area of ½, less what the border cuts off
+
+
+def test_mixing_is_the_formula_for_binary_targets_and_any_alpha():
+    """λ and partners drawn by JAX, mixed by NumPy; one program for all values of alpha."""
+    x, y, programs = batch(3, n=8), (jnp.arange(8)[:, None] % 2).astype(jnp.float32), []
+
+    @jax.jit
+    def go(alpha):
+        programs.append(1)
+        return a.Mixup(alpha)(jax.random.key(5), x, y)
+
+    for alpha in (1e-3, 0.2, 8.0):
+        to_share, to_partner = jax.random.split(jax.random.key(5))
+        share = np.asarray(jax.random.beta(to_share, alpha, alpha, (8,)), float)[:, None]
+        partner = np.asarray(jax.random.permutation(to_partner, 8))
+        for values, mixed in zip((x, y), go(alpha)):
+            values = np.asarray(values, float)
+            np.testing.assert_allclose(mixed, share * values + (1 - share) * values[partner], atol=1e-6)
+    assert len(programs) == 1
+
+
 def test_each_augmentation_of_a_chain_has_its_own_stream():
     x, y = jnp.zeros((2, 500)), jnp.eye(2)
     twice, _ = apply([a.GaussianNoise(1.0), a.GaussianNoise(1.0)], KEY, x, y)
@@ -253,6 +291,8 @@ def test_each_augmentation_of_a_chain_has_its_own_stream():
         a.MaskingNoise(float("nan")),
         a.SaltAndPepper(low=1.0, high=0.0),
         a.Mixup(0.0),
+        a.CutMix(float("nan")),
+        a.CutMix(float("inf")),
     ],
     ids=str,
 )
@@ -265,12 +305,12 @@ def test_numbers_out_of_range_are_refused_in_one_line(wrong):
 def test_training_mixes_classes_as_rows_of_weights():
     x, y = jax.random.normal(jax.random.key(0), (64, 4)), jnp.arange(64) % 3
     run = Run(augment=(a.Mixup(1.0),), seed=3)
-    mixed, rows = perturb(run, (x, y), jnp.int32(0), outputs=3)
+    mixed, rows = perturb(run, (x, y), jnp.int32(0), classes=3)
     _, expected = perturb(run, (x, jnp.eye(3)[y]), jnp.int32(0))
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-6)
     assert mixed.shape == x.shape
-    plain = perturb(Run(augment=(a.GaussianNoise(),)), (x, y), jnp.int32(0), outputs=3)[1]
+    plain = perturb(Run(augment=(a.GaussianNoise(),)), (x, y), jnp.int32(0), classes=3)[1]
     np.testing.assert_array_equal(plain, y)
     smoothed = types.SimpleNamespace(loss=LOSSES["softmax_cross_entropy"], output=None, label_smoothing=0.3)
     logits = jax.random.normal(jax.random.key(1), (64, 3))
