@@ -1,5 +1,9 @@
 """A user's file with targets in their own units, and with their uncertainty, from the command to the restored net."""
 
+import re
+from pathlib import Path
+
+import jax
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -9,6 +13,7 @@ from lanes.cli import evaluate
 from lanes.data.loading import from_arrays
 from lanes.results.evaluation import evaluate as evaluated_runs
 
+ROOT = Path(__file__).parents[2]
 FILE = '''
 """How much do houses cost, and how sure is the net?"""
 import numpy as np
@@ -66,3 +71,14 @@ def test_numbers_are_in_the_units_of_the_data(call, capsys, tmp_path):
     assert "evaluated_r_squared" in capsys.readouterr().out
     evaluated = evaluated_runs(out, ensemble=True, where=["task=gaussian_likelihood"])
     np.testing.assert_allclose(evaluated["evaluated_nll"], evaluated["test_nll"].iloc[0], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_page_of_targets_trains_as_it_stands(call, tmp_path):
+    """Quantiles, class weights, mixed examples, label noise and uncertainty in one sweep."""
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    path, out = tmp_path / "page.py", tmp_path / "out"
+    path.write_text("".join(re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)))
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        status, _, error = call(path, "--out", out, "--devices", "1", "--set", "epochs=1", "--dry-run")
+    assert status == 0, error

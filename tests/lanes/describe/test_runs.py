@@ -29,6 +29,7 @@ OTHER = {
     "data": "spirals",
     "net": MLP(widths=(8,)),
     "output": "sigmoid",
+    "outputs": 3,
     "activation": "tanh",
     "initializer": "orthogonal",
     "init_scale": 0.5,
