@@ -31,6 +31,9 @@ from lanes.data.generated_sets import (
 )
 from lanes.data.given import Labels, Numbers, Tokens
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
+from lanes.data.own_images import Images
+from lanes.data.own_table import Table
+from lanes.data.own_text import Text
 from lanes.data.tfds import TFDS
 from lanes.describe.distributions import choice, log_uniform, uniform
 from lanes.describe.grids import grid, sample, zipped
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
 
     from lanes.results.encoded import Encoded
     from lanes.results.tables import load, load_curves
+    from lanes.results.written_text import write_text
     from lanes.storage.trained import Variables, restore
 
 ON_USE = {
@@ -85,6 +89,7 @@ ON_USE = {
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
     "restore": "lanes.storage.trained",
+    "write_text": "lanes.results.written_text",
 }  # the modules of what is imported on first use
 
 __all__ = [
@@ -134,6 +139,7 @@ __all__ = [
     "GaussianNoise",
     "Gradient",
     "Halving",
+    "Images",
     "Impute",
     "IntegerCoded",
     "Labels",
@@ -167,6 +173,8 @@ __all__ = [
     "Spirals",
     "Split",
     "Step",
+    "Table",
+    "Text",
     "TimeShift",
     "Tokens",
     "TrainedRun",
@@ -185,6 +193,7 @@ __all__ = [
     "sweep",
     "train",
     "uniform",
+    "write_text",
     "zipped",
 ]
 

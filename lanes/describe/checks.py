@@ -31,7 +31,7 @@ from losses.metrics import name_of_metric
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
 from losses.penalties import Penalty
-from nets.abilities import ChecksExamples, Net
+from nets.abilities import ChecksExamples, Net, ReadsPadding
 from nets.activations import Activation
 from nets.initializers import Initializer
 
@@ -247,7 +247,9 @@ def check_kinds(run: Run) -> None:
         _refuse(fits(output, run.loss))
     if not is_off(run, "label_smoothing"):
         _refuse(fits_smoothing(run.loss))
-    set_by_user = [name for name in ("outputs", "activation", "kernel_init", "dropout") if _was_set(run.net, name)]
+    set_by_user = [
+        name for name in ("outputs", "activation", "kernel_init", "dropout", "reads_padding") if _was_set(run.net, name)
+    ]
     if set_by_user:
         raise RequestError(
             f"net {type(run.net).__name__} sets {', '.join(set_by_user)}: the engine fills these; set the fields of Run instead"
@@ -288,6 +290,8 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         )
     representable.check_length(run, examples)
     _check_effects(run, data)
+    if data.padded:
+        _check_padded(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
@@ -313,6 +317,21 @@ def fitted(run: Run, data: Dataset) -> Run:
         return run
     task = _call(functools.partial(run.task.fitted, run, data))
     return run if task is run.task else dataclasses.replace(run, task=task)
+
+
+def _check_padded(run: Run, data: Dataset) -> None:
+    """Raise RequestError for what cannot deal with series of unequal length."""
+    what = f"{data.name} has series of unequal length"
+    if not isinstance(run.net, ReadsPadding):
+        raise RequestError(
+            f"{what}, and net {type(run.net).__name__} would take their padding for numbers: use Recurrent, or a net with a "
+            "field reads_padding that takes its inputs through nets.without_padding"
+        )
+    if getattr(run.net, "head", None) == "each":
+        raise RequestError(f"{what}, and head='each' predicts at each step, padding included: choose last, mean or all")
+    changed = "augment" if run.augment else "task.corruption" if getattr(run.task, "corruption", None) else ""
+    if changed:
+        raise RequestError(f"{what}, and {changed} would change their padding: leave it out, or use input_noise")
 
 
 def _check_effects(run: Run, data: Dataset) -> None:

@@ -63,7 +63,7 @@ def setup_of(run: Run, data: Dataset, signature: str = "") -> Setup:
     """What is static about a run."""
     features = tuple(data.train.x.shape[1:])
     outputs = run.task.outputs(data.outputs, features)
-    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature)
+    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature, data.padded)
 
 
 def undrawing(run: Run) -> Run:

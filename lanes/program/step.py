@@ -91,6 +91,7 @@ class Setup:
         features: shape of an example.
         examples: number of training examples.
         vocabulary: number of distinct tokens of the inputs; None if they are numbers, or it is that of the outputs.
+        padded: whether the inputs are series of unequal length.
         signature: tells apart functions that compare equal and compute different things, as after a constant that they
             read has changed; JAX would take the program traced before.
     """
@@ -101,6 +102,7 @@ class Setup:
     examples: int
     vocabulary: int | None = None
     signature: str = ""
+    padded: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run", runs.blanked(self.run))
@@ -130,6 +132,8 @@ def build_net(setup: Setup, run: Run) -> nn.Module:
     }
     if setup.vocabulary is not None and isinstance(run.net, EmbedsTokens) and run.net.vocabulary is None:
         filled["vocabulary"] = setup.vocabulary
+    if setup.padded:
+        filled["reads_padding"] = True
     declared = {field.name for field in dataclasses.fields(run.net)}
     return run.net.clone(**{name: value for name, value in filled.items() if name in declared})
 
