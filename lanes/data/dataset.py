@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 
 from lanes.data.sequences import standardization_of_series, valid_steps
-from lanes.data.standardizing import COARSE, STANDARDIZATIONS, Standardizer, fitted, pieces, standardization, white
+from lanes.data.standardizing import (
+    STANDARDIZATIONS,
+    Standardizer,
+    check_fine,
+    fitted,
+    pieces,
+    single,
+    standardization,
+    white,
+)
 
 TASKS = ("classes", "binary", "multilabel", "real", "tokens")
 
@@ -197,35 +206,6 @@ class Dataset:
             made[name] = dataclasses.replace(split, x=x)
         return dataclasses.replace(
             self, **made, offset=own.offset, scale=own.scale, standardize=None, standardizer=own.standardizer
-        )
-
-
-def single(x: np.ndarray, name: str, split: str) -> np.ndarray:
-    """Numbers as float32.
-
-    Raises:
-        ValueError: a finite one is beyond its range.
-    """
-    with np.errstate(over="ignore"):
-        out = x.astype(np.float32, copy=False)
-    if out is not x and x.dtype.kind == "f" and (~np.isfinite(out) & np.isfinite(x)).any():
-        largest = float(np.abs(x[np.isfinite(x)]).max())
-        raise ValueError(
-            f"data set {name!r}, split {split}: numbers up to {largest:.3g} are beyond float32's range: standardize them, "
-            "or choose another unit"
-        )
-    return out
-
-
-def check_fine(measured: Standardizer, inputs: dict[str, np.ndarray], what: str) -> None:
-    """Raises ValueError, beginning with `what`, for inputs that float32 rounds by over a thousandth of their deviation."""
-    with np.errstate(over="ignore", under="ignore"):
-        exact = all((x.astype(np.float32) == x).all() for x in inputs.values())
-    rounding = float(np.max(measured.coarseness, initial=0))
-    if not exact and (rounding > COARSE or measured.is_extreme):
-        problem = "are near the ends of its range" if measured.is_extreme else f"lose {rounding:.2g} of their deviation"
-        raise ValueError(
-            f"{what} as float32, and these {problem}: use from_arrays with standardize='feature', or subtract an offset"
         )
 
 

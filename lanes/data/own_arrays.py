@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from lanes.data import given, sequences
-from lanes.data.dataset import Dataset, Split, check_dataset, check_fine, check_finite, cut, joined
+from lanes.data.converted import converted
+from lanes.data.dataset import Dataset, Split, check_dataset, check_finite, cut, joined
 from lanes.data.given import Labels, Numbers, Tokens, as_array
 from lanes.data.readings import is_one_hot, real_targets, why_not_classes
 from lanes.data.split_columns import rows_of, split_rows
-from lanes.data.standardizing import fitted
 
 SPLIT_SEED = 0  # of the splits of the user's own arrays, which have no seed of their own
 TEST_FRACTION = 0.1
@@ -111,7 +111,7 @@ def user_data(make: Callable[[], Any], valid_fraction: float | None) -> Dataset:
             raise ValueError(
                 f"valid_fraction={valid_fraction}: {name} returns a Dataset, which is already split; leave it out"
             )
-        return check_dataset(_converted(result))
+        return check_dataset(converted(result))
     if isinstance(result, Mapping):
         return from_splits(name, result, valid_fraction)
     if isinstance(result, tuple) and len(result) == 2:
@@ -339,28 +339,3 @@ def _typed(split: Split, meaning: Meaning, what: str) -> Split:
         raise ValueError(
             f"{error}; or, if they name classes, number these by np.unique(y, return_inverse=True)[1]"
         ) from None
-
-
-def _converted(data: Dataset) -> Dataset:
-    """A user's Dataset with its arrays as the engine takes them; JAX would narrow any others silently."""
-    made: dict[str, Any] = {}
-    for name, split in data.splits().items():
-        x, y = as_array(split.x, f"data={data.name}: {name} x"), as_array(split.y, f"data={data.name}: {name} y")
-        where = f"data set {data.name!r}, split {name}"
-        if x.dtype.kind in "iu" and x.dtype not in (np.uint8, np.int32):
-            x = given.tokens(x, None, f"{where}: inputs") if x.ndim > 1 else x
-        elif x.dtype.kind in "bf" and x.dtype != np.float32:
-            check_fine(fitted(x, "feature"), {name: x}, f"{where}: inputs are {x.dtype}, which the engine takes")
-            x = x.astype(np.float32)
-        if y.dtype.kind in "biu" and data.task in ("classes", "tokens"):
-            y = _labels(y, where)
-        elif y.dtype.kind in "biuf" and y.dtype != np.float32:
-            y = real_targets(y, where)
-        made[name] = dataclasses.replace(split, x=x, y=y)
-    return dataclasses.replace(data, **made)
-
-
-def _labels(y: np.ndarray, where: str) -> np.ndarray:
-    if y.size and (int(y.min()) < 0 or int(y.max()) > given.INT32_MAX):
-        raise ValueError(f"{where}: labels {y.min()} to {y.max()} found; number the classes from 0")
-    return y.astype(np.int32, copy=False)

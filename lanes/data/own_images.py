@@ -77,7 +77,13 @@ class Images:
         root = found(self.path, data_dir, "folder")
         folders = {"train": self.train, "valid": self.valid, "test": self.test}
         files = {part: _files(root / name) for part, name in folders.items() if name is not None}
-        classes = sorted({name for listed in files.values() for name, _ in listed})
+        classes = sorted({name for name, _ in files["train"]})
+        for part, listed in files.items():
+            for name, path in listed:
+                if name not in classes:
+                    raise RequestError(
+                        f"{path.parent} is a class of {part} and not of train: it must have training images"
+                    )
         reader = _Reader(self.size, None if self.channels is None else MODES[self.channels])
         made = {part: _split(listed, classes, reader) for part, listed in files.items()}
         train, valid, test = made["train"], made.get("valid"), made.get("test")
@@ -113,8 +119,14 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
         raise RequestError(f"{folder} cannot be read ({error.strerror}): give a folder of class folders") from None
     listed = []
     for name in names:
-        inside = [path for path in sorted((folder / name).rglob("*")) if path.suffix.lower() in SUFFIXES]
-        inside = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+        entries = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
+        below = [path.name for path in entries if path.is_dir()]
+        if below:
+            raise RequestError(
+                f"{folder / name} holds folders ({', '.join(below[:3])}), and a class's folder holds images: name the folder of "
+                f"each split, as in Images(…, train={name!r}), or move the images up"
+            )
+        inside = [path for path in entries if path.suffix.lower() in SUFFIXES]
         if not inside:
             raise RequestError(
                 f"{folder / name} holds no image ({', '.join(SUFFIXES[:4])}, …): remove the folder, or fill it"

@@ -14,6 +14,7 @@ import numpy as np
 from lanes.data.loading import Dataset, HasSplitSeed
 from lanes.describe import descriptions, representable, runs
 from lanes.describe.columns import display_name
+from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.augmentations_noise import AcceptsShape, AugmentationLike
@@ -31,7 +32,7 @@ from losses.metrics import name_of_metric
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
 from losses.penalties import Penalty
-from nets.abilities import ChecksExamples, Net, ReadsPadding
+from nets.abilities import ChecksExamples, Net
 from nets.activations import Activation
 from nets.initializers import Initializer
 
@@ -291,7 +292,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     representable.check_length(run, examples)
     _check_effects(run, data)
     if data.padded:
-        _check_padded(run, data)
+        check_padded(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
@@ -317,21 +318,6 @@ def fitted(run: Run, data: Dataset) -> Run:
         return run
     task = _call(functools.partial(run.task.fitted, run, data))
     return run if task is run.task else dataclasses.replace(run, task=task)
-
-
-def _check_padded(run: Run, data: Dataset) -> None:
-    """Raise RequestError for what cannot deal with series of unequal length."""
-    what = f"{data.name} has series of unequal length"
-    if not isinstance(run.net, ReadsPadding):
-        raise RequestError(
-            f"{what}, and net {type(run.net).__name__} would take their padding for numbers: use Recurrent, or a net with a "
-            "field reads_padding that takes its inputs through nets.without_padding"
-        )
-    if getattr(run.net, "head", None) == "each":
-        raise RequestError(f"{what}, and head='each' predicts at each step, padding included: choose last, mean or all")
-    changed = "augment" if run.augment else "task.corruption" if getattr(run.task, "corruption", None) else ""
-    if changed:
-        raise RequestError(f"{what}, and {changed} would change their padding: leave it out, or use input_noise")
 
 
 def _check_effects(run: Run, data: Dataset) -> None:
