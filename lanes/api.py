@@ -34,6 +34,7 @@ from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
 from lanes.data.own_images import Images
 from lanes.data.own_table import Table
 from lanes.data.own_text import Text
+from lanes.data.split_columns import split_by
 from lanes.data.tfds import TFDS
 from lanes.describe.distributions import choice, log_uniform, uniform
 from lanes.describe.grids import grid, sample, zipped
@@ -189,6 +190,7 @@ __all__ = [
     "log_uniform",
     "restore",
     "sample",
+    "split_by",
     "summary",
     "sweep",
     "train",

@@ -11,7 +11,6 @@ from lanes.data.converted import converted
 from lanes.data.dataset import Dataset, Split, check_dataset, check_finite, cut, joined
 from lanes.data.given import Labels, Numbers, Tokens, as_array
 from lanes.data.readings import is_one_hot, real_targets, why_not_classes
-from lanes.data.split_columns import rows_of, split_rows
 
 SPLIT_SEED = 0  # of the splits of the user's own arrays, which have no seed of their own
 TEST_FRACTION = 0.1
@@ -46,12 +45,11 @@ def from_arrays(
     y: Any,
     *,
     name: str = "arrays",
-    valid_fraction: float | None = None,
-    test_fraction: float | None = None,
+    valid_fraction: float = VALID_FRACTION,
+    test_fraction: float = TEST_FRACTION,
     seed: int = SPLIT_SEED,
     task: str | None = None,
     standardize: str | None = None,
-    split: Any = None,
 ) -> Dataset:
     """A data set from two arrays, split in three: stratified if y is one integer per example, otherwise at random.
 
@@ -60,32 +58,17 @@ def from_arrays(
             unless the net or the task reads tokens; uint8 images stay bytes.
         y: [N] classes from 0, or `Labels(y)`; [N] or [N, D] targets; [N, T] next tokens.
         name: shown in results.
-        test_fraction: fraction of N; 0 for none; None: 1/10.
-        valid_fraction: fraction of the rest; 0 for none; None: 1/9, which makes 80 / 10 / 10, or the rows that `split` says.
+        test_fraction: fraction of N; 0 for none.
+        valid_fraction: fraction of the rest; 0 for none. The defaults make 80 / 10 / 10.
         seed: seed of the splits.
         task: one of lanes.data.dataset.TASKS; None: the run's task or loss decides what y is. Integers [N] are then
             classes for a loss of classes or of the user's own, and numbers for a regression loss; 0 and 1 are binary
             for a binary loss; rows of one 1 are classes for a loss of classes.
         standardize: see `lanes.data.standardizing.standardization`; None: "feature" for vectors, "global" otherwise.
-        split: [N], the split of each example in place of the fractions: "train", "valid" (or "validation", "val", "dev") or
-            "test"; a column of a data frame, say.
 
     Raises:
         ValueError: inconsistent arrays, labels below 0 or without an example, anything that is not a finite number.
     """
-    if split is not None:
-        if test_fraction is not None:
-            raise ValueError(
-                f"data={name}: test_fraction={test_fraction}, and split says which examples test: leave it out"
-            )
-        rows = split_rows(split, f"data={name}: split")
-        pairs = {
-            part: (rows_of(x, at, f"data={name}: x", split), rows_of(y, at, f"data={name}: y", split))
-            for part, at in rows.items()
-        }
-        return from_splits(name, pairs, valid_fraction, task=task, standardize=standardize, seed=seed)
-    valid_fraction = VALID_FRACTION if valid_fraction is None else valid_fraction
-    test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
     parts = {"all": (x, y)}
     splits, meaning = _understood(parts, task, standardize, name)
     # Checked before splitting, so that indices in messages refer to the user's arrays.

@@ -15,6 +15,24 @@ SPLITS = {
 }
 
 
+def split_by(split: Any, x: Any, y: Any) -> dict[str, tuple[Any, Any]]:
+    """The examples by the column that says each one's split: `split_by(frame["fold"], frame[["age", "dose"]], frame["died"])`.
+
+    Args:
+        split: [N], each "train", "valid" (or "validation", "val", "dev") or "test".
+        x, y: the inputs and targets of N examples, as a data function returns them: arrays, lists, data frames, `Numbers`,
+            `Tokens`, `Labels`.
+
+    Returns:
+        (x, y) of each split, for a data function to return.
+
+    Raises:
+        ValueError: a value that names no split, a missing one, no training example, or another number of examples.
+    """
+    rows = split_rows(split, "split")
+    return {part: (rows_of(x, at, "x", split), rows_of(y, at, "y", split)) for part, at in rows.items()}
+
+
 def split_rows(column: Any, what: str) -> dict[str, np.ndarray]:
     """The rows of each split, in order, from a column that names each row's split; `what` names it in errors.
 

@@ -291,8 +291,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         )
     representable.check_length(run, examples)
     _check_effects(run, data)
-    if data.padded:
-        check_padded(run, data)
+    check_padded(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))

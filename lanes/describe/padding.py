@@ -8,6 +8,8 @@ from nets.abilities import ReadsPadding
 
 def check_padded(run: Run, data: Dataset) -> None:
     """Raise RequestError for what cannot deal with series of unequal length."""
+    if not data.padded:
+        return
     what = f"{data.name} has series of unequal length"
     if not isinstance(run.net, ReadsPadding):
         raise RequestError(

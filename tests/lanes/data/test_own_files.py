@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lanes import Images, Labels, Numbers, Table, Text, from_arrays
+from lanes import Images, Labels, Numbers, Table, Text, split_by
 from lanes.data.fingerprints import fingerprint
 from lanes.data.loading import load_dataset
 
@@ -56,11 +56,15 @@ def tables(folder):
 # ---- columns of splits -------------------------------------------------------------------------------------------
 
 
+def folds():
+    return split_by(FRAME["fold"], FRAME[["a", "b"]], FRAME["label"])
+
+
 def test_a_column_says_the_split(tables):  # noqa: ARG001
     from_files = [
         load_dataset(Table(f"t.{kind}", "label", split="fold", drop=MANY)) for kind in ("csv", "tsv", "parquet")
     ]
-    arrays = from_arrays(FRAME[["a", "b"]], FRAME["label"], split=FRAME["fold"], standardize="feature")
+    arrays = load_dataset(folds)
     for data in (*from_files, arrays, load_dataset(Table("nullable.parquet", "label", split="fold", drop=MANY))):
         assert fingerprint(data) == fingerprint(arrays)
         assert {name: len(split) for name, split in data.splits().items()} == {"train": 40, "valid": 10, "test": 10}
@@ -73,39 +77,33 @@ def test_rows_may_lie_in_any_order_and_in_any_container():
     split = ["test", "train", "valid", "train"]
     for x in ([[1.0], [2.0], [3.0], [4.0]], np.arange(1.0, 5)[:, None], pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})):
         for y in ([0, 1, 0, 0], Labels(np.array([0, 1, 0, 0])), pd.Series([0, 1, 0, 0])):
-            data = from_arrays(x, y, split=split, standardize="none")
+            data = load_dataset(lambda: split_by(split, x, y))  # noqa: B023
             assert data.train.x[:, 0].tolist() == [2.0, 4.0]
             assert data.train.y.tolist() == [1, 0]
             assert (data.valid.x.item(), data.test.x.item()) == (3.0, 1.0)
-    series = from_arrays(Numbers([[1.0], [1.0, 2.0], [3.0], [4.0]]), [0, 1, 0, 0], split=split)
+    series = load_dataset(lambda: split_by(split, Numbers([[1.0], [1.0, 2.0], [3.0], [4.0]]), [0, 1, 0, 0]))
     assert series.train.x.shape == (2, 2, 1)
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("split", "message"),
     [
-        ({"split": ["train", "holdout"]}, "is 'holdout' in row 1; it must be train, valid or test"),
-        ({"split": ["train", None]}, "is None in row 1"),
-        ({"split": [0, 1]}, "is 0 in row 0"),
-        ({"split": ["test", "test"]}, "no row for train"),
-        ({"split": ["train"]}, "x has 2 examples and split 1"),
-        ({"split": [["train"], ["test"]]}, r"it must be \[N\]"),
-        ({"split": ["train", "test"], "test_fraction": 0.5}, "leave it out"),
+        (["train", "holdout"], "is 'holdout' in row 1; it must be train, valid or test"),
+        (["train", None], "is None in row 1"),
+        ([0, 1], "is 0 in row 0"),
+        (["test", "test"], "no row for train"),
+        (["train"], "x has 2 examples and split 1"),
+        ([["train"], ["test"]], r"it must be \[N\]"),
     ],
 )
-def test_wrong_columns_of_splits_are_refused(fields, message):
+def test_wrong_columns_of_splits_are_refused(split, message):
     with pytest.raises(ValueError, match=message):
-        from_arrays([[1.0], [2.0]], [0, 1], **fields)
+        split_by(split, [[1.0], [2.0]], [0, 1])
 
 
 def test_valid_is_cut_from_the_rest_where_it_is_asked_for():
-    data = from_arrays(FRAME[["a"]], FRAME["label"], split=FRAME["fold"], valid_fraction=0.1)
+    data = load_dataset(folds, valid_fraction=0.1)
     assert {name: len(split) for name, split in data.splits().items()} == {"train": 45, "valid": 5, "test": 10}
-    assert {name: len(split) for name, split in from_arrays(FRAME[["a"]], FRAME["label"]).splits().items()} == {
-        "train": 48,
-        "valid": 6,
-        "test": 6,
-    }
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------
