@@ -31,6 +31,10 @@ from lanes.data.generated_sets import (
 )
 from lanes.data.given import Labels, Numbers, Tokens
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
+from lanes.data.own_images import Images
+from lanes.data.own_table import Table
+from lanes.data.own_text import Text
+from lanes.data.split_columns import split_by
 from lanes.data.tfds import TFDS
 from lanes.describe.distributions import choice, log_uniform, uniform
 from lanes.describe.grids import grid, sample, zipped
@@ -78,6 +82,7 @@ if TYPE_CHECKING:
 
     from lanes.results.encoded import Encoded
     from lanes.results.tables import load, load_curves
+    from lanes.results.written_text import write_text
     from lanes.storage.trained import Variables, restore
 
 ON_USE = {
@@ -85,6 +90,7 @@ ON_USE = {
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
     "restore": "lanes.storage.trained",
+    "write_text": "lanes.results.written_text",
 }  # the modules of what is imported on first use
 
 __all__ = [
@@ -135,6 +141,7 @@ __all__ = [
     "GaussianNoise",
     "Gradient",
     "Halving",
+    "Images",
     "Impute",
     "IntegerCoded",
     "Labels",
@@ -168,6 +175,8 @@ __all__ = [
     "Spirals",
     "Split",
     "Step",
+    "Table",
+    "Text",
     "TimeShift",
     "Tokens",
     "TrainedRun",
@@ -182,10 +191,12 @@ __all__ = [
     "log_uniform",
     "restore",
     "sample",
+    "split_by",
     "summary",
     "sweep",
     "train",
     "uniform",
+    "write_text",
     "zipped",
 ]
 

@@ -71,6 +71,7 @@ from nets.neocognitron import Neocognitron
 from nets.nin import NIN
 from nets.normalization import NORMALIZATIONS, recomputed_statistics
 from nets.outputs import Outputs, outputs_of
+from nets.padding import without_padding
 from nets.rbf import RBF
 from nets.rbm import RBM
 from nets.recurrent import Recurrent
@@ -201,6 +202,7 @@ __all__ = [
     "step",
     "step_ste",
     "tanh",
+    "without_padding",
     "xavier_normal",
     "xavier_uniform",
     "zeros",

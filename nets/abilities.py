@@ -88,3 +88,14 @@ class EmbedsTokens(Net, Protocol):
     """
 
     vocabulary: int | None
+
+
+@runtime_checkable
+class ReadsPadding(Net, Protocol):
+    """A net that takes series of unequal length.
+
+    The engine sets `reads_padding` where the data set has such series: the inputs are then NaN, or -1 for tokens, where they
+    are padded, and `nets.without_padding` gives their lengths.
+    """
+
+    reads_padding: bool

@@ -12,6 +12,7 @@ from flax import linen as nn
 from nets.activations import tanh
 from nets.layers import Dropout, Factory, Initializer, flatten, hyperbolic_tangent, kernel_default, pieces_of
 from nets.lstm import LSTMCell
+from nets.padding import without_padding
 from nets.shapes import check_elementwise, check_form, check_positive
 
 CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {
@@ -41,8 +42,8 @@ class Recurrent(nn.Module):
         vocabulary: number of distinct tokens; defaults to `outputs` (next token), unused for series.
         embedding: width of the tokens' embedding.
         orthogonal: initialize recurrent kernels orthogonally; otherwise `kernel_init` draws them too (`identity_rnn`).
-        outputs, activation, kernel_init, dropout: filled by the engine. The activation is that of the new state (the
-            candidate; and the LSTM's output), tanh by default; gates are sigmoids. Dropout follows each layer.
+        outputs, activation, kernel_init, dropout, reads_padding: filled by the engine. The activation is that of the new
+            state (the candidate; and the LSTM's output), tanh by default; gates are sigmoids. Dropout follows each layer.
     """
 
     cell: str = "lstm"
@@ -56,10 +57,16 @@ class Recurrent(nn.Module):
     activation: Factory = hyperbolic_tangent
     kernel_init: Initializer = kernel_default
     dropout: Any = 0.0
+    reads_padding: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, lengths: jax.Array | None = None) -> jax.Array:
-        """Predict; `lengths` [B] are the numbers of valid steps, and later steps are ignored."""
+        """Predict; `lengths` [B] are the numbers of valid steps, and later steps are ignored.
+
+        With `reads_padding` they are found in x (`nets.without_padding`).
+        """
+        if self.reads_padding and lengths is None:
+            x, lengths = without_padding(x)
         h = x
         if x.ndim == 2 and not jnp.issubdtype(x.dtype, jnp.integer):
             raise ValueError(
@@ -71,6 +78,8 @@ class Recurrent(nn.Module):
         last = h[:, -1]
         for layer, width in enumerate(self.widths):
             h, last = self._layer(h, layer, width, lengths)
+            if self.reads_padding and lengths is not None:
+                h = jnp.where((jnp.arange(h.shape[1])[None, :] < lengths[:, None])[..., None], h, jnp.zeros_like(h))
             self.sow("intermediates", "hidden", h)
             h, last = (Dropout(self.dropout)(value, train=train) for value in (h, last))
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(self._summary(h, last, lengths))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lanes.data.label_noise import noisy
+from lanes.data.sequences import standardization_of_series, valid_steps
 from lanes.data.standardizing import (
     STANDARDIZATIONS,
     Standardizer,
@@ -63,8 +64,10 @@ class Dataset:
         tokens: number of distinct tokens, if the inputs are tokens and it is known; 0 otherwise.
         declared: whether what the targets are was stated; if not, the run's loss or task decides it.
         not_classes: why undeclared targets cannot be classes, in one line; empty if they can.
-        seeded: whether the description's `split_seed` decides anything.
         clean: the training labels before label noise, if there is any.
+        seeded: whether the description's `split_seed` decides which examples are in which split.
+        padded: whether the inputs are series of unequal length, whose padding is NaN in numbers [N, T, C] and -1 in tokens
+            [N, T] (`lanes.data.sequences`).
     """
 
     name: str
@@ -86,6 +89,7 @@ class Dataset:
     not_classes: str = ""
     seeded: bool = True
     clean: np.ndarray | None = None
+    padded: bool = False
 
     @property
     def vocabulary_size(self) -> int | None:
@@ -127,7 +131,7 @@ class Dataset:
             return few
         if train.raw is not None and not self.holds_tokens:
             return few.standardized(self.standardize)
-        offset, scale = standardization(train.x, self.standardize)
+        offset, scale = few._standardization(train.x, self.standardize)
         return dataclasses.replace(few, offset=offset, scale=scale)
 
     def with_label_noise(self, rate: float, seed: int = 0) -> "Dataset":
@@ -157,6 +161,13 @@ class Dataset:
         train = dataclasses.replace(self.train, y=y)
         return dataclasses.replace(self, train=train, clean=self.train.y, origin=origin, declared=True, seeded=True)
 
+    def steps(self, x: np.ndarray) -> np.ndarray:
+        """Inputs of a split without padding: x itself, or the valid steps [M, C] of series of unequal length."""
+        return valid_steps(x) if self.padded else x
+
+    def _standardization(self, x: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+        return standardization_of_series(x, how) if self.padded else standardization(x, how)
+
     def target_scale(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the training targets, for each entry of an example's; 1 for a constant entry."""
         mean, inverse = standardization(self.train.y, "feature")
@@ -181,11 +192,12 @@ class Dataset:
         inputs = {name: split.x if split.raw is None else split.raw for name, split in self.splits().items()}
         train, host = inputs["train"], None
         if train.dtype != np.uint8:
-            measured = fitted(train, how if how == "global" else "feature")
+            measured = fitted(self.steps(train), how if how == "global" else "feature")
             if how in ("global", "feature"):
                 host = measured if measured.is_needed else None
             elif how in STANDARDIZATIONS:
-                check_fine(measured, inputs, f"data set {self.name!r}: standardize={how!r} hands numbers over")
+                steps = {name: self.steps(x) for name, x in inputs.items()}
+                check_fine(measured, steps, f"data set {self.name!r}: standardize={how!r} hands numbers over")
         made: dict[str, Any] = {}
         for name, split in self.splits().items():
             given = inputs[name]
@@ -195,7 +207,7 @@ class Dataset:
         if host is not None:
             offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
         else:
-            offset, scale = standardization(made["train"].x, how)
+            offset, scale = self._standardization(made["train"].x, how)
             if how == "unit":
                 scale = np.asarray(1 / white(train.dtype), np.float32)
         return dataclasses.replace(self, **made, offset=offset, scale=scale, standardize=how, standardizer=host)
@@ -204,10 +216,15 @@ class Dataset:
         """This data set with its inputs standardized as those of `own`, on which a net was trained.
 
         Raises:
-            ValueError: tokens beyond the net's vocabulary, or numbers that float32 cannot hold as the net expects them.
+            ValueError: tokens beyond the net's vocabulary, series of unequal length for a net trained on equal ones, or numbers
+            that float32 cannot hold as the net expects them.
         """
         if self is own:
             return own
+        if self.padded and not own.padded:
+            raise ValueError(
+                f"{self.name} has series of unequal length, and the net was trained on series of one length"
+            )
         if self.tokens > own.tokens > 0:
             raise ValueError(f"{self.name} has {self.tokens} tokens, and the net was trained with {own.tokens}")
         made: dict[str, Any] = {}
@@ -299,7 +316,7 @@ def check_dataset(data: Dataset) -> Dataset:
             )
         if split.x.shape[1:] != features:
             raise ValueError(f"{where}: inputs of shape {split.x.shape[1:]}, must be {features} as in train")
-        check_finite(split.x, where, "inputs")
+        check_finite(data.steps(split.x), where, "inputs")
         check_finite(split.y, where, "targets")
         _check_targets(split, data.task, data.outputs, where)
     return data

@@ -14,12 +14,16 @@ class Tokens:
     """Inputs that are tokens: integers [N, T] (or of any shape), which a net looks up in a table.
 
     Args:
-        x: integers from 0.
+        x: integers from 0; a list of lists of unequal length is padded.
         vocabulary: number of distinct tokens; None: one more than the largest of any split.
+        lengths: [N], the number of valid tokens of each example; what follows them is padding.
+        padding: the token that stands for none at the end of an example, in place of `lengths`.
     """
 
     x: Any
     vocabulary: int | None = None
+    lengths: Any = None
+    padding: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,9 +46,19 @@ class Labels:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Numbers:
-    """Inputs that are numbers with their axes as given, images [N, H, W, C]: neither tokens nor channels first."""
+    """Inputs that are numbers with their axes as given, images [N, H, W, C]: neither tokens nor channels first.
+
+    With `lengths` or `padding`, or as a list of series of unequal length, they are series [N, T, C], or [N, T] of one feature.
+
+    Args:
+        x: the numbers.
+        lengths: [N], the number of valid steps of each series; what follows them is padding.
+        padding: the number that padded steps at the end of a series hold throughout, in place of `lengths`.
+    """
 
     x: Any
+    lengths: Any = None
+    padding: float | None = None
 
 
 def as_array(value: Any, what: str) -> np.ndarray:
@@ -77,7 +91,11 @@ def as_array(value: Any, what: str) -> np.ndarray:
     except Exception as error:  # of other libraries' tensors, too
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         ragged = "inhomogeneous" in line
-        remedy = "pad its rows to one length" if ragged else f"convert it with np.asarray({short})"
+        remedy = (
+            "for series, return lanes.Numbers or lanes.Tokens of them, which keep their lengths; else pad them"
+            if ragged
+            else f"convert it with np.asarray({short})"
+        )
         problem = "has rows of unequal length" if ragged else f"cannot be read as an array ({line})"
         raise ValueError(f"{what} {problem}: {remedy}") from None
     return _numbers(array, what, short)

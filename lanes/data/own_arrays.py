@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lanes.data import given
+from lanes.data import given, sequences
+from lanes.data.converted import converted
 from lanes.data.dataset import Dataset, Split, check_dataset, check_finite, cut, joined
 from lanes.data.given import Labels, Numbers, Tokens, as_array
 from lanes.data.readings import is_one_hot, real_targets, why_not_classes
-from lanes.data.standardizing import check_fine, fitted
 
 SPLIT_SEED = 0  # of the splits of the user's own arrays, which have no seed of their own
 TEST_FRACTION = 0.1
@@ -28,6 +28,7 @@ class Meaning:
         not_classes: why undeclared targets cannot be classes.
         tokens: size of the vocabulary of inputs that are tokens, otherwise 0.
         classes: names of the classes, if stated.
+        padded: whether the inputs are series of unequal length.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Meaning:
     not_classes: str = ""
     tokens: int = 0
     classes: tuple[str, ...] = ()
+    padded: bool = False
 
 
 def from_arrays(
@@ -71,7 +73,8 @@ def from_arrays(
     splits, meaning = _understood(parts, task, standardize, name)
     # Checked before splitting, so that indices in messages refer to the user's arrays.
     where = f"data set {name!r}"
-    check_finite(splits["all"].x, where, "inputs")
+    if not meaning.padded:
+        check_finite(splits["all"].x, where, "inputs")
     check_finite(splits["all"].y, where, "targets")
     rest, test = cut(splits["all"], test_fraction, seed, "test_fraction")
     train, valid = cut(rest, valid_fraction, seed)
@@ -91,9 +94,9 @@ def user_data(make: Callable[[], Any], valid_fraction: float | None) -> Dataset:
             raise ValueError(
                 f"valid_fraction={valid_fraction}: {name} returns a Dataset, which is already split; leave it out"
             )
-        return check_dataset(_converted(result))
+        return check_dataset(converted(result))
     if isinstance(result, Mapping):
-        return _from_splits(name, result, valid_fraction)
+        return from_splits(name, result, valid_fraction)
     if isinstance(result, tuple) and len(result) == 2:
         return from_arrays(
             *result, name=name, valid_fraction=VALID_FRACTION if valid_fraction is None else valid_fraction
@@ -103,7 +106,29 @@ def user_data(make: Callable[[], Any], valid_fraction: float | None) -> Dataset:
     )
 
 
-def _from_splits(name: str, parts: Mapping[str, Any], valid_fraction: float | None) -> Dataset:
+def from_splits(
+    name: str,
+    parts: Mapping[str, Any],
+    valid_fraction: float | None = None,
+    *,
+    task: str | None = None,
+    standardize: str | None = None,
+    seed: int = SPLIT_SEED,
+    seeded: bool = True,
+) -> Dataset:
+    """A data set from the arrays (x, y) of its splits; see `from_arrays`.
+
+    Args:
+        name: shown in results.
+        parts: (x, y) of "train" and, optionally, "valid" and "test".
+        valid_fraction: fraction of train and valid that becomes valid; None: valid as it is.
+        task, standardize: see `from_arrays`.
+        seed: of the split by `valid_fraction`.
+        seeded: see `Dataset`.
+
+    Raises:
+        ValueError: as `from_arrays`.
+    """
     unknown = set(parts) - {"train", "valid", "test"}
     if unknown or "train" not in parts:
         raise ValueError(f"data={name}: splits {sorted(parts)}; must be train and, optionally, valid and test")
@@ -113,14 +138,16 @@ def _from_splits(name: str, parts: Mapping[str, Any], valid_fraction: float | No
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ValueError(f"data={name}: split {key} is {type(pair).__name__}; it must be (x, y)")
         pairs[key] = tuple(pair)
-    splits, meaning = _understood(pairs, None, None, name)
+    splits, meaning = _understood(pairs, task, standardize, name)
     for key, split in splits.items():
-        check_finite(split.x, f"data set {name!r}, split {key}", "inputs")
+        if not meaning.padded:
+            check_finite(split.x, f"data set {name!r}, split {key}", "inputs")
         check_finite(split.y, f"data set {name!r}, split {key}", "targets")
     train, valid = splits["train"], splits.get("valid")
     if valid_fraction is not None:
-        train, valid = cut(joined(train, valid), valid_fraction, SPLIT_SEED)
-    return _assembled(name, {"train": train, "valid": valid, "test": splits.get("test")}, meaning, None)
+        train, valid = cut(joined(train, valid), valid_fraction, seed)
+    data = _assembled(name, {"train": train, "valid": valid, "test": splits.get("test")}, meaning, standardize)
+    return dataclasses.replace(data, seeded=seeded)
 
 
 def _understood(
@@ -130,7 +157,12 @@ def _understood(
     if not isinstance(task, str | None):
         raise ValueError(f"data={name}: task={task!r} must be a name of lanes.data.dataset.TASKS or None")
     stated_x, stated_y = [pair[0] for pair in pairs.values()], [pair[1] for pair in pairs.values()]
-    xs = {key: _inputs(pair[0], f"data={name}: {_of(key)}x") for key, pair in pairs.items()}
+    named = {key: f"data={name}: {_of(key)}x" for key in pairs}
+    series = sequences.read({key: pair[0] for key, pair in pairs.items()}, named)
+    if series is None:
+        xs = {key: _inputs(pair[0], named[key]) for key, pair in pairs.items()}
+    else:
+        xs = {key: x for key, (x, _) in series.items()}
     ys = {key: _targets(pair[1], f"data={name}: {_of(key)}y") for key, pair in pairs.items()}
     for key in pairs:
         if len(xs[key]) != len(ys[key]):
@@ -143,11 +175,33 @@ def _understood(
         raise ValueError(f"data={name}: no training examples; must have at least one")
     vocabulary = _vocabulary(stated_x, xs, task, name)
     meaning = _meaning(xs, ys, stated_y, task, vocabulary, name)
+    if series is not None:
+        meaning = _of_series(xs, ys, meaning, standardize, name)
     if meaning.tokens:
         if standardize not in (None, "none"):
             raise ValueError(f"data={name}: standardize={standardize!r}, and tokens are not standardized: leave it out")
         xs = {key: given.tokens(x, meaning.tokens, f"data={name}: {_of(key)}x") for key, x in xs.items()}
+    if series is not None:
+        xs = {key: sequences.marked(xs[key], lengths) for key, (_, lengths) in series.items()}
     return {key: Split(xs[key], ys[key]) for key in pairs}, meaning
+
+
+def _of_series(
+    xs: Mapping[str, np.ndarray], ys: Mapping[str, np.ndarray], meaning: Meaning, standardize: str | None, name: str
+) -> Meaning:
+    """The meaning of series of unequal length, whose padding is 0 here."""
+    for key, x in xs.items():
+        check_finite(x, f"data set {name!r}{f', split {key}' if key != 'all' else ''}", "inputs")
+    if meaning.task == "tokens" or any(
+        y.ndim > 1 and y.shape[:2] == xs[key].shape[:2] and y.shape[1] > 1 for key, y in ys.items()
+    ):
+        raise ValueError(
+            f"data={name}: series of unequal length have a target for each step, whose padding would count in the loss: give "
+            "one target for each series, or cut them to one length"
+        )
+    if standardize == "unit":
+        raise ValueError(f"data={name}: standardize='unit' is for images, and x are series: choose another")
+    return dataclasses.replace(meaning, padded=True)
 
 
 def _of(split: str) -> str:
@@ -248,6 +302,7 @@ def _assembled(name: str, splits: Mapping[str, Split | None], meaning: Meaning, 
         tokens=meaning.tokens,
         declared=meaning.declared,
         not_classes=meaning.not_classes,
+        padded=meaning.padded,
     )
     if not meaning.tokens:
         data = data.standardized(how or ("feature" if train.x.ndim == 2 else "global"))
@@ -267,28 +322,3 @@ def _typed(split: Split, meaning: Meaning, what: str) -> Split:
         raise ValueError(
             f"{error}; or, if they name classes, number these by np.unique(y, return_inverse=True)[1]"
         ) from None
-
-
-def _converted(data: Dataset) -> Dataset:
-    """A user's Dataset with its arrays as the engine takes them; JAX would narrow any others silently."""
-    made: dict[str, Any] = {}
-    for name, split in data.splits().items():
-        x, y = as_array(split.x, f"data={data.name}: {name} x"), as_array(split.y, f"data={data.name}: {name} y")
-        where = f"data set {data.name!r}, split {name}"
-        if x.dtype.kind in "iu" and x.dtype not in (np.uint8, np.int32):
-            x = given.tokens(x, None, f"{where}: inputs") if x.ndim > 1 else x
-        elif x.dtype.kind in "bf" and x.dtype != np.float32:
-            check_fine(fitted(x, "feature"), {name: x}, f"{where}: inputs are {x.dtype}, which the engine takes")
-            x = x.astype(np.float32)
-        if y.dtype.kind in "biu" and data.task in ("classes", "tokens"):
-            y = _labels(y, where)
-        elif y.dtype.kind in "biuf" and y.dtype != np.float32:
-            y = real_targets(y, where)
-        made[name] = dataclasses.replace(split, x=x, y=y)
-    return dataclasses.replace(data, **made)
-
-
-def _labels(y: np.ndarray, where: str) -> np.ndarray:
-    if y.size and (int(y.min()) < 0 or int(y.max()) > given.INT32_MAX):
-        raise ValueError(f"{where}: labels {y.min()} to {y.max()} found; number the classes from 0")
-    return y.astype(np.int32, copy=False)

@@ -185,6 +185,8 @@ def described(data: Dataset) -> str:
             "none": "as they are",
         }
         inputs = f"{shape} numbers ({how.get(data.standardize or '', 'scaled as stated')})"
+    if data.padded:
+        inputs = f"up to {inputs}"
     several = "" if data.outputs == 1 else "s"
     targets = {
         "classes": f"{data.outputs} classes",

@@ -14,6 +14,7 @@ import numpy as np
 from lanes.data.loading import Dataset, HasSplitSeed
 from lanes.describe import descriptions, outputs, representable, runs
 from lanes.describe.columns import display_name
+from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
 from lanes.errors import RequestError, unknown
 from lanes.recipe.augmentations_noise import AcceptsShape, AugmentationLike
@@ -245,7 +246,9 @@ def check_kinds(run: Run) -> None:
         _refuse(fits(output, run.loss))
     if not is_off(run, "label_smoothing"):
         _refuse(fits_smoothing(run.loss))
-    set_by_user = [name for name in ("outputs", "activation", "kernel_init", "dropout") if _was_set(run.net, name)]
+    set_by_user = [
+        name for name in ("outputs", "activation", "kernel_init", "dropout", "reads_padding") if _was_set(run.net, name)
+    ]
     if set_by_user:
         raise RequestError(
             f"net {type(run.net).__name__} sets {', '.join(set_by_user)}: the engine fills these; set the fields of Run instead"
@@ -279,6 +282,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         )
     representable.check_length(run, examples)
     _check_effects(run, data)
+    check_padded(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))

@@ -24,7 +24,7 @@ from lanes.errors import RequestError, unknown
 from lanes.recipe import optimizers_own, schedules_own
 from lanes.recipe.partials import bound_arguments, changed, parameters_of, with_arguments
 
-ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "parent", "name")
+ENGINE_FIELDS = ("outputs", "activation", "kernel_init", "dropout", "reads_padding", "parent", "name")
 
 
 def is_description(value: Any) -> bool:

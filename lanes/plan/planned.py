@@ -64,7 +64,7 @@ def setup_of(run: Run, data: Dataset, signature: str = "") -> Setup:
     features = tuple(data.train.x.shape[1:])
     outputs = run.task.outputs(data.outputs, features) if run.outputs is None else run.outputs
     classes = data.outputs if data.task == "classes" else None
-    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature, classes)
+    return Setup(run, outputs, features, len(data.train), data.vocabulary_size, signature, classes, data.padded)
 
 
 def undrawing(run: Run) -> Run:

@@ -94,6 +94,7 @@ class Setup:
         signature: tells apart functions that compare equal and compute different things, as after a constant that they
             read has changed; JAX would take the program traced before.
         classes: number of classes of the targets, if they are classes; None stands for the number of outputs.
+        padded: whether the inputs are series of unequal length.
     """
 
     run: Run
@@ -103,6 +104,7 @@ class Setup:
     vocabulary: int | None = None
     signature: str = ""
     classes: int | None = None
+    padded: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run", runs.blanked(self.run))
@@ -132,6 +134,8 @@ def build_net(setup: Setup, run: Run) -> nn.Module:
     }
     if setup.vocabulary is not None and isinstance(run.net, EmbedsTokens) and run.net.vocabulary is None:
         filled["vocabulary"] = setup.vocabulary
+    if setup.padded:
+        filled["reads_padding"] = True
     declared = {field.name for field in dataclasses.fields(run.net)}
     return run.net.clone(**{name: value for name, value in filled.items() if name in declared})
 

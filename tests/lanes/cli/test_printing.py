@@ -157,7 +157,7 @@ def test_printing_goes_through_one_place():
                 found.append((path.relative_to(CHECKOUT).as_posix(), ast.unparse(node)))
     allowed = {
         ("lanes/cli/main.py", "print(overview())"),
-        ("lanes/cli/sweep.py", "print(describe(plan, options))"),
+        ("lanes/cli/sweep.py", "print(describe(plan, options, directory))"),
     }
     assert {pair for pair in found if pair[0] != "lanes/errors.py"} == allowed
 

@@ -69,7 +69,7 @@ REFUSED = {
     "durations": (np.arange(N).astype("m8[s]"), Y, r"choose a unit"),
     "complex": (X + 1j, Y, r"np\.stack\(\[x\.real, x\.imag\], -1\)"),
     "objects": (X.astype(object), Y, r"x is object\[40, 3\].*x\.astype\(float\)"),
-    "ragged": ([[1, 2], [3]] * 20, Y, "x has rows of unequal length: pad"),
+    "ragged": ([[1, 2], [3]] * 20, Y, "x has rows of unequal length: for series, return lanes.Numbers"),
     "records": (np.zeros(N, [("a", float)]), Y, "structured_to_unstructured"),
     "names": (X, np.where(Y, "yes", "no"), r"np\.unique\(y, return_inverse=True\)\[1\]"),
     "names in a table": (X, pd.Series(["yes", "no"] * 20), r"np\.unique\(y, return_inverse=True\)\[1\]"),
