@@ -15,6 +15,9 @@ COMMANDS = {
     "evaluate": "Evaluate trained runs from their checkpoints.",
     "report": "Write a sweep's report as one HTML page, or compare several sweeps.",
     "list": "List the names that a run can use, with their formulas.",
+    "status": "Show what a sweep is doing: workers, runs, time left, what failed.",
+    "stop": "Ask a sweep's workers to save and stop, or end single runs.",
+    "forget": "Remove runs from a sweep, to train them again or not.",
     "prepare": "Prepare a TFDS data set; downloads only with --yes.",
     "completion": "Print the script by which a shell completes commands and options.",
 }
