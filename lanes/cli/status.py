@@ -1,7 +1,6 @@
 """What a sweep is doing: workers, runs by status, time left, what failed. Reads only, and runs no code."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from lanes.cli.command import run_command
+from lanes.cli.json_output import say_json
 from lanes.errors import say
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main(arguments: Arguments) -> int:
 
     found = status(arguments.directory)
     if arguments.json:
-        print(json.dumps(as_json(found), indent=1), flush=True)
+        say_json(as_json(found))
         return 0
     for line in lines(found):
         say(line)

@@ -128,7 +128,7 @@ class Callbacks:
     def _call(self, callback: Callback, reached: Reached) -> list[str]:
         try:
             returned = callback(reached)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = (str(error).strip().splitlines() or [""])[0]
             raise CallbackError(f"{name_of(callback)}: {type(error).__name__}: {line}") from error
         if returned is None:
@@ -136,9 +136,9 @@ class Callbacks:
         if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
             raise CallbackError(f"{name_of(callback)} returned {returned!r}: it must return a list of run_ids, or None")
         ended = list(returned)
-        if unknown := [one for one in ended if one not in reached.status]:
+        if unknown := [one for one in ended if not isinstance(one, str) or one not in reached.status]:
             raise CallbackError(f"{name_of(callback)} returned {unknown[0]!r}, which is no run_id of reached.runs")
-        return [run_id for run_id in ended if reached.status[run_id] == Status.RUNNING.label]
+        return [run_id for run_id in dict.fromkeys(ended) if reached.status[run_id] == Status.RUNNING.label]
 
 
 def _read_only(values: Any) -> np.ndarray:
