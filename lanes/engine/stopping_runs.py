@@ -70,6 +70,14 @@ class StoppingRuns:
         asked = stop is not None and row["status"] == Status.STOPPED_EARLY.label and stop.epoch == row["epochs"]
         return stop.by if stop is not None and asked else None
 
+    def too_late(self, run_ids: Iterable[str]) -> list[str]:
+        """Those of ended runs whose request came when they had ended: it would end them early if they were trained again."""
+        with self._guard:
+            late = [run_id for run_id in run_ids if run_id in self._stops and self._stops[run_id].epoch is None]
+            for run_id in late:
+                del self._stops[run_id]
+            return late
+
     def _is_due(self, member: Any, epoch: int) -> bool:
         stop = None if member is None else self._stops.get(member.run_id)
         return stop is not None and epoch >= (stop.epoch or 1)

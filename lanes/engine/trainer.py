@@ -185,6 +185,8 @@ class Trainer:
         rows = result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
         rows = [row | {"stopped_by": self.context.stops.by(row)} for row in rows]
         self.context.writer.submit(self._checkpointing.write_results, pack, rows)
+        for run_id in self.context.stops.too_late(row["run_id"] for row in rows):
+            self.context.writer.submit(stops.remove, self.context.directory, run_id)
 
 
 def _best(place: Place, lanes: Lane) -> Tree:
