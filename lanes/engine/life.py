@@ -11,8 +11,8 @@ from lanes.engine.stopping_runs import StoppingRuns
 from lanes.storage import life
 from lanes.storage.directory import Directory
 
-POLL_SECONDS = 0.5  # interval between looks for requests
-CHANGED_SECONDS = 2.0  # least time between signs of life
+POLL_SECONDS = 1.0  # interval between looks for requests
+CHANGED_SECONDS = 5.0  # least time between signs of life
 BEAT_SECONDS = 15.0  # most time between them
 
 

@@ -21,7 +21,7 @@ from lanes.engine.callbacks import Reached
 from lanes.errors import RequestError, unknown
 from lanes.files import make_folder, oddity
 
-SECONDS = 2.0
+SECONDS = 5.0
 MOST_RECORD = 1 << 24  # bytes of an event: a longer one is torn
 
 
@@ -140,6 +140,7 @@ class TensorBoard(_Tracker):
         self._event: Callable[..., Any] = Event
         self._crc: Callable[[bytes], int] = masked_crc32c
         self._read: set[str] = set()
+        self._made: set[str] = set()  # folders
 
     def _write(self, reached: Reached, folder: Path) -> None:
         for run_id in reached.runs:
@@ -149,17 +150,23 @@ class TensorBoard(_Tracker):
         now = time.time()
         for run_id, points in self._new(reached):
             path = folder / run_id / self.FILE
-            path.parent.mkdir(exist_ok=True)
-            records = [] if path.exists() else [self._record(wall_time=now, file_version="brain.Event:2")]
-            for epoch, values in points:
-                scalars = [{"tag": name, "simple_value": v} for name, v in values.items() if math.isfinite(v)]
-                records.append(self._record(wall_time=now, step=epoch, summary={"value": scalars}))
+            if run_id not in self._made:
+                self._made.add(run_id)
+                path.parent.mkdir(exist_ok=True)
             with open(path, "ab") as file:
-                file.write(b"".join(records))
+                if file.tell() == 0:
+                    file.write(self._record(self._event(wall_time=now, file_version="brain.Event:2")))
+                for epoch, values in points:
+                    event = self._event(wall_time=now, step=epoch)
+                    add = event.summary.value.add
+                    for name, value in values.items():
+                        if math.isfinite(value):
+                            add(tag=name, simple_value=value)
+                    file.write(self._record(event))
 
-    def _record(self, **event: Any) -> bytes:
+    def _record(self, event: Any) -> bytes:
         """An event as TensorBoard reads it: its length, the event, and a checksum of each."""
-        content = self._event(**event).SerializeToString()
+        content = event.SerializeToString()
         length = struct.pack("<Q", len(content))
         return b"".join((length, struct.pack("<I", self._crc(length)), content, struct.pack("<I", self._crc(content))))
 

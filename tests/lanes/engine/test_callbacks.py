@@ -195,4 +195,4 @@ def stop_now(reached: Reached) -> None:
     """Ask as `lanes stop` does, and wait until the thread that looks for requests has seen it."""
     if reached.epoch == 1:
         stops.write(Directory(reached.directory), stops.Stop(next(iter(reached.runs))))
-        time.sleep(0.7)
+        time.sleep(1.5)
