@@ -80,6 +80,8 @@ from nets.inspection import summary
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lanes.engine.callbacks import Reached
+    from lanes.reporting.trackers import JSONLines, TensorBoard, WandB
     from lanes.results.encoded import Encoded
     from lanes.results.tables import load, load_curves
     from lanes.results.written_text import write_text
@@ -87,6 +89,10 @@ if TYPE_CHECKING:
 
 ON_USE = {
     "Encoded": "lanes.results.encoded",
+    "JSONLines": "lanes.reporting.trackers",
+    "Reached": "lanes.engine.callbacks",
+    "TensorBoard": "lanes.reporting.trackers",
+    "WandB": "lanes.reporting.trackers",
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
     "restore": "lanes.storage.trained",
@@ -144,6 +150,7 @@ __all__ = [
     "Images",
     "Impute",
     "IntegerCoded",
+    "JSONLines",
     "Labels",
     "Linear",
     "Lion",
@@ -163,6 +170,7 @@ __all__ = [
     "PerceptronRule",
     "Polynomial",
     "RMSProp",
+    "Reached",
     "Reconstruct",
     "ReduceOnPlateau",
     "Regress",
@@ -176,11 +184,13 @@ __all__ = [
     "Split",
     "Step",
     "Table",
+    "TensorBoard",
     "Text",
     "TimeShift",
     "Tokens",
     "TrainedRun",
     "Translate",
+    "WandB",
     "Warmup",
     "choice",
     "from_arrays",
@@ -225,7 +235,7 @@ def sweep(runs: Iterable[Run], out: str | os.PathLike[str], **options: Any) -> p
         runs: the runs to train; equal runs are trained once.
         out: the run directory.
         options: fields of `lanes.engine.options.Options`: width, devices, mapping, max_seconds, data_dir, quiet, halving,
-            after_chunk and others.
+            callbacks and others.
 
     Raises RequestError for a wrong request, before anything is started or written.
     """

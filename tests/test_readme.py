@@ -94,7 +94,8 @@ def test_the_commands_run_in_order(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_notebook_block_runs(tmp_path):
-    block = [text for kind, text in blocks(ROOT / "README.md") if kind == "python"][1]
+@pytest.mark.parametrize("at", [1, 2])
+def test_blocks_for_python_and_notebooks_run(tmp_path, at):
+    block = [text for kind, text in blocks(ROOT / "README.md") if kind == "python"][at]
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

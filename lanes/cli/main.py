@@ -13,8 +13,11 @@ COMMANDS = {
     "sweep": "Train every run of an experiment file; repeat it to resume.",
     "train": "Train one run, or repeat one from a sweep.",
     "evaluate": "Evaluate trained runs from their checkpoints.",
-    "report": "Write a sweep's report as one HTML page, or compare several sweeps.",
+    "report": "Write a sweep's report as one HTML page; compare several sweeps.",
     "list": "List the names that a run can use, with their formulas.",
+    "status": "Show what a sweep is doing: workers, runs, time left, what failed.",
+    "stop": "Ask a sweep's workers to save and stop, or end single runs.",
+    "forget": "Remove runs from a sweep, to train them again or not.",
     "prepare": "Prepare a TFDS data set; downloads only with --yes.",
     "completion": "Print the script by which a shell completes commands and options.",
 }

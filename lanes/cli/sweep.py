@@ -62,6 +62,8 @@ class Arguments:
     """With --halving: the metric that ranks the runs (valid_loss)."""
     max_seconds: float | None = None
     """Save and stop after this many seconds (exit status 75), once a first chunk has been trained."""
+    track: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """Pass curves on while training: jsonl, tensorboard or wandb (offline), into DIR; besides the file's CALLBACKS."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     data_bytes: int = 2 << 30
@@ -80,7 +82,9 @@ def main(arguments: Arguments) -> int:
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
     from lanes.program.places import prepare_devices
+    from lanes.reporting.trackers import trackers
 
+    tracking = trackers([name for group in arguments.track for name in group])
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     options = Options(
         width=_width(arguments.width),
@@ -100,7 +104,7 @@ def main(arguments: Arguments) -> int:
         **{name: getattr(arguments, name) for name in ("seeds", "best", "metric", "no_code", "halving", "data_dir")},
     )
     request = requested(arguments.experiment, arguments.from_, arguments.out, choices, halving)
-    options = dataclasses.replace(options, halving=request.halving)
+    options = dataclasses.replace(options, halving=request.halving, callbacks=(*request.callbacks, *tracking))
     plan = make_plan(request.runs, options, request.run_ids)
     if arguments.dry_run:
         _print_plan(plan, request.out, options, arguments.json)

@@ -12,6 +12,7 @@ from lanes.errors import RequestError, warn
 if TYPE_CHECKING:
     from lanes.describe.halving import Halving
     from lanes.describe.runs import Run
+    from lanes.engine.callbacks import Callback
     from lanes.engine.requests import Plan
     from lanes.storage.asked import Asking
 
@@ -52,6 +53,7 @@ class Request:
         asking: what asks for them, given the plan.
         halving: that of the command line or, if it has none, of the experiment file.
         resume: the command that goes on after a stop.
+        callbacks: those of the experiment file; a directory's copy of it is not asked for any.
     """
 
     out: Path
@@ -61,6 +63,7 @@ class Request:
     asking: "Callable[[Plan], Asking | None]"
     halving: "Halving | None"
     resume: str
+    callbacks: "tuple[Callback, ...]" = ()
 
 
 def requested(
@@ -99,7 +102,7 @@ def requested(
 def _of_file(experiment: Path, out: Path, choices: Choices, halving: "Halving | None") -> Request:
     """What an experiment file asks for."""
     from lanes.describe import settings
-    from lanes.describe.experiment_files import halving_of, runs_of
+    from lanes.describe.experiment_files import callbacks_of, halving_of, runs_of
     from lanes.engine.asking import asking_of, with_changes
 
     asked = runs_of(experiment)
@@ -115,6 +118,7 @@ def _of_file(experiment: Path, out: Path, choices: Choices, halving: "Halving | 
         lambda plan: asking_of(experiment, asked, choices.set, choices.seeds, plan),
         halving,
         typed(),
+        callbacks_of(experiment),
     )
 
 

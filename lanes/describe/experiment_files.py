@@ -160,6 +160,20 @@ def halving_of(path: Path) -> Halving | None:
     return halving
 
 
+def callbacks_of(path: Path) -> tuple[Any, ...]:
+    """The file's CALLBACKS, empty if it has none.
+
+    Raises RequestError if it is no list of functions.
+    """
+    callbacks = getattr(load_module(path), "CALLBACKS", ())
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise RequestError(
+            f"CALLBACKS of {path} is {type(callbacks).__name__} {_shown(callbacks)}: it must be a list of functions, such as "
+            "CALLBACKS = [lanes.JSONLines()]"
+        )
+    return tuple(callbacks)
+
+
 def _shown(value: object) -> str:
     """The beginning of a value's `repr`, in one line; empty if `repr` raises."""
     try:

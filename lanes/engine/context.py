@@ -3,10 +3,14 @@
 import dataclasses
 import threading
 
+import numpy as np
+
 from lanes.data.loading import Dataset
+from lanes.engine.callbacks import Callbacks, History
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.rungs import WHOLE, Stage
+from lanes.engine.stopping_runs import StoppingRuns
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
@@ -28,6 +32,8 @@ class Context:
         options: how the sweep is run.
         call: the name of this call.
         stage: how far packs are trained.
+        stops: the runs that are asked to end.
+        callbacks: called after each chunk of whole epochs.
     """
 
     directory: Directory
@@ -39,13 +45,21 @@ class Context:
     options: Options
     call: str = ""
     stage: Stage = WHOLE
+    stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
+    callbacks: Callbacks | None = None
 
     def data_of(self, pack: Pack) -> Dataset:
         """The data set of a pack's runs."""
         return self.datasets.of(pack.setup.run)
 
-    def chunk_ended(self, pack: Pack, epoch: int) -> None:
-        """Report that a pack has reached an epoch, and stop the sweep if `Options.after_chunk` returns True."""
-        self.progress.epoch(pack, epoch)
-        if self.options.after_chunk is not None and self.options.after_chunk(pack, epoch):
+    def chunk_ended(self, pack: Pack, before: float, epoch: float) -> None:
+        """Report that a pack has been trained from one epoch to another; stop if `Options.after_chunk` returns True."""
+        self.progress.epoch(pack, before, epoch)
+        if self.options.after_chunk is not None and self.options.after_chunk(pack, int(epoch)):
             self.stop.set()
+
+    def call_back(self, pack: Pack, epoch: int, status: np.ndarray, history: History, epochs: np.ndarray) -> None:
+        """Call the callbacks with a pack's members, and end the runs that they name. Arguments and errors: `Callbacks.after`."""
+        if self.callbacks:
+            for name, run_ids in self.callbacks.after(pack, epoch, status, history, epochs).items():
+                self.stops.ask(run_ids, name)

@@ -1,11 +1,12 @@
 """How a sweep is run, as opposed to what it runs, and how it ended."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lanes.describe.halving import Halving
+from lanes.engine.callbacks import Callback
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Programs
 
@@ -39,6 +40,8 @@ class Options:
         programs: a cache of compiled programs to share with other sweeps of the same data; None makes a new one.
         after_chunk: called in the training thread after each chunk of a pack, with the pack and the epoch it has reached;
             if it returns True the sweep saves and stops; if it raises, the pack fails.
+        callbacks: functions called after each chunk of whole epochs with a `Reached`, the curves of a pack's runs so far; each
+            may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops.
     """
 
     width: int | None = None
@@ -58,6 +61,7 @@ class Options:
     wait_seconds: float = WAIT_SECONDS
     programs: Programs | None = None
     after_chunk: Callable[[Pack, int], bool | None] | None = None
+    callbacks: Sequence[Callback] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from lanes.describe import comparable, directions, identity
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
 from lanes.describe.versions import Versions
+from lanes.engine import callbacks
 from lanes.engine.buildable import Buildable
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
@@ -67,6 +68,7 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     if options.sharing not in sharing.WAYS:
         raise RequestError(f"--programs is {options.sharing!r}: it must be one of {', '.join(sharing.WAYS)}")
+    callbacks.checked(options.callbacks)
     datasets = Datasets(options.data_dir)
     families = Families(datasets)
     distinct: dict[str, Planned] = {}

@@ -9,13 +9,14 @@ from pathlib import Path
 from lanes.data.dataset import Dataset
 from lanes.describe.halving import Halving
 from lanes.engine import rungs
+from lanes.engine.life import Life
 from lanes.engine.options import Options, Outcome
 from lanes.engine.requests import Plan, check_data, check_halving, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
-from lanes.storage import asked, calls, compaction, provenance, records
+from lanes.storage import asked, calls, compaction, forgetting, provenance, records
 from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import print_warning
@@ -44,6 +45,7 @@ def run_sweep(
     plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
     directory.create()
+    _finish_forgetting(directory)
     requested = {run.run_id for run in plan.planned}
     call = Call(plan.places, tuple(command), experiment, asking)
     try:
@@ -65,8 +67,9 @@ def run_sweep(
             "command"
         )
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
-    stages = Stages(plan, directory, options, halving, packs, name)
-    status = stages.train()
+    with Life(directory, name, options.shard) as life:
+        stages = Stages(plan, directory, options, halving, packs, life)
+        status = stages.train()
     if status != ExitStatus.STOPPED:  # what stops it may leave it ten seconds
         try:
             compaction.join_parts(directory)
@@ -75,6 +78,17 @@ def run_sweep(
     outcome = _outcome(stages, status, requested, time.perf_counter() - began)
     _record_end(directory, name, outcome)
     return outcome
+
+
+def _finish_forgetting(directory: Directory) -> None:
+    """Remove what a killed `lanes forget` has left. Raises RequestError where it cannot be."""
+    try:
+        forgetting.finish(directory)
+    except OSError as error:
+        raise RequestError(
+            f"{directory.path} cannot be written ({error.strerror or error}), and a `lanes forget` has not ended there: free "
+            "space or fix the cause"
+        ) from None
 
 
 def _record_end(directory: Directory, name: str, outcome: Outcome) -> None:

@@ -6,8 +6,10 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
+from lanes.engine.callbacks import CallbackError, Callbacks
 from lanes.engine.compiling_ahead import Ahead, EvaluationAhead
 from lanes.engine.context import Context
+from lanes.engine.life import Life
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.requests import Plan
@@ -22,6 +24,7 @@ from lanes.program.places import Place
 from lanes.storage import compaction, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
+from lanes.storage.intact_files import stamp
 from lanes.storage.writer import Writer
 
 CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
@@ -44,7 +47,8 @@ class Session:
         failed: identities of the packs that failed.
         steps, computed: training steps executed, as counted by `Trainer`.
         trained: identities of the runs trained in this session.
-        call: the name of the call, which results keep.
+        life: the call's, whose name results keep.
+        has_broken_callback: whether a callback raised, after which nothing more is trained.
         must_progress: whether the time limit waits until a first chunk has ended.
         waits: whether packs that other workers hold are waited for, or left to them.
     """
@@ -57,11 +61,12 @@ class Session:
         todo: Sequence[Pack],
         stage: Stage,
         compiled: Compiled,
-        call: str,
+        life: Life,
         must_progress: bool = True,
     ):
         self.plan, self.directory, self.options, self.todo, self.stage = plan, directory, options, list(todo), stage
-        self.call, self.must_progress, self.waits = call, must_progress, True
+        self.life, self.must_progress, self.waits = life, must_progress, True
+        self.has_broken_callback = False
         self.compiled = compiled
         self.stop = threading.Event()
         self.failures: list[str] = []
@@ -77,13 +82,20 @@ class Session:
         self._unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, if memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, found in this session
+        self._plan_stamp = stamp(directory.runs_file)
+        self._forgotten: set[str] = set()  # runs that have left the plan since then
 
     def train(self) -> ExitStatus:
         """Train every pack and return the exit status."""
         if not self.todo:
             return ExitStatus.DONE
         self._writer = Writer()
-        with Progress(self.todo, len(self.plan.places), self.options.quiet) as self._progress, StopOnSignal(self.stop):
+        until, quiet = self.stage.until, self.options.quiet
+        with (
+            Progress(self.todo, len(self.plan.places), quiet, until, self.compiled) as self._progress,
+            StopOnSignal(self.stop),
+        ):
+            self.life.follow(self._progress)
             context = Context(
                 directory=self.directory,
                 datasets=self.plan.datasets,
@@ -92,8 +104,10 @@ class Session:
                 progress=self._progress,
                 stop=self.stop,
                 options=self.options,
-                call=self.call,
+                call=self.life.call,
                 stage=self.stage,
+                stops=self.life.stops,
+                callbacks=Callbacks(self.options.callbacks, self.directory.path),
             )
             trainers = [Trainer(place, context) for place in self.plan.places]
             threads = [
@@ -123,7 +137,8 @@ class Session:
                     "had ended are kept: free space or fix the cause, then repeat this command"
                 )
             self._claims.release_all()
-        if self._interrupted and self._unwritable is None:
+            self.life.follow(None)
+        if self._interrupted and self._unwritable is None and not self.has_broken_callback:
             return ExitStatus.STOPPED
         return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
@@ -138,6 +153,8 @@ class Session:
             for thread in threads:
                 thread.join(timeout=0.05)
             now = time.monotonic()
+            if self.life.asked.is_set():
+                self.stop.set()
             over = limit is not None and now > began + limit
             if over and (not self.must_progress or self.trained or any(trainer.steps for trainer in trainers)):
                 self.stop.set()
@@ -163,12 +180,16 @@ class Session:
             while (pack := self._next_pack()) is not None:
                 try:
                     if not self.stage.has_reached(self.directory, pack):
+                        self._progress.take(pack)
                         self._train(trainer, pack)
                         self.trained.update(member.run_id for member in pack.members)
                     self._writer.submit(self._after, pack)
                     self._progress.pack_done(pack)
                 except Interrupted:
                     self._interrupted = True
+                    break
+                except CallbackError as error:
+                    self._break(error)
                     break
                 except Exception as error:
                     if self._writer.has_failed:
@@ -216,15 +237,32 @@ class Session:
             with self._guard:
                 for _ in range(len(self._waiting)):
                     pack = self._waiting.popleft()
-                    if self._claims.take(pack.pack_id):
+                    if not self._claims.take(pack.pack_id):
+                        self._waiting.append(pack)
+                    elif self._is_planned(pack):
                         return pack
-                    self._waiting.append(pack)
+                    else:
+                        self._claims.release(pack.pack_id)
                 if not self._waiting or not self.waits:
                     return None
                 self._say_whom_we_wait_for()
             self.stop.wait(POLL_SECONDS)
         self._interrupted |= bool(self._waiting)
         return None
+
+    def _is_planned(self, pack: Pack) -> bool:
+        """Whether none of a pack's runs has been forgotten meanwhile; says so in a line."""
+        if self._plan_stamp != (now := stamp(self.directory.runs_file)):
+            self._plan_stamp = now
+            planned = set(self.directory.read_runs(["run_id"]).get("run_id", ()))
+            self._forgotten = {member.run_id for one in self.todo for member in one.members} - planned
+        if gone := [member for member in pack.members if member.run_id in self._forgotten]:
+            self._interrupted = True
+            self.directory.warn(
+                f"pack {pack.pack_id}: {len(gone)} of its {len(pack.members)} runs have been forgotten meanwhile: repeat this "
+                "command to train the others, and these if they are asked for"
+            )
+        return not gone
 
     def _say_whom_we_wait_for(self) -> None:
         """Say once which processes train the packs that are left."""
@@ -239,12 +277,23 @@ class Session:
         if self._progress.packs_done % compaction.PACKS == 0:
             compaction.join_parts(self.directory)
 
+    def _break(self, error: CallbackError) -> None:
+        """Save and stop, once for all callbacks that raise."""
+        with self._guard:
+            if not self.has_broken_callback:
+                self.failures.append(
+                    f"callback {error}; stopped, everything saved: mend the callback or leave it out, then repeat this command"
+                )
+            self.has_broken_callback = True
+        self.stop.set()
+
     def _fail(self, pack: Pack, error: Exception) -> None:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         self.failed.add(pack.pack_id)
         self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
         rows = [
-            {"run_id": member.run_id, "status": "failed", "error": line, "calls": self.call} for member in pack.members
+            {"run_id": member.run_id, "status": "failed", "error": line, "calls": self.life.call}
+            for member in pack.members
         ]
         with contextlib.suppress(OSError):
             self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)

@@ -1,5 +1,7 @@
 """Signals that stop a sweep after the running chunk, which is saved."""
 
+import contextlib
+import os
 import signal
 import threading
 from typing import Any
@@ -38,7 +40,15 @@ class StopOnSignal:
     def _on_signal(self, number: int, _frame: Any) -> None:
         if number == signal.SIGINT:
             if self._interrupted:
+                _show_cursor()
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
             self._interrupted = True
         self.stop.set()
+
+
+def _show_cursor() -> None:
+    """Show the terminal's cursor, which a live progress bar hides."""
+    with contextlib.suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\x1b[?25h\n")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from lanes.describe.halving import Halving
+from lanes.engine.life import Life
 from lanes.engine.options import Options
 from lanes.engine.requests import Plan
 from lanes.engine.rungs import WHOLE, Rungs, Stage
@@ -27,7 +28,7 @@ class Stages:
 
     Attributes:
         packs: the packs of all runs.
-        call: the name of this call, which results keep.
+        life: this call's, whose name results keep.
         sessions: one per stage that had packs to train.
         compiled: the programs of all stages.
         failures: one line for each pack that failed, for failed writing, and for a rung that waits for other shards.
@@ -40,9 +41,9 @@ class Stages:
         options: Options,
         halving: Halving | None,
         packs: Sequence[Pack],
-        call: str,
+        life: Life,
     ):
-        self.plan, self.directory, self.options, self.packs, self.call = plan, directory, options, list(packs), call
+        self.plan, self.directory, self.options, self.packs, self.life = plan, directory, options, list(packs), life
         self.compiled = Compiled(len(plan.places), options.programs)
         self.sessions: list[Session] = []
         self.failures: list[str] = []
@@ -69,8 +70,8 @@ class Stages:
             awaited = {pack.pack_id for pack in rungs.awaited(rung, self.packs)}
             unended = {p.pack_id for p in self._unended() if not stage.has_reached(self.directory, p)}
             status = self._train([p for p in self.packs if p.pack_id in awaited | unended], stage)
-            if status == ExitStatus.STOPPED:
-                return ExitStatus.STOPPED
+            if status == ExitStatus.STOPPED or self._has_broken_callback():
+                return status
             if self._still_awaited(rungs, rung):
                 return ExitStatus.FAILED if status == ExitStatus.FAILED else ExitStatus.STOPPED
         decision = rungs.decide(rung)
@@ -93,7 +94,7 @@ class Stages:
     def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
         options = self._options_now()
-        session = Session(self.plan, self.directory, options, packs, stage, self.compiled, self.call, not progressed)
+        session = Session(self.plan, self.directory, options, packs, stage, self.compiled, self.life, not progressed)
         session.waits = waits
         self.sessions.append(session)
         status = session.train()
@@ -111,6 +112,9 @@ class Stages:
             return False
         mine = [None, list(self.options.shard)]
         return any(found.get("shard") not in mine for found in calls.read_all(self.directory))
+
+    def _has_broken_callback(self) -> bool:
+        return any(session.has_broken_callback for session in self.sessions)
 
     def _options_now(self) -> Options:
         """The options with the rest of the time limit."""
@@ -147,7 +151,7 @@ class Stages:
                         self.directory.warn(waiting_line(claims, held))
                     has_said = True
                 limit = self._options_now().max_seconds
-                over = stop.is_set() or (limit is not None and limit < 0)
+                over = stop.is_set() or self.life.asked.is_set() or (limit is not None and limit < 0)
                 if self.options.shard is None or over or now > idle + self.options.wait_seconds:
                     break
                 stop.wait(POLL_SECONDS)

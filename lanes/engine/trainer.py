@@ -18,6 +18,7 @@ from lanes.plan.packs import Pack, numbers_of
 from lanes.program.lane import Lane, Status
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
+from lanes.storage import stops
 from lanes.storage.rows import result_rows
 
 Tree = Any
@@ -60,14 +61,16 @@ class Trainer:
         else:
             advance = StreamedEpochs(pack, data, self.place, self.context).advance
         last = self.stage.until or pack.epochs
-        while _is_running((state := self._pruned(pack, state, now)).lanes) and state.epoch < last:
+        self.context.progress.begin(pack, _epochs(pack, state))
+        while _is_running((state := self._with_ends(pack, state, now)).lanes) and state.epoch < last:
             if self.context.stop.is_set():
                 raise Interrupted
             if state.partial is None:
                 lanes, now = regrouping.regrouped(self.place, pack, state.lanes, now, numbers, slots)
                 state = state._replace(lanes=lanes)
             before = state
-            state, measured = advance(state, now, self.stage.next_epoch(pack, state.epoch, pack.epochs))
+            until = self.stage.next_epoch(pack, state.epoch, pack.epochs)
+            state, measured = advance(state, now, self.context.stops.next_epoch(pack, state.epoch, until))
             # Waits for the chunk; the writer fetches what it saves.
             epochs, measured = jax.device_get((state.lanes.epochs, measured))
             self._count(pack, before, state)
@@ -76,8 +79,14 @@ class Trainer:
             spent_now = spent + time.perf_counter() - began
             args = (pack, state, now, history, epochs[positions], spent_now)
             submit(self._checkpointing.save, *args, latest_of=pack.pack_id)
-            self.context.chunk_ended(pack, state.epoch)
+            self.context.chunk_ended(pack, _epochs(pack, before), _epochs(pack, state))
+            if before.epoch < state.epoch < last and _is_running(state.lanes):
+                status = np.asarray(state.lanes.status)[positions]
+                self.context.call_back(pack, state.epoch, status, history, epochs[positions])
         lanes = regrouping.moved(self.place, state.lanes, now.positions) if now is not home else state.lanes
+        if history:
+            ends = _ends(pack, lanes, "status", "epochs")
+            self.context.call_back(pack, state.epoch, ends["status"], history, ends["epochs"])
         if self.stage.until is not None:
             self._note_standings(pack, lanes, history)
         if self.stage.until is None or not _is_running(lanes):
@@ -105,14 +114,19 @@ class Trainer:
         data = self.place.like(_arrays(dataset, list(dataset.splits())), split=False)
         return lanes, numbers, data
 
-    def _pruned(self, pack: Pack, state: State, now: Seats) -> State:
-        """The state after ending the lanes that a rung pruned."""
+    def _with_ends(self, pack: Pack, state: State, now: Seats) -> State:
+        """The state after ending the lanes that a rung pruned, and those that are asked to end, at an epoch's end."""
         status = np.asarray(state.lanes.status)
-        cut = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
-        if not cut.any():
+        pruned = self.stage.cut(pack, state.epoch, status[now.positions])[now.order]
+        ended = np.where(pruned, Status.PRUNED, status).astype(np.int32)
+        if state.partial is None:
+            asked = self.context.stops.cut(pack, state.epoch, ended[now.positions])
+            for stop in self.context.stops.applied(pack, state.epoch, asked):
+                self.context.writer.submit(stops.write, self.context.directory, stop)
+            ended = np.where(asked[now.order], Status.STOPPED_EARLY, ended).astype(np.int32)
+        if (ended == status).all():
             return state
-        pruned = self.place.split(np.where(cut, Status.PRUNED, status).astype(np.int32))
-        return state._replace(lanes=state.lanes._replace(status=pruned))
+        return state._replace(lanes=state.lanes._replace(status=self.place.split(ended)))
 
     def _count(self, pack: Pack, before: State, after: State) -> None:
         """Count the steps of a chunk: those of lanes still running, epoch by epoch, and those of all lanes in their groups."""
@@ -169,7 +183,10 @@ class Trainer:
         }
         ends = _ends(pack, lanes, "status", "epochs", "best_epoch", "diverged_step")
         rows = result_rows([member.run_id for member in pack.members], ends, history, metrics, facts)
+        rows = [row | {"stopped_by": self.context.stops.by(row)} for row in rows]
         self.context.writer.submit(self._checkpointing.write_results, pack, rows)
+        for run_id in self.context.stops.too_late(row["run_id"] for row in rows):
+            self.context.writer.submit(stops.remove, self.context.directory, run_id)
 
 
 def _best(place: Place, lanes: Lane) -> Tree:
@@ -188,6 +205,11 @@ def _best(place: Place, lanes: Lane) -> Tree:
 def _unmeasured(data: Data) -> Data:
     """The data set without the split that the curves measure."""
     return data._replace(splits={name: split for name, split in data.splits.items() if name != "valid"})
+
+
+def _epochs(pack: Pack, state: State) -> float:
+    """Epochs that a pack is trained, steps of one in progress included."""
+    return state.epoch + state.step / pack.setup.steps_per_epoch
 
 
 def _is_running(lanes: Lane) -> bool:

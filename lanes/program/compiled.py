@@ -79,6 +79,7 @@ class Compiled:
         self._ready: dict[Any, Callable] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._by_thread = threading.local()
 
     def get(
         self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
@@ -89,6 +90,7 @@ class Compiled:
         """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
+        asked = time.perf_counter()
         with lock:
             if (key, place) not in self._ready:
                 began = time.perf_counter()
@@ -98,7 +100,12 @@ class Compiled:
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:
                     self.keys.append(key)
+            self._by_thread.waited = self.waited() + time.perf_counter() - asked
             return self._ready[key, place]
+
+    def waited(self) -> float:
+        """Seconds that the calling thread has waited for programs, compiled by it or by another."""
+        return getattr(self._by_thread, "waited", 0.0)
 
     def is_begun(self, key: tuple[Any, ...]) -> bool:
         """Whether a program has been requested."""

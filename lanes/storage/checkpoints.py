@@ -98,7 +98,7 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
         sizes = {name: (made / name).stat().st_size for name in sums}
         place = {"pack": folder.name, "number": number, "bytes": sizes}
         write_sealed(made / CHECKSUMS, {**(stated or {}), **place, "files": sums})
-        if not _is_ours(path) and os.path.lexists(path):
+        if not is_ours(path) and os.path.lexists(path):
             set_aside(path)
         with contextlib.suppress(FileNotFoundError):
             os.rename(path, work / f"{path.name}.earlier")  # deleted with `work`
@@ -108,7 +108,7 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
         shutil.rmtree(work, ignore_errors=True)
     sync_folder(folder)
     for other in folder.iterdir():
-        if NUMBER.fullmatch(other.name) and int(other.name) < number and _is_ours(other):
+        if NUMBER.fullmatch(other.name) and int(other.name) < number and is_ours(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -119,7 +119,7 @@ def _rename(made: Path, path: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) if path.exists() else error from None
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether a path is a folder, no link, that holds a checkpoint, finished or not: only such are ever deleted."""
     marks = (path / name for name in (CHECKSUMS, ORBAX_MARKER))
     return path.is_dir() and not path.is_symlink() and any(m.is_file() and not m.is_symlink() for m in marks)
@@ -153,7 +153,7 @@ def load(folder: Path, warn: Callable[[str], None], sweep: str = "") -> tuple[in
         remove_leftovers(folder)
     while numbers := numbers_in(folder):
         path = folder / str(numbers[0])
-        if not os.path.lexists(path / CHECKSUMS) and _is_ours(path):
+        if not os.path.lexists(path / CHECKSUMS) and is_ours(path):
             shutil.rmtree(path)
             warn(f"{path} was not finished: continuing from the checkpoint before it, or from the start")
             continue

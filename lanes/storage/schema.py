@@ -81,6 +81,7 @@ RESULTS: Columns = {
     "penalty": Column(DOUBLE, True, "sum of the penalties at the best epoch"),
 }
 ENDS: Columns = {
+    "stopped_by": Column(TEXT, True, "who asked the run to end: `user`, or the name of a callback; null if nobody did"),
     "diverged_step": Column(INTEGER, True, "first step whose loss or update is not finite; null unless diverged"),
     "seconds": Column(DOUBLE, True, "training time of the pack, divided by its runs"),
     "width": Column(INTEGER, True, "lanes computed at once"),
