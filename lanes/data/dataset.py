@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lanes.data.label_noise import noisy
+from lanes.data.label_noise import classes_of, noisy
 from lanes.data.sequences import standardization_of_series, valid_steps
 from lanes.data.standardizing import (
     STANDARDIZATIONS,
@@ -137,28 +137,18 @@ class Dataset:
     def with_label_noise(self, rate: float, seed: int = 0) -> "Dataset":
         """The data set with symmetric label noise on its training split; validation and test labels stay as they are.
 
-        Each training label is replaced with probability `rate` by a class drawn uniformly from all K, its own included: in
-        expectation the share rate (1 - 1/K) of labels changes, and labels of rate 1 say nothing. They are drawn once, from
-        `seed`; a higher rate changes the same labels and further ones.
-
-        Reference: Zhang et al., 2017
-
-        Raises:
-            ValueError: the rate is not in [0, 1], or the targets are not one of two classes or more for each example.
+        Each training label is replaced with probability `rate` by a class drawn uniformly from all K, its own included (Zhang
+        et al. 2017): in expectation the share rate (1 - 1/K) of labels changes. They are drawn once, from `seed`; a higher
+        rate changes the same labels and further ones. Raises ValueError as `label_noise.classes_of`.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"label_noise={rate}: it is a probability and must be from 0 to 1")
+        classes = classes_of(self.name, self.task, self.outputs, rate)
         if rate == 0:
             return self
-        classes = 2 if self.task == "binary" else self.outputs
-        if self.task not in ("classes", "binary") or classes < 2:
-            kind = "one class" if self.task == "classes" else f"targets of kind {self.task}"
-            raise ValueError(
-                f"label_noise={rate}: it draws from two classes or more, and {self.name} has {kind}: leave it out"
-            )
         y = noisy(self.train.y, classes, rate, seed)
-        origin = self.origin and f"{self.origin} label_noise={rate!r} seed={seed}"
-        train = dataclasses.replace(self.train, y=y)
+        origin, train = (
+            self.origin and f"{self.origin} label_noise={rate!r} seed={seed}",
+            dataclasses.replace(self.train, y=y),
+        )
         return dataclasses.replace(self, train=train, clean=self.train.y, origin=origin, declared=True, seeded=True)
 
     def steps(self, x: np.ndarray) -> np.ndarray:
