@@ -144,11 +144,8 @@ class Dataset:
         classes = classes_of(self.name, self.task, self.outputs, rate)
         if rate == 0:
             return self
-        y = noisy(self.train.y, classes, rate, seed)
-        origin, train = (
-            self.origin and f"{self.origin} label_noise={rate!r} seed={seed}",
-            dataclasses.replace(self.train, y=y),
-        )
+        train = dataclasses.replace(self.train, y=noisy(self.train.y, classes, rate, seed))
+        origin = self.origin and f"{self.origin} label_noise={rate!r} seed={seed}"
         return dataclasses.replace(self, train=train, clean=self.train.y, origin=origin, declared=True, seeded=True)
 
     def steps(self, x: np.ndarray) -> np.ndarray:
