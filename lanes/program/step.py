@@ -1,8 +1,7 @@
 """The train step: a pure function (state, batch, numbers) -> (state, metrics) of one lane.
 
-It is written for a single run and knows nothing of lanes: the same function runs alone, under `vmap` and `lax.map` over
-lanes, and in every mapping over devices. Its run holds tracers in place of traced numbers, so fields are read as usual:
-`run.learning_rate`, `run.l2`, `run.optimizer.b1`.
+It is written for one run and knows nothing of lanes: the same function runs alone, under `vmap` and `lax.map` over lanes, and
+in every mapping over devices. Its run holds tracers in place of traced numbers: `run.learning_rate`, `run.optimizer.b1`.
 """
 
 import contextlib
@@ -91,8 +90,7 @@ class Setup:
         features: shape of an example.
         examples: number of training examples.
         vocabulary: number of distinct tokens of the inputs; None if they are numbers, or it is that of the outputs.
-        signature: tells apart functions that compare equal and compute different things, as after a constant that they
-            read has changed; JAX would take the program traced before.
+        signature: tells apart functions that compare equal and compute different things, for which JAX would share a program.
         classes: number of classes of the targets, if they are classes; None stands for the number of outputs.
         padded: whether the inputs are series of unequal length.
     """
@@ -134,8 +132,7 @@ def build_net(setup: Setup, run: Run) -> nn.Module:
     }
     if setup.vocabulary is not None and isinstance(run.net, EmbedsTokens) and run.net.vocabulary is None:
         filled["vocabulary"] = setup.vocabulary
-    if setup.padded:
-        filled["reads_padding"] = True
+    filled |= {"reads_padding": True} if setup.padded else {}
     declared = {field.name for field in dataclasses.fields(run.net)}
     return run.net.clone(**{name: value for name, value in filled.items() if name in declared})
 
