@@ -48,6 +48,7 @@ class Bridged(nn.Module):
     key_name: ClassVar[str]
     filled_in_call: ClassVar[tuple[str, ...]]  # arguments of `__call__` besides the examples
     options: ClassVar[tuple[str, ...]]  # of the bridge, not of the constructor; fields where they are given
+    inputs_first: ClassVar[bool] = True  # whether kernels are [*window, in, out]
     redraw_kernels: ClassVar[bool] = False
 
     @nn.nowrap
@@ -62,6 +63,8 @@ class Bridged(nn.Module):
         takes = signature(self.made_of)
         own = [name for name in fields_of(type(self)) if name not in self.options]
         source: list[Any] = []
+        if getattr(self, "vocabulary", 0) is None and takes["vocabulary"].default is inspect.Parameter.empty:
+            raise ValueError(f"{type(self).__name__} needs vocabulary, which only data of tokens fill: give it")
         arguments = {name: getattr(self, name) for name in own if name in takes or _variadic(takes)}
         if "outputs" in takes:
             arguments["outputs"] = self.outputs
@@ -104,9 +107,12 @@ class Bridged(nn.Module):
     @nn.nowrap
     def _initializer(self) -> Any:
         if isinstance(self.kernel_init, ScaledTransformed):
+            own: Any = self.kernel_init
+            while hasattr(own, "initializer"):
+                own = own.initializer
             raise ValueError(
-                f"{type(self).__name__} has no layers of Flax Linen, which initializer "
-                f"{type(self.kernel_init.initializer).__name__} transforms: choose another initializer"
+                f"{type(self).__name__} has no layers of Flax Linen, which initializer {type(own).__name__} transforms: choose "
+                "another initializer"
             )
         return self.kernel_init
 

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from nets.bridge import Bridged, net_of, signature
 from nets.bridge_kernels import Layout, outputs_first
-from nets.bridge_leaves import STATE, Names, at, check_trained, checked, draws, named, refuse_keys, store
+from nets.bridge_leaves import STATE, Names, at, check_trained, checked, draws, named, refuse_keys, store, store_state
 from nets.bridge_rate import Rate
 
 AXIS = "batch"  # the name of the batch axis where no batch normalization says another
@@ -66,6 +66,7 @@ class EquinoxNet(Bridged):
     key_name: ClassVar[str] = "key"
     filled_in_call: ClassVar[tuple[str, ...]] = ("state", "key")
     options: ClassVar[tuple[str, ...]] = ("redraw_kernels", "channels_first")
+    inputs_first: ClassVar[bool] = False
     channels_first: ClassVar[bool] = False
 
     @nn.compact
@@ -75,7 +76,10 @@ class EquinoxNet(Bridged):
         module, state = self._merged(self.variables)
         result, after = self._called(module, state, x, draws(self, train), train)
         if train and not self.is_initializing() and self.is_mutable_collection(STATE):
-            store(self, STATE, {path: leaf for path, (_, leaf) in _leaves(after, "state").items()})
+            before, new = (
+                {path: leaf for path, (_, leaf) in _leaves(tree, "state").items()} for tree in (state, after)
+            )
+            store_state(self, before, new)
         return checked(self, result)
 
     @nn.nowrap  # or Flax would take the user's Linen modules for children of this one

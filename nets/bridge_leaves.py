@@ -52,8 +52,25 @@ def store(net: nn.Module, collection: str, leaves: Leaves) -> None:
         net.put_variable(collection, name, tree)
 
 
+def store_state(net: nn.Module, before: Leaves, after: Leaves) -> None:
+    """Write the state after a pass.
+
+    Raises:
+        ValueError: an array of another shape than before, or of numbers that its integers cannot hold.
+    """
+    for path, new in after.items():
+        old = before[path]
+        narrowed = jnp.issubdtype(new.dtype, jnp.inexact) and not jnp.issubdtype(old.dtype, jnp.inexact)
+        if new.shape != old.shape or narrowed:
+            raise ValueError(
+                f"{'.'.join(path)} of {type(net).__name__} is {old.dtype} {old.shape} before a pass and {new.dtype} {new.shape} "
+                "after it: it must keep its shape and type"
+            )
+    store(net, STATE, after)
+
+
 def checked(net: nn.Module, result: Any) -> Any:
-    """What the user's module returned, an array or `Outputs`.
+    """What the user's module returned, an array or `Outputs`; the numbers [B] of a single output as [B, 1].
 
     Raises:
         ValueError: anything else.
@@ -62,6 +79,13 @@ def checked(net: nn.Module, result: Any) -> Any:
         raise ValueError(
             f"{type(net).__name__} returns {type(result).__name__}: it must return an array, or nets.Outputs"
         )
+    if isinstance(result, jax.Array) and result.ndim < 2:
+        outputs = getattr(net, "outputs", 1)
+        if outputs != 1 or result.ndim == 0:
+            raise ValueError(
+                f"{type(net).__name__} returns an array of shape {result.shape} for a batch: it must be [B, {outputs}]"
+            )
+        return result[:, None]
     return result
 
 

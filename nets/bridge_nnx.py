@@ -25,6 +25,7 @@ from nets.bridge_leaves import (
     nested,
     refuse_keys,
     store,
+    store_state,
 )
 
 
@@ -82,7 +83,7 @@ class NNXNet(Bridged):
             self._refuse_changes(before, x, train)
         if train and not self.is_initializing() and self.is_mutable_collection(STATE):
             known = _of(after, STATE)
-            store(self, STATE, {path: known[path] for path, leaf in state.items() if path in known})
+            store_state(self, state, {path: known[path] for path in state if path in known})
         return result
 
     @nn.nowrap  # or Flax would take the user's Linen modules for children of this one

@@ -76,6 +76,18 @@ def optimized_programs() -> Callable[[], Programs]:
 
 
 @pytest.fixture
+def promotion_of_users() -> Iterator[None]:
+    """JAX's own rules of promotion, in all threads: programs are compiled in others too."""
+    names = ("jax_numpy_dtype_promotion", "jax_numpy_rank_promotion")
+    strict = [getattr(jax.config, name) for name in names]
+    for name, value in zip(names, ("standard", "allow")):
+        jax.config.update(name, value)
+    yield
+    for name, value in zip(names, strict):
+        jax.config.update(name, value)
+
+
+@pytest.fixture
 def call(capsys):
     """Call `lanes sweep` in this process: (exit status, standard output, standard error)."""
 

@@ -13,7 +13,7 @@ from lanes.describe.descriptions import is_description, item_of
 from lanes.describe.runs import FIELDS, Run
 from lanes.errors import RequestError
 from lanes.recipe.partials import parameters_of
-from losses.penalties_on_weights import KERNEL_NAMES
+from losses.penalties_on_weights import KERNEL_NAMES, MaxNorm
 from nets.bridge import Bridged
 
 ELSEWHERE = ("seed", "epochs", "patience", "min_delta")  # numbers that act outside initialization, step and evaluation
@@ -32,10 +32,20 @@ def check_effects(run: Run, initial: Set[str], training: Set[str], variables: An
 
     Raises RequestError, naming the setting.
     """
+    _check_layout(run)
     used = initial | training
     for name in ("activation", "initializer", *runs.numbers(run)):
         if name not in used and name not in ELSEWHERE and _is_set(run, name):
             raise RequestError(_message(run, name, used, variables))
+
+
+def _check_layout(run: Run) -> None:
+    """Raise RequestError for a penalty on the weights into each unit, of kernels whose first axis are the units."""
+    if isinstance(run.net, Bridged) and not run.net.inputs_first and any(isinstance(p, MaxNorm) for p in run.penalties):
+        raise RequestError(
+            f"MaxNorm limits the weights into each unit, of kernels [in, out], and those of net {type(run.net).__name__} are "
+            "[out, in]: leave it out, or use a net of Flax"
+        )
 
 
 def _is_set(run: Run, path: str) -> bool:

@@ -8,7 +8,6 @@ import re
 import shlex
 from pathlib import Path
 
-import jax
 import pytest
 
 from lanes.cli import main
@@ -16,20 +15,6 @@ from lanes.cli import main
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "nets.md", *sorted(path for path in (DOCS / "guides").glob("*.md") if path.name != "README.md")]
 COMMAND = re.compile(r"^\.venv/bin/lanes (.*?)(?:  #.*)?$", re.M)
-
-
-@pytest.fixture
-def promotion_as_users_have_it():
-    """In all threads: programs are compiled in others too."""
-    kept = jax.config.jax_numpy_dtype_promotion, jax.config.jax_numpy_rank_promotion
-    set_promotion("standard", "allow")
-    yield
-    set_promotion(*kept)
-
-
-def set_promotion(dtypes: str, ranks: str) -> None:
-    jax.config.update("jax_numpy_dtype_promotion", dtypes)
-    jax.config.update("jax_numpy_rank_promotion", ranks)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -48,7 +33,7 @@ def calls_after(found: list[tuple[str, str]]) -> list[list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("promotion_as_users_have_it")
+@pytest.mark.usefixtures("promotion_of_users")
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
