@@ -80,6 +80,7 @@ TASKS_FITTED: dict[str, dict[str, Any]] = {
     "classify_missing": {},
     "multilabel": {"kind": "multilabel", "loss": "sigmoid_cross_entropy"},
     "regress": {"kind": "real", "loss": "squared_error"},
+    "gaussian_likelihood": {"kind": "real", "loss": "gaussian_nll"},
     "integer_coded": {"loss": "squared_error"},
     "next_token": {"net": nets.Recurrent(cell="gru", widths=(3,), head="each"), "kind": "tokens"},
     "reconstruct": {**COPY, "net": nets.Autoencoder(widths=(4,), code=2)},

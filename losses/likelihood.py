@@ -58,5 +58,6 @@ class GaussianNLL:
             rule = "give two outputs for each target, its mean and its variance"
             raise shapes.mismatch("gaussian_nll", predictions, targets, rule)
         squares = (targets.astype(mean.dtype) - mean) ** 2
-        terms = log_variance + squares * jnp.exp(-log_variance) + math.log(2 * math.pi)
+        hit = squares == 0  # then 0, also where 1 / σ² overflows
+        terms = log_variance + squares * jnp.exp(-jnp.where(hit, 0, log_variance)) + math.log(2 * math.pi)
         return 0.5 * shapes.total(terms)

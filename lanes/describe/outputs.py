@@ -24,8 +24,8 @@ def with_task(run: Run, data: Dataset) -> Run:
         return dataclasses.replace(run, loss=run.task.with_loss(run.loss))
     if isinstance(run.loss, GaussianNLL):
         raise ValueError(
-            f"loss gaussian_nll needs two outputs for each number to predict, and task {display_name(run.task)} has one: use "
-            "task gaussian_likelihood"
+            "loss gaussian_nll needs two outputs for each number to predict, and task "
+            f"{display_name(run.task, TABLES['task'])} has one: use task gaussian_likelihood"
         )
     return run
 
@@ -33,11 +33,17 @@ def with_task(run: Run, data: Dataset) -> Run:
 def fitted(run: Run, data: Dataset) -> Run:
     """The run with what its task takes from the training split.
 
-    Raises ValueError, in one line, where the data do not give it.
+    Raises ValueError, in one line, where the data do not give it, or where the user has set it.
     """
     if not isinstance(run.task, FitsData):
         return run
     task = run.task.fitted(run, data)
+    for field in dataclasses.fields(run.task):  # type: ignore[arg-type]
+        before = getattr(run.task, field.name)
+        if field.metadata.get("engine") and before is not None and before != getattr(task, field.name):
+            raise ValueError(
+                f"task {type(run.task).__name__} sets {field.name}, which comes from the training split: leave it out"
+            )
     return run if task is run.task else dataclasses.replace(run, task=task)
 
 

@@ -41,6 +41,15 @@ def test_its_gradients_are_those_of_the_formula():
     np.testing.assert_allclose(soft, [[0.0, 0.5]], atol=1e-6)
 
 
+@pytest.mark.parametrize("variance", ["log", "softplus"])
+def test_extreme_predictions_stay_finite(variance):
+    """A target hit exactly at any variance, far errors at usual ones, and any error at huge ones."""
+    at = jnp.asarray([[0.0, -1e4], [0.0, 1e4], [1e4, 0.0], [1e4, 1e4]])
+    values, gradients = jax.value_and_grad(lambda p: jnp.sum(GaussianNLL(variance)(p, jnp.zeros((4, 1)))))(at)
+    assert np.isfinite(values)
+    assert np.isfinite(np.asarray(gradients)).all()
+
+
 def test_other_shapes_are_refused():
     for predictions, targets in (((4, 3), (4, 3)), ((4, 2), (4, 2)), ((4, 6), (4, 2)), ((), ())):
         with pytest.raises(ValueError, match="two"):

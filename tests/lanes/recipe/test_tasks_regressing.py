@@ -17,6 +17,7 @@ from lanes.describe.identity import describe, from_description, run_id
 from lanes.describe.reading import read_as
 from lanes.program.natural import in_natural_units
 from lanes.program.predictions import Moments
+from lanes.recipe.tasks_regressing import Units
 from losses import LOSSES, GaussianNLL
 from nets import MLP, Linear, Outputs
 
@@ -131,8 +132,9 @@ def test_units_are_no_part_of_a_run_and_its_default_is_not_described():
         ({"task": GaussianLikelihood(), "loss": "gaussian_nll", "label_smoothing": 0.1}, "label_smoothing"),
         ({"task": GaussianLikelihood(), "loss": "gaussian_nll", "rule": "delta_rule", "net": Linear()}, "two outputs"),
         ({"task": "reconstruct", "loss": "gaussian_nll"}, "gaussian_likelihood"),
+        ({"task": Regress(units=Units((3,), (0.0,) * 3, (1.0,) * 3))}, "sets units"),
     ],
-    ids=["regress", "huber", "softplus", "tanh", "smoothing", "delta", "reconstruct"],
+    ids=["regress", "huber", "softplus", "tanh", "smoothing", "delta", "reconstruct", "units"],
 )
 def test_what_contradicts_is_refused(fields, words):
     assert words in refusal(**fields)
