@@ -82,10 +82,13 @@ if TYPE_CHECKING:
 
     from lanes.engine.callbacks import Reached
     from lanes.reporting.trackers import JSONLines, TensorBoard, WandB
+    from lanes.results.continued import continue_run
     from lanes.results.encoded import Encoded
+    from lanes.results.exporting import export
+    from lanes.results.predicting import predict
     from lanes.results.tables import load, load_curves
     from lanes.results.written_text import write_text
-    from lanes.storage.trained import Variables, restore
+    from lanes.storage.trained import Variables, open_run, restore
 
 ON_USE = {
     "Encoded": "lanes.results.encoded",
@@ -93,8 +96,12 @@ ON_USE = {
     "Reached": "lanes.engine.callbacks",
     "TensorBoard": "lanes.reporting.trackers",
     "WandB": "lanes.reporting.trackers",
+    "continue_run": "lanes.results.continued",
+    "export": "lanes.results.exporting",
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
+    "open_run": "lanes.storage.trained",
+    "predict": "lanes.results.predicting",
     "restore": "lanes.storage.trained",
     "write_text": "lanes.results.written_text",
 }  # the modules of what is imported on first use
@@ -193,12 +200,16 @@ __all__ = [
     "WandB",
     "Warmup",
     "choice",
+    "continue_run",
+    "export",
     "from_arrays",
     "grid",
     "identify",
     "load",
     "load_curves",
     "log_uniform",
+    "open_run",
+    "predict",
     "restore",
     "sample",
     "split_by",

@@ -1,4 +1,4 @@
-"""Metrics, which are measured but not minimized: per example (the caller takes the mean), or of a whole set.
+"""Metrics, which are measured but not minimized: per example (the caller takes the mean), or over a whole set.
 
 Predictions are those that the loss sees: logits for a loss from logits, otherwise after the output unit.
 """
@@ -12,28 +12,42 @@ import jax.numpy as jnp
 
 from losses import shapes
 from losses.distribution import entropy_from_logits
+from losses.metrics_of_sets import (
+    auroc,
+    balanced_accuracy,
+    expected_calibration_error,
+    macro_f1,
+    perplexity,
+    r_squared,
+    root_mean_squared_error,
+)
 from losses.regression import absolute_error, mean_absolute_error, mean_squared_error, squared_error
 
 Array = jax.Array
+OVER = ("example", "set")
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A metric that can rank runs: a function (prediction [B, …], target) -> [B] and its direction.
+    """A metric that can rank runs: a function of (prediction, target), in jax.numpy, and its direction.
 
-    `metrics=(Metric(brier, higher_is_better=False),)` measures `brier`; the bare function `brier` is measured too, but
-    cannot rank runs.
+    `metrics=(Metric(brier, higher_is_better=False),)` measures the mean of `brier` over examples; the bare function
+    `brier` is measured too, but cannot rank runs. A metric that is no mean over examples says `over="set"`.
 
     Attributes:
-        function: a named function.
+        function: a named function: (prediction [B, …], target) -> [B] over examples, or (predictions [N, …], targets) -> one
+            number over a set. Predictions are those that the loss sees: logits for a loss of logits.
         higher_is_better: whether higher is better; None if neither direction is, as for an entropy.
         proportion: whether its mean over examples is a proportion, as accuracy and error rates are: then intervals stay
             in [0, 1].
+        over: "example", whose values are averaged over a split, or "set": computed once from all predictions and targets of a
+            split, which each lane then holds at once.
     """
 
     function: Callable[..., Array]
     higher_is_better: bool | None
     proportion: bool = False
+    over: str = dataclasses.field(default="example", metadata={"later": True})
 
     @property
     def name(self) -> str:
@@ -54,6 +68,8 @@ class Metric:
             )
         if not isinstance(self.proportion, bool):
             raise ValueError(f"proportion={self.proportion!r} of metric {self.name} must be True or False")
+        if self.over not in OVER:
+            raise ValueError(f"over={self.over!r} of metric {self.name} must be {' or '.join(map(repr, OVER))}")
 
 
 def name_of_metric(metric: Any) -> str:
@@ -117,58 +133,27 @@ def predictive_entropy(predictions: Array, targets: Array) -> Array:  # noqa: AR
     return entropy_from_logits(predictions)
 
 
-def auroc(scores: Array, labels: Array) -> Array:
-    """Area under the ROC curve of scores [N] for labels [N] in {0, 1}; ties count half.
+# Metrics of a whole set. The last two follow from means over examples, so no run names them.
+SET_METRICS: dict[str, Metric] = {
+    "auroc": Metric(auroc, higher_is_better=True, proportion=True, over="set"),
+    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, proportion=True, over="set"),
+    "macro_f1": Metric(macro_f1, higher_is_better=True, proportion=True, over="set"),
+    "expected_calibration_error": Metric(
+        expected_calibration_error, higher_is_better=False, proportion=True, over="set"
+    ),
+    "r_squared": Metric(r_squared, higher_is_better=True, over="set"),
+    "root_mean_squared_error": Metric(root_mean_squared_error, higher_is_better=False, over="set"),
+    "perplexity": Metric(perplexity, higher_is_better=False, over="set"),
+}
 
-    NaN if only one class is present.
-
-    Formula: P(s⁺ > s⁻) + ½ P(s⁺ = s⁻) = (Σ ranks⁺ - n⁺(n⁺ + 1)/2) / (n⁺ n⁻)
-    Reference: Hanley and McNeil, 1982
-    """
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(f"auroc: scores {scores.shape} and labels {labels.shape} must both be [N]: flatten them")
-    wide = jnp.promote_types(scores.dtype, jnp.float32)
-    order = jnp.sort(scores)
-    below = jnp.searchsorted(order, scores, side="left")
-    up_to = jnp.searchsorted(order, scores, side="right")
-    ranks = (below + up_to + 1).astype(wide) / 2  # average rank of tied scores
-    positive = (labels > 0).astype(wide)
-    positives = jnp.sum(positive)
-    negatives = labels.size - positives
-    # The mean rank, since a sum of 10⁵ ranks exceeds the 24 bits of float32.
-    mean_rank = jnp.sum(ranks * (positive / jnp.maximum(positives, 1)))
-    area = (mean_rank - (positives + 1) / 2) / jnp.maximum(negatives, 1)
-    return jnp.where((positives > 0) & (negatives > 0), area, jnp.nan)
-
-
-def perplexity(nats: Array) -> Array:
-    """Number of equally likely outcomes with the same mean cross-entropy; from losses [...] in nats.
-
-    Formula: e^(mean L)
-    Reference: Jelinek et al., 1977
-    """
-    return jnp.exp(jnp.mean(nats))
-
-
-def root_mean_squared_error(predictions: Array, targets: Array) -> Array:
-    """RMSE over a whole set: root of the mean square over examples and outputs.
-
-    Formula: √(1/N Σ (ŷ - y)²)
-    Reference: Gauss, 1809
-    """
-    return jnp.sqrt(jnp.mean(mean_squared_error(predictions, targets)))
-
-
-def r_squared(predictions: Array, targets: Array) -> Array:
-    """Fraction of the targets' variance that is explained, over a whole set [N, ...]; 0 for predicting the mean.
-
-    Formula: 1 - Σ (y - ŷ)² / Σ (y - ȳ)²
-    Reference: Wright, 1921
-    """
-    predictions, targets = shapes.aligned("r_squared", predictions, targets)
-    spread = jnp.sum((targets - jnp.mean(targets, axis=0, keepdims=True)) ** 2)
-    return 1 - jnp.sum((targets - predictions) ** 2) / spread
-
+# The kinds of targets (`Kind.targets`) of those of SET_METRICS that a run may name.
+SET_TARGETS: dict[str, tuple[str, ...]] = {
+    "auroc": ("classes", "binary", "multilabel"),
+    "balanced_accuracy": ("classes", "binary"),
+    "macro_f1": ("classes", "binary", "multilabel"),
+    "expected_calibration_error": ("classes", "binary"),
+    "r_squared": ("real",),
+}
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, higher_is_better=True, proportion=True),
@@ -180,12 +165,18 @@ METRICS: dict[str, Metric] = {
     "absolute_error": Metric(absolute_error, higher_is_better=False),
     "mean_absolute_error": Metric(mean_absolute_error, higher_is_better=False),
     "predictive_entropy": Metric(predictive_entropy, higher_is_better=None),  # a certain prediction may be wrong
+    **{name: SET_METRICS[name] for name in SET_TARGETS},
 }
 
-# Metrics of a whole set, which are not the mean of their values per batch.
-SET_METRICS: dict[str, Metric] = {
-    "auroc": Metric(auroc, higher_is_better=True, proportion=True),
-    "perplexity": Metric(perplexity, higher_is_better=False),
-    "root_mean_squared_error": Metric(root_mean_squared_error, higher_is_better=False),
-    "r_squared": Metric(r_squared, higher_is_better=True),
-}
+ONLY_EVALUATED = {name: metric for name, metric in SET_METRICS.items() if name not in SET_TARGETS}
+
+
+def is_over_set(metric: Any) -> bool:
+    """Whether a metric, a name in METRICS, a function or a `Metric`, is computed over a whole set."""
+    found = METRICS.get(metric) if isinstance(metric, str) else metric
+    return isinstance(found, Metric) and found.over == "set"
+
+
+def function_of(metric: Any) -> Callable[..., Array]:
+    """The function of a metric: a name in METRICS, a `Metric`, or a function, which is its own."""
+    return METRICS[metric].function if isinstance(metric, str) else metric

@@ -31,9 +31,9 @@ class Arguments:
     where: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """FIELD=VALUE: evaluate matching runs; join alternative values with |."""
     metric: str | None = None
-    """Metric to rank by; the default is validation accuracy if there is one, else validation loss."""
+    """Metric to rank by; the default is what the runs monitor, else validation accuracy if there is one, else validation loss."""
     epoch: str = "best"
-    """best or last: the parameters of the epoch with the lowest validation loss, or of the last epoch."""
+    """best or last: the parameters of the best epoch by what the run monitors (the validation loss), or of the last epoch."""
     data: str | None = None
     """Another data set of the same shapes; the default is each run's own."""
     split: str = "test"

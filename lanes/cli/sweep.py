@@ -59,7 +59,7 @@ class Arguments:
     keep: float | None = None
     """With --halving: the fraction of the runs kept each time (0.5)."""
     halving_metric: str | None = None
-    """With --halving: the metric that ranks the runs (valid_loss)."""
+    """With --halving: the metric that ranks the runs (what they monitor: valid_loss)."""
     max_seconds: float | None = None
     """Save and stop after this many seconds (exit status 75), once a first chunk has been trained."""
     track: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
@@ -123,13 +123,14 @@ def main(arguments: Arguments) -> int:
 
 def _print_plan(plan: "Plan", out: Path, options: "Options", json: bool) -> None:
     """Print the plan of a dry run; nothing is trained or written."""
+    from lanes.engine.continuing import going_on
     from lanes.engine.plan_summary import describe, summarize
     from lanes.engine.requests import check_data, in_recorded_programs
     from lanes.storage.directory import Directory
 
     directory = Directory(out, changes=False)
     check_data(plan, directory)
-    plan = in_recorded_programs(plan, directory, options)
+    plan = going_on(in_recorded_programs(plan, directory, options), directory, ranked=options.halving is not None)
     if json:
         say_json(summarize(plan, options, directory))
     else:

@@ -24,7 +24,7 @@ TABLES = (
     ("Losses", "losses.pairs", "LOSSES"),
     ("Output units", "losses.outputs", "OUTPUT_UNITS"),
     ("Metrics", "losses.metrics", "METRICS"),
-    ("Metrics of a whole set", "losses.metrics", "SET_METRICS"),
+    ("Metrics that only evaluation computes", "losses.metrics", "ONLY_EVALUATED"),
     ("Penalties", "losses.penalties", "PENALTIES"),
     ("Normalizations", "nets.normalization", "NORMALIZATIONS"),
     ("Optimizers", "lanes.recipe.optimizers", "OPTIMIZERS"),

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.data.loading import Dataset, HasSplitSeed
-from lanes.describe import descriptions, outputs, representable, runs
+from lanes.describe import checks_of_metrics, descriptions, outputs, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
@@ -25,8 +25,7 @@ from lanes.recipe.rules import ChecksRun, RuleLike
 from lanes.recipe.schedules import ScheduleLike
 from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import TaskLike
-from losses import METRICS, OUTPUT_UNITS, Metric, fits, fits_smoothing, fits_targets
-from losses.metrics import name_of_metric
+from losses import OUTPUT_UNITS, fits, fits_smoothing, fits_targets
 from losses.outputs import OutputUnit
 from losses.pairs import Loss
 from losses.penalties import Penalty
@@ -201,24 +200,7 @@ def check_ranges(run: Run) -> None:
         raise RequestError(
             f"min_delta is {run.min_delta} and patience is None: it has no effect; set patience, or leave it out"
         )
-    _check_metrics(run)
-
-
-def _check_metrics(run: Run) -> None:
-    for metric in run.metrics:
-        if isinstance(metric, Metric):
-            _call(metric.check)
-        elif isinstance(metric, str):
-            if metric not in METRICS:
-                raise unknown("metric", metric, METRICS)
-        elif not hasattr(metric, "__name__"):
-            raise RequestError(
-                f"metric {metric!r} is neither a name nor a function: give a name from METRICS or a named function"
-            )
-        if not isinstance(metric, str) and name_of_metric(metric) in ("loss", "penalty"):
-            raise RequestError(
-                f"metric {name_of_metric(metric)} has the name of a column that every run has: give the function another name"
-            )
+    checks_of_metrics.check_metrics(run)
 
 
 def check_kinds(run: Run) -> None:
@@ -287,6 +269,8 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
     _call(functools.partial(run.task.check_data, run, data))
+    checks_of_metrics.check_targets(run, targets)
+    checks_of_metrics.check_monitor(run, data)
     if isinstance(run.rule, ChecksRun):
         _call(functools.partial(run.rule.check_run, run))
     if isinstance(run.optimizer, ChecksBatch):

@@ -129,7 +129,8 @@ def _metric_version(metric: Any) -> str:
     if not isinstance(metric, Metric):
         return version_of(metric)
     direction = {True: "higher", False: "lower", None: "none"}[metric.higher_is_better]
-    return f"{version_of(metric.function)}:{direction}"
+    over = "" if metric.over == "example" else f":{metric.over}"
+    return f"{version_of(metric.function)}:{direction}{over}"
 
 
 def _name_in(table: Mapping[str, Any] | None, value: Any) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lanes.describe.descriptions import is_description
-from lanes.describe.identity import NAMES, Descriptions
+from lanes.describe.identity import Descriptions, described_names
 from lanes.describe.runs import FIELDS, Run
 
 REPLICATE = "replicate"  # metadata of a description's field: "run" names a trained run, "seed" is a seed
@@ -31,7 +31,11 @@ class Combinations:
 
     def of(self, resolved: Run) -> str:
         """16 hexadecimal digits."""
-        texts = [f'"{name}": {self._text(name, getattr(resolved, name))}' for name in NAMES if name != "seed"]
+        texts = [
+            f'"{name}": {self._text(name, getattr(resolved, name))}'
+            for name in described_names(resolved)
+            if name != "seed"
+        ]
         return hashlib.sha256(", ".join(texts).encode()).hexdigest()[:16]
 
     def _text(self, name: str, value: Any) -> str:

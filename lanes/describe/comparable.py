@@ -30,7 +30,10 @@ TRAINING_ONLY = (
     "generator_rate",
     "samples",
 )  # numbers of built-in tasks that the loss does not see
-LABELS = ("accuracy", "top_k", "label_accuracy", "exact_match")  # the same for logits as for probabilities
+LABELS = (
+    *("accuracy", "top_k", "label_accuracy", "exact_match"),
+    *("auroc", "balanced_accuracy", "macro_f1", "expected_calibration_error"),
+)  # the same for logits as for probabilities
 OF_TASKS = ("accuracy", "label_accuracy", "exact_match")  # metrics that tasks bring
 CLASSIFYING = ("lanes:Classify", "lanes:MultiLabel", "lanes:IntegerCoded", "lanes:NextToken")
 PREDICTING = (*CLASSIFYING, "lanes:Regress", "lanes:GaussianLikelihood")

@@ -6,12 +6,14 @@ Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and h
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from lanes.errors import RequestError
+
+MONITOR = "monitor"  # stands for the metric that the runs monitor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +26,13 @@ class Halving:
     Attributes:
         rungs: epochs, increasing.
         keep: fraction that goes on, above 0 and below 1.
-        metric: a metric of the validation split that states whether higher is better: valid_loss, valid_accuracy, ….
+        metric: a metric of the validation split that states whether higher is better: valid_loss, valid_accuracy, …; or
+            "monitor", what the runs monitor, which by default is valid_loss.
     """
 
     rungs: tuple[int, ...]
     keep: float = 0.5
-    metric: str = "valid_loss"
+    metric: str = MONITOR
 
     def __post_init__(self) -> None:
         if isinstance(self.rungs, list):
@@ -45,6 +48,21 @@ class Halving:
             raise RequestError(f"halving keep is {self.keep!r}: it must be above 0 and below 1, such as 0.5")
         if not isinstance(self.metric, str):
             raise RequestError(f"halving metric is {self.metric!r}: give a name, such as valid_loss")
+
+    def following(self, monitors: Iterable[str | None]) -> "Halving":
+        """The halving with the metric that its runs monitor in place of "monitor".
+
+        Raises RequestError where they monitor several.
+        """
+        if self.metric != MONITOR:
+            return self
+        found = sorted({name or "valid_loss" for name in monitors})
+        if len(found) > 1:
+            raise RequestError(
+                f"halving ranks all runs by one metric, and these monitor {' and '.join(found)}: give it a metric, such as "
+                f"Halving(…, metric={found[0]!r})"
+            )
+        return dataclasses.replace(self, metric=found[0])
 
     def best(self, history: np.ndarray, rung: int, higher_is_better: bool) -> np.ndarray:
         """The best finite value [P] of the metric's curves [P, E] up to epoch `rung`; NaN if there is none."""

@@ -19,6 +19,11 @@ LATER = {name: field for name, field in FIELDS.items() if field.metadata.get("la
 PLAIN = (bool, int, float, str, type(None))
 
 
+def described_names(run: Run) -> list[str]:
+    """The fields in a run's description, in the order in which they are hashed: all but later ones at their defaults."""
+    return [name for name in NAMES if name not in LATER or not is_left_out(LATER[name], getattr(run, name))]
+
+
 class Descriptions:
     """JSON descriptions of resolved runs; a value that several runs share is described once.
 
@@ -42,8 +47,8 @@ class Descriptions:
     def of(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
         """The description of a run, without the fields in `without`."""
         fields = resolved.__dict__
-        without = (*without, *(name for name, field in LATER.items() if is_left_out(field, fields[name])))
-        return "{" + ", ".join([f'"{name}": {self.text(fields[name])}' for name in NAMES if name not in without]) + "}"
+        names = described_names(resolved)
+        return "{" + ", ".join([f'"{name}": {self.text(fields[name])}' for name in names if name not in without]) + "}"
 
     def run_id(self, resolved: Run, without: tuple[str, ...] = ()) -> str:
         """16 hexadecimal digits: the hash of the description."""

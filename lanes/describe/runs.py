@@ -88,12 +88,14 @@ class Run:
         penalties: further penalties, as descriptions (`Contractive(1e-3)`).
         augment: augmentations of the training inputs, in order.
         average: average of the parameters along the run, evaluated in their place (`EMA(0.99)`).
-        patience: epochs without improvement of the validation loss by `min_delta` before the run stops; None is off.
+        monitor: metric of the validation split that decides about the best epoch, `patience`, plateau schedules and, by
+            default, halving and rankings, such as "valid_auroc"; None is the validation loss.
+        patience: epochs without improvement of the monitored metric by `min_delta` before the run stops; None is off.
         min_delta: smallest improvement that counts.
         train_examples: how many examples of the shuffled, stratified training split to use; None is all.
         valid_fraction: fraction of the training split held out for validation; None is the data set's own.
         metrics: metrics besides those of the task: names, functions (prediction [B, …], target) -> [B] or, to rank runs,
-            such functions with a direction: `Metric(brier, higher_is_better=False)`.
+            such functions with a direction: `Metric(brier, higher_is_better=False)`; over a whole split: `over="set"`.
         precision: "float32" or "bfloat16", which computes the net in bfloat16; parameters and losses stay float32.
         matmul_precision: precision of float32 products: "default", "high" or "highest" (GPUs and TPUs round by default).
         init_from: "DIR:run_id" or "DIR:run_id:subtree": the run whose best parameters to start from.
@@ -128,6 +130,7 @@ class Run:
     penalties: tuple[Any, ...] = static((), PENALTIES)
     augment: tuple[Any, ...] = static((), AUGMENTATIONS)
     average: Any = static(None, AVERAGES)
+    monitor: str | None = later(None)
     patience: int | None = switched(None, neutral=2**30)
     min_delta: float = traced(0.0)
     train_examples: int | None = static(None)

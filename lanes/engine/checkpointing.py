@@ -13,7 +13,7 @@ from lanes.plan.packs import Pack
 from lanes.program.epoch import Epoch, Partial
 from lanes.program.lane import Lane
 from lanes.program.places import Place
-from lanes.storage import checkpoints, seals
+from lanes.storage import checkpoints, finished, seals
 from lanes.storage.rows import curve_rows, history_of
 from lanes.storage.seals import SPENT, Mark
 
@@ -62,7 +62,7 @@ class Checkpointing:
                 )
             checkpoints.set_aside(path / str(number))
         self._calls.pop(pack.pack_id, None)
-        return State(self.fresh.make(pack, numbers), 0), {}, 0.0
+        return self._going_on(pack, numbers) or (State(self.fresh.make(pack, numbers), 0), {}, 0.0)
 
     def calls(self, pack: Pack) -> tuple[str, ...]:
         """The calls that have trained a pack, this one last."""
@@ -70,9 +70,24 @@ class Checkpointing:
 
     def _fits(self, pack: Pack, numbers: dict[str, np.ndarray], leaves: dict[str, np.ndarray]) -> bool:
         """Whether a checkpoint has the arrays of a pack's lanes."""
-        paths, _ = jax.tree_util.tree_flatten_with_path(self.fresh.shapes(pack, numbers))
-        shapes = {checkpoints.dotted(path): shape.shape for path, shape in paths}
-        return SPENT in leaves and all(name in leaves and leaves[name].shape == shape for name, shape in shapes.items())
+        shapes = finished.shapes_of(self.fresh.shapes(pack, numbers))
+        return SPENT in leaves and all(name in leaves and leaves[name].shape == s.shape for name, s in shapes.items())
+
+    def _going_on(
+        self, pack: Pack, numbers: dict[str, np.ndarray]
+    ) -> tuple[State, dict[str, np.ndarray], float] | None:
+        """Where a pack goes on whose runs continue finished ones; None for all other packs."""
+        sources = [self.context.continued.get(member.run_id) for member in pack.members]
+        found = [source for source in sources if source is not None]
+        if not found:
+            return None
+        going = finished.going_on(pack, found, self.fresh.shapes(pack, numbers)) if len(found) == len(sources) else None
+        if going is None:
+            self.context.directory.warn(
+                f"pack {pack.pack_id}: the state of the finished runs is missing or damaged, so it is trained from the start"
+            )
+            return None
+        return State(self.place.split(going.lanes), going.epoch), going.history, 0.0
 
     def save(
         self, pack: Pack, state: State, seats: Seats, history: dict[str, np.ndarray], epochs: np.ndarray, spent: float

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from lanes.storage.directory import Directory
+from lanes.storage.finished import Finished
 from lanes.storage.writer import Writer
 
 
@@ -34,6 +36,7 @@ class Context:
         stage: how far packs are trained.
         stops: the runs that are asked to end.
         callbacks: called after each chunk of whole epochs.
+        continued: the finished run that each run goes on from, by run_id; most go on from none.
     """
 
     directory: Directory
@@ -47,6 +50,7 @@ class Context:
     stage: Stage = WHOLE
     stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
     callbacks: Callbacks | None = None
+    continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
 
     def data_of(self, pack: Pack) -> Dataset:
         """The data set of a pack's runs."""

@@ -8,7 +8,7 @@ from lanes.describe import runs
 from lanes.describe.columns import display_name
 from lanes.describe.descriptions import READ_IN_PYTHON
 from lanes.engine.options import Options
-from lanes.engine.requests import Plan
+from lanes.engine.requests import Plan, followed
 from lanes.errors import printable
 from lanes.plan import widths
 from lanes.plan.packs import Pack, describe_plan, make_packs
@@ -101,6 +101,7 @@ def summarize(plan: Plan, options: Options, directory: Directory | None = None) 
     packs = _packs(plan, options, directory)
     ended = set() if directory is None else directory.ended() & {member.run_id for member in plan.planned}
     counts = describe_plan(packs)
+    halving = followed(options.halving, plan.planned)
     return PlanSummary(
         runs=counts["runs"],
         packs=counts["packs"],
@@ -116,7 +117,7 @@ def summarize(plan: Plan, options: Options, directory: Directory | None = None) 
         chosen=plan.programs,
         static=list(dict.fromkeys(path for member in plan.planned for path in _static(member.run))),
         tracing_seconds=plan.tracing_seconds,
-        halving=None if options.halving is None else options.halving.describe(len(plan.planned)),
+        halving=None if halving is None else halving.describe(len(plan.planned)),
         shard=None if options.shard is None else _shard(packs, ended, *options.shard),
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lanes.describe import comparable, directions, identity
 from lanes.describe.halving import Halving
@@ -20,9 +20,10 @@ from lanes.plan.families import Families, refusing
 from lanes.plan.planned import Planned
 from lanes.program import lane
 from lanes.program.places import Place, make_places, select_devices
-from lanes.program.sharing import sharing_of
+from lanes.program.sharing import Sharing, sharing_of
 from lanes.storage import data_records, initial_weights, recorded_programs, records
 from lanes.storage.directory import Directory
+from lanes.storage.finished import Finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Plan:
         shapes: of the net's parameters, by signature.
         tracing_seconds: what tracing the programs took, to check them.
         programs: how the runs' programs were chosen, in one line.
+        continued: the finished run that each run goes on from, by run_id; most go on from none.
     """
 
     planned: list[Planned]
@@ -44,6 +46,7 @@ class Plan:
     shapes: dict[str, list[tuple[int, ...]]]
     tracing_seconds: float = 0.0
     programs: str = ""
+    continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
@@ -141,9 +144,12 @@ def in_recorded_programs(plan: Plan, directory: Directory, options: Options) -> 
 def in_program(plan: Plan, text: str | None) -> Plan:
     """The plan with those runs in a recorded program that it allows (`Sharing.text`)."""
     shared = sharing_of(text)
-    return _replanned(
-        plan, sharing.in_program(plan.planned, {m.run_id: shared for m in plan.planned if shared.allows(m.run)})
-    )
+    return in_programs(plan, {m.run_id: shared for m in plan.planned if shared.allows(m.run)})
+
+
+def in_programs(plan: Plan, programs: Mapping[str, Sharing]) -> Plan:
+    """The plan with runs in the programs given by run_id."""
+    return _replanned(plan, sharing.in_program(plan.planned, programs))
 
 
 def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
@@ -151,8 +157,19 @@ def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
     return dataclasses.replace(plan, planned=planned, shapes=shapes)
 
 
+def followed(halving: Halving | None, planned: Sequence[Planned]) -> Halving | None:
+    """The halving by what these runs monitor, if it states no metric.
+
+    Raises RequestError where they monitor several.
+    """
+    if not isinstance(halving, Halving):
+        return halving
+    return halving.following(member.run.monitor for member in planned)
+
+
 def check_halving(halving: Halving, planned: Sequence[Planned], datasets: Datasets) -> None:
     """Raise RequestError for a halving that cannot rank these runs."""
+    halving = followed(halving, planned) or halving
     _check_halving(halving, planned, datasets)
     own = directions.own_directions(member.run for member in planned)
     directions.ranking_direction(halving.metric, own)

@@ -9,9 +9,10 @@ from pathlib import Path
 from lanes.data.dataset import Dataset
 from lanes.describe.halving import Halving
 from lanes.engine import rungs
+from lanes.engine.continuing import going_on
 from lanes.engine.life import Life
 from lanes.engine.options import Options, Outcome
-from lanes.engine.requests import Plan, check_data, check_halving, in_recorded_programs
+from lanes.engine.requests import Plan, check_data, check_halving, followed, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
@@ -38,12 +39,13 @@ def run_sweep(
     """Train the planned runs that `out` does not have yet; on SIGINT, SIGTERM or `max_seconds`, save and return."""
     began = time.perf_counter()
     directory = Directory(out, warn)
-    halving = rungs.bind(directory, options.halving, plan.planned)
+    halving = rungs.bind(directory, followed(options.halving, plan.planned), plan.planned)
     if halving is not None and options.halving is None:
         check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
     plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
+    plan = going_on(plan, directory, ranked=halving is not None)
     directory.create()
     _finish_forgetting(directory)
     requested = {run.run_id for run in plan.planned}
@@ -58,6 +60,7 @@ def run_sweep(
             workers=len(plan.places) * (options.shard[1] if options.shard else 1),
             most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
             halving=halving,
+            apart={run_id: source.epochs for run_id, source in plan.continued.items()},
         )
         records.note_split_sizes(directory, plan.planned, lambda run: _sizes(plan.datasets.of(run)))
         name = calls.begin(directory, call, shard=options.shard)

@@ -108,6 +108,7 @@ class Session:
                 stage=self.stage,
                 stops=self.life.stops,
                 callbacks=Callbacks(self.options.callbacks, self.directory.path),
+                continued=self.plan.continued,
             )
             trainers = [Trainer(place, context) for place in self.plan.places]
             threads = [

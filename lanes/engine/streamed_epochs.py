@@ -21,6 +21,7 @@ from lanes.program.lane import Lane, Status
 from lanes.program.metrics import Evaluate
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place
+from losses.metrics import is_over_set, name_of_metric
 
 STEPS_AT_ONCE = 16  # most steps in one transfer
 BLOCK_BYTES = 32 << 20  # most bytes in one transfer of an evaluation
@@ -104,7 +105,7 @@ class StreamedEpochs:
 def evaluate_streamed(
     pack: Pack, data: Data, best: Tree, numbers: Tree, place: Place, context: Context
 ) -> dict[str, np.ndarray]:
-    """Metrics [P] on the training split, read block by block in its own order.
+    """Metrics [P] on the training split, read block by block in its own order; NaN for those over a set.
 
     Args:
         pack: the trained pack.
@@ -128,4 +129,11 @@ def evaluate_streamed(
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(indices)
         done += len(indices)
+    of_sets = sorted({name_of_metric(metric) for metric in pack.setup.run.metrics if is_over_set(metric)})
+    if of_sets:
+        names = ", ".join(f"train_{name}" for name in of_sets)
+        context.directory.warn(
+            f"{names}: not measured, as the training split is streamed and never whole on the device"
+        )
+        sums |= {name: np.full_like(sums[name], np.nan) for name in of_sets}
     return {name: (value / total).astype(np.float32) for name, value in sums.items()}

@@ -1,7 +1,7 @@
 """Early stopping: ends a run that no longer improves. Its state is scalar, so each lane of a pack decides on its own.
 
-Formula: stop at the first epoch with epoch - marked_epoch >= patience, where an epoch is marked if its validation loss
-is below the last marked one by more than min_delta
+Formula: stop at the first epoch with epoch - marked_epoch >= patience, where an epoch is marked if its monitored value
+(the validation loss by default) is below the last marked one by more than min_delta
 Reference: Prechelt, Early Stopping, But When?, 1998; Morgan and Bourlard, 1990
 """
 
@@ -40,7 +40,7 @@ def update(
     patience still counts epochs.
 
     Args:
-      value: validation loss, scalar.
+      value: the monitored value, scalar, negated where higher is better.
       epoch: number of the epoch, scalar.
       patience: epochs without improvement before stopping, at least 1; `NEVER` never stops.
       min_delta: smallest improvement that counts, at least 0.

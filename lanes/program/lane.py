@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lanes.describe import runs
+from lanes.describe import directions, runs
 from lanes.describe.runs import Run
 from lanes.program import early_stopping
 from lanes.program.step import Setup, Trained, evaluated_params, transformation
@@ -42,7 +42,7 @@ class Lane(NamedTuple):
     Attributes:
         trained: parameters, batch statistics, optimizer and average states.
         best: `{"params", "rest"}` at the end of the best epoch.
-        best_loss, best_epoch: the lowest validation loss and its epoch, counted from 1 (0: none yet).
+        best_loss, best_epoch: the best monitored value (`monitored`) and its epoch, counted from 1 (0: none yet).
         patience: early stopping.
         plateau: the plateau schedule.
         status: a `Status` as a number.
@@ -111,21 +111,21 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     diverged = running & (seen.bad_step > 0)
     kept = running & ~diverged
     epoch = before.epochs + 1
-    valid_loss = seen.valid["loss"] if validated else seen.batch_loss
+    value = monitored(run, seen, validated)
     judged = kept & seen.due
     limit: Any = early_stopping.NEVER if runs.is_off(run, "patience") else run.patience
-    patience = early_stopping.update(before.patience, valid_loss, epoch, limit, run.min_delta)
-    improved = judged & (valid_loss < before.best_loss) if validated else judged
+    patience = early_stopping.update(before.patience, value, epoch, limit, run.min_delta)
+    improved = judged & (value < before.best_loss) if validated else judged
     # Plateau and patience count only the epochs that were evaluated.
     schedule = schedule_of(run.schedule)
-    plateau = schedule.update(before.plateau, valid_loss) if schedule.adapts else before.plateau
+    plateau = schedule.update(before.plateau, value) if schedule.adapts else before.plateau
     stopped = judged & patience.stopped
     ended = jnp.where(stopped, Status.STOPPED_EARLY, jnp.where(kept & last, Status.DONE, before.status))
     status = jnp.where(diverged, Status.DIVERGED, ended)
     return Lane(
         trained=choose(kept, after, before.trained),
         best=choose(improved, {"params": evaluated_params(run, after), "rest": after.rest}, before.best),
-        best_loss=jnp.where(improved, valid_loss, before.best_loss),
+        best_loss=jnp.where(improved, value, before.best_loss),
         best_epoch=jnp.where(improved, epoch, before.best_epoch),
         patience=choose(judged, patience, before.patience),
         plateau=choose(judged, plateau, before.plateau),
@@ -133,6 +133,17 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
         epochs=jnp.where(kept, epoch, before.epochs),
         diverged_step=jnp.where(diverged, seen.bad_step, before.diverged_step),
     )
+
+
+def monitored(run: Run, seen: Measured, validated: bool) -> Array:
+    """What an epoch is judged by, lower is better: the monitored metric, negated where higher is better.
+
+    By default the validation loss; the mean batch loss where there is no validation split.
+    """
+    if run.monitor is None:
+        return seen.valid["loss"] if validated else seen.batch_loss
+    value = seen.valid[run.monitor.removeprefix("valid_")]
+    return -value if directions.ranking_direction(run.monitor, directions.own_directions([run])) else value
 
 
 def choose(condition: Array, new: Tree, old: Tree) -> Tree:

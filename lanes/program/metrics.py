@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ from jax import Array, lax
 from lanes.describe.runs import Run, metric_names
 from lanes.program.over_lanes import Data, Numbers, Tree, per_run, split_batch
 from lanes.program.step import Setup, apply, standardize, stream
+from lanes.recipe.tasks_comparing import Compares, over_set
+from lanes.recipe.tasks_predicting import View
+from losses.metrics import is_over_set, name_of_metric
 from nets import Outputs
 
 BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
@@ -27,9 +31,11 @@ def measure(
     block_numbers: int = BLOCK_NUMBERS,
     least_rows: int = LEAST_ROWS,
 ) -> dict[str, dict[str, Array]]:
-    """Every metric of one run on whole splits: means over their examples, in evaluation mode, in blocks of rows.
+    """Every metric of one run on whole splits, in evaluation mode: means over their examples, and metrics over a set.
 
-    One loop covers the blocks of all splits, so the program contains the net once. Returns scalars by split and name.
+    One loop covers the blocks of rows of all splits, so the program contains the net once. Metrics over a set need all
+    predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
+    scalars by split and name.
     """
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
@@ -41,7 +47,7 @@ def measure(
     def take(split: tuple[Array, Array]) -> Callable[[Array], tuple[Array, Array]]:
         return lambda rows: (split[0][rows], split[1][rows])
 
-    def block(i: Array, sums: dict[str, Array]) -> dict[str, Array]:
+    def block(i: Array, sums: dict[str, Array]) -> tuple[dict[str, Array], Any]:
         at = jnp.asarray(split_of)[i]
         indices = jnp.asarray(first)[i] + jnp.arange(rows)
         inside = indices < jnp.asarray(counts)[at]
@@ -53,17 +59,39 @@ def measure(
             passed = (setup, run, variables["params"], variables["rest"], view.inputs)
             return apply(*passed, train=False, keys={"sample": key})[0]
 
-        values = run.task.measure(run, forward(stream(run.seed, "sample")), view, forward)
+        outputs = forward(stream(run.seed, "sample"))
+        values = run.task.measure(run, outputs, view, forward)
         if missing := [name for name in sums if name not in values]:
             raise ValueError(
                 f"task {type(run.task).__name__} does not measure {', '.join(missing)}: leave them out of metrics"
             )
-        return {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
+        after = {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
+        return after, compared(run, outputs, view) if of_sets else None
 
-    zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run)}
+    of_sets = {name_of_metric(metric) for metric in run.metrics if is_over_set(metric)}
+    zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run) if name not in of_sets}
     with jax.default_matmul_precision(run.matmul_precision):
-        sums = lax.fori_loop(0, len(first), block, zeros)
-    return {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
+        if not of_sets:
+            sums = lax.fori_loop(0, len(first), lambda i, sums: block(i, sums)[0], zeros)
+        else:
+            sums, pairs = lax.scan(lambda sums, i: block(i, sums), zeros, jnp.arange(len(first)))
+    out = {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
+    if of_sets:
+        for at, name in enumerate(names):
+            where = np.flatnonzero(split_of == at)
+            own = [part[where[0] : where[-1] + 1].reshape(-1, *part.shape[2:])[: counts[at]] for part in pairs]
+            out[name] |= over_set(run, *own)
+    return out
+
+
+def compared(run: Run, outputs: Outputs, view: View) -> tuple[Array, Array]:
+    """Predictions and targets of a block, for metrics over a set."""
+    task = run.task
+    if not isinstance(task, Compares) or view.weight is not None:
+        raise ValueError(
+            f"task {type(task).__name__} has no predictions of whole examples for metrics over a set: leave them out of metrics"
+        )
+    return task.compared(run, outputs, view)
 
 
 @dataclasses.dataclass(frozen=True)

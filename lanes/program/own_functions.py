@@ -16,7 +16,7 @@ import losses
 import nets
 from lanes.describe.runs import Run
 from losses import Metric
-from losses.metrics import name_of_metric
+from losses.metrics import is_over_set, name_of_metric
 from losses.pairs import name_of
 
 # Whoever's function is the innermost outside these folders is the user's.
@@ -76,18 +76,19 @@ def watched(run: Run) -> Run:
 
 def _watched_metric(metric: Any, free: bool) -> Any:
     if isinstance(metric, Metric):
-        return dataclasses.replace(metric, function=_watched("metric", metric.function, free))
+        function = _watched("metric", metric.function, free, of_set=is_over_set(metric))
+        return dataclasses.replace(metric, function=function)
     return _watched("metric", metric, free)
 
 
-def _watched(kind: str, function: Callable[..., Any], free: bool) -> Callable[..., Any]:
+def _watched(kind: str, function: Callable[..., Any], free: bool, of_set: bool = False) -> Callable[..., Any]:
     """The function; with `free` outputs it may compare all outputs of an example with its one target."""
     name = getattr(function, "__name__", None) or type(function).__name__
 
     def call(prediction: jax.Array, target: jax.Array, *args: Any, **options: Any) -> Any:
         result = function(prediction, target, *args, **options)
         shape = getattr(result, "shape", ())
-        if shape[:1] != prediction.shape[:1]:
+        if not of_set and shape[:1] != prediction.shape[:1]:
             raise ValueError(
                 f"{kind} {name} returns an array of shape {tuple(shape)} for predictions {prediction.shape}: "
                 f"it must return a number for each of the {prediction.shape[0]} examples, [B] or [B, …]"

@@ -17,13 +17,15 @@ from jax import lax
 
 from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
-from lanes.program.metrics import BLOCK_NUMBERS
+from lanes.program.metrics import BLOCK_NUMBERS, compared
 from lanes.program.over_lanes import Numbers, per_run
 from lanes.program.step import Setup, apply, build_net, standardize, stream
 from lanes.recipe.tasks import PREDICTING
 from lanes.recipe.tasks_classifying import Classify
+from lanes.recipe.tasks_comparing import over_set
 from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
 from losses import OUTPUT_UNITS, SET_METRICS, GaussianNLL, kind_of, name_of
+from losses.metrics import is_over_set, name_of_metric
 from nets import Dropout, Outputs
 from nets.normalization import recomputed_statistics
 
@@ -216,14 +218,21 @@ def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Ar
     x, y, offset, scale = split
     view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
     outputs = Outputs(prediction=mixture.prediction(mean))
-    values = run.task.measure(mixture.judged(run), outputs, view, lambda _: outputs)
-    return {name: jnp.mean(value) for name, value in values.items()}
+    judged = mixture.judged(run)
+    values = run.task.measure(judged, outputs, view, lambda _: outputs)
+    metrics = {name: jnp.mean(value) for name, value in values.items()}
+    if any(map(is_over_set, run.metrics)):
+        metrics |= over_set(judged, *compared(judged, outputs, view))
+    return metrics
 
 
 def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
-    """The names of the metrics of a whole split (SET_METRICS) that apply to a run on data of this task."""
-    if run.outputs is not None:
-        return ()
+    """The metrics of a whole split (SET_METRICS) that apply to a run on data of this task and that it does not measure itself."""
+    named = () if run.outputs is not None else _set_metrics_of(run, task, outputs)
+    return tuple(name for name in named if name not in map(name_of_metric, run.metrics))
+
+
+def _set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
     if type(run.task) in (Regress, GaussianLikelihood) and task == "real":
         return ("root_mean_squared_error", "r_squared")
     if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):

@@ -126,6 +126,26 @@ def _epoch(
     return lane_.close_epoch(run, lane, trained, measured, last, validated="valid" in data.splits), values
 
 
+def reads_length(setup: Setup, numbers: Mapping[str, Any], lane: Lane, batch: Tree) -> bool:
+    """Whether a train step depends on the run's length in epochs, as one of a schedule to the end of the run does.
+
+    Args:
+        setup: what is static.
+        numbers: the traced numbers, or their shapes.
+        lane: shapes of a lane.
+        batch: shapes of standardized x [B, …] and y [B, …].
+    """
+    numbers = dict(numbers)
+
+    def step(numbers: Tree, lane: Lane, batch: Tree, at: Array) -> Tree:
+        run = runs.with_numbers(setup.run, numbers)
+        return train_step(setup, run, lane.trained, batch, lane.plateau.factor, at)[0]
+
+    jaxpr = jax.make_jaxpr(step)(numbers, lane, batch, jax.ShapeDtypeStruct((), jnp.int32))
+    outputs, _ = analyse(jaxpr, [Value(1 << at) for at in range(len(jaxpr.in_avals))])
+    return "epochs" in _names(sorted(numbers), 0, union(outputs))
+
+
 def _union_of_those_that_matter(outputs: Sequence[Value], shapes: tuple[Lane, Tree], first: int) -> int:
     """What the metrics, the parameters and the end of a run depend on, directly or through other state.
 

@@ -196,8 +196,9 @@ class Plateau(NamedTuple):
 class ReduceOnPlateau(Schedule):
     """Multiplies the rate by `factor` whenever validation loss has not improved for `patience` epochs.
 
-    Each run decides by its own validation loss: `state = init()` at the start, `state = update(state, valid_loss)` after
-    each epoch (or each evaluation, which then counts as an epoch); the multiplier is `state.factor`, never below `floor`.
+    Each run decides by its own validation loss, or by what it monitors, negated where higher is better: `state = init()` at
+    the start, `state = update(state, valid_loss)` after each epoch (or each evaluation, which then counts as an epoch); the
+    multiplier is `state.factor`, never below `floor`.
     An improvement is valid_loss < best - min_delta, which is False for NaN. After a reduction, `cooldown` epochs pass
     before bad epochs count again. Patience counts as in early stopping.
 

@@ -1,14 +1,31 @@
 """Comparing predictions with targets as the loss and the metrics see them: before or after the output unit."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from losses import OUTPUT_UNITS, kind_of, one_hot, smooth, smooth_binary
+from losses import OUTPUT_UNITS, kind_of, name_of, one_hot, smooth, smooth_binary
+from losses.metrics import SET_METRICS, function_of, is_over_set, name_of_metric
+from nets import Outputs
 from nets.layers import is_off
 
 Array = jax.Array
+
+THRESHOLDED = (
+    *("accuracy", "label_accuracy", "exact_match"),
+    *("balanced_accuracy", "macro_f1"),
+)  # metrics that take the threshold between 0 and 1
+OF_PROBABILITIES = ("auroc", "expected_calibration_error")  # metrics that take whether predictions are logits
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A task whose predictions and targets metrics over a set compare."""
+
+    def compared(self, run: Any, outputs: Outputs, view: Any) -> tuple[Array, Array]:
+        """Predictions and targets [B, …] of a batch, as metrics see them."""
+        ...
 
 
 def metrics_of(task: Any, run: Any) -> tuple[str, ...]:
@@ -57,3 +74,44 @@ def threshold(run: Any) -> float:
 def per_row(values: Array) -> Array:
     """The mean [B] of values [B, …] over all dimensions but the batch."""
     return values if values.ndim == 1 else jnp.mean(values.reshape(values.shape[0], -1), axis=1)
+
+
+def options_of(run: Any, metric: str) -> dict[str, Any]:
+    """What a metric of METRICS must know of a run to read its predictions."""
+    if metric in THRESHOLDED:
+        return {"threshold": threshold(run)}
+    return {"from_logits": are_logits(run)} if metric in OF_PROBABILITIES else {}
+
+
+def are_logits(run: Any) -> bool:
+    """Whether predictions, as the loss sees them, are logits; of a loss of the user's own, without an output unit."""
+    kind = kind_of(run.loss)
+    return run.output is None if kind is None else kind.from_logits
+
+
+def no_probabilities(run: Any) -> str | None:
+    """Why a run's predictions stand for no probabilities, in one line; None if they do."""
+    kind = kind_of(run.loss)
+    squashed = run.output in (OUTPUT_UNITS["softmax"], OUTPUT_UNITS["sigmoid"])
+    if squashed or kind is None or (kind.from_logits and kind.units != ("identity",)):
+        return None
+    return (
+        f"a net's outputs are no probabilities under loss {name_of(run.loss)}: use softmax_cross_entropy, or another "
+        "cross-entropy"
+    )
+
+
+def over_set(run: Any, predictions: Array, targets: Array) -> dict[str, Array]:
+    """The run's metrics over a set, from all its predictions [N, …], as the loss sees them, and targets [N, …]."""
+    out: dict[str, Array] = {}
+    for metric in run.metrics:
+        if is_over_set(metric):
+            name = name_of_metric(metric)
+            options = options_of(run, name) if name in SET_METRICS and isinstance(metric, str) else {}
+            value = jnp.asarray(function_of(metric)(predictions, targets, **options))
+            if value.shape:
+                raise ValueError(
+                    f"metric {name} over a set returns an array of shape {value.shape}: it must return one number"
+                )
+            out[name] = value.astype(jnp.float32)
+    return out

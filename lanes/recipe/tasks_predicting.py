@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import jax
 
 from lanes.recipe.augmentations_noise import Corruption, MixesTargets
-from lanes.recipe.tasks_comparing import as_compared, metrics_of, per_example, per_row, threshold
+from lanes.recipe.tasks_comparing import as_compared, metrics_of, options_of, per_example, per_row
 from losses import METRICS, kind_of, name_of
-from losses.metrics import name_of_metric
+from losses.metrics import is_over_set, name_of_metric
 from nets import Outputs
 
 Array = jax.Array
@@ -24,7 +24,6 @@ Tree = Any
 Again = Callable[[Array], Outputs]  # the net's outputs for the same examples, sampled with another key
 
 DEFAULTS = {"real": "regress", "tokens": "next_token", "multilabel": "multilabel"}  # else "classify"
-THRESHOLDED = ("accuracy", "label_accuracy", "exact_match")  # metrics that take the threshold between 0 and 1
 
 
 def default_name(data_task: str) -> str:
@@ -221,16 +220,12 @@ class Task(TaskLike):
         return as_compared(run, outputs.prediction), view.target
 
     def table_metrics(self, run: Any, outputs: Outputs, view: View) -> dict[str, Array]:
-        """Per example [B]: the task's and the run's metrics from METRICS, and the user's own functions."""
+        """Per example [B]: the task's and the run's metrics from METRICS, and the user's own functions; none over a set."""
         prediction, target = self.compared(run, outputs, view)
-        own = {name_of_metric(metric): metric for metric in run.metrics if not isinstance(metric, str)}
-        named = {
-            name: METRICS[name]
-            for name in (*metrics_of(self, run), *run.metrics)
-            if isinstance(name, str) and name in METRICS
-        }
-        options = {name: {"threshold": threshold(run)} if name in THRESHOLDED else {} for name in named}
-        values = {name: metric(prediction, target, **options[name]) for name, metric in named.items()}
+        metrics = [metric for metric in (*metrics_of(self, run), *run.metrics) if not is_over_set(metric)]
+        own = {name_of_metric(metric): metric for metric in metrics if not isinstance(metric, str)}
+        named = {name: METRICS[name] for name in metrics if isinstance(name, str) and name in METRICS}
+        values = {name: metric(prediction, target, **options_of(run, name)) for name, metric in named.items()}
         values |= {name: metric(prediction, target) for name, metric in own.items()}
         return {name: per_row(value) for name, value in values.items()}
 

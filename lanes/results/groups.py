@@ -39,9 +39,9 @@ def comparable_groups(runs: pd.DataFrame, metric: str | None = None) -> list[Gro
 
     Args:
         runs: `lanes.load`'s table.
-        metric: ranks the runs. By default, for all runs on the same data, the first that compares them all of validation
-            accuracy, validation loss, a validation metric of their own and training loss; if none does, they are apart by
-            loss and task, each group with its own default.
+        metric: ranks the runs. By default, for all runs on the same data, the first that compares them all of what all of
+            them monitor, validation accuracy, validation loss, a validation metric of their own and training loss; if none
+            does, they are apart by loss and task, each group with its own default.
 
     Raises RequestError for a metric that the table does not have, or that does not say whether higher is better.
     """
@@ -155,7 +155,7 @@ def _by_default(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         return [(statistics.selection_metric(runs), runs)]
     own = {metric for name in runs.get("metrics", ()) for metric in str(name).split(",")}
     further = [name for name in statistics.metrics_of(runs) if name.removeprefix("valid_") in own]
-    for name in ("valid_accuracy", "valid_loss", *further, "train_loss"):
+    for name in (*statistics.monitored(runs), "valid_accuracy", "valid_loss", *further, "train_loss"):
         if statistics.direction(runs, name) is not None and _common(runs, name):
             return [(name, runs)]
     return [(statistics.selection_metric(part), part) for part in _apart(runs, "valid_loss")]

@@ -22,7 +22,8 @@ def metrics_of(runs: pd.DataFrame) -> list[str]:
 
 
 def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
-    """The ranking metric: `wanted`, else the first with values of validation accuracy, validation loss and training loss.
+    """The ranking metric: `wanted`, else what all runs monitor, else the first with values of validation accuracy, validation
+    loss and training loss.
 
     `accuracy` means `valid_accuracy`; test metrics are used only under their full name.
     Raises RequestError for a metric that the table does not have.
@@ -35,10 +36,16 @@ def selection_metric(runs: pd.DataFrame, wanted: str | None = None) -> str:
         close = difflib.get_close_matches(wanted, [*known, *(name.removeprefix("valid_") for name in known)], n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise RequestError(f"unknown metric {wanted!r}: {hint}these results have {', '.join(known) or 'none'}")
-    for name in ("valid_accuracy", "valid_loss", "train_loss"):
+    for name in (*monitored(runs), "valid_accuracy", "valid_loss", "train_loss"):
         if name in known and direction(runs, name) is not None and finite_values(runs[name]).size:
             return name
     return "valid_loss"
+
+
+def monitored(runs: pd.DataFrame) -> tuple[str, ...]:
+    """The metric that all runs monitor, if they all state the same one."""
+    named = set(runs["monitor"].astype(object)) if "monitor" in runs else set()
+    return tuple(named) if len(named) == 1 and all(isinstance(name, str) for name in named) else ()
 
 
 def direction(runs: pd.DataFrame, metric: str) -> bool | None:

@@ -113,6 +113,7 @@ def record(
     workers: int = 1,
     most: Mapping[str, int] | None = None,
     halving: Halving | None = None,
+    apart: Mapping[str, int] | None = None,
 ) -> list[Pack]:
     """Write down what is planned, and return the packs that the planned runs are in.
 
@@ -124,6 +125,7 @@ def record(
         workers: places of all shards together.
         most: lanes in a pack at most, by signature.
         halving: what holds in the directory.
+        apart: a number by run_id; new runs of unequal numbers, 0 for those that it lacks, share no pack.
     """
     with Claims(directory.path).hold(PLAN, directory.warn):
         directory.mend_runs()
@@ -140,7 +142,11 @@ def record(
             directory, known
         )
         agreed = {member.signature: bound[provenance.short(member.signature)] for member in fresh}
-        new = make_packs(fresh, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
+        numbers = [(apart or {}).get(one.run_id, 0) for one in fresh]
+        new: list[Pack] = []
+        for number in sorted(set(numbers)):
+            alike = [one for one, own in zip(fresh, numbers, strict=True) if own == number]
+            new += make_packs(alike, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
         source = keep_copy(directory, call.experiment, *_sources(known))
         _write_rows(directory, known, planned_rows(new, source), planned, call.asking)
         previous = directory.read_sweep()

@@ -125,14 +125,49 @@ def restored(
     opened: Directory, run_id: str, epoch: str = "best", data_dir: str | None = None, trust: bool = True
 ) -> tuple[nn.Module, Variables]:
     """`restore` from a directory that is open already."""
+    run, data, variables = run_and_variables(opened, run_id, epoch, data_dir, trust)
+    return in_natural_units(build_net(setup_of(run, data), run), run), variables
+
+
+def run_and_variables(
+    opened: Directory, run_id: str, epoch: str = "best", data_dir: str | None = None, trust: bool = True
+) -> tuple[Run, Dataset, Variables]:
+    """A trained run as its program sees it, the data set that it was trained on, and its variables as host arrays."""
     row = find_run(opened, run_id)
     run = run_of(opened, row, trust)
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
     data = data_of(opened, run, data_dir)
-    run = fitted(run, data)
-    net = build_net(setup_of(run, data), run)
-    lane = {"params": variables["params"], **variables["rest"]}
-    return in_natural_units(net, run), _first(lane)
+    return fitted(run, data), data, _first({"params": variables["params"], **variables["rest"]})
+
+
+def open_run(directory: str | os.PathLike[str], run_id: str, trust: bool = True) -> Run:
+    """A run of a directory as it was planned: a `Run` to read, to change with `dataclasses.replace` or to train again.
+
+    Args:
+        directory: of the sweep.
+        run_id: the run's identity or a prefix of it.
+        trust: False refuses to execute the directory's copy of the experiment, which is code.
+
+    Raises RequestError if there is no such run, or if what it names has changed or needs code that is not trusted.
+    """
+    (opened,) = existing([directory])
+    return run_of(opened, find_run(opened, run_id), trust)
+
+
+def stored_variables(
+    directory: str | os.PathLike[str], run_id: str, epoch: str = "best", trust: bool = True
+) -> tuple[str, Variables]:
+    """A trained run's full run_id and its variables as host arrays, as `restore` gives them, without its data.
+
+    No code of the directory is executed but for the average of the last epoch's parameters.
+
+    Raises RequestError as `restore` does.
+    """
+    (opened,) = existing([directory])
+    row = find_run(opened, run_id)
+    average = runs.resolve(run_of(opened, row, trust)).average if epoch == "last" else None
+    variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, average)
+    return row["run_id"], _first({"params": variables["params"], **variables["rest"]})
 
 
 def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Dataset:

@@ -38,7 +38,7 @@ def test_auroc_equals_scikit_learn_with_ties():
     np.testing.assert_allclose(value, roc_auc_score(labels, scores), rtol=1e-5)
     assert metrics.auroc(jnp.array([1.0, 2.0]), jnp.array([0, 1])) == 1
     assert jnp.isnan(metrics.auroc(jnp.array([1.0, 2.0]), jnp.array([1, 1])))
-    with pytest.raises(ValueError, match=r"\(2,\) and labels \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(2,\) do not fit targets \(3,\)"):
         metrics.auroc(jnp.zeros(2), jnp.zeros(3))
 
 

@@ -14,10 +14,14 @@ from lanes.describe.runs import metric_names, row
 from lanes.recipe.tasks import TASKS
 from losses import METRICS, SET_METRICS, Metric
 
-HIGHER = {"accuracy", "top_k", "label_accuracy", "exact_match", "auroc", "r_squared", "elbo", "importance_bound"}
+HIGHER = {
+    *("accuracy", "top_k", "label_accuracy", "exact_match", "elbo", "importance_bound"),
+    *("auroc", "balanced_accuracy", "macro_f1", "r_squared"),
+}
 LOWER = {
     *("loss", "penalty", "batch_loss", "seconds", "bits", "perplexity", "nll"),
     *("squared_error", "mean_squared_error", "absolute_error", "mean_absolute_error", "root_mean_squared_error"),
+    "expected_calibration_error",
     *("reconstruction", "divergence", "discriminator_loss", "generator_loss"),  # terms that are minimized
 }
 NEITHER = {"predictive_entropy", "coverage_95"}

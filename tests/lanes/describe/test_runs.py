@@ -20,7 +20,7 @@ from lanes.recipe.averages import EMA
 from lanes.recipe.optimizers import Adam
 from lanes.recipe.schedules import Cosine
 from lanes.recipe.tasks_regressing import Regress
-from losses import L1, Contractive
+from losses import L1, Contractive, Metric
 from nets import MLP
 from nets.activations import LeakyReLU
 
@@ -55,6 +55,7 @@ OTHER = {
     "penalties": (Contractive(),),
     "augment": (AUGMENTATIONS["gaussian_noise"],),
     "average": EMA(),
+    "monitor": "valid_accuracy",
     "patience": 3,
     "min_delta": 0.1,
     "train_examples": 96,
@@ -148,6 +149,16 @@ def test_a_description_restores_its_run():
         )
     )
     assert identity.from_description(json.loads(json.dumps(identity.describe(run)))) == run
+
+
+def test_a_later_field_at_its_default_is_no_part_of_an_identity():
+    described = identity.describe(Run(metrics=(Metric(jnp.sin, higher_is_better=None),)))
+    assert "monitor" not in described
+    assert "over" not in json.dumps(described)
+    assert "monitor" not in identity.signature(runs.resolve(Run()))
+    assert identity.from_description(described).monitor is None
+    other = Run(metrics=(Metric(jnp.sin, higher_is_better=None, over="set"),), monitor="valid_loss")
+    assert identity.from_description(identity.describe(other)) == runs.resolve(other)
 
 
 def test_strengths_share_a_program_and_floats_of_descriptions_are_inputs():
