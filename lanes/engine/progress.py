@@ -202,7 +202,8 @@ class _InNotebook:
 def _notebook() -> Any:
     """IPython's `display` where this is a notebook's kernel; None elsewhere, IPython on a terminal included."""
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    get = getattr(ipython, "get_ipython", None)
+    shell = None if get is None else get()
     if getattr(shell, "kernel", None) is None:
         return None
     from IPython.display import display

@@ -256,7 +256,8 @@ class Session:
         if self._plan_stamp != (now := stamp(self.directory.runs_file)):
             self._plan_stamp = now
             planned = set(self.directory.read_runs(["run_id"]).get("run_id", ()))
-            self._forgotten = {member.run_id for one in self.todo for member in one.members} - planned
+            asked = {member.run_id for one in self.todo for member in one.members}
+            self._forgotten = asked - planned if planned else set()  # none where the table cannot be read
         if gone := [member for member in pack.members if member.run_id in self._forgotten]:
             self._interrupted = True
             self.directory.warn(
