@@ -69,7 +69,8 @@ from lanes.recipe.optimizers import (
     RMSProp,
 )
 from lanes.recipe.rules import RULES, ContrastiveDivergence, DeltaRule, Evolution, Gradient, MuLambda, PerceptronRule
-from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, ReduceOnPlateau, Step, Warmup
+from lanes.recipe.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Ramp, ReduceOnPlateau, Step, Warmup
+from lanes.recipe.strengths import Scheduled
 from lanes.recipe.tasks import TASKS
 from lanes.recipe.tasks_classifying import Classify, IntegerCoded, MultiLabel, NextToken
 from lanes.recipe.tasks_reconstructing import Adversarial, Elbo, Impute, Reconstruct
@@ -178,6 +179,7 @@ __all__ = [
     "Polynomial",
     "RMSProp",
     "Reached",
+    "Ramp",
     "Reconstruct",
     "ReduceOnPlateau",
     "Regress",
@@ -186,6 +188,7 @@ __all__ = [
     "Run",
     "SaltAndPepper",
     "ScheduleFree",
+    "Scheduled",
     "Sine",
     "Spirals",
     "Split",

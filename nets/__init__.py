@@ -41,6 +41,7 @@ from nets.alexnet import AlexNet
 from nets.autoencoder import Autoencoder, bits, hamming_distances
 from nets.bridge_equinox import from_equinox
 from nets.convolution import HiddenConv, TransposedConvolution, convolution
+from nets.dropout import AlphaDropout, DropoutKind, GaussianDropout
 from nets.fast_convolution import convolve
 from nets.fractalnet import FractalNet
 from nets.gan import GAN
@@ -142,10 +143,13 @@ __all__ = [
     "RBM",
     "VAE",
     "AlexNet",
+    "AlphaDropout",
     "Autoencoder",
     "Constant",
     "Dropout",
+    "DropoutKind",
     "FractalNet",
+    "GaussianDropout",
     "GoogLeNet",
     "HiddenConv",
     "HiddenDense",

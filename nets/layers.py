@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.activations import Widening
+from nets.dropout import DropoutKind, is_without_effect
 from nets.masks import kept
 from nets.normalization import NORMALIZATIONS
 
@@ -79,7 +80,8 @@ class Dropout(nn.Module):
     compiles once.
 
     Args:
-        rate: p in [0, 1), a number or a traced scalar; the plain number 0 leaves no trace in the program.
+        rate: p in [0, 1), a number or a traced scalar; the plain number 0 leaves no trace in the program. Or a kind of
+            dropout, such as `GaussianDropout(p)`.
         shared: axes along which all positions share a draw, for instance (1, 2) to drop whole channels of images.
     """
 
@@ -88,9 +90,15 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        if not train or is_off(self.rate):
+        if not train or is_without_effect(self.rate):
             return x
+        if isinstance(self.rate, DropoutKind):
+            return self.rate.dropped(self.make_rng("dropout"), x, self._drawn(x))
         return self.skipping(x, drops=None)
+
+    def _drawn(self, x: jax.Array) -> tuple[int, ...]:
+        """The shape of the draws for x."""
+        return tuple(1 if axis in self.shared else size for axis, size in enumerate(x.shape))
 
     def skipping(self, x: jax.Array, drops: Any) -> jax.Array:
         """The layer in training, which draws its mask only if the traced `drops` is True; None always draws.
@@ -99,7 +107,7 @@ class Dropout(nn.Module):
         """
         rate = jnp.asarray(self.rate, jnp.float32)
         keep = 1 - rate
-        shape = tuple(1 if axis in self.shared else size for axis, size in enumerate(x.shape))
+        shape = self._drawn(x)
         key = self.make_rng("dropout")
         draw = functools.partial(kept, key, rate, shape)
         mask = draw() if drops is None else jax.lax.cond(drops, draw, lambda: jnp.ones(shape, bool))

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.data.loading import Dataset, HasSplitSeed
-from lanes.describe import checks_of_metrics, descriptions, outputs, representable, runs
+from lanes.describe import checks_of_metrics, descriptions, following, outputs, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
@@ -72,7 +72,12 @@ def check_types(run: Run) -> Run:
     Raises RequestError for a field of the wrong type.
     """
     hints = descriptions.type_hints(Run)
-    changed = {name: _plain(name, getattr(run, name), hints[name]) for name in FIELDS}
+    following.check_places(run)
+    changed = {
+        name: _plain(name, getattr(run, name), hints[name])
+        for name in FIELDS
+        if not (name in runs.SWITCHED and following.stands_for_number(getattr(run, name)))
+    }
     return dataclasses.replace(run, **changed)
 
 
@@ -111,8 +116,10 @@ def resolved(run: Run) -> Run:
     """
     run = runs.resolve(check_types(run))
     check_parts(run)
-    check_ranges(run)
-    check_kinds(run)
+    following.check(run)
+    flat = runs.flat(run)
+    check_ranges(flat)
+    check_kinds(flat)
     check_rounded(run)
     return run
 
@@ -123,8 +130,8 @@ def check_rounded(run: Run) -> None:
     if rounded is run:
         return
     try:
-        check_ranges(rounded)
-        check_kinds(rounded)
+        check_ranges(runs.flat(rounded))
+        check_kinds(runs.flat(rounded))
     except RequestError as error:
         raise RequestError(f"as float32, {error}") from None
 
@@ -161,7 +168,8 @@ def _check_fields(path: str, value: Any) -> None:
     hints = descriptions.type_hints(kind)
     for name in descriptions.fields_of(value):
         item, annotation = getattr(value, name), hints.get(name, Any)
-        if set(_kinds(annotation)) <= {bool, int, float, str, tuple, type(None)}:
+        scheduled = following.stands_for_number(item)
+        if not scheduled and set(_kinds(annotation)) <= {bool, int, float, str, tuple, type(None)}:
             _plain(f"{path}.{name}", item, annotation)
         for inner in item if isinstance(item, tuple) else (item,):
             _check_fields(f"{path}.{name}", inner)
@@ -263,6 +271,9 @@ def check_with_data(run: Run, data: Dataset) -> Run:
             f"batch_size is {run.batch_size} and {data.name} has {examples} training examples: it must be at most that"
         )
     representable.check_length(run, examples)
+    for flat in following.at_extremes(run, examples // run.batch_size):
+        check_ranges(flat)
+        check_kinds(flat)
     _check_effects(run, data)
     check_padded(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))

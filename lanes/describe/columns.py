@@ -14,9 +14,12 @@ from typing import Any
 from lanes.describe.descriptions import fields_of, is_description
 from lanes.describe.encoding import EXPERIMENT, OURS, encode
 from lanes.errors import RequestError
+from lanes.recipe import strengths
 from lanes.recipe.partials import bound_arguments
+from lanes.recipe.schedules import SCHEDULES
 from losses import Metric
 from losses.metrics import name_of_metric
+from nets import DropoutKind
 
 VERSION = "version"
 DIGITS = 8  # hexadecimal digits of a version in tables
@@ -75,6 +78,21 @@ def columns_of_several(path: str, values: tuple[Any, ...], table: Mapping[str, A
     row: dict[str, Any] = {path: " ".join(_item(item) for item in values)}
     if versions := [version for item in values for version in _everything(item, table)]:
         row[f"{path}.{VERSION}"] = " ".join(versions)
+    return row
+
+
+def columns_of_number(path: str, value: Any) -> dict[str, Any]:
+    """A description in the place of a number: the number itself, and dotted its schedule and the kind of dropout."""
+    row: dict[str, Any] = {path: strengths.number_of(value)}
+    if isinstance(value, DropoutKind):
+        row[f"{path}.kind"] = type(value).__name__
+        if versions := _versions(value):
+            row[f"{path}.{VERSION}"] = " ".join(versions)
+        for name in fields_of(value):
+            row |= columns(f"{path}.{name}", getattr(value, name)) if name != "rate" else {}
+        value = value.rate
+    if isinstance(value, strengths.Scheduled):
+        row |= columns(f"{path}.schedule", value.schedule, SCHEDULES)
     return row
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 
 from lanes.describe import trusted
-from lanes.describe.descriptions import is_left_out, map_traced
+from lanes.describe.descriptions import is_description, is_left_out, map_traced
 from lanes.describe.encoding import decode, encode
 from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
 from lanes.describe.versions import Versions
@@ -109,6 +109,8 @@ def signature(run: Run, ignore: tuple[str, ...] = (), versions: Versions | None 
             continue
         if name in SWITCHED:
             out[name] = "off" if is_off(run, name) else "traced"
+            if is_description(value):
+                out[name] = encode(map_traced(name, value, _blank), versions)
         elif name in TABLES and name != "data" and not isinstance(value, nn.Module):
             out[name] = encode(map_traced(name, value, _blank), versions)
         else:

@@ -15,7 +15,7 @@ from lanes.data.tfds import TFDS
 from lanes.describe import columns, descriptions
 from lanes.describe.blanks import Blank
 from lanes.errors import RequestError
-from lanes.recipe import optimizers_own, schedules_own
+from lanes.recipe import optimizers_own, schedules_own, strengths
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import AVERAGES
 from lanes.recipe.optimizers import OPTIMIZERS
@@ -81,7 +81,8 @@ class Run:
         seed: seed of the initialization, the order of examples, dropout and noise.
         l1, l2: strength λ of the penalty λ Σ|w| or λ Σ w² over the kernels.
         weight_decay: decoupled weight decay, θ ← θ - η (direction + weight_decay θ), of kernels only.
-        dropout: drop rate p in [0, 1) of the net's dropout layers.
+        dropout: drop rate p in [0, 1) of the net's dropout layers; or `GaussianDropout(p)`, `AlphaDropout(p)`. As other
+            strengths, it may be a `Scheduled`, which follows a schedule.
         input_noise: standard deviation of Gaussian noise on standardized inputs.
         label_smoothing: α of the smoothed targets (1 - α) y + α / K.
         clip: largest global norm of the gradient; None is off.
@@ -161,6 +162,8 @@ TABLES: dict[str, Mapping[str, Any]] = {
 SWITCHED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "switched")
 TRACED = tuple(name for name, field in FIELDS.items() if field.metadata["how"] == "traced")
 SEVERAL = ("penalties", "augment")
+# Fields in which a number may be a `Scheduled`, which follows a schedule.
+FOLLOWING = (*(name for name in SWITCHED if name != "patience"), *SEVERAL, "task", "optimizer")
 # Why a value of another library cannot stand in a field as it is; None where it can.
 REFUSALS: dict[str, Callable[[Any], str | None]] = {
     "net": bridge.refusal,
@@ -195,9 +198,24 @@ def resolve(run: Run) -> Run:
             changed[name] = tuple(descriptions.resolve(item, table, name) for item in several)
         else:
             changed[name] = descriptions.resolve(value, table, name)
+    for name in FOLLOWING:
+        value = changed.get(name, getattr(run, name))
+        for scheduled in strengths.scheduled_in(value):
+            if isinstance(scheduled.schedule, str):
+                descriptions.resolve(scheduled.schedule, SCHEDULES, f"schedule of {name}")
+            else:
+                descriptions.check_identity(scheduled.schedule, f"schedule of {name}")
+        changed[name] = strengths.named(value)
     hints = descriptions.type_hints(Run)
     values = {name: changed.get(name, getattr(run, name)) for name in FIELDS}
     return dataclasses.replace(run, **{name: descriptions.plain(value, hints[name]) for name, value in values.items()})
+
+
+def flat(run: Run) -> Run:
+    """The run with a plain number in place of each description that stands for one: `Scheduled`, a kind of dropout."""
+    changed = {name: strengths.at_full(getattr(run, name)) for name in FOLLOWING}
+    changed |= {name: strengths.number_of(getattr(run, name)) for name in SWITCHED}
+    return dataclasses.replace(run, **changed)
 
 
 def row(run: Run) -> dict[str, Any]:
@@ -212,6 +230,8 @@ def columns_of(name: str, value: Any) -> dict[str, Any]:
         return columns.columns_of_several(name, value, TABLES[name])
     if name == "metrics":
         return columns.columns_of_metrics(name, value)
+    if name in SWITCHED and descriptions.is_description(value):
+        return columns.columns_of_number(name, value)
     return columns.columns(name, value, TABLES.get(name))
 
 
@@ -300,7 +320,10 @@ def strength(run: Run, name: str) -> Any:
 def numbers(run: Run) -> dict[str, float | int]:
     """Every traced number of a resolved run by path: traced fields, switched fields that are on, floats of descriptions."""
     out: dict[str, float | int] = {name: getattr(run, name) for name in TRACED}
-    out |= {name: getattr(run, name) for name in SWITCHED if not is_off(run, name)}
+    for name in SWITCHED:
+        if not is_off(run, name):
+            value = getattr(run, name)
+            out |= descriptions.traced_numbers(name, value) if descriptions.is_description(value) else {name: value}
     for name in TABLES:
         if name != "data":  # data sets are made on the host: all numbers in their descriptions are static
             out |= descriptions.traced_numbers(name, getattr(run, name))
@@ -314,7 +337,7 @@ def with_numbers(run: Run, values: Mapping[str, Any]) -> Run:
         value = getattr(run, name)
         if name in values:
             changed[name] = values[name]
-        elif name in TABLES and name != "data":
+        elif (name in TABLES and name != "data") or (name in SWITCHED and descriptions.is_description(value)):
             changed[name] = descriptions.fill(name, value, values)
     return dataclasses.replace(run, **changed)
 

@@ -68,7 +68,7 @@ class Buildable:
         check_effects(member.run, self._initial[key], self._training[own], self.variables[member.signature])
 
     def _check_optimizer(self, member: Planned) -> None:
-        optimizer = optimizer_of(member.run.optimizer)
+        optimizer = optimizer_of(runs.flat(member.run).optimizer)
         if isinstance(optimizer, FromFactory):
             try:
                 varies = not isinstance(member.run.schedule, Constant)

@@ -10,7 +10,7 @@ import jax
 from lanes.describe import runs
 from lanes.describe.columns import display_name
 from lanes.describe.descriptions import is_description, item_of
-from lanes.describe.runs import FIELDS, Run
+from lanes.describe.runs import FIELDS, SWITCHED, Run
 from lanes.errors import RequestError
 from lanes.recipe.partials import parameters_of
 from losses.penalties_on_weights import KERNEL_NAMES, MaxNorm
@@ -68,6 +68,8 @@ def _is_set(run: Run, path: str) -> bool:
 def _message(run: Run, path: str, used: Set[str], variables: Any) -> str:
     head = path.split(".")[0]
     net, value = type(run.net).__name__, getattr(run, head)
+    if head in SWITCHED:
+        path = head
     if path in FILLED and not (path == "init_scale" and "initializer" in used):
         shown = display_name(value, runs.TABLES.get(head))
         field = FILLED[head]

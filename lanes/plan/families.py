@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from lanes.describe import checks, representable
+from lanes.describe import checks, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.descriptions import fields_of, is_description
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
@@ -59,7 +59,9 @@ class Families:
         if not isinstance(run, Run):
             raise RequestError(f"sweep() returned {type(run).__name__} {run!r:.60}: it must return Run objects")
         fields = run.__dict__
-        if not all(isinstance(fields[name], (int, float, type(None))) for name in NUMBERS):
+        if not all(
+            isinstance(value := fields[name], (int, float, type(None))) or is_description(value) for name in NUMBERS
+        ):
             return self._in_full(run)  # NumPy's numbers, and values of a wrong type
         key = self._key(fields)
         family = self._families.get(key)
@@ -89,7 +91,7 @@ class Families:
             checked = self._in_full(run).run
         else:
             checked = checks.check_types(run)
-            new = _with(family.first.run, {name: getattr(checked, name) for name in NUMBERS})
+            new = runs.flat(_with(family.first.run, {name: getattr(checked, name) for name in NUMBERS}))
             checks.check_ranges(new)
             checks.check_rounded(new)
             representable.check_length(new, family.first.setup.examples)
@@ -116,7 +118,9 @@ class Families:
 
     def _key(self, fields: dict[str, Any]) -> Any:
         static = [fields[name] for name in STATIC]
-        on = [not off(name, fields[name]) for name in SWITCHED]
+        on = [
+            self._token(value) if is_description(value := fields[name]) else not off(name, value) for name in SWITCHED
+        ]
         return tuple([value if type(value) in PLAIN else self._token(value) for value in static] + on), tuple(
             map(type, static)
         )

@@ -12,6 +12,7 @@ from lanes.program import lane as lane_
 from lanes.program.lane import Lane, Measured, Status
 from lanes.program.metrics import measure
 from lanes.program.over_lanes import Data, Numbers, in_group, split_batch
+from lanes.program.scheduled import at_step
 from lanes.program.step import (
     Setup,
     StepMetrics,
@@ -148,7 +149,8 @@ class Epoch:
         steps = jnp.asarray(self.steps(number), jnp.float32)
 
         def on_weights(run: Run, trained: Trained) -> Array:
-            return weight_penalty(run, trained.params)
+            last = number * self.setup.steps_per_epoch + self.steps(number) - 1
+            return weight_penalty(at_step(run, last, self.setup.horizon(run)), trained.params)
 
         def is_last(run: Run) -> Any:
             return number + 1 >= lane_.length(self.setup, run)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from lanes.describe import directions, runs
 from lanes.describe.runs import Run
 from lanes.program import early_stopping
+from lanes.program.scheduled import at_step
 from lanes.program.step import Setup, Trained, evaluated_params, transformation
 from lanes.recipe import schedules
 from lanes.recipe.schedules_own import schedule_of
@@ -75,7 +76,8 @@ def start(setup: Setup, run: Run, params: Tree, rest: Tree, empty: Array) -> Lan
     """A run's lane before its first epoch, with these initial variables."""
     one, zero = jnp.ones(()), jnp.zeros((), jnp.int32)
     average = () if run.average is None else run.average.init(params)
-    trained = Trained(params, rest, transformation(setup, run, one, zero).init(params), average)
+    begun = at_step(run, zero, setup.horizon(run))
+    trained = Trained(params, rest, transformation(setup, begun, one, zero).init(params), average)
     schedule = schedule_of(run.schedule)
     plateau = schedule.init() if schedule.adapts else schedules.ReduceOnPlateau().init()
     return Lane(

@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from lanes.describe.runs import Run, metric_names
 from lanes.program.over_lanes import Data, Numbers, Tree, per_run, split_batch
+from lanes.program.scheduled import at_full
 from lanes.program.step import Setup, apply, standardize, stream
 from lanes.recipe.tasks_comparing import Compares, over_set
 from lanes.recipe.tasks_predicting import View
@@ -37,6 +38,7 @@ def measure(
     predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
     scalars by split and name.
     """
+    run = at_full(run)
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
     most = max(1, block_numbers // max(1, math.prod(setup.features)))

@@ -19,6 +19,7 @@ from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
 from lanes.program.metrics import BLOCK_NUMBERS, compared
 from lanes.program.over_lanes import Numbers, per_run
+from lanes.program.scheduled import at_full
 from lanes.program.step import Setup, apply, build_net, standardize, stream
 from lanes.recipe.tasks import PREDICTING
 from lanes.recipe.tasks_classifying import Classify
@@ -218,7 +219,7 @@ def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Ar
     x, y, offset, scale = split
     view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
     outputs = Outputs(prediction=mixture.prediction(mean))
-    judged = mixture.judged(run)
+    judged = mixture.judged(at_full(run))
     values = run.task.measure(judged, outputs, view, lambda _: outputs)
     metrics = {name: jnp.mean(value) for name, value in values.items()}
     if any(map(is_over_set, run.metrics)):

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from lanes.describe import runs
+from lanes.describe.descriptions import is_description
 from lanes.describe.runs import FIELDS, SWITCHED, Run, SharedRun
 from lanes.errors import RequestError
 from lanes.program import shared_activation, shared_schedule
@@ -75,7 +76,8 @@ def may_be_neutral(run: Run) -> tuple[str, ...]:
         own_code.add("dropout")
     if not _is_ours(run.task):
         own_code |= {"label_smoothing", "input_noise"}
-    return tuple(name for name in SWITCHED if name not in own_code)
+    described = {name for name in SWITCHED if is_description(getattr(run, name))}
+    return tuple(name for name in SWITCHED if name not in own_code | described)
 
 
 def _is_ours(value: Any) -> bool:

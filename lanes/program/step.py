@@ -18,6 +18,7 @@ import optax
 from lanes.describe import runs
 from lanes.describe.runs import Run
 from lanes.program import skipping
+from lanes.program.scheduled import at_full, at_step
 from lanes.recipe.augmentations_noise import MixesTargets
 from lanes.recipe.averages import ReadsOptimizer
 from lanes.recipe.optimizers_own import optimizer_of
@@ -128,7 +129,7 @@ def build_net(setup: Setup, run: Run) -> nn.Module:
         "outputs": setup.outputs,
         "activation": PerLayer(run.activation),
         "kernel_init": scaled(run.initializer, run.init_scale),
-        "dropout": run.dropout,
+        "dropout": at_full(run).dropout,
     }
     if setup.vocabulary is not None and isinstance(run.net, EmbedsTokens) and run.net.vocabulary is None:
         filled["vocabulary"] = setup.vocabulary
@@ -215,6 +216,7 @@ def objective(
 def weight_penalty(run: Run, params: Tree) -> Array:
     """The sum of the active penalties on weights: l1, l2, and those of `penalties` that act on parameters."""
     terms = []
+    run = at_full(run)
     for name, kind in (("l1", L1), ("l2", L2)):
         if not runs.is_off(run, name):
             term = kind(strength=getattr(run, name))(params)
@@ -292,6 +294,7 @@ def train_step(
         rate_factor: the plateau schedule's factor of the learning rate.
         step: number of the step from 0, int32.
     """
+    run = at_step(run, step, setup.horizon(run))
     with jax.default_matmul_precision(run.matmul_precision):
         view = run.task.view(
             *perturb(run, batch, step, setup.classes or setup.outputs), stream(run.seed, "corruption", step)

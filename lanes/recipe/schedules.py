@@ -174,6 +174,31 @@ class Warmup(Schedule):
         _check_decay("warmup", 0.0, self.warmup)
 
 
+@dataclasses.dataclass(frozen=True)
+class Ramp(Schedule):
+    """Straight from 0 at the fraction `start` of the run to 1 at the fraction `end`: for a strength that comes in late.
+
+    Formula: (t - start)/(end - start) clipped to [0, 1], t = step / horizon; a jump to 1 at `start` if `end` is `start`
+    Reference: Bowman et al., Generating Sentences from a Continuous Space, 2015 (annealing of a penalty)
+    """
+
+    start: float = 0.0
+    end: float = 1.0
+
+    def __call__(self, step: jax.Array, horizon: jax.Array) -> jax.Array:
+        t = _float(step) / jnp.maximum(_float(horizon), 1.0)
+        length = _float(self.end) - self.start
+        rising = jnp.clip((t - self.start) / jnp.where(length > 0, length, 1.0), 0.0, 1.0)
+        return jnp.where(length > 0, rising, (t >= self.start).astype(jnp.float32))
+
+    def check(self) -> None:
+        if not 0.0 <= self.start <= self.end <= 1.0:
+            raise ValueError(
+                f"`start` (={self.start}) and `end` (={self.end}) of schedule ramp must be fractions of the run, 0 ≤ start ≤ end "
+                "≤ 1"
+            )
+
+
 def _check_decay(name: str, final: float, warmup: float) -> None:
     if not 0.0 <= final <= 1.0:
         raise ValueError(
@@ -257,5 +282,6 @@ SCHEDULES: dict[str, Schedule] = {
     "cosine": Cosine(),
     "warmup": Warmup(),
     "warmup_cosine": Cosine(warmup=100.0),
+    "ramp": Ramp(),
     "reduce_on_plateau": ReduceOnPlateau(),
 }
