@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lanes.data.loading import Dataset, HasSplitSeed
-from lanes.describe import checks_of_metrics, descriptions, following, outputs, representable, runs
+from lanes.describe import checks_of_metrics, descriptions, following, outputs, pairs, representable, runs
+from lanes.data.loading import Dataset
 from lanes.describe.columns import display_name
 from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
@@ -42,6 +43,7 @@ PARTS: dict[str, type] = {
     "output": OutputUnit,
     "activation": Activation,
     "initializer": Initializer,
+    "bias_initializer": Initializer,
     "task": TaskLike,
     "loss": Loss,
     "rule": RuleLike,
@@ -231,6 +233,7 @@ def check_kinds(run: Run) -> None:
     if isinstance(optimizer, ChecksStrengths):
         strengths = {name: runs.strength(run, name) for name in ("momentum", "weight_decay", "clip")}
         _call(functools.partial(optimizer.check, **strengths))
+    pairs.check_biases(run)
     output = _output_name(run)
     if output is not None:
         _refuse(fits(output, run.loss))
@@ -276,6 +279,7 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         check_kinds(flat)
     _check_effects(run, data)
     check_padded(run, data)
+    pairs.check_data_settings(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))
     if not any(fits_targets(kind, run.loss) is None for kind in targets):
         _refuse(fits_targets(targets[0], run.loss))
@@ -293,23 +297,6 @@ def check_with_data(run: Run, data: Dataset) -> Run:
         _call(functools.partial(run.net.check, tuple(data.train.x.shape[1:])))
     _call(functools.partial(outputs.check, run, data))
     return _call(functools.partial(outputs.fitted, run, data))
-
-
-def _check_effects(run: Run, data: Dataset) -> None:
-    """Raise RequestError for settings that change nothing with this data set."""
-    if isinstance(run.data, HasSplitSeed) and run.train_examples is None and not data.seeded:
-        default = getattr(type(run.data), "split_seed", None)
-        if run.data.split_seed != default:
-            raise RequestError(
-                f"data.split_seed is {run.data.split_seed}, and no split of {data.name} is drawn at random here: leave it "
-                "out, or set valid_fraction"
-            )
-    observed = data.valid is not None or not is_off(run, "patience") or schedule_of(run.schedule).adapts
-    if run.eval_every != FIELDS["eval_every"].default and not observed:
-        raise RequestError(
-            f"eval_every is {run.eval_every}, and {data.name} has no validation split here to evaluate on: leave it out, or "
-            "set valid_fraction"
-        )
 
 
 def _call(check: Any) -> Any:

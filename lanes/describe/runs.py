@@ -65,7 +65,9 @@ class Run:
         output: output unit; None means the one that fits the loss.
         outputs: number of the net's outputs, for a loss of your own that needs others than the task; None is the task's.
         activation: nonlinearity, as a name, function or description; called once per layer.
-        initializer: initializer of the kernels; biases start at the net's own `bias`.
+        initializer: initializer of the kernels.
+        bias_initializer: initializer of the biases, called with their shape, such as "normal" or `Uniform(0.1)`; None starts
+            them as the net does, at its own `bias`.
         init_scale: factor on the initializer's draws.
         task: how a net's outputs and a batch make a loss; None means the default for the data set.
         loss: per-example loss.
@@ -108,6 +110,9 @@ class Run:
     outputs: int | None = later(None)
     activation: Any = static("relu", ACTIVATIONS)
     initializer: Any = static("he_normal", INITIALIZERS)
+    bias_initializer: Any = dataclasses.field(
+        default=None, metadata={"how": "static", "table": INITIALIZERS, "later": True}
+    )
     init_scale: float = traced(1.0)
     task: Any = static(None, TASKS)
     loss: Any = static("softmax_cross_entropy", LOSSES)

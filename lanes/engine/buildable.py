@@ -18,6 +18,7 @@ from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
 from lanes.plan.planned import Planned, initializer_key, initializing, undrawing
 from lanes.program import initialization
+from lanes.program.initialization import DRAWING
 from lanes.program.over_lanes import Data
 from lanes.program.own_functions import place_of, place_of_equations
 from lanes.program.rehearsal import (
@@ -57,7 +58,7 @@ class Buildable:
 
         Raises RequestError if not.
         """
-        key = member.signature, _blanked(member.run.initializer)
+        key = member.signature, (_blanked(member.run.initializer), _blanked(member.run.bias_initializer))
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
         named = tuple(name for name in runs.numbers(member.run) if name.startswith(("activation.", "schedule.")))
@@ -113,7 +114,7 @@ class Buildable:
         splits = data.splits()
         shapes = {name: shapes_of(split) for name, split in splits.items()}
         arrays = Data(shapes, np.asarray(data.offset), np.asarray(data.scale))
-        numbers = _typed({name: n for name, n in runs.numbers(run).items() if not name.startswith("initializer.")})
+        numbers = _typed({name: n for name, n in runs.numbers(run).items() if not name.startswith(DRAWING)})
         what = f"net {type(run.net).__name__} does not fit the task, a penalty or an augmentation"
         key = f"{self._datasets.key(member.run)} as {data.task}, tokens: {data.holds_tokens}"
         if key not in self._bounds:

@@ -12,6 +12,7 @@ import numpy as np
 from lanes.describe import runs
 from lanes.plan.planned import Planned
 from lanes.program import lane
+from lanes.program.initialization import DRAWING
 from lanes.program.shared_activation import group_key
 from lanes.program.skipping import COSTLY
 from lanes.program.step import Setup
@@ -157,7 +158,7 @@ def numbers_of(pack: Pack) -> dict[str, np.ndarray]:
         group = pack.lanes[at : at + pack.width]
         filler = next((lane for lane in group if lane is not None), pack.members[0])  # some numbers are one per group
         lanes += [runs.numbers((lane or filler).compiled) for lane in group]
-    kept = [{name: number for name, number in own.items() if not name.startswith("initializer.")} for own in lanes]
+    kept = [{name: number for name, number in own.items() if not name.startswith(DRAWING)} for own in lanes]
     return stacked(kept, pack.size)
 
 

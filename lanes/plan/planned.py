@@ -14,7 +14,7 @@ from lanes.program.step import Setup
 from nets.activations import ACTIVATIONS, Learned, Widening
 from nets.initializers_transforming import Transforming
 
-NOT_TRAINING = ("initializer", "init_from")  # fields that training programs do not depend on
+NOT_TRAINING = ("initializer", "bias_initializer", "init_from")  # fields that training programs do not depend on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def setup_of(run: Run, data: Dataset, signature: str = "") -> Setup:
 
 def undrawing(run: Run) -> Run:
     """The run in training, which draws no variables, so that runs of several initializers share a program."""
-    return dataclasses.replace(run, initializer=undrawn, init_from=None)
+    return dataclasses.replace(run, initializer=undrawn, bias_initializer=None, init_from=None)
 
 
 def initializing(run: Run) -> Run:

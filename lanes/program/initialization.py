@@ -14,11 +14,20 @@ from lanes.program import lane as lane_
 from lanes.program.lane import Lane
 from lanes.program.over_lanes import Numbers, Tree
 from lanes.program.step import Setup, build_net, standardize, stream
+from nets.biases import with_biases
 from nets.initializers import INITIALIZERS, Initializer, scaled
 from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
-INITIAL = ("activation", "initializer", "init_scale", "seed", "net")  # the fields that determine initial variables
+INITIAL = (
+    "activation",
+    "initializer",
+    "bias_initializer",
+    "init_scale",
+    "seed",
+    "net",
+)  # the fields that determine initial variables
+DRAWING = ("initializer.", "bias_initializer.")  # beginnings of the paths of numbers that act in initialization only
 Examples = tuple[Any, Any, Any]  # raw inputs [N, …], offset, scale
 
 
@@ -85,6 +94,9 @@ def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
     variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
+    if run.bias_initializer is not None:
+        params = with_biases(variables["params"], run.bias_initializer, stream(run.seed, "bias"))
+        variables = {**variables, "params": params}
     if isinstance(initializer, Transforming):
         variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
     return {"params": variables.pop("params"), "rest": variables}

@@ -48,6 +48,7 @@ STREAMS = {
     "transform": 7,
     "langevin": 8,
     "corruption": 9,
+    "bias": 10,
 }
 
 
