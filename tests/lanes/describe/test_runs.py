@@ -9,11 +9,12 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from lanes import Run
 from lanes.data.generated_sets import Spirals
-from lanes.describe import identity, runs
+from lanes.describe import checks, identity, runs
 from lanes.errors import RequestError
 from lanes.recipe.augmentations import AUGMENTATIONS
 from lanes.recipe.averages import EMA
@@ -32,6 +33,7 @@ OTHER = {
     "outputs": 3,
     "activation": "tanh",
     "initializer": "orthogonal",
+    "bias_initializer": "normal",
     "init_scale": 0.5,
     "task": Regress(),
     "loss": "squared_error",
@@ -277,8 +279,42 @@ def test_set_field_by_dotted_path():
         runs.set_field(Run(), "learning_rat", 0.5)
     with pytest.raises(RequestError, match="did you mean 'b1'"):
         runs.set_field(Run(), "optimizer.b11", 0.5)
+    with pytest.raises(RequestError, match="unknown argument of relu 'slope': valid: z"):
+        runs.set_field(Run(), "activation.slope", 0.5)
     with pytest.raises(RequestError, match="has none"):
-        runs.set_field(Run(), "activation.slope", 0.5)  # relu is a function
+        runs.set_field(Run(), "optimizer.b1.more", 0.5)
+
+
+def mine(learning_rate, b1=0.9, steps=2, inner=Adam()):
+    """A user's factory."""
+    return learning_rate, b1, steps, inner
+
+
+def test_set_field_binds_the_arguments_of_a_function():
+    run = runs.set_field(runs.set_field(Run(optimizer=mine), "optimizer.b1", 1), "optimizer.steps", 3)
+    assert run.optimizer.func is mine
+    assert (run.optimizer.keywords, type(run.optimizer.keywords["b1"])) == ({"b1": 1.0, "steps": 3}, float)
+    assert runs.set_field(run, "optimizer.b1", 0.5).optimizer.keywords == {"b1": 0.5, "steps": 3}
+    assert runs.set_field(run, "optimizer.inner.b2", 0.5).optimizer.keywords["inner"] == Adam(b2=0.5)
+    with pytest.raises(RequestError, match="did you mean 'steps'"):
+        runs.set_field(run, "optimizer.step", 3)
+    for text, value in (("0.5", 0.5), ("1", 1.0)):
+        assert runs.parse_field(Run(optimizer=mine), "optimizer.b1", text) == value
+    assert runs.parse_field(run, "optimizer.steps", "4") == 4
+
+
+def test_runs_that_differ_in_bound_numbers_share_a_program_and_not_an_identity():
+    one, other, third = (
+        checks.resolved(Run(optimizer=functools.partial(optax.adam, b1=b1, nesterov=nesterov)))
+        for b1, nesterov in ((0.5, False), (0.9, False), (0.9, True))
+    )
+    assert runs.numbers(one)["optimizer.b1"] == 0.5
+    assert identity.signature(one) == identity.signature(other) != identity.signature(third)
+    assert runs.blanked(one) == runs.blanked(other) != runs.blanked(third)
+    assert hash(runs.blanked(one)) == hash(runs.blanked(other))
+    assert len({identity.run_id(run) for run in (one, other, third)}) == 3
+    filled = runs.with_numbers(runs.blanked(one), {"optimizer.b1": 0.7})
+    assert filled.optimizer.keywords == {"b1": 0.7, "nesterov": False}
 
 
 @pytest.mark.parametrize(
