@@ -14,6 +14,8 @@ import numpy as np
 from lanes.data.loading import Dataset, HasSplitSeed
 from lanes.describe import checks_of_metrics, descriptions, following, outputs, pairs, representable, runs
 from lanes.data.loading import Dataset
+from lanes.data.loading import Dataset
+from lanes.describe import descriptions, following, outputs, pairs, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off
@@ -277,7 +279,6 @@ def check_with_data(run: Run, data: Dataset) -> Run:
     for flat in following.at_extremes(run, examples // run.batch_size):
         check_ranges(flat)
         check_kinds(flat)
-    _check_effects(run, data)
     check_padded(run, data)
     pairs.check_data_settings(run, data)
     targets = _call(functools.partial(run.task.targets, data.task))

@@ -20,7 +20,7 @@ from lanes.describe.runs import Run
 from lanes.program import skipping
 from lanes.program.scheduled import at_full, at_step
 from lanes.recipe.augmentations_noise import MixesTargets
-from lanes.recipe.averages import ReadsOptimizer
+from lanes.recipe.averages import averaged
 from lanes.recipe.optimizers_own import optimizer_of
 from lanes.recipe.rules import Problem
 from lanes.recipe.schedules_own import schedule_of
@@ -329,19 +329,10 @@ def train_step(
         for penalty_term in run.penalties:
             if penalty_term.acts_on == "projection":
                 params = penalty_term(params)
-        average = _averaged(setup, run, state.average, params, optimizer_state, step)
+        average = averaged(run.average, state.average, params, optimizer_state, step, setup.horizon(run))
     return Trained(params, rest, optimizer_state, average), metrics._replace(
         finite=metrics.finite & all_finite(updates)
     )
-
-
-def _averaged(setup: Setup, run: Run, average: Tree, params: Tree, optimizer_state: Tree, step: Array) -> Tree:
-    """The average's state after an update."""
-    if run.average is None:
-        return average
-    if isinstance(run.average, ReadsOptimizer):
-        return run.average.of_optimizer(params, optimizer_state)
-    return run.average.update(average, params, step, setup.horizon(run))
 
 
 def all_finite(tree: Tree) -> Array:

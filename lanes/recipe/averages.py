@@ -44,6 +44,17 @@ class ReadsOptimizer(Protocol):
         ...
 
 
+def averaged(
+    average: AverageLike | None, state: Any, params: Params, optimizer_state: Any, step: jax.Array, horizon: jax.Array
+) -> Any:
+    """The average's state after an update; unchanged without an average."""
+    if average is None:
+        return state
+    if isinstance(average, ReadsOptimizer):
+        return average.of_optimizer(params, optimizer_state)
+    return average.update(state, params, step, horizon)
+
+
 @dataclasses.dataclass(frozen=True)
 class Average(AverageLike):
     """Base of the averages."""

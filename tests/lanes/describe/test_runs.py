@@ -285,7 +285,10 @@ def test_set_field_by_dotted_path():
         runs.set_field(Run(), "optimizer.b1.more", 0.5)
 
 
-def mine(learning_rate, b1=0.9, steps=2, inner=Adam()):
+ADAM = Adam()
+
+
+def mine(learning_rate, b1=0.9, steps=2, inner=ADAM):
     """A user's factory."""
     return learning_rate, b1, steps, inner
 
