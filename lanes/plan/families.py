@@ -99,7 +99,8 @@ class Families:
 
     def _remember(self, family: Family, fields: dict[str, Any], checked: Run) -> None:
         for name in NUMBERS:
-            family.seen[name, type(fields[name]), fields[name]] = getattr(checked, name)
+            # What stands for a number is resolved in the first run of a family only.
+            family.seen.setdefault((name, type(fields[name]), fields[name]), getattr(checked, name))
 
     def _in_full(self, run: Run) -> Planned:
         with refusing("a run cannot be described"):

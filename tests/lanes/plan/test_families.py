@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 from small_sweeps import GOOD
 
+from lanes import Blobs, Ramp, Run, Scheduled
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
+from lanes.plan.datasets import Datasets
+from lanes.plan.families import Families
+from nets import MLP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,3 +30,11 @@ def test_equal_values_of_two_types_are_two_runs(values):
     sweep = [dataclasses.replace(GOOD, activation=Leaky(value)) for value in values]
     plan = make_plan([*sweep, *sweep], Options(devices=1))
     assert len({member.run_id for member in plan.planned}) == len(plan.planned) == len(values)
+
+
+def test_a_strength_that_follows_a_schedule_is_resolved_in_every_run_of_a_family():
+    families = Families(Datasets())
+    base = Run(data=Blobs(n=60, classes=3), net=MLP(widths=(4,)), batch_size=20, epochs=1, l1=Scheduled(1e-3, "ramp"))
+    planned = [families.plan(dataclasses.replace(base, seed=seed)) for seed in range(3)]
+    assert [member.run.l1 for member in planned] == [Scheduled(1e-3, Ramp())] * 3
+    assert len({member.signature for member in planned}) == 1
