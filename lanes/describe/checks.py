@@ -11,11 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lanes.data.loading import Dataset, HasSplitSeed
+from lanes.data.loading import Dataset
 from lanes.describe import checks_of_metrics, descriptions, following, outputs, pairs, representable, runs
-from lanes.data.loading import Dataset
-from lanes.data.loading import Dataset
-from lanes.describe import descriptions, following, outputs, pairs, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.padding import check_padded
 from lanes.describe.runs import FIELDS, Run, is_off

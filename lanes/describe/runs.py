@@ -110,9 +110,7 @@ class Run:
     outputs: int | None = later(None)
     activation: Any = static("relu", ACTIVATIONS)
     initializer: Any = static("he_normal", INITIALIZERS)
-    bias_initializer: Any = dataclasses.field(
-        default=None, metadata={"how": "static", "table": INITIALIZERS, "later": True}
-    )
+    bias_initializer: Any = later(None, INITIALIZERS)
     init_scale: float = traced(1.0)
     task: Any = static(None, TASKS)
     loss: Any = static("softmax_cross_entropy", LOSSES)
