@@ -12,7 +12,7 @@ from lanes.program import lane as lane_
 from lanes.program.lane import Lane, Measured, Status
 from lanes.program.metrics import measure
 from lanes.program.over_lanes import Data, Numbers, in_group, split_batch
-from lanes.program.scheduled import at_step
+from lanes.program.scheduled import at_full, at_step
 from lanes.program.step import (
     Setup,
     StepMetrics,
@@ -186,7 +186,7 @@ class Epoch:
 
         def validated(run: Run, trained: Trained) -> dict[str, Array]:
             variables = {"params": evaluated_params(run, trained), "rest": trained.rest}
-            return measure(self.setup, run, variables, ("valid",), data)["valid"]
+            return measure(self.setup, at_full(run), variables, ("valid",), data)["valid"]
 
         def nothing() -> dict[str, Array]:
             return {name: jnp.full(self.width, jnp.nan) for name in names}

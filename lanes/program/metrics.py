@@ -38,7 +38,6 @@ def measure(
     predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
     scalars by split and name.
     """
-    run = at_full(run)
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
     most = max(1, block_numbers // max(1, math.prod(setup.features)))
@@ -107,6 +106,6 @@ class Evaluate:
         """Metrics [P] by split and name."""
 
         def measured(run: Run, variables: Tree) -> dict[str, dict[str, Array]]:
-            return measure(self.setup, run, variables, tuple(data.splits), data)
+            return measure(self.setup, at_full(run), variables, tuple(data.splits), data)
 
         return per_run(measured, self.setup.run, self.width, numbers, variables)

@@ -23,6 +23,7 @@ from lanes.program.lane import Lane, Measured
 from lanes.program.metrics import measure
 from lanes.program.over_lanes import Data
 from lanes.program.own_functions import watched
+from lanes.program.scheduled import at_full
 from lanes.program.step import Setup, evaluated_params, standardize, train_step
 from nets.activations import Learned, Widening
 from nets.initializers_transforming import Transforming
@@ -119,7 +120,7 @@ def _epoch(
     seen = standardize(x, data.offset, data.scale), y
     trained, metrics = train_step(setup, run, lane.trained, seen, lane.plateau.factor, step)
     variables = {"params": evaluated_params(run, trained), "rest": trained.rest}
-    values = measure(setup, run, variables, tuple(data.splits), data)
+    values = measure(setup, at_full(run), variables, tuple(data.splits), data)
     last = step + 1 >= lane_.length(setup, run)
     due = jnp.asarray(((step + 1) % run.eval_every == 0) | last)
     measured = Measured(metrics.loss, metrics.penalty, jnp.int32(0), values.get("valid", {}), due)
