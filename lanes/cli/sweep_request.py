@@ -91,8 +91,8 @@ def requested(
         raise RequestError(
             f"{lacking} is missing: write lanes sweep EXPERIMENT.py --out DIR, or lanes sweep --from DIR --best 1 --seeds 10"
         )
-    for name in ("best", "metric", "no_code"):
-        if getattr(choices, name):
+    for name, default in (("best", None), ("metric", None), ("no_code", False)):
+        if getattr(choices, name) is not default:
             raise RequestError(
                 f"--{name.replace('_', '-')} chooses among the runs of a directory: write --from DIR in place of the file"
             )

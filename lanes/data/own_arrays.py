@@ -176,7 +176,7 @@ def _understood(
     vocabulary = _vocabulary(stated_x, xs, task, name)
     meaning = _meaning(xs, ys, stated_y, task, vocabulary, name)
     if series is not None:
-        meaning = _of_series(xs, ys, meaning, standardize, name)
+        meaning = _of_series(xs, meaning, standardize, name)
     if meaning.tokens:
         if standardize not in (None, "none"):
             raise ValueError(f"data={name}: standardize={standardize!r}, and tokens are not standardized: leave it out")
@@ -186,15 +186,11 @@ def _understood(
     return {key: Split(xs[key], ys[key]) for key in pairs}, meaning
 
 
-def _of_series(
-    xs: Mapping[str, np.ndarray], ys: Mapping[str, np.ndarray], meaning: Meaning, standardize: str | None, name: str
-) -> Meaning:
+def _of_series(xs: Mapping[str, np.ndarray], meaning: Meaning, standardize: str | None, name: str) -> Meaning:
     """The meaning of series of unequal length, whose padding is 0 here."""
     for key, x in xs.items():
         check_finite(x, f"data set {name!r}{f', split {key}' if key != 'all' else ''}", "inputs")
-    if meaning.task == "tokens" or any(
-        y.ndim > 1 and y.shape[:2] == xs[key].shape[:2] and y.shape[1] > 1 for key, y in ys.items()
-    ):
+    if meaning.task == "tokens":
         raise ValueError(
             f"data={name}: series of unequal length have a target for each step, whose padding would count in the loss: give "
             "one target for each series, or cut them to one length"

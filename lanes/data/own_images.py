@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lanes.data.dataset import Dataset, Split, check_dataset, cut, joined
+from lanes.data.label_noise import label_noise_field
 from lanes.data.own_arrays import SPLIT_SEED, TEST_FRACTION, VALID_FRACTION
 from lanes.data.own_files import found
 from lanes.data.standardizing import STANDARDIZATIONS, standardization
@@ -38,6 +39,7 @@ class Images:
         test_fraction: fraction of all images for testing where there is no folder `test`; 0 for none.
         split_seed: seed of these splits.
         standardize: see `lanes.data.standardizing.standardization`.
+        label_noise: probability that a training label is drawn anew (`Dataset.with_label_noise`), by `split_seed`.
     """
 
     path: str
@@ -50,6 +52,7 @@ class Images:
     test_fraction: float = TEST_FRACTION
     split_seed: int = dataclasses.field(default=SPLIT_SEED, metadata={"replicate": "seed"})
     standardize: str = "global"
+    label_noise: float = label_noise_field()
 
     def __post_init__(self) -> None:
         if isinstance(self.path, os.PathLike):
@@ -93,7 +96,7 @@ class Images:
         if fraction is not None or valid is None:
             train, valid = cut(joined(train, valid), VALID_FRACTION if fraction is None else fraction, self.split_seed)
         offset, scale = standardization(train.x, self.standardize)
-        return check_dataset(
+        data = check_dataset(
             Dataset(
                 name=os.path.basename(os.path.normpath(self.path)),
                 version="user",
@@ -109,6 +112,7 @@ class Images:
                 seeded=self.valid is None or self.test is None or bool(self.valid_fraction),
             )
         )
+        return data.with_label_noise(self.label_noise, self.split_seed)
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

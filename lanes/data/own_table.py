@@ -10,6 +10,7 @@ import numpy as np
 
 from lanes.data.dataset import Dataset, Split, cut
 from lanes.data.given import Labels
+from lanes.data.label_noise import label_noise_field
 from lanes.data.own_arrays import SPLIT_SEED, TEST_FRACTION, VALID_FRACTION, from_splits
 from lanes.data.own_files import content_of, found
 from lanes.data.split_columns import split_rows
@@ -45,6 +46,7 @@ class Table:
         test_fraction: fraction of the rows for testing where `split` is None; 0 for none.
         split_seed: seed of these splits.
         standardize: see `lanes.data.standardizing.standardization`.
+        label_noise: probability that a training label is drawn anew (`Dataset.with_label_noise`), by `split_seed`.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Table:
     test_fraction: float = TEST_FRACTION
     split_seed: int = dataclasses.field(default=SPLIT_SEED, metadata={"replicate": "seed"})
     standardize: str = "feature"
+    label_noise: float = label_noise_field()
 
     def __post_init__(self) -> None:
         if isinstance(self.path, os.PathLike):
@@ -95,12 +98,13 @@ class Table:
         inputs = frame.drop(columns=[name for name in stated if name not in self.categorical])
         x = self._inputs(inputs, rows["train"])
         targets = {part: Labels(y[at], classes) if classes else y[at] for part, at in rows.items()}
-        return from_splits(
+        data = from_splits(
             os.path.basename(self.path),
             {part: (x[at], targets[part]) for part, at in rows.items()},
             standardize=self.standardize,
             seeded=self.split is None or bool(self.valid_fraction),
         )
+        return data.with_label_noise(self.label_noise, self.split_seed)
 
     def _targets(self, column: "pd.Series") -> tuple[np.ndarray, tuple[str, ...]]:
         """The target of each row, and the names of the classes if it is text."""

@@ -110,8 +110,12 @@ class Families:
         with refusing(f"data {display_name(resolved.data)} cannot be loaded"):
             try:
                 data = self._datasets.of(resolved)
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 raise RequestError(str(error)) from error
+            except OSError as error:
+                raise RequestError(
+                    f"data {display_name(resolved.data)} cannot be loaded: {error}: bring back what it reads"
+                ) from error
         with refusing("a run cannot be planned"):
             checked = checks.check_with_data(resolved, data)
             (planned,) = plan_runs([checked], self._datasets)

@@ -80,6 +80,7 @@ class Encoded:
             origin=_origin(variables, data),
             standardizer=None,
             tokens=0,
+            padded=False,
         )
 
 

@@ -71,6 +71,7 @@ def test_only_takes_run_ids_and_their_beginnings(folder, call):
     ("words", "message"),
     [
         ("exp.py --out out --best 1", "--best chooses among the runs of a directory: write --from DIR"),
+        ("exp.py --out out --best 0", "write --from DIR"),
         ("exp.py --out out --metric valid_loss", "write --from DIR"),
         ("exp.py --out out --no-code", "write --from DIR"),
         ("exp.py", "--out is missing"),

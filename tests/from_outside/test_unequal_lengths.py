@@ -42,7 +42,9 @@ def longer():
 
 
 @pytest.mark.parametrize(
-    ("head", "bidirectional", "tokens"), [("last", False, False), ("mean", True, True)], ids=["last", "mean"]
+    ("head", "bidirectional", "tokens"),
+    [("last", False, False), pytest.param("mean", True, True, marks=pytest.mark.slow)],
+    ids=["last", "mean"],
 )
 def test_a_series_predicts_what_it_predicts_without_padding(head, bidirectional, tokens):
     net = Recurrent(cell="gru", widths=(3,), head=head, bidirectional=bidirectional, outputs=2, vocabulary=5)

@@ -1,5 +1,6 @@
 """Data from files of the user's own: a text, a table, a folder of images, and columns that say the split."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -170,6 +171,15 @@ def test_wrong_tables_are_refused_in_one_line(tables, table, message):  # noqa: 
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset(table)
     assert "\n" not in str(caught.value)
+
+
+def test_labels_of_files_may_be_noisy(tables, images):  # noqa: ARG001
+    for description in (Table("t.csv", "label", split="fold", drop=MANY), Images("plain")):
+        clean, noisy = (load_dataset(dataclasses.replace(description, label_noise=rate)) for rate in (0.0, 0.8))
+        assert 0 < (clean.train.y != noisy.train.y).mean() < 0.8
+        assert (clean.test.y == noisy.test.y).all()
+    with pytest.raises(ValueError, match=r"label_noise=0\.5: it draws from two classes"):
+        load_dataset(Table("t.csv", "a", drop=(*MANY, "fold"), label_noise=0.5))
 
 
 # ---- text --------------------------------------------------------------------------------------------------------

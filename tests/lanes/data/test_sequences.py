@@ -137,6 +137,12 @@ def test_targets_for_each_step_are_refused():
         load_dataset(lambda: {"train": (Numbers(SERIES), Y), "test": (padded(SERIES, 0.0), Y)})
 
 
+def test_as_many_targets_as_steps_are_targets_of_the_series():
+    one_hot = from_arrays(Tokens([[1, 2], [3]] * 10), np.eye(2)[[0, 1] * 10])
+    assert (one_hot.task, one_hot.padded) == ("real", True)  # classes for a loss of classes
+    assert from_arrays(Numbers([[1.0, 2.0], [3.0]] * 10), RANDOM.normal(size=(20, 2))).outputs == 2
+
+
 def test_a_net_of_series_of_one_length_does_not_see_unequal_ones():
     own = from_arrays(padded(SERIES, 0.0), Y)
     with pytest.raises(ValueError, match="trained on series of one length"):

@@ -3,12 +3,14 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 from small_sweeps import GOOD
 
 from lanes import Blobs, Ramp, Run, Scheduled
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
+from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families
 from nets import MLP
@@ -38,3 +40,13 @@ def test_a_strength_that_follows_a_schedule_is_resolved_in_every_run_of_a_family
     planned = [families.plan(dataclasses.replace(base, seed=seed)) for seed in range(3)]
     assert [member.run.l1 for member in planned] == [Scheduled(1e-3, Ramp())] * 3
     assert len({member.signature for member in planned}) == 1
+
+
+def lost():
+    """Data whose file is gone."""
+    return np.load("lost.npy"), [0, 1]
+
+
+def test_data_whose_file_is_gone_are_named():
+    with pytest.raises(RequestError, match=r"data lost cannot be loaded: .*lost\.npy.*: bring back what it reads"):
+        make_plan([dataclasses.replace(GOOD, data=lost)], Options(devices=1))
