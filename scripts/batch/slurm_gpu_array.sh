@@ -30,9 +30,9 @@ shift 2
 
 # Slurm sends SIGUSR1 to this shell 60 s before the time limit, and SIGTERM when it preempts or cancels the job. The shell
 # passes them on; the sweep saves and exits with 75 within 10 s.
+trap 'kill -TERM "$!" 2>/dev/null' TERM USR1
 srun --ntasks=1 .venv/bin/lanes sweep "$experiment" --out "$out" --shard auto "$@" &
 sweep=$!
-trap 'kill -TERM "$sweep"' TERM USR1
 wait "$sweep"
 status=$?
 while ((status > 128)) && kill -0 "$sweep" 2>/dev/null; do # a signal interrupted the wait, and the sweep is still saving

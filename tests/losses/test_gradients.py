@@ -25,6 +25,8 @@ def test_gradient_by_central_differences(name, target):
     """Σ_b loss over five examples, each entry of the predictions moved by ±h: error O(h²), rounding 1e-16 / h."""
     targets = TARGETS[target]
     predictions = LOGITS[:, :1] if target == "binary" else LOGITS
+    if name == "gaussian_nll":  # a mean and a variance for each target
+        predictions = np.concatenate([LOGITS, LOGITS[::-1]], axis=-1)
     if name == "negative_log_likelihood":
         predictions = predictions - np.log(np.exp(predictions).sum(-1, keepdims=True))
     with jax.enable_x64(True):

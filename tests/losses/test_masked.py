@@ -98,9 +98,13 @@ def test_entropies_and_divergences():
     np.testing.assert_allclose(slope, [[-2.5, -0.625, 0]], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, kind in losses.LOSS_KINDS.items() if "real" in kind.targets and name != "lp"]
-)
+# The slopes of `lp` and, by the variance, of `gaussian_nll` are squares of the error.
+LARGE = [
+    name for name, kind in losses.LOSS_KINDS.items() if "real" in kind.targets and name not in ("lp", "gaussian_nll")
+]
+
+
+@pytest.mark.parametrize("name", LARGE)
 def test_gradients_of_large_errors_are_finite(name):
     z = np.array([[1e30, -1e30, 0.5], [3e18, 1, 2]], np.float32)
     values, gradients = value_and_gradient(losses.LOSSES[name], z, jnp.zeros_like(z))

@@ -28,7 +28,10 @@ CLOSED_FORMS = {
 
 
 def test_every_regression_loss_has_a_closed_form_here():
-    assert set(CLOSED_FORMS) == {name for name, kind in losses.LOSS_KINDS.items() if "real" in kind.targets}
+    real = {name for name, kind in losses.LOSS_KINDS.items() if "real" in kind.targets}
+    assert set(CLOSED_FORMS) == real - {
+        "gaussian_nll"
+    }  # of two outputs for each target: tests/losses/test_likelihood.py
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
