@@ -281,6 +281,8 @@ def traced_numbers(path: str, value: Any) -> dict[str, Any]:
     """The traced numbers of a value by dotted path: floats of a description, of inner descriptions, and of a partial."""
     if isinstance(value, (float, Blank)):
         return {path: value}
+    if value is None or isinstance(value, (int, str)) or inspect.isfunction(value):
+        return {}  # most values, as this is called for each field of each run
     inside = inner_values(path, value)
     return {k: v for name, item in inside.items() for k, v in traced_numbers(f"{path}.{name}", item).items()}
 

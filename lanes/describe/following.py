@@ -1,6 +1,7 @@
 """Checks of numbers that follow a schedule (`Scheduled`), and of kinds of dropout in the place of a rate."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 from lanes.describe import descriptions, runs
@@ -13,13 +14,16 @@ from nets import DropoutKind, bridge
 
 def stands_for_number(value: Any) -> bool:
     """Whether a value is a description in the place of a number."""
-    return isinstance(value, (Scheduled, DropoutKind)) and descriptions.is_description(value)
+    # The protocol last: Python 3.11 takes 40 µs for it.
+    return descriptions.is_description(value) and isinstance(value, (Scheduled, DropoutKind))
 
 
 def check_places(run: Run) -> None:
     """Raise RequestError for a description in the place of a number that must be one."""
     for name in FIELDS:
         value = getattr(run, name)
+        if value is None or isinstance(value, (bool, int, float, str)) or inspect.isfunction(value):
+            continue
         if name not in FOLLOWING and strengths.scheduled_in(value):
             remedy = (
                 "set schedule, which the rate follows"

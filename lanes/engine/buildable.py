@@ -61,12 +61,13 @@ class Buildable:
         key = member.signature, (_blanked(member.run.initializer), _blanked(member.run.bias_initializer))
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
-        named = tuple(name for name in runs.numbers(member.run) if name.startswith(("activation.", "schedule.")))
+        numbers = list(runs.numbers(member.run))
+        named = tuple(name for name in numbers if name.startswith(("activation.", "schedule.")))
         own = member.signature, named
         if own not in self._training:
             self._check_optimizer(member)
             self._training[own] = self._rehearse_training(member)
-        check_effects(member.run, self._initial[key], self._training[own], self.variables[member.signature])
+        check_effects(member.run, numbers, self._initial[key], self._training[own], self.variables[member.signature])
 
     def _check_optimizer(self, member: Planned) -> None:
         optimizer = optimizer_of(runs.flat(member.run).optimizer)

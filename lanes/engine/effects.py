@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 import jax
@@ -21,11 +21,12 @@ FILLED = {"activation": "activation", "initializer": "kernel_init", "init_scale"
 ON_KERNELS = ("weight_decay", "l1", "l2")
 
 
-def check_effects(run: Run, initial: Set[str], training: Set[str], variables: Any) -> None:
+def check_effects(run: Run, numbers: Iterable[str], initial: Set[str], training: Set[str], variables: Any) -> None:
     """Check that every setting that is not the default's changes what is trained or measured.
 
     Args:
         run: resolved.
+        numbers: the paths of its traced numbers.
         initial: the numbers that its initial variables depend on.
         training: the numbers that its training and evaluation depend on; "activation" if the net uses it.
         variables: the shapes of its initial variables.
@@ -34,7 +35,7 @@ def check_effects(run: Run, initial: Set[str], training: Set[str], variables: An
     """
     _check_layout(run)
     used = initial | training
-    for name in ("activation", "initializer", *runs.numbers(run)):
+    for name in ("activation", "initializer", *numbers):
         if name not in used and name not in ELSEWHERE and _is_set(run, name):
             raise RequestError(_message(run, name, used, variables))
 
