@@ -78,10 +78,12 @@ class Buildable:
             except ValueError as error:
                 raise RequestError(str(error)) from error
 
-    def check_init_from(self, member: Planned) -> None:
-        """Raise RequestError if the trained run does not exist, or none of its parameters fit the net."""
-        if member.run.init_from is not None:
-            initial_weights.check(member.run.init_from, self.variables[member.signature]["params"])
+    def check_init_from(self, text: str, member: Planned) -> str:
+        """Which parameters are not the trained run's, in a line (`initial_weights.check`).
+
+        Raises RequestError if the trained run does not exist, or none of its parameters fit the net.
+        """
+        return initial_weights.check(text, self.variables[member.signature]["params"])
 
     def shapes(self, signature: str) -> list[tuple[int, ...]]:
         """The shapes of a net's parameters."""

@@ -67,6 +67,7 @@ class PlanSummary(NamedTuple):
         compiled: how many training programs are compiled: more than `programs` where packs of one differ in size.
         programs: the training programs.
         chosen: how the runs' programs were chosen, in one line.
+        notes: what is worth knowing of it, a line each.
         static: the floats of the user's own functions of which every value has a program of its own, by path.
         tracing_seconds: what tracing the programs took, to check them.
         halving: the halving in one line, or None.
@@ -82,6 +83,7 @@ class PlanSummary(NamedTuple):
     compiled: int
     programs: list[ProgramSummary]
     chosen: str
+    notes: list[str]
     static: list[str]
     tracing_seconds: float
     halving: str | None
@@ -115,6 +117,7 @@ def summarize(plan: Plan, options: Options, directory: Directory | None = None) 
             for signature in plan.shapes
         ],
         chosen=plan.programs,
+        notes=list(plan.notes),
         static=list(dict.fromkeys(path for member in plan.planned for path in _static(member.run))),
         tracing_seconds=plan.tracing_seconds,
         halving=None if halving is None else halving.describe(len(plan.planned)),
@@ -185,6 +188,7 @@ def describe(plan: Plan, options: Options, directory: Directory | None = None) -
         f"  {path} is read in Python (`if`, float(), …), so each of its values has a program of its own: jnp.where makes it one"
         for path in found.static
     ]
+    lines += [f"  {note}" for note in found.notes]
     each = found.tracing_seconds / len(found.programs)
     lines.append(f"  every program was traced to check it: {found.tracing_seconds:.1f} s, {each:.2f} s a program")
     if found.halving is not None:

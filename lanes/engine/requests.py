@@ -37,6 +37,7 @@ class Plan:
         shapes: of the net's parameters, by signature.
         tracing_seconds: what tracing the programs took, to check them.
         programs: how the runs' programs were chosen, in one line.
+        notes: what is worth knowing of it, a line each.
         continued: the finished run that each run goes on from, by run_id; most go on from none.
     """
 
@@ -46,6 +47,7 @@ class Plan:
     shapes: dict[str, list[tuple[int, ...]]]
     tracing_seconds: float = 0.0
     programs: str = ""
+    notes: tuple[str, ...] = ()
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
 
     def parameters(self, signature: str) -> int:
@@ -86,12 +88,12 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     _check_epochs(planned)
     on_cpu, began = places[0].devices[0].platform == "cpu", time.perf_counter()
     together = sharing.together(planned, on_cpu)
-    buildable = Buildable(datasets)
+    buildable, notes = Buildable(datasets), []
     for member in together:  # one program of a family is traced, whatever its runs are trained by
         buildable.check(member)
         if member.run.init_from is not None:
             with refusing(f"init_from is {member.run.init_from!r}"):
-                buildable.check_init_from(member)
+                notes.append(buildable.check_init_from(member.run.init_from, member))
                 initial_weights.check_data(member.run.init_from, member.data)
     seconds = time.perf_counter() - began
     traced = {member.run_id: buildable.shapes(member.signature) for member in together}
@@ -103,7 +105,9 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         seconds=lambda alike: widths.training_seconds(alike, traced[alike[0].run_id], places),
     )
     shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
-    return Plan(chosen.planned, datasets, places, shapes, seconds, chosen.said)
+    return Plan(
+        chosen.planned, datasets, places, shapes, seconds, chosen.said, tuple(dict.fromkeys(filter(None, notes)))
+    )
 
 
 def _selected(known: list[str], run_ids: Sequence[str]) -> list[str]:

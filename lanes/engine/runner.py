@@ -44,6 +44,8 @@ def run_sweep(
         check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
     plan = in_recorded_programs(plan, directory, options)
+    for note in plan.notes:
+        directory.warn(f"note: {note}")
     check_data(plan, directory)
     plan = going_on(plan, directory, ranked=halving is not None)
     directory.create()

@@ -72,14 +72,21 @@ def fitting(source: Leaves, shapes: dict[tuple[str, ...], tuple[int, ...]]) -> l
     return [path for path, leaf in source.items() if shapes.get(path) == leaf.shape]
 
 
-def check(text: str, params: Any) -> None:
-    """Raise RequestError if `init_from` cannot be loaded or none of its parameters fits `params`."""
+def check(text: str, params: Any) -> str:
+    """A line that names the parameters which the trained run has not, and which are drawn; empty if it has all.
+
+    Raises RequestError if `init_from` cannot be loaded or none of its parameters fits `params`.
+    """
     source, shapes = load(text)["params"], {path: leaf.shape for path, leaf in flat(params).items()}
-    if not fitting(source, shapes):
+    drawn = {path: shape for path, shape in shapes.items() if path not in fitting(source, shapes)}
+    if len(drawn) == len(shapes):
         raise RequestError(
             f"init_from is {text!r}: none of its parameters ({_listed({p: v.shape for p, v in source.items()})}) has the "
             f"path and shape of one of the net's ({_listed(shapes)}); name a subtree, or give both nets the same widths"
         )
+    if not drawn:
+        return ""
+    return f"of init_from only parameters of equal path and shape are taken; drawn by the initializer: {_listed(drawn)}"
 
 
 def check_data(text: str, record: DataRecord) -> None:

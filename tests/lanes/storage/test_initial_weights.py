@@ -44,10 +44,12 @@ def test_the_run_id_is_known_before_training(pretrained):
     assert identify(PRETRAINING) == pretrained[1]
 
 
-def test_runs_start_from_the_matching_parameters(pretrained, tmp_path):
+def test_runs_start_from_the_matching_parameters(pretrained, tmp_path, capsys):
     folder, run_id = pretrained
     tuned = dataclasses.replace(FINE_TUNING, init_from=f"{folder}:{run_id}:encoder")
     table = sweep([FINE_TUNING, tuned], tmp_path, **OPTIONS)
+    said = "note: of init_from only parameters of equal path and shape are taken; drawn by the initializer: hidden_2.dense.bias [6], "
+    assert said in capsys.readouterr().err
     assert table["pack"].nunique() == 1  # `init_from` needs no program of its own
     source = restore(folder, run_id)[1]["params"]["encoder"]
     fresh, tuned = (restore(tmp_path, identify(run))[1]["params"] for run in (FINE_TUNING, tuned))
