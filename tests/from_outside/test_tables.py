@@ -126,7 +126,7 @@ def test_runs_that_measure_other_things_are_added(tmp_path):
 @pytest.mark.slow
 def test_halving_and_shards(tmp_path):
     runs = [dataclasses.replace(BASE, learning_rate=rate, epochs=4) for rate in (1e-4, 0.01, 0.1, 1e38)]
-    halving = Halving(rungs=(2,), keep=0.5)
+    halving = Halving(rungs=(2,), keep=0.5, metric="valid_loss")
     before = only_planned(runs, tmp_path, halving=halving)
     after = swept(runs, tmp_path, halving=halving)
     assert {"done", "pruned"} <= set(after["status"])
