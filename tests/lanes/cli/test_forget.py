@@ -1,7 +1,7 @@
 """`lanes forget` says what it removes; what it removes: tests/lanes/storage/test_forgetting.py."""
 
-import pandas as pd
 import pytest
+from made_directories import with_three_runs
 
 from lanes.cli import forget
 from lanes.storage.directory import Directory
@@ -9,13 +9,7 @@ from lanes.storage.directory import Directory
 
 @pytest.fixture
 def directory(tmp_path):
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
-    rows = {"run_id": ["a0", "a1", "b0"], "pack": ["aa", "aa", "bb"], "lane": [0, 1, 0], "pack_shape": "2,2,1,abc"}
-    made.write_runs(pd.DataFrame(rows))
-    made.write_part(made.results, "bb", [{"run_id": "b0", "status": "done"}])
-    return made
+    return with_three_runs(tmp_path / "sweep")
 
 
 def test_it_says_what_it_did(directory, capsys):

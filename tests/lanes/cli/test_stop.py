@@ -3,8 +3,8 @@
 import threading
 import time
 
-import pandas as pd
 import pytest
+from made_directories import with_three_runs
 
 from lanes.cli import stop
 from lanes.storage import life, stops
@@ -15,13 +15,7 @@ CALL = "20260131-235959123456-0123abcd-89abcdef"
 
 @pytest.fixture
 def directory(tmp_path):
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
-    rows = {"run_id": ["a0", "a1", "b0"], "pack": ["aa", "aa", "bb"], "lane": [0, 1, 0], "pack_shape": "2,2,1,abc"}
-    made.write_runs(pd.DataFrame(rows))
-    made.write_part(made.results, "bb", [{"run_id": "b0", "status": "done"}])
-    return made
+    return with_three_runs(tmp_path / "sweep")
 
 
 def called(directory, capsys, *words):

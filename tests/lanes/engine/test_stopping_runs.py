@@ -4,11 +4,11 @@ import types
 
 import numpy as np
 import pytest
+from made_directories import without_runs
 
 from lanes.engine.stopping_runs import StoppingRuns
 from lanes.program.lane import Status
 from lanes.storage import stops
-from lanes.storage.directory import Directory
 from lanes.storage.stops import Stop
 
 RUNNING = np.full(4, Status.RUNNING)
@@ -23,10 +23,7 @@ class Pack:
 
 @pytest.fixture
 def directory(tmp_path):
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
-    return made
+    return without_runs(tmp_path / "sweep")
 
 
 def asked(directory, *requests):

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from made_directories import without_runs
 
 from lanes.storage import life, sealed
-from lanes.storage.directory import Directory
 
 CALL = "20260131-235959123456-0123abcd-89abcdef"
 OTHER = "20260131-235959123457-0123abcd-89abcdef"
@@ -23,10 +23,7 @@ TRAINING = {
 
 @pytest.fixture
 def directory(tmp_path):
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
-    return made
+    return without_runs(tmp_path / "sweep")
 
 
 def rewritten(directory, **changes):
