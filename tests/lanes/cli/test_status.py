@@ -7,10 +7,10 @@ import platform
 import numpy as np
 import pandas as pd
 import pytest
+from made_directories import without_runs
 
 from lanes.cli import status
 from lanes.storage import life, seals
-from lanes.storage.directory import Directory
 
 CALL = "20260131-235959123456-0123abcd-89abcdef"
 OTHER = "20260131-235959123457-0123abcd-89abcdef"
@@ -20,9 +20,7 @@ RUNS = {"a0": "aa", "a1": "aa", "b0": "bb", "b1": "bb", "c0": "cc", "d0": "dd", 
 
 @pytest.fixture
 def directory(tmp_path):
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
+    made = without_runs(tmp_path / "sweep")
     command = json.dumps([{"file": "/home/me/my sweep.py", "set": ["epochs=5"], "seeds": 2}])
     lanes = [int(run_id[1]) for run_id in RUNS]
     made.write_runs(

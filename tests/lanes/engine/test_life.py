@@ -3,11 +3,11 @@
 import time
 
 import pytest
+from made_directories import without_runs
 
 from lanes.engine import life as engine_life
 from lanes.engine.life import Life
 from lanes.storage import life, stops
-from lanes.storage.directory import Directory
 
 CALL = "20260131-235959123456-0123abcd-89abcdef"
 OTHER = "20260131-235959123457-0123abcd-89abcdef"
@@ -16,10 +16,7 @@ OTHER = "20260131-235959123457-0123abcd-89abcdef"
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
     monkeypatch.setattr(engine_life, "POLL_SECONDS", 0.01)
-    made = Directory(tmp_path / "sweep")
-    made.create()
-    made.write_sweep({})
-    return made
+    return without_runs(tmp_path / "sweep")
 
 
 def within(seconds, condition):
