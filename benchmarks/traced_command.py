@@ -89,8 +89,8 @@ def _job(submit: Callable) -> Callable:
     """`Writer.submit`, whose jobs are noted in the thread that runs them."""
 
     @functools.wraps(submit)
-    def submitted(self: Any, job: Callable, *args: Any) -> Any:
-        return submit(self, spanned(WRITING, job), *args)
+    def submitted(self: Any, job: Callable, *args: Any, **options: Any) -> Any:
+        return submit(self, spanned(WRITING, job), *args, **options)
 
     return submitted
 
