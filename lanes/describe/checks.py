@@ -82,6 +82,11 @@ def check_types(run: Run) -> Run:
     return dataclasses.replace(run, **changed)
 
 
+def check_type(name: str, value: Any) -> Any:
+    """The value of a field of a run, as in `check_types`."""
+    return _plain(name, value, descriptions.type_hints(Run)[name])
+
+
 def _plain(name: str, value: Any, annotation: Any) -> Any:
     kinds = _kinds(annotation)
     if Any in kinds or (value is None and type(None) in kinds):

@@ -1,6 +1,7 @@
 """Whether a run's numbers survive as the float32 and int32 that the compiled program takes."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -20,17 +21,37 @@ def check_numbers(run: Run) -> Run:
 
     Raises RequestError for a number that float32 makes 0 or infinite, and for an integer beyond int32.
     """
-    numbers = runs.numbers(run)
-    rounded: dict[str, float] = {}
+    rounded = _rounded(runs.numbers(run))
+    for path, integer in _integers(run):
+        _check_integer(path, integer)
+    return runs.with_numbers(run, rounded) if rounded else run
+
+
+def survive(numbers: Mapping[str, Any]) -> bool:
+    """Whether no plain number, by path, rounds to a limit of its range.
+
+    Raises RequestError as `check_numbers` does.
+    """
     for path, value in numbers.items():
-        if isinstance(value, float) and np.isfinite(value):
+        if isinstance(value, int) and not isinstance(value, bool):
+            _check_integer(path, value)
+    return not _rounded(numbers)
+
+
+def _rounded(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that round to a limit of their range, rounded."""
+    out: dict[str, float] = {}
+    for path, value in numbers.items():
+        if isinstance(value, float) and math.isfinite(value):
             kept = _single(path, value)
             if kept != value and (2 * kept).is_integer():
-                rounded[path] = kept
-    for path, integer in _integers(run):
-        if abs(integer) >= COUNTS and path not in UNSIGNED:
-            raise RequestError(f"{path} is {integer}: programs count in 32 bits, so it must be below 2^31 = {COUNTS:,}")
-    return runs.with_numbers(run, rounded) if rounded else run
+                out[path] = kept
+    return out
+
+
+def _check_integer(path: str, integer: int) -> None:
+    if abs(integer) >= COUNTS and path not in UNSIGNED:
+        raise RequestError(f"{path} is {integer}: programs count in 32 bits, so it must be below 2^31 = {COUNTS:,}")
 
 
 def _single(path: str, value: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from lanes.describe import blanks, runs
 from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
-from lanes.engine.effects import check_effects
+from lanes.engine.effects import check_effects, numbers_have_effect
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
@@ -52,12 +52,15 @@ class Buildable:
         self._training: dict[Any, frozenset[str]] = {}  # numbers with an effect, by signature and own numbers
         self._drawn: dict[Any, tuple[Tree, frozenset[str]]] = {}  # by initializing program
         self._initial: dict[tuple[str, Any], frozenset[str]] = {}  # by signature and initializer
+        self._sound: set[tuple[str, int | None]] = set()  # families of which one run is enough, by signature
 
     def check(self, member: Planned) -> None:
         """Check that a run's programs can be traced for its data, and that its settings change something.
 
         Raises RequestError if not.
         """
+        if member.family is not None and (member.signature, member.family) in self._sound:
+            return
         key = member.signature, (_blanked(member.run.initializer), _blanked(member.run.bias_initializer))
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
@@ -68,6 +71,8 @@ class Buildable:
             self._check_optimizer(member)
             self._training[own] = self._rehearse_training(member)
         check_effects(member.run, numbers, self._initial[key], self._training[own], self.variables[member.signature])
+        if numbers_have_effect(numbers, self._initial[key] | self._training[own]):
+            self._sound.add((member.signature, member.family))
 
     def _check_optimizer(self, member: Planned) -> None:
         optimizer = optimizer_of(runs.flat(member.run).optimizer)

@@ -40,6 +40,11 @@ def check_effects(run: Run, numbers: Iterable[str], initial: Set[str], training:
             raise RequestError(_message(run, name, used, variables))
 
 
+def numbers_have_effect(numbers: Iterable[str], used: Set[str]) -> bool:
+    """Whether `check_effects` would refuse no other values of the run's plain numbers, its descriptions being what they are."""
+    return all("." in name or name in used or name in ELSEWHERE for name in numbers)
+
+
 def _check_layout(run: Run) -> None:
     """Raise RequestError for a penalty on the weights into each unit, of kernels whose first axis are the units."""
     if isinstance(run.net, Bridged) and not run.net.inputs_first and any(isinstance(p, MaxNorm) for p in run.penalties):

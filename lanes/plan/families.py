@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from lanes.describe import checks, representable, runs
+from lanes.describe import checks, identity, representable, runs
 from lanes.describe.columns import display_name
 from lanes.describe.descriptions import fields_of, is_description
 from lanes.describe.runs import FIELDS, SWITCHED, TRACED, Run, off
@@ -31,10 +31,14 @@ class Family:
     Attributes:
         first: the first of them, planned.
         seen: checked numbers as plain Python numbers, by (name, type, value).
+        parts: of the first one's description.
+        flat: the first of them, with plain numbers only (`runs.flat`).
     """
 
     first: Planned
     seen: dict[tuple[str, type, Any], Any]
+    parts: identity.Parts
+    flat: Run
 
 
 class Families:
@@ -66,8 +70,8 @@ class Families:
         key = self._key(fields)
         family = self._families.get(key)
         if family is None:
-            planned = self._in_full(run)
-            family = self._families[key] = Family(planned, {})
+            planned = dataclasses.replace(self._in_full(run), family=len(self._families))
+            family = self._families[key] = self._family(planned)
             self._remember(family, fields, planned.run)
             return planned
         numbers = self._seen(family, fields)
@@ -76,7 +80,11 @@ class Families:
             numbers = self._seen(family, fields) or {}
         first = family.first
         plain = _with(first.run, numbers)
-        return dataclasses.replace(first, run=plain, run_id=self._descriptions.run_id(plain), compiled=plain)
+        run_id = self._descriptions.run_id_of(family.parts, plain)
+        return _with(first, {"run": plain, "run_id": run_id, "compiled": plain})
+
+    def _family(self, first: Planned) -> Family:
+        return Family(first, {}, self._descriptions.parts(first.run, NUMBERS), runs.flat(first.run))
 
     def _seen(self, family: Family, fields: dict[str, Any]) -> dict[str, Any] | None:
         """The run's numbers as plain Python numbers; None if any is new to the family."""
@@ -86,16 +94,21 @@ class Families:
         return {name: family.seen[key] for name, key in keys.items()}
 
     def _check_unseen(self, family: Family, run: Run, fields: dict[str, Any]) -> None:
-        """Check the numbers that are new to the family; in full if one whose range depends on the optimizer is new."""
-        if any((name, type(fields[name]), fields[name]) not in family.seen for name in BY_KIND):
-            checked = self._in_full(run).run
-        else:
-            checked = checks.check_types(run)
-            new = runs.flat(_with(family.first.run, {name: getattr(checked, name) for name in NUMBERS}))
-            checks.check_ranges(new)
-            checks.check_rounded(new)
-            representable.check_length(new, family.first.setup.examples)
-        self._remember(family, fields, checked)
+        """Check the numbers that are new to the family: by themselves where their range depends on nothing else."""
+        unseen = {name: fields[name] for name in NUMBERS if (name, type(fields[name]), fields[name]) not in family.seen}
+        alone = not any(name in BY_KIND or is_description(value) for name, value in unseen.items())
+        checked = self._checked_alone(family, unseen) if alone else None
+        self._remember(family, fields, self._in_full(run).run if checked is None else checked)
+
+    def _checked_alone(self, family: Family, unseen: dict[str, Any]) -> Run | None:
+        """The family's run with these numbers; None if one rounds to a limit of its range, which takes a check in full."""
+        plain = {name: checks.check_type(name, value) for name, value in unseen.items()}
+        if not representable.survive(plain):
+            return None
+        checks.check_ranges(_with(family.flat, plain))
+        new = _with(family.first.run, plain)
+        representable.check_length(new, family.first.setup.examples)
+        return new
 
     def _remember(self, family: Family, fields: dict[str, Any], checked: Run) -> None:
         for name in NUMBERS:
@@ -171,9 +184,9 @@ def refusing(what: str) -> Iterator[None]:
         raise RequestError(f"{what}: {type(error).__name__}: {error} (--traceback shows where)") from error
 
 
-def _with(run: Run, numbers: dict[str, Any]) -> Run:
-    """`dataclasses.replace` for plain numbers, ten times as fast: making a Run checks nothing about them."""
-    new = object.__new__(Run)
-    new.__dict__.update(run.__dict__)
-    new.__dict__.update(numbers)
+def _with(value: Any, fields: dict[str, Any]) -> Any:
+    """`dataclasses.replace`, ten times as fast, for a description that checks nothing when it is made."""
+    new = object.__new__(type(value))
+    new.__dict__.update(value.__dict__)
+    new.__dict__.update(fields)
     return new

@@ -31,6 +31,7 @@ class Planned:
         descriptions: of the runs planned together, made before any of their functions is called.
         splits: names of the splits of its data set.
         sharing: what the runs of its program may differ in (`lanes.plan.sharing`).
+        family: equal for runs that differ only in plain numbers of their own fields (`lanes.plan.families`); None if unknown.
     """
 
     run: Run
@@ -42,6 +43,7 @@ class Planned:
     descriptions: identity.Descriptions = dataclasses.field(compare=False, repr=False)
     splits: tuple[str, ...]
     sharing: Sharing = Sharing()
+    family: int | None = None
 
 
 def plan_runs(resolved: Iterable[Run], datasets: Datasets) -> list[Planned]:

@@ -31,7 +31,7 @@ def in_program(planned: Iterable[Planned], sharing: Mapping[str, Sharing]) -> li
             out.append(member)
             continue
         compiled = compiled_for(member.run, shared)
-        key = kind(member), shared
+        key = (member.signature, member.family) if member.family is not None else kind(member), shared
         if key not in signatures:
             signature = identity.signature(by_name(compiled), NOT_TRAINING, member.descriptions.versions)
             signatures[key] = signature

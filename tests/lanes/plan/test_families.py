@@ -1,10 +1,13 @@
 """Runs whose values are equal in Python and unlike in their descriptions are planned as unlike runs."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_sweeps import GOOD
 
 from lanes import Blobs, Ramp, Run, Scheduled
@@ -14,6 +17,8 @@ from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families
 from nets import MLP
+
+SHARED_DATA = Datasets()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +55,42 @@ def lost():
 def test_data_whose_file_is_gone_are_named():
     with pytest.raises(RequestError, match=r"data lost cannot be loaded: .*lost\.npy.*: bring back what it reads"):
         make_plan([dataclasses.replace(GOOD, data=lost)], Options(devices=1))
+
+
+FINE = {
+    "learning_rate": st.sampled_from([0.1, 1, 3e-4, 1e30]),
+    "init_scale": st.sampled_from([1.0, 2, 0.5]),
+    "l2": st.sampled_from([0.0, 1e-4, 0.1]),
+    "dropout": st.sampled_from([0.0, 0.25, 0.5]),
+    "clip": st.sampled_from([None, 1.0, 2]),
+    "patience": st.sampled_from([None, 1, 5]),
+    "seed": st.sampled_from([0, 1, 2**32 - 1]),
+}
+ODD = {
+    "learning_rate": st.sampled_from([0.0, -1.0, math.nan, math.inf, 1e-50, 1e39, True, "0.1"]),
+    "l2": st.sampled_from([-1e-4, 1e-50, math.nan]),
+    "dropout": st.sampled_from([1.0, 0.999999999999, -0.1, 1e-50]),
+    "clip": st.sampled_from([0.0, -1.0]),
+    "patience": st.sampled_from([0, 2**31, 2.5]),
+    "seed": st.sampled_from([-1, 2**32, 0.5]),
+    "epochs": st.sampled_from([0, 2**31, 2**40, 1.5]),
+}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sweep=st.lists(st.fixed_dictionaries(FINE), min_size=2, max_size=4), data=st.data())
+def test_a_run_is_planned_or_refused_in_a_family_as_it_is_alone(sweep, data):
+    name = data.draw(st.sampled_from(sorted(ODD)))
+    sweep = [*sweep, {**sweep[-1], name: data.draw(ODD[name])}]
+    base = Run(data=Blobs(n=60, classes=3), net=MLP(widths=(4,)), batch_size=20, epochs=1)
+    families = Families(SHARED_DATA)
+
+    def planned(families: Families, fields: dict[str, Any]) -> tuple[Any, ...]:
+        try:
+            member = families.plan(dataclasses.replace(base, **fields))
+        except RequestError as error:
+            return (str(error),)
+        return member.run_id, member.run, member.signature
+
+    for fields in sweep:
+        assert planned(families, fields) == planned(Families(SHARED_DATA), fields)
