@@ -13,6 +13,7 @@ COMMANDS = {
     "sweep": "Train every run of an experiment file; repeat it to resume.",
     "train": "Train one run, or repeat one from a sweep.",
     "evaluate": "Evaluate trained runs from their checkpoints.",
+    "diagnose": "Look inside trained runs: activations, gradients, curvature.",
     "export": "Write one trained run's parameters for other programs.",
     "report": "Write a sweep's report as one HTML page; compare several sweeps.",
     "list": "List the names that a run can use, with their formulas.",
