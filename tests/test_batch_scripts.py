@@ -1,6 +1,6 @@
 """`scripts/batch`: shells accept the scripts, manifests have what their systems require, and each command is one of lanes.
 
-No queue is started here: the scripts run with stand-ins for the programs of the queue.
+The scripts run with stand-ins for the programs of the queue; in a real Slurm they run in `tests/lanes/cluster/test_slurm.py`.
 """
 
 import os
@@ -74,15 +74,17 @@ def test_a_task_of_the_array_is_requeued_on_75_only(call, tmp_path, status, requ
 
 
 @bash
-@pytest.mark.parametrize("signal", ["USR1", "TERM"])
-def test_the_array_passes_a_signal_on_and_waits_until_the_sweep_has_saved(call, tmp_path, signal):
+@pytest.mark.parametrize(("signal", "requeued"), [("USR1", True), ("TERM", False)])
+def test_the_array_passes_a_signal_on_and_waits_until_the_sweep_has_saved(call, tmp_path, signal, requeued):
+    """A SIGTERM is Slurm's, which requeues what it preempts itself; on one to srun, srun would kill the sweep."""
     stand_in(
-        tmp_path / "bin", "srun", f"trap 'sleep 0.3; touch saved; exit 75' TERM; kill -{signal} $PPID; sleep 20 & wait"
+        tmp_path / "bin", "srun", f"trap 'sleep 0.3; touch saved; exit 75' USR1; kill -{signal} $PPID; sleep 20 & wait"
     )
     stand_in(tmp_path / "bin", "scontrol", "test -e saved && touch requeued")
     about = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "4"}
     assert call(BATCH / "slurm_gpu_array.sh", "my.py", "out", **about).returncode == 75
-    assert (tmp_path / "requeued").exists()
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "requeued").exists() == requeued
 
 
 @bash

@@ -4,7 +4,8 @@
 #   scripts/batch/slurm_chain.sh 5 experiments/quickstart.py runs/quickstart
 #
 # Submits the array 5 times. Each link starts when the one before has ended with anything but success, and resumes what it left;
-# once a link has succeeded, Slurm removes the others. Options of sbatch stand in SBATCH_OPTIONS.
+# once a link has succeeded, Slurm removes the others. To cancel a chain, cancel all that are printed. Options of sbatch stand in
+# SBATCH_OPTIONS.
 set -euo pipefail
 links=${1:?the number of links}
 shift

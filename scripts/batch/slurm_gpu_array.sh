@@ -5,7 +5,7 @@
 #
 # The directory must be on a file system that all nodes share. Tasks may be killed at any time; the same command resumes.
 # Any array will do (--array=0-6:2, --array=1,3,7). A task submitted again alone (--array=2) trains whatever nobody trains.
-# Exit status of a task: 0 its shard has ended; 75 it stopped early, saved everything and has been requeued.
+# Exit status of a task: 0 its shard has ended; 75 it stopped early, saved everything and is requeued, unless it was cancelled.
 # Where preemption cancels jobs instead of requeueing them (PreemptMode=CANCEL), use slurm_chain.sh.
 #SBATCH --job-name=lanes
 #SBATCH --array=0-3
@@ -28,9 +28,15 @@ experiment=${1:?the experiment file}
 out=${2:?the directory of the sweep}
 shift 2
 
-# Slurm sends SIGUSR1 to this shell 60 s before the time limit, and SIGTERM when it preempts or cancels the job. The shell
-# passes them on; the sweep saves and exits with 75 within 10 s.
-trap 'kill -TERM "$!" 2>/dev/null' TERM USR1
+# Since Slurm 22.05 srun takes the processors of a task from this variable, not from the job.
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
+
+# Slurm sends SIGUSR1 to this shell 60 s before the time limit. The shell passes it on by srun; the sweep saves and exits with
+# 75 within 10 s, and is requeued. SIGTERM says that Slurm ends the job itself: it requeues a job that it preempts, and one
+# that was cancelled stays so. To srun it is passed on as SIGUSR1 too: on a SIGTERM srun kills the sweep.
+requeue=yes
+trap 'kill -USR1 "$!" 2>/dev/null' USR1
+trap 'requeue=no; kill -USR1 "$!" 2>/dev/null' TERM
 srun --ntasks=1 .venv/bin/lanes sweep "$experiment" --out "$out" --shard auto "$@" &
 sweep=$!
 wait "$sweep"
@@ -39,7 +45,7 @@ while ((status > 128)) && kill -0 "$sweep" 2>/dev/null; do # a signal interrupte
     wait "$sweep"
     status=$?
 done
-if ((status == 75)); then
+if ((status == 75)) && [[ $requeue == yes ]]; then
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
 exit "$status"
