@@ -110,7 +110,8 @@ def many_to_one_intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
     Returns:
         Mean difference, half width (NaN where there are fewer than two common seeds, 0 where the values are the baseline's or
-        their noise is below the resolution of the metrics), number of common seeds, and whether the interval excludes 0; each [K - 1].
+        their noise is below the resolution of the metrics), number of common seeds, and whether the interval excludes 0; each
+        [K - 1].
     """
     values = np.where(np.isfinite(values), values, np.nan)
     shared = np.isfinite(values) & np.isfinite(values[0])
