@@ -31,7 +31,7 @@ CALLS = {
     "lanes.storage.compaction:join_parts": WRITING,
     "lanes.reporting.pages:write_report": PAGE,
     "lanes.results.tables:load": PAGE,
-    "lanes.results.leaderboard:print_leaderboard": PAGE,
+    "lanes.results.printed_leaderboard:print_leaderboard": PAGE,
 }
 # Functions that return a program, whose calls are spans by the first word of the program's key, and one that takes a job.
 PROGRAMS = "lanes.program.compiled:Compiled.get"

@@ -23,6 +23,8 @@ class Arguments:
     """File to write; the default is report.html in the first directory."""
     statistic: str = "mean"
     """mean, or iqm: also interquartile means with stratified bootstrap intervals (a section of the page)."""
+    baseline: tuple[str, ...] = ()
+    """FIELD=VALUE … that one combination meets: all others are compared with it, paired by seed, with corrected intervals."""
     top: int = 10
     """Rows of the leaderboard printed in the terminal."""
     json: bool = False
@@ -35,13 +37,13 @@ def main(arguments: Arguments) -> int:
     """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric."""
     from lanes.reporting.pages import read, write_report
     from lanes.results.documents import results_document
-    from lanes.results.leaderboard import print_leaderboard
+    from lanes.results.printed_leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
-    page = write_report(directories, arguments.metric, arguments.out, arguments.statistic)
+    page = write_report(directories, arguments.metric, arguments.out, arguments.statistic, arguments.baseline)
     runs = read(directories)[0]
     if arguments.json:
-        say_json({"report": str(page), **results_document(runs, arguments.metric)})
+        say_json({"report": str(page), **results_document(runs, arguments.metric, arguments.baseline, directories)})
         return 0
     print_leaderboard(runs, arguments.metric, arguments.top)
     say(f"report: {page}")

@@ -171,7 +171,7 @@ def _document(outcome: "Outcome", out: Path) -> dict[str, Any]:
 def _report(out: Path, has_trained: bool, quiet: bool) -> None:
     """Write the page, unless there is nothing new, and print the leaderboard, or what it leaves out if nothing was trained."""
     from lanes.reporting.pages import write_report
-    from lanes.results.leaderboard import print_leaderboard
+    from lanes.results.printed_leaderboard import print_leaderboard
     from lanes.results.tables import load
     from lanes.results.versions import of_present_versions
 

@@ -4,20 +4,23 @@ import pandas as pd
 
 from lanes.reporting import sections
 from lanes.reporting.markup import Markup, escape, fact_list, paragraph, table, together
+from lanes.reporting.next_steps import at_an_edge
 from lanes.reporting.plotting import words
+from lanes.results.edges import Allowed, edges
 from lanes.results.equal_epochs import at_equal_epoch
 from lanes.results.intervals import binomial_error, decimals
 from lanes.results.leaderboard import Leaderboard, separation
+from lanes.results.naming import change
 
 SHOWN = 5  # combinations in the tables
 
 
-def answer(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
+def answer(board: Leaderboard, epochs: pd.DataFrame, allowed: Allowed | None = None) -> Markup:
     """The best combination, how clearly it leads, and the five best; where runs were pruned, also at an equal epoch."""
     if not board.has_best:
         return paragraph(f"No finished run has a value of {board.metric}: see Outcomes.", "warn")
     best = board.table.iloc[0]
-    choice = " · ".join(f"<span>{escape(axis.name)}</span> {escape(best[axis.name])}" for axis in board.axes)
+    choice = _choice(board)
     selected = f"{words(board.metric)}{' (selected)' if len(board.table) > 1 else ''}"
     numbers: dict[str, object] = {selected: _value(board, 0, board.metric)}
     numbers |= {words(name): _value(board, 0, name) for name in board.shown if name != board.metric}
@@ -32,11 +35,20 @@ def answer(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
         box,
         paragraph(_covers(board), "quiet"),
         paragraph(_lead(board)),
-        *(paragraph(text, "warn") for text in _cautions(board)),
+        *(paragraph(text, "warn") for text in _cautions(board, allowed)),
         table(sections.columns(board), rows, sections.right(board), "wide") if len(board.table) > 1 else Markup(""),
         paragraph(f"Runs of the best: {shown_ids}", "note"),
         _equal_epochs(board, epochs),
     )
+
+
+def _choice(board: Leaderboard) -> str:
+    """The best combination: all axes with their values, or the one change of a one-at-a-time sweep."""
+    best = board.table.iloc[0]
+    if board.design is not None:
+        rest = "all else as in the base" if board.design.base != 0 else "nothing changed"
+        return f"{escape(change(board, board.design, 0))} <span>{rest}</span>"
+    return " · ".join(f"<span>{escape(axis.name)}</span> {escape(best[axis.name])}" for axis in board.axes)
 
 
 def _equal_epochs(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
@@ -47,10 +59,10 @@ def _equal_epochs(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
     intervals = list(found.intervals.values())
     digits = decimals([each.half for each in intervals], [each.mean for each in intervals])
     rows = [
-        [rank, *(board.table.iloc[row][axis.name] for axis in board.axes), each.text(digits), each.n, row + 1]
+        [rank, *sections.labels_of(board, row), each.text(digits), each.n, row + 1]
         for rank, (row, each) in enumerate(list(found.intervals.items())[:SHOWN], start=1)
     ]
-    head = ["rank", *(axis.name for axis in board.axes), f"{board.metric} by epoch {found.epoch}", "n", "rank above"]
+    head = ["rank", *sections.label_columns(board), f"{board.metric} by epoch {found.epoch}", "n", "rank above"]
     note = (
         f"Halving ended runs early, and a combination's finished runs are its better ones. At epoch {found.epoch}, which all "
         f"runs reached, the best {words(board.metric)} so far over all seeds:"
@@ -113,8 +125,8 @@ def _lead(board: Leaderboard) -> str:
     return f"{second}{found.tied} of the other {found.compared} combinations cannot be told apart from the best, {how}."
 
 
-def _cautions(board: Leaderboard) -> list[str]:
-    texts = []
+def _cautions(board: Leaderboard, allowed: Allowed | None) -> list[str]:
+    texts = [f"{at_an_edge(edge)}: see What next." for edge in edges(board, allowed)]
     if pending := int((board.runs["status"] == "pending").sum()):
         texts.append(f"{pending:,} of {len(board.runs):,} runs are still pending: the ranking may change.")
     if board.metric.startswith("test_"):

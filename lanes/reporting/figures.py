@@ -21,6 +21,7 @@ from lanes.reporting.plotting import (
 from lanes.results.axes import Axis, coarse, coarse_values
 from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard, marginals
+from lanes.results.slices import slice_of, spread_over_decades
 
 POINTS = 1000  # combinations in a scatter
 STRIP = 400  # combinations in a small scatter
@@ -37,7 +38,7 @@ ENDED = {
 def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
     """For each value of an axis, the best combination (filled, with interval) and the median of all (open).
 
-    A sampled axis shows its combinations as points.
+    A sampled axis shows its combinations as points, those that diverged or have no value for another reason as crosses.
 
     Returns:
         The figure, and a note on how many combinations it shows, empty if all.
@@ -45,13 +46,8 @@ def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
     cut = ""
     frame = layout(240, safe(axis.name), words(board.metric))
     if axis.sampled:
-        valued = board.table[board.table[board.metric].notna()]
-        table = evenly_spaced(valued)
-        cut = f"Showing {len(table)} of {len(valued)} combinations." if len(table) < len(valued) else ""
-        numbers = dict(zip(axis.values, axis.numbers or (), strict=True))
-        x, y = [numbers[value] for value in table[axis.name]], table[board.metric].tolist()
-        traces = [points(x, y, (hover(board, int(row)) for row in table.index), size=6, opacity=0.55)]
-        frame["xaxis"] |= log_axis(x) if spans(x) else {}
+        traces, cut, y = _slice(board, axis)
+        frame["xaxis"] |= log_axis(axis.numbers or ()) if spread_over_decades(axis.numbers or ()) else {}
     else:
         rows = marginals(board, axis)
         kept = rows[rows["best"] >= 0]
@@ -65,6 +61,24 @@ def marginal(board: Leaderboard, axis: Axis) -> tuple[Figure, str]:
         frame["xaxis"] |= categories(rows["value"])
     frame["yaxis"] |= log_axis(y) if board.lower and spans(y) else {}
     return {"data": traces, "layout": frame}, cut
+
+
+def _slice(board: Leaderboard, axis: Axis) -> tuple[list[Figure], str, list[float]]:
+    """The combinations along a sampled axis, those without a value as crosses on the worst one; a note; and the values."""
+    found = slice_of(board, axis)
+    valued = found[found["lost"] == ""]
+    shown = evenly_spaced(valued)
+    cut = f"Showing {len(shown)} of {len(valued)} combinations." if len(shown) < len(valued) else ""
+    texts = (hover(board, int(row)) for row in shown["row"])
+    traces = [points(shown["x"], shown["value"], texts, size=6, opacity=0.55)]
+    lost = evenly_spaced(found[(found["lost"] != "") & found["x"].notna()])
+    if len(lost) and len(valued):
+        worst = float(valued["value"].max() if board.lower else valued["value"].min())
+        texts = (f"{safe(why)}<br>{safe(axis.name)} = {x:.4g}" for why, x in zip(lost["lost"], lost["x"], strict=True))
+        traces.append(
+            points(lost["x"], [worst] * len(lost), texts, size=7, symbol="x-thin-open", color=ENDED["diverged"])
+        )
+    return traces, cut, shown["value"].tolist()
 
 
 def evenly_spaced(table: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lanes.reporting.plotting import BLUES, INK, QUIET, Figure, categories, hover, layout, safe
-from lanes.results.axes import Axis, coarse, coarse_values
+from lanes.reporting.plotting import BLUES, INK, QUIET, Figure, hover, layout, positions, safe
+from lanes.results.axes import Axis, coarse_values
 from lanes.results.intervals import decimals
-from lanes.results.leaderboard import Leaderboard, grid_of
+from lanes.results.leaderboard import Leaderboard
+from lanes.results.pivots import NOT_PLANNED, pivot
 
 CELLS = 40  # most rows, and most columns
 NUMBERED = 150  # most cells in a map that prints their numbers
@@ -23,18 +24,18 @@ def heat_map(board: Leaderboard, first: Axis, second: Axis) -> tuple[Figure, str
     Returns:
         The figure, and a note on how many values it shows, empty if all.
     """
-    best, median = grid_of(board, first, second)
-    rows, columns = _kept(best, first), _kept(best.T, second)
-    best, median = best.loc[rows, columns], median.loc[rows, columns]
-    value = best.map(lambda row: board.table[board.metric].iloc[int(row)] if row >= 0 else np.nan)
-    texts = best.map(lambda row: hover(board, int(row)) if pd.notna(row) else "not planned")
-    medians = median.map(lambda number: f"median over the other axes: {number:.4g}")
+    found = pivot(board, first, second)
+    rows, columns = _kept(found.best, first), _kept(found.best.T, second)
+    best, median, value = (table.loc[rows, columns] for table in (found.best, found.median, found.values))
+    reasons = found.reasons.loc[rows, columns]
+    texts = best.map(lambda row: hover(board, int(row)) if row >= 0 else "").where(reasons == "", reasons)
+    medians = median.map(lambda number: f"median over the other axes: {number:.4g}").where(reasons == "", reasons)
     data = [_trace(board, value, texts, True), _trace(board, median, medians, False)]
 
     frame = layout(min(104 + 30 * len(rows), 760), safe(second.name), safe(first.name), plot_bgcolor="#eceef1")
-    frame["annotations"] = _notes(_reasons(board, first, second).reindex(index=rows, columns=columns), value)
-    frame["xaxis"] |= categories(columns) | {"showgrid": False}
-    frame["yaxis"] |= categories(rows) | {"showgrid": False, "autorange": "reversed"}
+    frame["annotations"] = _notes(reasons)
+    frame["xaxis"] |= positions(columns) | {"showgrid": False}
+    frame["yaxis"] |= positions(rows) | {"showgrid": False, "range": [len(rows) - 0.5, -0.5]}
     sizes = [(rows, first), (columns, second)]
     cuts = [
         f"{len(kept)} of {len(all_)} values of {axis.name}"
@@ -46,7 +47,7 @@ def heat_map(board: Leaderboard, first: Axis, second: Axis) -> tuple[Figure, str
 
 def _trace(board: Leaderboard, numbers: pd.DataFrame, texts: pd.DataFrame, visible: bool) -> Figure:
     trace: Figure = {"type": "heatmap", "z": _matrix(numbers), "customdata": _matrix(texts), "visible": visible}
-    trace |= {"x": [safe(name) for name in numbers.columns], "y": [safe(name) for name in numbers.index]}
+    trace |= {"x": list(range(numbers.shape[1])), "y": list(range(numbers.shape[0]))}
     trace |= {
         "colorscale": BLUES,
         "reversescale": board.lower,
@@ -78,14 +79,13 @@ def _color_range(values: np.ndarray, lower: bool) -> dict[str, float]:
     return {"zmin": float(min(best, worst)), "zmax": float(max(best, worst))}
 
 
-def _notes(reasons: pd.DataFrame, value: pd.DataFrame) -> list[dict[str, Any]]:
+def _notes(reasons: pd.DataFrame) -> list[dict[str, Any]]:
     """Annotations that state the reason in planned cells without a value."""
-    if value.size > NUMBERED:
+    if reasons.size > NUMBERED:
         return []
     style = {"showarrow": False, "font": {"size": 10, "color": QUIET}}
-    blank = value.isna() & reasons.notna()
-    cells = [(row, column) for row in value.index for column in value.columns if blank.at[row, column]]
-    return [{"x": safe(column), "y": safe(row), "text": str(reasons.at[row, column])} | style for row, column in cells]
+    cells = np.argwhere(~reasons.isin(["", NOT_PLANNED]).to_numpy())
+    return [{"x": int(x), "y": int(y), "text": safe(reasons.iat[y, x])} | style for y, x in cells]
 
 
 def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:
@@ -96,14 +96,6 @@ def _kept(best: pd.DataFrame, axis: Axis) -> list[str]:
     ranked = best.where(best >= 0).min(axis=1).sort_values(kind="stable", na_position="last")
     kept = set(ranked.index[:CELLS])
     return [value for value in values if value in kept]
-
-
-def _reasons(board: Leaderboard, first: Axis, second: Axis) -> pd.DataFrame:
-    """For each planned cell, why it would have no value."""
-    keys = [board.table[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
-    sums = board.table[["diverged", "failed", "pruned", "pending"]].groupby(keys).sum()
-    reason = sums.idxmax(axis=1).where(sums.sum(axis=1) > 0, "no value")
-    return reason.unstack()
 
 
 def _matrix(frame: pd.DataFrame) -> list[list[Any]]:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from lanes.reporting.plotting import COLORS, Figure, layout, line, log_axis, safe, words
-from lanes.results.axes import short_name
+from lanes.results.curve_bands import bands, keys_of, run_curves
 from lanes.results.leaderboard import Leaderboard
+from lanes.results.naming import named
 from lanes.results.statistics import direction
 
 CURVES = 60  # most lines in a figure of single runs
@@ -15,54 +16,62 @@ FIRST, LAST = (15, 76, 143), (217, 179, 140)  # colours of the first and the las
 
 
 def names_of(board: Leaderboard, top: int) -> list[tuple[str, str]]:
-    """Colours and names of the best `top` combinations, for a legend."""
+    """Colours and names of the best `top` combinations, for a legend: by what differs between them."""
     rows = range(min(top, len(board.table)))
-    return [(COLORS[row % len(COLORS)], f"{row + 1}. {short_name(board.axes, board.table.iloc[row])}") for row in rows]
+    names = named(board, rows)
+    return [(COLORS[row % len(COLORS)], f"{row + 1}. {names[row]}") for row in rows]
 
 
 def curves(board: Leaderboard, table: pd.DataFrame, metric: str, top: int) -> Figure:
-    """The `top` combinations by epoch: the median over seeds, in a band from the lowest to the highest seed."""
-    keys = _keys(table)
-    best = board.runs.loc[board.runs["combination"] < top, [*keys, "combination"]]
-    joined = table.merge(best, on=keys)
-    joined[metric] = pd.to_numeric(joined[metric], errors="coerce").replace([np.inf, -np.inf], np.nan)
+    """The `top` combinations by epoch: the median over seeds, in a band from the lowest to the highest seed.
+
+    A combination with a single epoch is a marker.
+    """
+    found = bands(board, table, metric, range(top))
     data: list[dict[str, Any]] = []
     for row, (color, name) in enumerate(names_of(board, top)):
-        part = joined[joined["combination"] == row]
-        spread = part.groupby("epoch")[metric].agg(["median", "min", "max", "count"]).dropna()
-        epochs = spread.index.tolist()
-        band = line(epochs + epochs[::-1], [*spread["max"], *spread["min"][::-1]], width=0)
+        part = found[found["row"] == row]
+        epochs = part["epoch"].tolist()
+        band = line(epochs + epochs[::-1], [*part["high"], *part["low"][::-1]], width=0)
         band |= {"fill": "toself", "fillcolor": color, "opacity": 0.14, "hoverinfo": "skip"}
-        middle = line(epochs, spread["median"], color=color, width=1.8) | {"customdata": spread["count"].tolist()}
+        middle = line(epochs, part["median"], color=color, width=1.8) | {"customdata": part["n"].tolist()}
+        if part["alone"].any():
+            middle |= _marked(color, 8)
         text = f"{safe(name)}<br>epoch %{{x}}: median %{{y:.4g}} of %{{customdata}} seeds<extra></extra>"
         data += [band, middle | {"hovertemplate": text}]
     return {"data": data, "layout": _frame(board, metric, data)}
 
 
 def single_runs(board: Leaderboard, table: pd.DataFrame, metric: str) -> tuple[Figure, int, int]:
-    """One thin line per run, coloured by the rank of its combination.
+    """One thin line per run, coloured by the rank of its combination; a run with a single epoch is a marker.
 
     Returns:
         The figure, the number of runs drawn (at most `CURVES`, evenly spaced by rank), and the number of all runs.
     """
-    keys = _keys(table)
+    keys = keys_of(table)
     runs = board.runs.sort_values("combination", kind="stable").merge(table[keys].drop_duplicates(), on=keys)
     spaced = np.unique(np.linspace(0, max(len(runs) - 1, 0), min(CURVES, len(runs))).astype(int))
     picked = runs.iloc[spaced]
-    by_run = dict(tuple(table.merge(picked[keys], on=keys).groupby(keys)))
+    by_run = run_curves(picked, table, metric)
+    names = named(board, sorted({int(row) for row in picked["combination"]}))
     last = max(len(board.table) - 1, 1)
     data = []
     for _, run in picked.iloc[::-1].iterrows():  # the best on top
-        part = by_run[tuple(run[key] for key in keys)].sort_values("epoch")
+        part = by_run.get(tuple(str(run[key]) for key in keys))
+        if part is None:
+            continue
         rank = int(run["combination"])
-        name = f"rank {rank + 1} · {short_name(board.axes, board.table.iloc[rank])} · {run['status']}"
-        trace = line(part["epoch"], part[metric], width=1, color=_shade(rank / last)) | {"opacity": 0.75}
+        name = f"rank {rank + 1} · {names[rank]} · {run['status']}"
+        color = _shade(rank / last)
+        trace = line(part["epoch"], part["value"], width=1, color=color) | {"opacity": 0.75}
+        trace |= _marked(color, 5) if len(part) == 1 else {}
         data.append(trace | {"hovertemplate": f"{safe(name)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"})
-    return {"data": data, "layout": _frame(board, metric, data)}, len(picked), len(runs)
+    return {"data": data, "layout": _frame(board, metric, data)}, len(data), len(runs)
 
 
-def _keys(table: pd.DataFrame) -> list[str]:
-    return ["dir", "run_id"] if "dir" in table else ["run_id"]
+def _marked(color: str, size: int) -> dict[str, Any]:
+    """Markers instead of a line, which a single point does not make."""
+    return {"mode": "markers", "marker": {"color": color, "size": size}}
 
 
 def _frame(board: Leaderboard, metric: str, data: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The report page: a self-contained HTML file with the answer first, then what supports it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,33 @@ from lanes.describe.directions import merged
 from lanes.errors import RequestError, unknown
 from lanes.files import oddity, write_bytes
 from lanes.reporting import answers, figures, sections
+from lanes.reporting.baselines import baseline_section
 from lanes.reporting.comparison import Comparison, compare
+from lanes.reporting.importances import importances
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
+from lanes.reporting.next_steps import next_steps
+from lanes.reporting.outcomes import outcomes
 from lanes.reporting.provenance import pretty, provenance_of, provenance_section
+from lanes.reporting.question import question
 from lanes.reporting.robust_means import interquartile_means
+from lanes.results.baseline import find_baseline
+from lanes.results.edges import allowed_by
 from lanes.results.intervals import Interval, decimals
 from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
+from lanes.results.questions import questions
 from lanes.results.statistics import COMPARABLE, DIRECTIONS
 from lanes.results.versions import of_present_versions
 
 STATISTICS = ("mean", "iqm")
+NOTHING = Markup("")
 
 
 def write_report(
-    directories: list[Path], metric: str | None = None, out: Path | None = None, statistic: str = "mean"
+    directories: list[Path],
+    metric: str | None = None,
+    out: Path | None = None,
+    statistic: str = "mean",
+    baseline: Sequence[str] = (),
 ) -> Path:
     """Write the report of one or several directories, and return its path.
 
@@ -33,14 +46,16 @@ def write_report(
         metric: ranks the combinations; by default as in `groups.comparable_groups`.
         out: the file; None is `report.html` in the first directory.
         statistic: "iqm" adds a section of interquartile means with stratified bootstrap intervals.
+        baseline: `FIELD=VALUE` conditions that one combination meets, which all others are compared with.
 
-    Raises RequestError for a directory without a sweep, if no run has ended, and for an unknown metric.
+    Raises RequestError for a directory without a sweep, if no run has ended, for an unknown metric, and for a baseline that no
+    combination meets, or several do.
     """
     if statistic not in STATISTICS:
         raise unknown("--statistic", statistic, STATISTICS)
     runs, curves = read(directories)
     provenance = {name: provenance_of(path) for name, path in _names(directories).items()}
-    text = page(runs, curves, provenance, metric, statistic)
+    text = page(runs, curves, provenance, metric, statistic, baseline, _names(directories))
     target = out or directories[0] / "report.html"
     if (odd := oddity(target)) is not None:
         raise RequestError(f"cannot write {target}: it {odd}; move it away, or choose another file with --out")
@@ -100,6 +115,8 @@ def page(
     provenance: dict[str, dict[str, Any]],
     metric: str | None = None,
     statistic: str = "mean",
+    baseline: Sequence[str] = (),
+    paths: Mapping[str, Path] | None = None,
 ) -> str:
     """The page as text.
 
@@ -107,22 +124,36 @@ def page(
         runs: the table of `lanes.load`, with a column `dir` for several directories.
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
         provenance: `provenance_of` each directory, by the directory's name.
-        metric, statistic: see `write_report`.
+        metric, statistic, baseline: see `write_report`.
+        paths: of the directories, by name, for their experiments' docstrings and for what their fields take.
     """
     runs, left_out = of_present_versions(runs)
     boards = leaderboards(runs, metric)
+    allowed = {id(board): allowed_by(list((paths or {}).values()), board) for board in boards}
+    chosen = {id(boards[at]): row for at, row in find_baseline(boards, baseline).items()}
     several = "dir" in runs and runs["dir"].nunique() > 1
     apart_from = paragraph(apart(runs, metric), "warn") + paragraph(left_out, "warn")
     parts = [
-        ("answer", "Answer", apart_from + _each(boards, functools.partial(answers.answer, epochs=curves))),
+        (
+            "answer",
+            "Answer",
+            apart_from + _each(boards, lambda board: answers.answer(board, curves, allowed[id(board)])),
+        ),
         ("comparison", "Comparison", _each(boards, comparisons) if several else Markup("")),
+        (
+            "baseline",
+            "Against the baseline" if baseline else "One change at a time",
+            _each(boards, lambda board: baseline_section(board, chosen.get(id(board)))),
+        ),
+        ("next", "What next", _each(boards, lambda board: next_steps(board, allowed[id(board)]))),
+        ("importance", "Importance", _each(boards, importances)),
         ("axes", "Axes", _each(boards, sections.axes)),
         ("pairs", "Pairs", _each(boards, sections.pairs)),
         ("robust", "Interquartile means", _each(boards, interquartile_means) if statistic == "iqm" else Markup("")),
         ("curves", "Curves", _each(boards, functools.partial(sections.curves, epochs=curves))),
         ("gap", "Generalization gap", _each(boards, sections.gap)),
         ("board", "Leaderboard", _each(boards, sections.whole_leaderboard)),
-        ("outcomes", "Outcomes", _each(boards, sections.outcomes)),
+        ("outcomes", "Outcomes", _each(boards, outcomes)),
         ("provenance", "Provenance", provenance_section(runs, provenance)),
     ]
     kept = [(anchor, title, inside) for anchor, title, inside in parts if inside]
@@ -130,7 +161,8 @@ def page(
     title = " · ".join(provenance) or "sweep"
     contents = [(f"section-{anchor}", name) for anchor, name, _ in kept]
     data = [sections.leaderboard_data(board) for board in boards]
-    return document(f"{title}: report", header(title, boards, provenance), contents, body, data)
+    asked = question([text for path in (paths or {}).values() for text in questions(path, runs)])
+    return document(f"{title}: report", header(title, boards, provenance, asked), contents, body, data)
 
 
 def _each(boards: list[Leaderboard], make: Callable[[Leaderboard], Markup]) -> Markup:
@@ -141,8 +173,10 @@ def _each(boards: list[Leaderboard], make: Callable[[Leaderboard], Markup]) -> M
     return together(*(Markup(f"<h3>{escape(board.name)}</h3>") + inside for board, inside in parts))
 
 
-def header(title: str, boards: list[Leaderboard], provenance: dict[str, dict[str, Any]]) -> Markup:
-    """Title, command and counts."""
+def header(
+    title: str, boards: list[Leaderboard], provenance: dict[str, dict[str, Any]], asked: Markup = NOTHING
+) -> Markup:
+    """Title, question, command and counts."""
     runs = pd.concat([board.runs for board in boards])
     counts = runs["status"].value_counts()
     seconds = pd.to_numeric(runs.get("seconds", pd.Series(dtype=float)), errors="coerce").sum()
@@ -151,7 +185,7 @@ def header(title: str, boards: list[Leaderboard], provenance: dict[str, dict[str
         facts["seeds"] = int(runs["seed"].nunique())
     facts |= {name.replace("_", " "): int(counts[name]) for name in STATUSES if counts.get(name, 0)}
     lines = [paragraph(pretty(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
-    return Markup(f"<h1>{escape(title)}</h1>{''.join(lines)}") + fact_list(
+    return Markup(f"<h1>{escape(title)}</h1>{asked}{''.join(lines)}") + fact_list(
         {name: f"{value:,}" for name, value in facts.items()} | ({"device time": _duration(seconds)} if seconds else {})
     )
 

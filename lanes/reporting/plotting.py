@@ -63,6 +63,13 @@ def categories(values: Iterable[str]) -> dict[str, Any]:
     return {"type": "category", "categoryorder": "array", "categoryarray": [safe(value) for value in values]}
 
 
+def positions(values: Iterable[str]) -> dict[str, Any]:
+    """An axis with these labels at 0, 1, 2, …: plotly takes a category that reads as a number for a place on the axis."""
+    labels = [safe(value) for value in values]
+    ends = [-0.5, len(labels) - 0.5]
+    return {"type": "linear", "tickvals": list(range(len(labels))), "ticktext": labels, "range": ends}
+
+
 def log_axis(values: Iterable[float]) -> dict[str, Any]:
     """A log axis with ticks at 1, 2 and 5, or at powers of ten over more than three decades, labelled in full."""
     array = _finite(values)

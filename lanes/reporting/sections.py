@@ -12,10 +12,10 @@ from lanes.reporting.plotting import words
 from lanes.results.axes import Axis, coarse_values
 from lanes.results.effects import effects
 from lanes.results.intervals import decimals, format_number
-from lanes.results.leaderboard import EXCLUDED, STATUSES, Leaderboard, marginals
+from lanes.results.leaderboard import Leaderboard, marginals
+from lanes.results.naming import change, named
 
 # Most of each on the page.
-ROWS = 200  # rows in a list of runs
 BOARD = 50  # rows of the leaderboard before its script shows more
 PAIRS = 15  # heat maps
 AXES = 12  # axes with figures of their own
@@ -31,7 +31,19 @@ def columns(board: Leaderboard) -> list[str]:
     """The columns of a leaderboard."""
     extra = ["gap"] if "gap" in board.table else []
     pruned = ["pruned", "pruned runs"] if with_pruned(board) else []
-    return ["rank", *(axis.name for axis in board.axes), *board.shown, *extra, "n", "diverged", *pruned]
+    return ["rank", *label_columns(board), *board.shown, *extra, "n", "diverged", *pruned]
+
+
+def label_columns(board: Leaderboard) -> list[str]:
+    """The columns that tell combinations apart: the axes, or the one change of a one-at-a-time sweep."""
+    return [axis.name for axis in board.axes] if board.design is None else ["change"]
+
+
+def labels_of(board: Leaderboard, row: int) -> list[str]:
+    """A combination's values in `label_columns`."""
+    if board.design is not None:
+        return [change(board, board.design, row)]
+    return [str(board.table.iloc[row][axis.name]) for axis in board.axes]
 
 
 def with_pruned(board: Leaderboard) -> bool:
@@ -41,7 +53,7 @@ def with_pruned(board: Leaderboard) -> bool:
 
 def right(board: Leaderboard) -> list[int]:
     """Which columns of a leaderboard hold numbers."""
-    first = 1 + len(board.axes)
+    first = 1 + len(label_columns(board))
     return [0, *range(first, len(columns(board)))]
 
 
@@ -52,7 +64,7 @@ def row_of(board: Leaderboard, row: int) -> list[str]:
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
     counts += [str(at["pruned"] or ""), board.early(row)] if with_pruned(board) else []
-    return [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *values, *extra, *counts]
+    return [str(row + 1), *labels_of(board, row), *values, *extra, *counts]
 
 
 def leaderboard_data(board: Leaderboard) -> dict[str, Any]:
@@ -95,7 +107,7 @@ def _gap_words(board: Leaderboard) -> str:
 
 def axes(board: Leaderboard) -> Markup:
     """For each value of each axis, the best combination over the other axes."""
-    if not board.axes or not board.has_best:
+    if not board.axes or not board.has_best or board.design is not None:
         return Markup("")
     note = (
         f"For each value: the best combination over all other axes by {words(board.metric)} (filled, with the 95% "
@@ -163,7 +175,7 @@ def _marginal_rows(board: Leaderboard, axis: Axis) -> list[list[Any]]:
 
 def pairs(board: Leaderboard) -> Markup:
     """A heat map per pair of axes, the axes with the largest effects first."""
-    if len(board.axes) < 2 or not board.has_best:
+    if len(board.axes) < 2 or not board.has_best or board.design is not None:
         return Markup("")
     by_effect = sorted(board.axes, key=lambda axis: -_effect(board, axis))
     found = list(itertools.combinations(by_effect, 2))
@@ -198,7 +210,7 @@ def _effect(board: Leaderboard, axis: Axis) -> float:
     return max(values) - min(values) if values else 0.0
 
 
-# ---- curves, gap, outcomes -----------------------------------------------------------------------------------------
+# ---- curves and gap -----------------------------------------------------------------------------------------
 
 
 def curves(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
@@ -218,6 +230,8 @@ def curves(board: Leaderboard, epochs: pd.DataFrame) -> Markup:
     keys = "".join(
         f'<li><i style="background:{c}"></i>{escape(n)}</li>' for c, n in learning_curves.names_of(board, top)
     )
+    if shared := named(board, range(top)).shared:
+        note += f" All have {shared}."
     plots = together(*(figure(learning_curves.curves(board, epochs, name, top)) for name in names))
     spec, drawn, of = learning_curves.single_runs(board, epochs, names[0])
     which = f"showing {drawn} of {of:,}, evenly spaced by rank" if drawn < of else f"all {of}"
@@ -248,31 +262,3 @@ def gap(board: Leaderboard) -> Markup:
 def _gap_effect(board: Leaderboard, axis: Axis) -> float:
     found = marginals(board, axis)["gap"].dropna()
     return float(found.max() - found.min()) if len(found) else 0.0
-
-
-def outcomes(board: Leaderboard) -> Markup:
-    """How the runs ended, and which diverged or failed."""
-    found = board.runs["status"].value_counts()
-    names = [*STATUSES, *sorted(set(found.index) - set(STATUSES))]
-    counts = {name: int(found[name]) for name in names if name in found}
-    return together(figure(figures.statuses(counts)), *(_ended_badly(board, status) for status in EXCLUDED))
-
-
-def _ended_badly(board: Leaderboard, status: str) -> Markup:
-    """The runs with a status, as a list that unfolds."""
-    runs = board.runs[board.runs["status"] == status]
-    if runs.empty:
-        return Markup("")
-    shown = runs.head(ROWS)
-    columns = {"run": shown["run_id"]} | {axis.name: board.labels.loc[shown.index, axis.name] for axis in board.axes}
-    if "seed" in shown:
-        columns["seed"] = shown["seed"]
-    if status == "diverged" and "diverged_step" in shown:
-        columns["first non-finite step"] = shown["diverged_step"].map(
-            lambda step: "–" if pd.isna(step) else f"{int(step):,}"
-        )
-    cut = f"Showing {len(shown)} of {len(runs):,}." if len(shown) < len(runs) else ""
-    inside = table(list(columns), zip(*columns.values(), strict=True), [len(columns) - 1])
-    opened = " open" if len(runs) <= 12 else ""
-    title = f"{len(runs):,} {status}"
-    return Markup(f"<details{opened}><summary>{title}</summary>{paragraph(cut, 'note')}{inside}</details>")

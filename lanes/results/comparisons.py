@@ -118,6 +118,20 @@ def against_best(values: np.ndarray) -> AgainstBest:
     return AgainstBest(difference[1:], compared[1:], told[1:], least[1:])
 
 
+def noise_variance(values: np.ndarray) -> float:
+    """The variance of the noise of values [K, S] beside additive effects of K combinations and S seeds; NaN where unknown.
+
+    Formula: Σ r² / ((K - 1)(S - 1)), with r the residuals of the least-squares fit of both effects; NaN where missing, and a
+    combination of n values then has (K - 1)(n - 1) / K degrees of freedom
+    """
+    values = values[np.isfinite(values).sum(axis=1) >= 2]
+    rows = len(values)
+    if rows < 2:
+        return float("nan")
+    degrees = float((np.isfinite(values).sum(axis=1) - 1).sum()) * (rows - 1) / rows
+    return float(np.nansum(_residuals(values) ** 2) / degrees)
+
+
 def moderated_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The variance [K] of each row's noise beside additive effects of rows and columns, and its degrees of freedom [K].
 
@@ -130,7 +144,7 @@ def moderated_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = len(values)
     count = np.isfinite(values).sum(axis=1)
     own = count - 1.0
-    variance = np.nansum(_residuals(values) ** 2, axis=1) / (own * (rows - 1) / rows)
+    variance = own_variances(values)
     pooled = float(np.sum(own * variance) / np.sum(own))
     total = (rows - 1) * max(float(count.max()) - 1, 1.0)
     if pooled <= 0:
@@ -148,6 +162,13 @@ def moderated_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     else:
         moderated, degrees = (prior * common + own * variance) / (prior + own), np.minimum(prior + own, total)
     return np.where(usual, moderated, variance), np.where(usual, degrees, own)
+
+
+def own_variances(values: np.ndarray) -> np.ndarray:
+    """The variance [K] of each row's noise from its own values alone, beside additive effects of rows and columns [K, S]."""
+    rows = len(values)
+    degrees = (np.isfinite(values).sum(axis=1) - 1.0) * (rows - 1) / rows
+    return np.nansum(_residuals(values) ** 2, axis=1) / degrees
 
 
 def _prior(variance: np.ndarray, own: np.ndarray) -> tuple[float, float]:

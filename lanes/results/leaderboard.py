@@ -5,15 +5,12 @@ import functools
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from lanes.describe.comparable import examples_key
-from lanes.errors import printable
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.comparisons import against_best, paired_difference
+from lanes.results.designs import OneAtATime, one_at_a_time
 from lanes.results.groups import comparable_groups, difference, remedies, single_group
 from lanes.results.intervals import Interval, decimals, finite_table, format_number, grouped_intervals
 from lanes.results.statistics import COMPARABLE
@@ -75,6 +72,11 @@ class Leaderboard:
         )
 
     @functools.cached_property
+    def design(self) -> OneAtATime | None:
+        """The base and the one change of each other combination, if the sweep is one-at-a-time."""
+        return one_at_a_time(self.axes, self.table)
+
+    @functools.cached_property
     def proportions(self) -> frozenset[str]:
         """The metrics whose values are proportions."""
         return frozenset(name for name in self.digits if statistics.is_proportion(self.runs, name))
@@ -110,7 +112,11 @@ class Leaderboard:
     @property
     def values(self) -> pd.Series:
         """The ranking metric of each finished run; NaN for the others."""
-        return finite_table(self.runs[[self.metric]])[self.metric].where(self.runs["status"].isin(FINISHED))
+        return self.values_of(self.metric)
+
+    def values_of(self, metric: str) -> pd.Series:
+        """A metric of each finished run; NaN for the others."""
+        return finite_table(self.runs[[metric]])[metric].where(self.runs["status"].isin(FINISHED))
 
     def combinations_of(self, runs: pd.Series) -> pd.Series:
         """A column of `self.runs` as a table of combinations (rows) and seeds (columns)."""
@@ -240,21 +246,6 @@ def marginals(board: Leaderboard, axis: Axis) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def grid_of(board: Leaderboard, first: Axis, second: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tables over the values of two axes (rows first, columns second), each cell over all other axes.
-
-    Returns:
-        The row of the best combination in `board.table` (-1 if none has a value, NaN if none was planned), and the
-        median of the metric.
-    """
-    part = board.table.assign(rank=range(len(board.table)))
-    keys = [part[axis.name].map(coarse(axis)).rename(position) for position, axis in enumerate((first, second))]
-    grouped = part.groupby(keys)
-    best = part[part[board.metric].notna()].groupby(keys)["rank"].min().reindex(grouped.size().index, fill_value=-1)
-    shape = {"index": coarse_values(first), "columns": coarse_values(second)}
-    return best.unstack().reindex(**shape), grouped[board.metric].median().unstack().reindex(**shape)
-
-
 @dataclasses.dataclass(frozen=True)
 class Separation:
     """How clearly the best combination leads, by differences to the others paired by seed.
@@ -279,48 +270,3 @@ def separation(board: Leaderboard) -> Separation | None:
     first, second = by_seed.iloc[0], by_seed.iloc[1]
     compared = int(found.compared.sum())
     return Separation(paired_difference(second, first), compared, compared - int(found.told_apart.sum()))
-
-
-def print_leaderboard(
-    runs: pd.DataFrame, metric: str | None = None, top: int = 10, console: Console | None = None
-) -> None:
-    """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many were lost.
-
-    Runs that the metric does not compare make a table of each kind.
-    """
-    console = console or Console()
-    if not console.is_terminal:  # a log file has no width
-        console = Console(file=console.file, width=max(console.width, 160))
-    if note := apart(runs, metric):
-        console.print(printable(note), markup=False, highlight=False)
-    for board in leaderboards(runs, metric):
-        _print_board(board, top, console)
-    if left_out := of_present_versions(runs)[1]:
-        console.print(printable(left_out), markup=False, highlight=False)
-    note = "±: Student's 95% interval over seeds, for one split of the data. Row 1 was selected by its metric, which flatters it."
-    console.print(note, markup=False, highlight=False, style="dim")
-
-
-def _print_board(board: Leaderboard, top: int, console: Console) -> None:
-    if not board.has_best:
-        where = f" with {board.name}" if board.name else ""
-        console.print(printable(f"No run{where} has a value of {board.metric} yet."), markup=False, highlight=False)
-        return
-    shown = min(top, int((board.table[board.metric].notna() | (board.table["early n"] > 0)).sum()))
-    if board.name:
-        console.print(f"\n{printable(board.name)}", markup=False, highlight=False, style="bold")
-    title = f"Best {shown} of {len(board.table)} combinations by {board.metric}, mean ± 95% interval over seeds"
-    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for axis in board.axes:  # on a narrow terminal these fold, numbers do not
-        table.add_column(Text(printable(axis.name)), overflow="fold")
-    with_pruned = bool((board.table["early n"] > 0).any())
-    for name in (*board.evaluations, "n", "diverged", *(["pruned", "pruned runs"] if with_pruned else [])):
-        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
-    for row in range(shown):
-        at = board.table.iloc[row]
-        numbers = [board.cell(row, name) for name in board.evaluations]
-        cells = [str(row + 1), *(str(at[axis.name]) for axis in board.axes), *numbers, str(at[f"{board.metric} n"])]
-        cells += [str(at["diverged"] or ""), *([str(at["pruned"] or ""), board.early(row)] if with_pruned else [])]
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    console.print(table)

@@ -49,7 +49,7 @@ def select_runs(
         table, left_out = of_present_versions(table)
         table.attrs = {**table.attrs, LEFT_OUT: left_out}
     for condition in where:
-        table = _matching(table, condition)
+        table = matching_rows(table, condition, "--where")
     if best is None:
         return _with_metrics(table[table["status"].notna()], opened)
     group = single_group(table, metric, f"--best {best}")
@@ -59,13 +59,17 @@ def select_runs(
     return _with_metrics(selected.drop(columns="combination"), opened)
 
 
-def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """The rows that meet a condition `FIELD=VALUE`."""
+def matching_rows(table: pd.DataFrame, condition: str, option: str) -> pd.DataFrame:
+    """The rows of `lanes.load`'s table that meet a condition `FIELD=VALUE`, alternatives joined by `|`.
+
+    Raises RequestError for text of another form, an unknown field, and if no row meets it; `option` is where it was written.
+    """
     path, equals, text = condition.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise RequestError(f"--where is {condition!r}: write FIELD=VALUE")
+        raise RequestError(f"{option} is {condition!r}: write FIELD=VALUE")
     further = [name for name in (EARLIER, COMBINATION) if name in table]
+    further += ["dir"] if "dir" in table else []
     known = ["run_id", "status", *further, *field_columns(table)]
     if path not in known:
         raise unknown("field", path, known)
@@ -73,7 +77,7 @@ def _matching(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     kept = table[settings.matching(cells, text)]
     if kept.empty:
         values = sorted({str(value) for value in cells})
-        raise RequestError(f"--where {condition} matches no run: {path} is {', '.join(values[:8])}")
+        raise RequestError(f"{option} {condition} matches no run: {path} is {', '.join(values[:8])}")
     return kept
 
 

@@ -51,15 +51,15 @@ def cumulative(q: float, groups: int, degrees: float) -> float:
     low, high = np.log(special.chdtri(degrees, np.array([1 - TAIL, TAIL])) / degrees) / 2
     # K numbers lie within a range w with a probability below w^(K - 1).
     low = max(low, np.log(TAIL) / (groups - 1) - np.log(q)) if q > 0 else low
-    log_s, of_s = _nodes(min(low, high), high)  # ds = s dlog(s)
+    log_s, of_s = nodes(min(low, high), high)  # ds = s dlog(s)
     log_density = np.log(2) + half * np.log(half) - special.gammaln(half) + degrees * (log_s - np.exp(2 * log_s) / 2)
-    z, of_z = _nodes(-FARTHEST, FARTHEST)
+    z, of_z = nodes(-FARTHEST, FARTHEST)
     inside = special.ndtr(z) - special.ndtr(z - q * np.exp(log_s)[:, None])
     ranges = inside ** (groups - 1) @ (of_z * groups * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
     return float(ranges @ (of_s * np.exp(log_density)))
 
 
-def _nodes(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+def nodes(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights of a quadrature between two ends."""
     points, weights = _legendre()
     return (high - low) / 2 * points + (high + low) / 2, (high - low) / 2 * weights

@@ -19,7 +19,8 @@ from lanes.errors import ExitStatus
 from lanes.plan.widths import choose_widths
 from lanes.program.compiled import Programs
 from lanes.reporting.pages import write_report
-from lanes.results.leaderboard import leaderboard, print_leaderboard
+from lanes.results.leaderboard import leaderboard
+from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.results.selection import select_runs
 from lanes.storage.directory import Directory, existing
 from lanes.storage.provenance import Call

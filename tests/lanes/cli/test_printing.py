@@ -22,8 +22,8 @@ from lanes.errors import RequestError, printable, say, unknown, warn
 from lanes.reporting import pages
 from lanes.reporting.markup import as_json, escape
 from lanes.results.axes import swept_axes
-from lanes.results.leaderboard import print_leaderboard
 from lanes.results.printed_evaluation import print_evaluation
+from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.storage.directory import Directory
 
 CHECKOUT = Path(__file__).parents[3]

@@ -102,7 +102,7 @@ def rendered(runs, curves, provenance=None, metric=None):
 
 def test_page_has_all_sections_and_links_to_them():
     page = rendered(*sweep())
-    expected = ["answer", "axes", "pairs", "curves", "gap", "board", "outcomes", "provenance"]
+    expected = ["answer", "next", "importance", "axes", "pairs", "curves", "gap", "board", "outcomes", "provenance"]
     assert page.headings() == [f"section-{name}" for name in expected]
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert links == [f"#{name}" for name in page.headings()]
@@ -175,7 +175,7 @@ def test_equal_values_are_said_to_be_equal():
 
 def test_effects_are_those_of_matched_pairs():
     """Half of the better rate's runs with relu are missing: the medians say that relu is worse, the pairs that it is better."""
-    runs, curves = sweep(rates=(2.0, 0.01))
+    runs, curves = sweep(rates=(2.0, 0.01, 0.02))
     runs["valid_accuracy"] += 1e-4 * np.sin(np.arange(len(runs)))
     runs = runs[~((runs["activation"] == "relu") & (runs["learning_rate"] == 2.0))]
     text = rendered(runs, curves).text

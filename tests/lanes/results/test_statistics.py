@@ -11,7 +11,9 @@ from rich.console import Console
 from lanes.errors import RequestError
 from lanes.reporting.comparison import compare
 from lanes.results.axes import ABSENT, coarse, swept_axes
-from lanes.results.leaderboard import grid_of, leaderboard, marginals, print_leaderboard, separation
+from lanes.results.leaderboard import leaderboard, marginals, separation
+from lanes.results.pivots import grid_of
+from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.results.statistics import selection_metric
 
 DIVERGED = {"status": "diverged", "valid_accuracy": None, "test_accuracy": None, "diverged_step": 7}
