@@ -47,18 +47,18 @@ def shares(found: Importance, shown: tuple[Share, ...]) -> Figure:
     names = [" × ".join(each.axes) for each in shown]
     main = [each.share if math.isfinite(each.share.mean) else each.total for each in shown]
     bars: Figure = {"type": "bar", "orientation": "h", "y": list(range(len(names))), "x": [each.mean for each in main]}
-    bars |= {"marker": {"color": COLORS[0]}, "width": 0.55, "error_x": error_bars(main) | {"color": QUIET}}
-    texts = [f"{safe(name)}<br>{_percent(each)}" for name, each in zip(names, main, strict=True)]
-    bars |= {"text": texts, "textposition": "none", "hovertemplate": "%{text}<extra></extra>"}
+    bars |= {"marker": {"color": COLORS[0]}, "width": 0.55, "error_x": error_bars(main)}
+    texts = [f"{safe(name)}\n{_percent(each)}" for name, each in zip(names, main, strict=True)]
+    bars["text"] = texts
     data = [bars]
     if found.method == ANOVA:
         total: Figure = {"type": "bar", "orientation": "h", "y": bars["y"], "x": [each.total.mean for each in shown]}
         total |= {"marker": {"color": QUIET, "opacity": 0.35}, "width": 0.8}
-        total |= {"hovertemplate": "total %{x:.1%}<extra></extra>"}
+        total["text"] = [f"{safe(name)}\ntotal {each.total.mean:.1%}" for name, each in zip(names, shown, strict=True)]
         data = [total, bars]
     frame = layout(70 + 24 * len(names), "share of the variance", barmode="overlay")
     frame["yaxis"] |= positions(names) | {"range": [len(names) - 0.4, -0.6]}
-    frame["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
+    frame["xaxis"] |= {"tickformat": ".0%"}
     return {"data": data, "layout": frame}
 
 

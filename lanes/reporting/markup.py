@@ -11,6 +11,22 @@ import numpy as np
 
 from lanes.errors import printable
 
+PAGE = Path(__file__).with_name("page")
+SCRIPTS = (
+    "data",
+    "numbers",
+    "filter",
+    "combinations",
+    "elements",
+    "scales",
+    "chart",
+    "figures",
+    "curves",
+    "pairs",
+    "parallel",
+    "leaderboard",
+    "main",
+)
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"  # no network
 
 
@@ -21,6 +37,9 @@ class Markup(str):
 
     def __add__(self, other: object) -> "Markup":
         return Markup(str(self) + str(escape(other)))
+
+
+NOTHING = Markup("")
 
 
 def together(*parts: object) -> Markup:
@@ -50,13 +69,27 @@ def table(
 
 
 def figure(spec: dict[str, Any], caption: object = "", classes: str = "") -> Markup:
-    """A plotly figure as JSON, which the page's script draws."""
+    """A figure as JSON (`plotting`), which the page's script draws; the caption names it for readers of screens."""
     height = int(spec["layout"]["height"])
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return Markup(
-        f'<figure class="{classes}"><div class="plot" style="height:{height}px"></div>'
+        f'<figure class="{classes}"><div class="plot" style="min-height:{height}px"></div>'
         f'<script type="application/json">{as_json(spec)}</script>{note}</figure>'
     )
+
+
+def live(kind: str, height: int = 0, inside: Markup = NOTHING, **options: Any) -> Markup:
+    """A place that the page's script fills from the runs that the filter keeps: a figure or table of a kind it knows.
+
+    Args:
+        kind: the script's name for it.
+        height: in pixels, to be kept free.
+        inside: what stands there without the script.
+        options: for the script.
+    """
+    given = f' data-options="{html.escape(as_json(options))}"' if options else ""
+    room = f' style="min-height:{height}px"' if height else ""
+    return Markup(f'<div class="live {kind}" data-live="{kind}"{given}{room}>{inside}</div>')
 
 
 def paragraph(text: object, classes: str = "") -> Markup:
@@ -98,11 +131,16 @@ def _plain(value: Any) -> Any:
     return None if value is None else printable(str(value))
 
 
-def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: Any) -> str:
-    """The whole page with style, plotly and script inlined, so that it loads nothing; leaderboards are made from `data`."""
-    from plotly.offline import get_plotlyjs  # 5 MB of text: only when a page is written
+def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], body: Iterable[Markup], data: str) -> str:
+    """The whole page with style, script and data inside, so that it loads nothing.
 
-    here = Path(__file__)
+    Args:
+        title: of the window.
+        header: above the sections.
+        contents: anchors and names of the sections.
+        body: the sections.
+        data: for the script, as of `columns.packed`.
+    """
     links = "".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in contents)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -110,19 +148,25 @@ def document(title: str, header: Markup, contents: Sequence[tuple[str, str]], bo
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
 <link rel="icon" href="data:,">
-<style>{here.with_name("page.css").read_text(encoding="utf-8")}</style>
+<style>{(PAGE / "page.css").read_text(encoding="utf-8")}</style>
 </head>
 <body>
-<nav>{links}</nav>
+<nav aria-label="Sections">{links}</nav>
 <main>
 {header}
 {"".join(body)}
 </main>
-<script type="application/json" id="board">{as_json(data)}</script>
-<script>{get_plotlyjs()}</script>
-<script>{here.with_name("page.js").read_text(encoding="utf-8")}</script>
+<script type="text/plain" id="data">{data}</script>
+<script>{script()}</script>
 </body>
 </html>
 """
+
+
+def script() -> str:
+    """The page's script: the files in the order of `SCRIPTS`, in one scope of their own."""
+    parts = [(PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return '"use strict";\n(function () {\n' + "\n".join(parts) + "})();\n"

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from lanes.reporting import figures
-from lanes.reporting.markup import Markup, figure, paragraph, table, together
+from lanes.reporting.markup import Markup, live, paragraph, table, together
 from lanes.results.endings import ENDED_EARLY, endings
-from lanes.results.leaderboard import STATUSES, Leaderboard
+from lanes.results.leaderboard import Leaderboard
 from lanes.results.naming import named
 
 ROWS = 200  # runs in a list
@@ -15,12 +14,8 @@ UNFOLDED = ("diverged", "failed")
 
 def outcomes(board: Leaderboard) -> Markup:
     """How the runs ended, and a list for each way of not training to the last epoch."""
-    found = board.runs["status"].value_counts()
-    names = [*STATUSES, *sorted(set(found.index) - set(STATUSES))]
-    counts = {name: int(found[name]) for name in names if name in found}
-    return together(
-        figure(figures.statuses(counts)), *(_ended(board, status) for status in ENDED_EARLY if counts.get(status))
-    )
+    counts = board.runs["status"].value_counts()
+    return live("outcomes", 90) + together(*(_ended(board, status) for status in ENDED_EARLY if counts.get(status)))
 
 
 def _ended(board: Leaderboard, status: str) -> Markup:

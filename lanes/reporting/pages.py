@@ -10,7 +10,7 @@ import pandas as pd
 from lanes.describe.directions import merged
 from lanes.errors import RequestError, unknown
 from lanes.files import oddity, write_bytes
-from lanes.reporting import answers, figures, sections
+from lanes.reporting import answers, embedded, figures, sections
 from lanes.reporting.baselines import baseline_section
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.importances import importances
@@ -125,7 +125,7 @@ def page(
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
         provenance: `provenance_of` each directory, by the directory's name.
         metric, statistic, baseline: see `write_report`.
-        paths: of the directories, by name, for their experiments' docstrings and for what their fields take.
+        paths: of the directories, by name, for their experiments' docstrings, for what their fields take, and for commands.
     """
     runs, left_out = of_present_versions(runs)
     boards = leaderboards(runs, metric)
@@ -160,17 +160,21 @@ def page(
     body = [section(f"section-{anchor}", title, inside) for anchor, title, inside in kept]
     title = " · ".join(provenance) or "sweep"
     contents = [(f"section-{anchor}", name) for anchor, name, _ in kept]
-    data = [sections.leaderboard_data(board) for board in boards]
+    places = {name: str((paths or {}).get(name, name)) for name in provenance}
+    data = embedded.embedded(boards, curves, places)
     asked = question([text for path in (paths or {}).values() for text in questions(path, runs)])
-    return document(f"{title}: report", header(title, boards, provenance, asked), contents, body, data)
+    top = header(title, boards, provenance, asked) + filter_bar(boards)
+    return document(f"{title}: report", top, contents, body, data)
 
 
 def _each(boards: list[Leaderboard], make: Callable[[Leaderboard], Markup]) -> Markup:
     """A section of each board, under its name if there are several."""
-    parts = [(board, inside) for board in boards if (inside := make(board))]
-    if len(boards) == 1:
-        return together(*(inside for _, inside in parts))
-    return together(*(Markup(f"<h3>{escape(board.name)}</h3>") + inside for board, inside in parts))
+    parts = []
+    for position, board in enumerate(boards):
+        if inside := make(board):
+            name = Markup(f"<h3>{escape(board.name)}</h3>") if len(boards) > 1 else Markup("")
+            parts.append(Markup(f'<div data-board="{position}">{name}{inside}</div>'))
+    return together(*parts)
 
 
 def header(
@@ -187,6 +191,20 @@ def header(
     lines = [paragraph(pretty(found["command"]), "quiet") for found in provenance.values() if found.get("command")]
     return Markup(f"<h1>{escape(title)}</h1>{asked}{''.join(lines)}") + fact_list(
         {name: f"{value:,}" for name, value in facts.items()} | ({"device time": _duration(seconds)} if seconds else {})
+    )
+
+
+def filter_bar(boards: list[Leaderboard]) -> Markup:
+    """The field in which the reader writes which runs the page is about; shown by the page's script, which applies it."""
+    axis = next((axis for board in boards for axis in board.axes if not axis.sampled), None)
+    example = f"{axis.name}={axis.values[-1]}" if axis else "seed=0"
+    return Markup(
+        '<form class="filter" role="search" hidden><label>Filter '
+        f'<input type="search" placeholder="{escape(example)} seed&lt;3" aria-describedby="filter-help" spellcheck="false" '
+        'autocomplete="off" autocapitalize="off"></label> <select></select> <button type="button">Clear</button>'
+        '<output></output><p id="filter-help" class="note">Figures and tables then show the matching runs only. Write '
+        "field=value, also with !=, &lt; and &gt;; values of one field are alternatives, fields must all match. What is "
+        "marked “all runs” stays as it is.</p></form>"
     )
 
 

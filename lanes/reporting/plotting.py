@@ -1,41 +1,35 @@
-"""Shared parts of the report's figures: colours, layout, labels and hover texts.
+"""Figures that the page's script draws, and their shared parts: colours, layout, labels and hover texts.
 
-Figures are plain plotly specifications, dictionaries with `data` and `layout`. Labels come from users, and plotly
-interprets some HTML in text, so every label goes through `safe`.
+A figure is a dictionary with `data` and `layout`, in a subset of Plotly's figure specification: `scatter` of markers or
+lines with error bars, and `bar`. Axes are linear, `log` or `category`; `shapes` are straight lines. Texts are plain: the
+script puts them into the page as text, whatever characters they hold, with a line for each `\n`.
 """
 
-import html
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from lanes.errors import printable
 from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard
 
 Figure = dict[str, Any]
 
-COLORS = ("#1f5fa8", "#d1662f", "#3a8a5c", "#8a5fb0", "#b8963e", "#5f6b78", "#c0487a", "#3c9db5")
-BLUES = [[0.0, "#f6f9fc"], [0.5, "#c3daee"], [1.0, "#6ea6d8"]]  # light enough for dark numbers in every cell
-INK, QUIET, LINE, EDGE = "#1c1f24", "#69717c", "#e4e7eb", "#c4c9d0"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+# Okabe and Ito, Color universal design, 2008, without its yellow, which white paper swallows; the seventh is the ink's.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLORS = tuple(f"var(--series-{at})" for at in range(len(PALETTE) + 1))
+QUIET = "var(--quiet)"
 LOG_RATIO = 30  # positive values with a larger ratio are drawn on a log axis
 
 
 def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
-    """A plain layout with titled axes; plotly's buttons appear in the top margin."""
-    axis = {"gridcolor": LINE, "zeroline": False, "linecolor": EDGE, "ticks": "outside", "tickcolor": EDGE}
-    title = {"font": {"size": 12, "color": QUIET}, "standoff": 10}
+    """A plain layout with titled axes."""
     return {
         "height": height,
-        "margin": {"l": 60, "r": 16, "t": 30, "b": 44},
-        "font": {"family": FONT, "size": 12, "color": INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": EDGE, "font": {"size": 12, "color": INK}, "align": "left"},
-        "xaxis": axis | {"automargin": True, "title": title | {"text": x}},
-        "yaxis": axis | {"automargin": True, "title": title | {"text": y}},
+        "xaxis": {"title": {"text": x}},
+        "yaxis": {"title": {"text": y}},
         "showlegend": False,
     } | more
 
@@ -43,7 +37,7 @@ def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]
 def points(x: Iterable[Any], y: Iterable[Any], texts: Iterable[str], **marker: Any) -> Figure:
     """A trace of markers with hover texts."""
     trace = {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(texts)}
-    return trace | {"marker": {"size": 7, "color": COLORS[0]} | marker, "hovertemplate": "%{text}<extra></extra>"}
+    return trace | {"marker": {"size": 7, "color": COLORS[0]} | marker}
 
 
 def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
@@ -54,8 +48,7 @@ def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
 def error_bars(intervals: Iterable[Interval]) -> dict[str, Any]:
     """Error bars of points, to the ends of their intervals; none where there is no interval."""
     known = [(each.high - each.mean, each.mean - each.low) if each.is_known else (0.0, 0.0) for each in intervals]
-    bars = {"type": "data", "array": [up for up, _ in known], "color": COLORS[0], "thickness": 1.5, "width": 4}
-    return bars | {"symmetric": False, "arrayminus": [down for _, down in known]}
+    return {"array": [up for up, _ in known], "arrayminus": [down for _, down in known]}
 
 
 def categories(values: Iterable[str]) -> dict[str, Any]:
@@ -64,7 +57,7 @@ def categories(values: Iterable[str]) -> dict[str, Any]:
 
 
 def positions(values: Iterable[str]) -> dict[str, Any]:
-    """An axis with these labels at 0, 1, 2, …: plotly takes a category that reads as a number for a place on the axis."""
+    """An axis with these labels at 0, 1, 2, …: for bars beside each other, and any labels, equal ones too."""
     labels = [safe(value) for value in values]
     ends = [-0.5, len(labels) - 0.5]
     return {"type": "linear", "tickvals": list(range(len(labels))), "ticktext": labels, "range": ends}
@@ -94,8 +87,8 @@ def _finite(values: Iterable[float]) -> np.ndarray:
 
 
 def safe(text: object) -> str:
-    """A label escaped for plotly, which interprets HTML."""
-    return html.escape(str(text), quote=False)
+    """A label, with control characters as escapes."""
+    return printable(str(text))
 
 
 def words(metric: str) -> str:
@@ -112,4 +105,4 @@ def hover(board: Leaderboard, row: int) -> str:
     lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
     counts = f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"
     early = f", pruned {at['pruned']}: {board.early(row)}" if at["pruned"] else ""
-    return "<br>".join([f"<b>rank {row + 1}</b>", *lines, counts + early])
+    return "\n".join([f"rank {row + 1}", *lines, counts + early])

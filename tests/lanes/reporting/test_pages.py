@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from lanes.errors import RequestError
-from lanes.reporting import pages
+from lanes.reporting import pages, sections
+from lanes.reporting.columns import unpacked
 from lanes.reporting.markup import Markup, as_json, escape, table, together
 
 EVIL = '<script>alert("x")</script>'
@@ -18,11 +18,11 @@ VOID = {"meta", "link", "input", "br", "img"}
 
 
 class Page(html.parser.HTMLParser):
-    """Parses a page into tags, text and scripts; fails on unbalanced tags."""
+    """Parses a page into tags, text, tables and scripts; fails on unbalanced tags."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.words, self.scripts = [], [], [], []
+        self.open, self.tags, self.words, self.scripts, self.tables = [], [], [], [], []
         self.feed(text)
         self.close()
         assert not self.open
@@ -31,6 +31,12 @@ class Page(html.parser.HTMLParser):
         self.tags.append((tag, dict(attributes)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -40,6 +46,8 @@ class Page(html.parser.HTMLParser):
             self.scripts.append((self.tags[-1][1], data))
         elif self.open and self.open[-1] != "style":
             self.words.append(data)
+        if "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1] += data
 
     @property
     def text(self):
@@ -51,17 +59,21 @@ class Page(html.parser.HTMLParser):
         return [found for data in json_type if "layout" in (found := json.loads(data))]
 
     @property
+    def data(self):
+        return unpacked(next(data for attributes, data in self.scripts if attributes.get("id") == "data"))
+
+    @property
     def board(self):
-        return next(json.loads(data) for attributes, data in self.scripts if attributes.get("id") == "board")[0]
+        return self.data["boards"][0]
+
+    @property
+    def leaderboard(self):
+        """Header and rows of the leaderboard, which is the only table that begins with ranks and has the last such header."""
+        head, *rows = next(table for table in reversed(self.tables) if table[0][0] == "rank")
+        return head, rows
 
     def headings(self):
         return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
-
-
-@pytest.fixture(autouse=True)
-def _light_plotly(monkeypatch):
-    """Leave out the 5 MB of plotly.js, which one test checks."""
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly */")
 
 
 def sweep(activations=("tanh", "relu"), rates=(0.1, 0.01), seeds=3, shift=0.0, **fields):
@@ -119,12 +131,6 @@ def test_page_loads_nothing_and_its_policy_forbids_loading():
     assert "http" not in policy
 
 
-def test_page_contains_plotly(monkeypatch):
-    monkeypatch.undo()
-    page = rendered(*sweep())
-    assert sum("plotly.js v" in data for _, data in page.scripts) == 1
-
-
 def test_answer_states_combination_interval_and_test_result():
     text = rendered(*sweep()).text
     assert "activation relu · learning_rate 0.1" in text
@@ -143,16 +149,8 @@ def test_combinations_are_told_apart_with_a_correction_for_all_of_them():
 
 def test_single_seed_has_no_interval_and_says_so():
     page = rendered(*sweep(seeds=1))
-    assert "±" not in " ".join(itertools.chain(*page.board["rows"]))
+    assert "±" not in " ".join(itertools.chain(*page.leaderboard[1]))
     assert "With one seed per combination there are no intervals" in page.text
-
-
-def test_figures_are_valid_plotly():
-    runs, curves = sweep(rates=tuple(np.geomspace(1e-4, 1, 30)))
-    figures = rendered(diverge(runs, [0, 1]), curves).figures
-    assert len(figures) > 8
-    for spec in figures:
-        go.Figure(spec, skip_invalid=False)
 
 
 def test_proportions_stay_inside_0_and_1():
@@ -202,7 +200,7 @@ def test_pruned_runs_stand_apart_and_at_an_equal_epoch():
     runs.loc[one, ["status", "epochs_done", "valid_accuracy"]] = ["pruned", 3, 0.1]
     ended = curves.merge(runs[["run_id", "epochs_done"]], on="run_id")
     page = rendered(runs, ended[ended["epoch"] <= ended["epochs_done"]].drop(columns="epochs_done"))
-    head, rows = page.board["header"], page.board["rows"]
+    head, rows = page.leaderboard
     assert head[-4:] == ["n", "diverged", "pruned", "pruned runs"]
     assert [row[head.index("n")] for row in rows] == ["2", "3", "0", "0"]
     assert rows[0][-1] == "0.1000 at epoch 3 (n = 1)"
@@ -212,8 +210,6 @@ def test_pruned_runs_stand_apart_and_at_an_equal_epoch():
     assert "1 runs of the best were pruned" in page.text
     assert "At epoch 2, which all runs reached" in page.text
     assert "valid_accuracy by epoch 2" in page.text
-    heat = next(spec for spec in page.figures if spec["data"][0]["type"] == "heatmap")
-    assert [note["text"] for note in heat["layout"]["annotations"]] == ["pruned", "pruned"]
 
 
 # ---- diverged, pending, missing ------------------------------------------------------------------------------------
@@ -224,11 +220,8 @@ def test_diverged_runs_are_listed_with_their_step():
     page = rendered(diverge(runs, [0, 1, 2]), curves)
     assert "3 diverged" in page.text
     assert "1,234" in page.text
-    assert [row[-1] for row in page.board["rows"]] == ["", "", "", "3"]
-    assert page.board["rows"][-1][3:6] == ["–", "–", "–"]
-    heat = next(spec for spec in page.figures if spec["data"][0]["type"] == "heatmap")
-    assert [note["text"] for note in heat["layout"]["annotations"]] == ["diverged"]
-    assert sum(value is None for row in heat["data"][0]["z"] for value in row) == 1
+    assert [row[-1] for row in page.leaderboard[1]] == ["", "", "", "3"]
+    assert page.leaderboard[1][-1][3:6] == ["–", "–", "–"]
 
 
 def test_pending_runs_are_counted():
@@ -264,11 +257,10 @@ def test_names_chosen_by_users_are_escaped():
     runs, curves = sweep(activations=(EVIL, "relu"), rates=(0.1, 0.01), data=f"a{EVIL}")
     page = rendered(diverge(runs, [0]), curves, {EVIL: {"command": [EVIL], EVIL: {EVIL: EVIL}}})
     assert not any("alert" in data for attributes, data in page.scripts if "type" not in attributes)
-    assert sum(tag == "script" for tag, _ in page.tags) == len(page.figures) + 3  # figures, board, plotly, script
+    assert sum(tag == "script" for tag, _ in page.tags) == len(page.figures) + 2  # figures, data, script
     assert EVIL in page.text
-    assert EVIL in page.board["rows"][-1]  # data, which the script inserts as text
-    for spec in page.figures:  # plotly interprets HTML in labels, so they are escaped twice
-        assert "<script" not in json.dumps(spec)
+    assert EVIL in page.leaderboard[1][-1]
+    assert EVIL in page.board["axes"][0]["values"]  # data, which the script inserts as text
 
 
 def test_markup_escapes_everything_but_markup():
@@ -292,11 +284,10 @@ def test_large_sweep_makes_a_page_of_bounded_size():
     runs, curves = sweep(activations=("tanh", "relu"), rates=tuple(np.geomspace(1e-5, 1, 1000)), seeds=1)
     text = pages.page(runs, curves, {"large": {}})
     page = Page(text)
-    assert len(page.board["rows"]) == 2000
-    assert "Showing 50 of 2000 combinations" in page.text
+    assert page.board["combination"].size == 2000
+    assert len(page.leaderboard[1]) == sections.BOARD
     assert sum(tag == "tr" for tag, _ in page.tags) < 200
-    assert max(len(trace.get("x", [])) for spec in page.figures for trace in spec["data"]) <= 1000
-    assert len(text) < 3_000_000
+    assert len(text) < 400_000
 
 
 def test_several_directories_are_compared():
@@ -309,7 +300,7 @@ def test_several_directories_are_compared():
     assert "dropped − plain" in page.text
     assert "dropout: 0 → 0.5" in page.text
     assert "all pairs of runs +0.02000 (3 equal)" in page.text
-    assert page.board["header"][1] == "dir"
+    assert page.leaderboard[0][1] == "dir"
 
 
 @pytest.fixture
