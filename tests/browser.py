@@ -18,7 +18,7 @@ ABSENT = "no Chromium on the path: the page is not looked at in a browser"
 # Chromium expects the pipes at descriptors 3 and 4.
 LAUNCH = (
     "import os, sys; r, w = (os.dup(int(a)) for a in sys.argv[1:3]); os.dup2(r, 3); os.dup2(w, 4); "
-    "os.execv(sys.argv[3], sys.argv[3:])"
+    "os.set_inheritable(3, True); os.set_inheritable(4, True); os.execv(sys.argv[3], sys.argv[3:])"
 )
 FLAGS = (
     "--headless",

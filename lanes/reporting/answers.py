@@ -3,8 +3,7 @@
 import pandas as pd
 
 from lanes.reporting import sections
-from lanes.reporting.markup import Markup, escape, fact_list, paragraph, table, together
-from lanes.reporting.next_steps import at_an_edge
+from lanes.reporting.markup import Markup, escape, fact_list, live, paragraph, table, together
 from lanes.reporting.plotting import words
 from lanes.results.edges import Allowed, edges
 from lanes.results.equal_epochs import at_equal_epoch
@@ -31,6 +30,7 @@ def answer(board: Leaderboard, epochs: pd.DataFrame, allowed: Allowed | None = N
     ids = board.runs.loc[board.runs["combination"] == 0, "run_id"].astype(str).tolist()
     shown_ids = ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
     return together(
+        live("kept"),
         paragraph(_criterion(board), "quiet"),
         box,
         paragraph(_covers(board), "quiet"),
@@ -38,6 +38,7 @@ def answer(board: Leaderboard, epochs: pd.DataFrame, allowed: Allowed | None = N
         *(paragraph(text, "warn") for text in _cautions(board, allowed)),
         table(sections.columns(board), rows, sections.right(board), "wide") if len(board.table) > 1 else Markup(""),
         paragraph(f"Runs of the best: {shown_ids}", "note"),
+        live("best", most=sections.BEST) if len(board.table) > 1 else Markup(""),
         _equal_epochs(board, epochs),
     )
 

@@ -48,6 +48,17 @@ function leaderboardOf(board, place) {
   return draw;
 }
 
+// The best of the combinations that a filter keeps, as the page's answer has it for all.
+function bestKept(board) {
+  const best = board.rows[0];
+  if (!Number.isFinite(best.value)) return make("p", { class: "warn" }, "No run that the filter keeps has a value.");
+  const facts = board.shown.map((name) => [words(name), cellText(board, best, name)]);
+  facts.push(["n", String(best.metrics[board.metric].n)], ["combinations", board.rows.length.toLocaleString("en")]);
+  const pairs = facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+  const title = make("p", { class: "choice" }, make("span", {}, "Best of what the filter keeps: "), nameOf(board, best));
+  return make("div", { class: "answer" }, title, make("dl", { class: "facts" }, ...pairs));
+}
+
 function openRow(board, row) {
   hideTip();
   board.open?.(row);

@@ -1,6 +1,7 @@
 // Reads the data, fills the places of the page, and fills them again when the filter changes.
 
 const LIVE = {
+  kept: (board, place) => () => place.replaceChildren(...(board.kept ? [bestKept(board)] : [])),
   leaderboard: (board, place) => leaderboardOf(board, place),
   best: (board, place, { most }) => () => drawFigure(place, bestFigure(board, most), "The best combinations"),
   marginal: (board, place, { axis }) => () => drawFigure(place, marginalFigure(board, axis), `By ${board.axes[axis].name}`),
@@ -27,8 +28,10 @@ async function start() {
     board.hasGap = board.rows.some((row) => Number.isFinite(row.gap));
     board.hasPruned = board.rows.some((row) => row.counts.pruned);
   }
+  markWhole();
   draws = Array.from(document.querySelectorAll("main .live, main figure > .plot"), drawerOf);
   filterBar();
+  performance.mark("usable"); // from here on the page answers; what is in sight is drawn first
   await drawAll();
   let width = document.documentElement.clientWidth;
   window.addEventListener("resize", () => {
@@ -36,6 +39,13 @@ async function start() {
     width = document.documentElement.clientWidth;
     drawAll();
   });
+}
+
+// What is written from all runs, once, says so when a filter is on.
+function markWhole() {
+  for (const part of document.querySelectorAll("main section :is(.scroll, .answer, figure)")) {
+    if (!part.closest(".live, #section-provenance")) part.classList.add("all-runs");
+  }
 }
 
 function drawerOf(place) {
@@ -46,11 +56,15 @@ function drawerOf(place) {
     return () => drawFigure(place, figure, name, hidden);
   }
   const board = boards[place.closest("[data-board]")?.dataset.board ?? 0];
-  const draw = LIVE[place.dataset.live](board, place, JSON.parse(place.dataset.options ?? "{}"));
+  const inside = make("div");
+  const nothing = make("p", { class: "quiet", hidden: true }, "The filter keeps no run.");
+  place.replaceChildren(inside, nothing);
+  const draw = LIVE[place.dataset.live](board, inside, JSON.parse(place.dataset.options ?? "{}"));
   return () => {
     place.style.minHeight = "";
+    nothing.hidden = board.rows.length > 0;
+    inside.hidden = !board.rows.length;
     if (board.rows.length) draw();
-    else place.replaceChildren(make("p", { class: "quiet" }, "The filter keeps no run."));
   };
 }
 

@@ -13,11 +13,11 @@ function parallelOf(board, place) {
     const lines = board.rows.map((row) => columns.map((one) => one.place(row)));
     const root = svg(
       "svg",
-      { viewBox: `0 0 ${width} ${PARALLEL.height}`, width, height: PARALLEL.height, class: "chart parallel", role: "img", "aria-label": `Parallel coordinates of ${counted(board.rows.length, "combination")}` },
+      { viewBox: `0 0 ${width} ${PARALLEL.height}`, width, height: PARALLEL.height, class: "chart parallel", role: "group", "aria-label": `Parallel coordinates of ${counted(board.rows.length, "combination")}` },
       ...shadedLines(board, lines, x),
       ...columns.flatMap((one, at) => columnLabels(board, one, x(at), step))
     );
-    place.replaceChildren(make("div", { class: "sideways", tabindex: 0, role: "region", "aria-label": "Parallel coordinates" }, root));
+    place.replaceChildren(make("div", { class: "sideways" }, root));
     following(board, root, lines, x, step);
   };
 }
