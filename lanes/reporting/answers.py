@@ -4,6 +4,7 @@ import pandas as pd
 
 from lanes.reporting import sections
 from lanes.reporting.markup import Markup, escape, fact_list, live, paragraph, table, together
+from lanes.reporting.next_steps import at_an_edge
 from lanes.reporting.plotting import words
 from lanes.results.edges import Allowed, edges
 from lanes.results.equal_epochs import at_equal_epoch
