@@ -100,7 +100,7 @@ def hover(board: Leaderboard, row: int) -> str:
     """The hover text of a combination."""
     if row < 0:
         return "no value"
-    at = board.table.iloc[row]
+    at = board.rows[row]
     lines = [f"{safe(axis.name)} = {safe(at[axis.name])}" for axis in board.axes]
     lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
     counts = f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"

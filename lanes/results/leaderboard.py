@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,9 +65,14 @@ class Leaderboard:
         """The ranking metric and the same on the test split."""
         return [name for name in (self.metric, self.test) if name]
 
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `table` as dictionaries: a row of a table with columns of many types takes half a millisecond."""
+        return [{str(name): cell for name, cell in row.items()} for row in self.table.to_dict(orient="records")]
+
     def interval(self, row: int, metric: str) -> Interval:
         """Mean and interval of a combination's metric."""
-        at = self.table.iloc[row]
+        at = self.rows[row]
         return Interval(
             float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]), metric in self.proportions
         )
@@ -75,6 +81,11 @@ class Leaderboard:
     def design(self) -> OneAtATime | None:
         """The base and the one change of each other combination, if the sweep is one-at-a-time."""
         return one_at_a_time(self.axes, self.table)
+
+    @functools.cached_property
+    def has_pruned(self) -> bool:
+        """Whether halving pruned any run."""
+        return bool(self.table["pruned"].any())
 
     @functools.cached_property
     def proportions(self) -> frozenset[str]:
@@ -103,7 +114,7 @@ class Leaderboard:
 
     def early(self, row: int) -> str:
         """The ranking metric of a combination's pruned runs, `0.853 at epoch 5 (n = 3)`; empty if none was pruned."""
-        at = self.table.iloc[row]
+        at = self.rows[row]
         if not at["early n"]:
             return ""
         mean = format_number(at["early"], self.digits[self.metric])
