@@ -20,6 +20,7 @@ from lanes.results.documents import results_document
 from lanes.results.leaderboard import leaderboard
 from nets import MLP
 
+pytestmark = pytest.mark.slow  # compiling takes seconds
 PROGRAMS = Programs()
 BASE = Run(data=OVERLAPPING, net=MLP(widths=()), optimizer="sgd", batch_size=16, epochs=6, patience=3)
 SWEEP = grid(BASE, learning_rate=[1e-4, 1e-2, 0.1, 0.5, 1e38], l2=[0.0, 1e-2], seed=range(4))
