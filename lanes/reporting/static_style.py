@@ -228,4 +228,4 @@ def set_columns(axes: Axes, labels: Sequence[object], beside: Iterable[object] =
 def bars(found: Sequence[Interval]) -> np.ndarray:
     """Lengths [2, N] of error bars down and up; 0 without an interval."""
     known = [(each.mean - each.low, each.high - each.mean) if each.is_known else (0.0, 0.0) for each in found]
-    return np.array(known, dtype=float).reshape(-1, 2).T
+    return np.maximum(np.array(known, dtype=float).reshape(-1, 2).T, 0.0)  # a mean may lie outside its cut interval

@@ -63,6 +63,7 @@ def test_each_message_has_its_figure():
         "differences_to_best_valid_accuracy",
         "main_effect_activation",
         "main_effect_learning_rate",
+        "importance_valid_accuracy",
         "pair_learning_rate_by_activation",
         "learning_curves_valid_accuracy",
         "learning_curves_batch_loss",
@@ -172,6 +173,36 @@ def test_two_directories_have_their_differences():
     both = pd.concat([curves.assign(dir=n) for n in names], ignore_index=True)
     axes = axes_of(drawn(runs, both)["difference_dropped_minus_plain"])
     np.testing.assert_allclose(np.asarray(axes.containers[0].lines[0].get_xdata(), float), [0.1, 0.1])
+
+
+def test_a_baseline_has_the_differences_from_it():
+    runs, curves = made_sweep(
+        {"activation": ["tanh", "relu", "elu"]}, value=lambda c: 0.7 + 0.05 * len(c["activation"])
+    )
+    (board,) = leaderboards(runs)
+    found = {figure.name: figure for figure in figures(board, curves, baseline=2)}
+    axes = axes_of(found["differences_to_baseline_valid_accuracy"])
+    means = runs.groupby("activation").valid_accuracy.mean()
+    shown = np.asarray(axes.containers[0].lines[0].get_xdata(), float)
+    np.testing.assert_allclose(np.sort(shown), np.sort([means["relu"] - means["elu"], means["tanh"] - means["elu"]]))
+    assert "minus that of the baseline (elu)" in found["differences_to_baseline_valid_accuracy"].message
+
+
+def test_importance_shows_shares_of_the_variance():
+    axes = axes_of(drawn(*made_sweep(GRID, value=better))["importance_valid_accuracy"])
+    assert labels(axes.get_yticklabels())[0] == "activation"
+    assert max(patch.get_width() for patch in axes.patches) > 0.8
+
+
+def test_a_one_at_a_time_sweep_names_the_one_change():
+    parts = [
+        made_sweep({name: [0.0, value]}, seeds=2, **{other: 0.0})
+        for name, other, value in (("l1", "l2", 0.1), ("l2", "l1", 0.2))
+    ]
+    runs = pd.concat([part[0] for part in parts], ignore_index=True).drop_duplicates(["l1", "l2", "seed"])
+    runs["run_id"] = [f"{at:016x}" for at in range(len(runs))]
+    axes = axes_of(drawn(runs.reset_index(drop=True), parts[0][1])["leaderboard_valid_accuracy"])
+    assert set(labels(axes.get_yticklabels())) == {"base", "l1 0.1", "l2 0.2"}
 
 
 def test_outcomes_are_drawn_where_runs_ended_unlike():
