@@ -14,6 +14,7 @@ import numpy as np
 from lanes.errors import printable
 from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard
+from lanes.results.statistics import metric_words
 
 Figure = dict[str, Any]
 
@@ -93,7 +94,7 @@ def safe(text: object) -> str:
 
 def words(metric: str) -> str:
     """`valid_accuracy` → `validation accuracy`."""
-    return safe(metric.replace("valid_", "validation_").replace("_", " "))
+    return safe(metric_words(metric))
 
 
 def hover(board: Leaderboard, row: int) -> str:

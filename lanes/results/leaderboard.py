@@ -10,7 +10,7 @@ import pandas as pd
 from lanes.describe.comparable import examples_key
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
-from lanes.results.comparisons import against_best, paired_difference
+from lanes.results.comparisons import AgainstBest, against_best, paired_difference
 from lanes.results.designs import OneAtATime, one_at_a_time
 from lanes.results.groups import comparable_groups, difference, remedies, single_group
 from lanes.results.intervals import Interval, decimals, finite_table, format_number, grouped_intervals
@@ -272,12 +272,18 @@ class Separation:
     tied: int
 
 
+def compared_with_best(board: Leaderboard) -> AgainstBest:
+    """Each combination of a board against its best, in rank order without the best."""
+    by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
+    return against_best(by_seed.to_numpy(dtype=float))
+
+
 def separation(board: Leaderboard) -> Separation | None:
     """How clearly the best leads; None without a best or a second."""
     if not board.has_best or len(board.table) < 2:
         return None
+    found = compared_with_best(board)
     by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
-    found = against_best(by_seed.to_numpy(dtype=float))
     first, second = by_seed.iloc[0], by_seed.iloc[1]
     compared = int(found.compared.sum())
     return Separation(paired_difference(second, first), compared, compared - int(found.told_apart.sum()))
