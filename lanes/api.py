@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from lanes.engine.callbacks import Reached
     from lanes.reporting.trackers import JSONLines, TensorBoard, WandB
     from lanes.results.continued import continue_run
+    from lanes.results.diagnosis import diagnose
     from lanes.results.encoded import Encoded
     from lanes.results.exporting import export
     from lanes.results.predicting import predict
@@ -102,6 +103,7 @@ ON_USE = {
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
     "open_run": "lanes.storage.trained",
+    "diagnose": "lanes.results.diagnosis",
     "predict": "lanes.results.predicting",
     "restore": "lanes.storage.trained",
     "write_text": "lanes.results.written_text",
@@ -204,6 +206,7 @@ __all__ = [
     "Warmup",
     "choice",
     "continue_run",
+    "diagnose",
     "export",
     "from_arrays",
     "grid",
