@@ -19,9 +19,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 TITLES = {"claims": "Claims of introductory lectures", "papers": "Published tables"}
 HEADER = """# Experiments
 
-Each file asks a question, trains what answers it, and judges the answer by code: `verdict(results)` of the file. Numbers have 95% intervals
-over n seeds. `.venv/bin/lanes reproduce claims` runs all claims again and compares them with what is recorded here; a name in place of
-`claims` runs one. `.venv/bin/python scripts/write_gallery.py` writes this page from what `lanes reproduce --record` recorded.
+Each file asks a question, trains what answers it, and judges the answer by code: `verdict(results)` of the file. Numbers
+have 95% intervals over n seeds. `.venv/bin/lanes reproduce claims` runs all claims again and compares them with what is
+recorded here; a name in place of `claims` runs one. `.venv/bin/python scripts/write_gallery.py` writes this page.
 """
 
 
@@ -61,7 +61,9 @@ def entry(experiment: Experiment, folder: Path) -> str:
         if text := stated(experiment.module, label):
             lines.append(f"{label}: {text}")
     path = f"experiments/{experiment.file.relative_to(folder).as_posix()}"
-    return "\n".join([*lines, f"[{path}]({experiment.file.relative_to(folder).as_posix()}): `lanes reproduce {experiment.name}`", ""])
+    return "\n".join(
+        [*lines, f"[{path}]({experiment.file.relative_to(folder).as_posix()}): `lanes reproduce {experiment.name}`", ""]
+    )
 
 
 def main() -> None:

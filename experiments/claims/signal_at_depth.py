@@ -1,7 +1,6 @@
 """Does a signal survive ten layers of 500 units, and does the net then learn?
 
     .venv/bin/lanes reproduce signal_at_depth
-
 Weights near 0 lose the signal; Xavier's keep it in tanh and let it fade in ReLU; He's keep it.
 
 Source: CS231n (2016), lecture 5; Glorot and Bengio (2010); He et al. (2015).
@@ -37,7 +36,7 @@ def measure(_: Results) -> pd.DataFrame:
 
 def verdict(results: Results) -> Verdict:
     """Whether the signal is lost, fades and is kept where the claim says so."""
-    last = results.measured.query("layer == 10").set_index(["activation", "initializer"])["deviation"]
+    last = results.measured.query("layer == 10").set_index(["activation", "initializer"]).deviation
     lost = max(last[a, b] for a, b in PAIRS if b == "uniform_0.01")
     fading, kept = last["relu", "xavier_normal"], min(last["tanh", "xavier_normal"], last["relu", "he_normal"])
     xavier, he = (("activation=relu", f"initializer={name}_normal") for name in ("xavier", "he"))
@@ -57,5 +56,5 @@ def figure(results: Results) -> plt.Figure:
     for (a, b), part in results.measured.groupby(["activation", "initializer"]):
         axes.semilogy(part["layer"], part["deviation"], ".-" if a == "tanh" else ".--", label=f"{a}, {b}")
     axes.set(xlabel="layer", ylabel="standard deviation of activations", title="Ten layers before training")
-    axes.legend(fontsize=7)
+    axes.legend()
     return drawing

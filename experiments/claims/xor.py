@@ -12,8 +12,14 @@ import matplotlib.pyplot as plt
 from lanes import XOR, Results, Run, Verdict, grid
 from nets import MLP
 
-DATA = {"data": XOR(binary=True), "loss": "binary_cross_entropy"}
-BASE = Run(**DATA, initializer="xavier_normal", optimizer="adam", learning_rate=0.03, epochs=100)
+BASE = Run(
+    data=XOR(binary=True),
+    loss="binary_cross_entropy",
+    initializer="xavier_normal",
+    optimizer="adam",
+    learning_rate=0.03,
+    epochs=100,
+)
 NETS = {"one unit": "relu", "four hidden units": "tanh"}  # by their activation, which a single unit does not use
 
 

@@ -65,7 +65,7 @@ class Reproduced:
     Attributes:
         verdict: of today's results.
         picture: PNG; None if the file has no `figure(results)`.
-        seconds: of this call: what was already there takes none.
+        seconds: of all calls that trained or measured something, as far as they ended.
         differences: from the recorded verdict; None if none is recorded.
     """
 
@@ -114,15 +114,19 @@ def reproduce(experiment: Experiment, out: Path, options: Options, command: Sequ
 
     Raises RequestError for a wrong experiment, and for a function of its file that raises.
     """
-    began = time.perf_counter()
+    began, has_worked = time.perf_counter(), False
     directory = out / experiment.name
     if callable(getattr(experiment.module, "sweep", None)):
         plan = make_plan(runs_of(experiment.file), options)
-        status = run_sweep(plan, directory, options, experiment=experiment.file, command=list(command)).status
-        if status != ExitStatus.DONE:
-            return ExitStatus(status)
+        outcome = run_sweep(plan, directory, options, experiment=experiment.file, command=list(command))
+        if outcome.status != ExitStatus.DONE:
+            return ExitStatus(outcome.status)
+        has_worked = bool(outcome.trained)
     out.mkdir(parents=True, exist_ok=True)
-    results = Results(directory, _measured(experiment, directory))
+    kept = _kept(experiment, directory)
+    measured = _measured(experiment, directory) if kept is None else kept
+    has_worked |= kept is None and measured is not None
+    results = Results(directory, measured)
     verdict = _called(experiment, "verdict", results)
     if not isinstance(verdict, Verdict):
         raise RequestError(
@@ -132,17 +136,36 @@ def reproduce(experiment: Experiment, out: Path, options: Options, command: Sequ
     if callable(getattr(experiment.module, "figure", None)):
         picture = as_png(_called(experiment, "figure", results), experiment)
     differences = differing(read_record(experiment.recorded), verdict) if experiment.recorded.is_file() else None
-    return Reproduced(verdict, picture, time.perf_counter() - began, differences)
+    seconds = _seconds(out / f"{experiment.name}.json") + (time.perf_counter() - began if has_worked else 0.0)
+    return Reproduced(verdict, picture, seconds, differences)
+
+
+def _seconds(path: Path) -> float:
+    """The seconds that earlier calls took."""
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _kept_at(experiment: Experiment, directory: Path) -> Path:
+    return directory.with_name(f"{experiment.name}.measured.parquet")
+
+
+def _kept(experiment: Experiment, directory: Path) -> pd.DataFrame | None:
+    """What `measure(results)` returned in an earlier call, as long as neither the file nor the sweep's results changed."""
+    kept = _kept_at(experiment, directory)
+    sources = [experiment.file, directory / "results"]
+    if not callable(getattr(experiment.module, "measure", None)) or not kept.is_file():
+        return None
+    is_new = all(kept.stat().st_mtime > path.stat().st_mtime for path in sources if path.exists())
+    return pd.read_parquet(kept) if is_new else None
 
 
 def _measured(experiment: Experiment, directory: Path) -> pd.DataFrame | None:
-    """What `measure(results)` returns, kept as long as neither the file nor the sweep's results change."""
+    """What `measure(results)` returns; None without one."""
     if not callable(getattr(experiment.module, "measure", None)):
         return None
-    kept = directory.with_name(f"{experiment.name}.measured.parquet")
-    sources = [experiment.file, directory / "results"]
-    if kept.is_file() and all(kept.stat().st_mtime > path.stat().st_mtime for path in sources if path.exists()):
-        return pd.read_parquet(kept)
     table = _called(experiment, "measure", Results(directory))
     if not isinstance(table, pd.DataFrame) or table.empty:
         kind = type(table).__name__
@@ -150,7 +173,7 @@ def _measured(experiment: Experiment, directory: Path) -> pd.DataFrame | None:
 
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
-    write_bytes(kept, buffer.getvalue())
+    write_bytes(_kept_at(experiment, directory), buffer.getvalue())
     return table
 
 
@@ -187,7 +210,7 @@ def as_png(figure: Any, experiment: Experiment) -> bytes:
 
 def write(found: Reproduced, out: Path, name: str) -> None:
     """Write the verdict and the picture into the folder of what was reproduced."""
-    _write(found, out / f"{name}.json", {})
+    _write(found, out / f"{name}.json", {"seconds": found.seconds})
 
 
 def record(experiment: Experiment, found: Reproduced) -> None:

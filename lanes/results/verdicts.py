@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lanes.errors import RequestError, unknown
@@ -47,8 +46,8 @@ class Verdict:
     numbers: Mapping[str, Interval | float]
 
     def __post_init__(self) -> None:
-        if self.outcome not in list(Outcome):
-            raise unknown("a verdict's outcome", self.outcome, list(Outcome))
+        if self.outcome not in (known := [str(one) for one in Outcome]):
+            raise unknown("outcome of a verdict", self.outcome, known)
         if not self.sentence.strip() or not self.numbers:
             raise RequestError("a verdict has no sentence or no numbers: say what decided it")
         object.__setattr__(self, "outcome", Outcome(self.outcome))
@@ -67,13 +66,21 @@ class Results:
         measured: what its function `measure(results)` returned; None if it has none.
 
     Attributes:
-        directory, measured: as given.
+        directory: as given.
+        measured: as given; raises RequestError if there is none.
         runs: the table of `lanes.load`.
         curves: a row per run and epoch, with the runs' fields (`lanes.load` and the curves joined on `run_id`).
     """
 
     def __init__(self, directory: Path, measured: pd.DataFrame | None = None):
-        self.directory, self.measured = directory, measured
+        self.directory, self._measured = directory, measured
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """See the class."""
+        if self._measured is None:
+            raise RequestError(f"nothing is measured for {self.directory.name}: define measure(results) in its file")
+        return self._measured
 
     @functools.cached_property
     def runs(self) -> pd.DataFrame:
@@ -140,11 +147,10 @@ def differing(recorded: Verdict, found: Verdict) -> list[str]:
 def _same(one: Interval, other: Interval) -> bool:
     if not (math.isfinite(one.mean) and math.isfinite(other.mean)):
         return math.isfinite(one.mean) == math.isfinite(other.mean)
-    halves = [value.half for value in (one, other) if value.is_known]
     apart = abs(one.mean - other.mean)
-    return bool(
-        apart <= float(np.hypot(*halves, 0.0)) if len(halves) == 2 else apart <= EXACT * max(abs(one.mean), 1e-12)
-    )
+    if one.is_known and other.is_known:
+        return apart <= math.hypot(one.half, other.half)
+    return apart <= EXACT * max(abs(one.mean), 1e-12)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
