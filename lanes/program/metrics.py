@@ -1,8 +1,9 @@
 """Every metric of lanes on whole splits of a data set, in evaluation mode."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jax import Array, lax
 
 from lanes.describe.runs import Run, metric_names
 from lanes.program.over_lanes import Data, Numbers, Tree, per_run, split_batch
+from lanes.program.perturbed import Changed, Perturbation, Victim, victim_of
 from lanes.program.scheduled import at_full
 from lanes.program.step import Setup, apply, standardize, stream
 from lanes.recipe.tasks_comparing import Compares, over_set
@@ -19,6 +21,7 @@ from lanes.recipe.tasks_predicting import View
 from losses.metrics import is_over_set, name_of_metric
 from nets import Outputs
 
+Perturb = Callable[[Victim, tuple[Array, Array], tuple[Array, Array], Array], Changed]
 BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
 LEAST_ROWS = 64  # rows of a block, if the smallest split has fewer
 
@@ -31,8 +34,11 @@ def measure(
     data: Data,
     block_numbers: int = BLOCK_NUMBERS,
     least_rows: int = LEAST_ROWS,
+    perturb: Perturb | None = None,
 ) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits, in evaluation mode: means over their examples, and metrics over a set.
+
+    `perturb` changes the inputs that the net sees, not what its outputs are compared with.
 
     One loop covers the blocks of rows of all splits, so the program contains the net once. Metrics over a set need all
     predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
@@ -54,13 +60,18 @@ def measure(
         inside = indices < jnp.asarray(counts)[at]
         x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, indices, 0)))
         # The same corruption for all runs and epochs, so that comparisons are paired.
-        view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
+        drawn = jax.random.fold_in(jax.random.key(0), i)
+        view = run.task.view(standardize(x, data.offset, data.scale), y, drawn)
+        if perturb is not None:
+            victim = victim_of(setup, run, variables, (x, y, data.offset, data.scale), drawn, {"sample": sample})
+            seen = perturb(victim, (x, y), (data.offset, data.scale), jax.random.fold_in(drawn, 1)).seen
+            view = view._replace(inputs=run.task.view(seen, y, drawn).inputs)
 
         def forward(key: Array) -> Outputs:
             passed = (setup, run, variables["params"], variables["rest"], view.inputs)
             return apply(*passed, train=False, keys={"sample": key})[0]
 
-        outputs = forward(stream(run.seed, "sample"))
+        outputs = forward(sample)
         values = run.task.measure(run, outputs, view, forward)
         if missing := [name for name in sums if name not in values]:
             raise ValueError(
@@ -69,6 +80,7 @@ def measure(
         after = {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
         return after, compared(run, outputs, view) if of_sets else None
 
+    sample = stream(run.seed, "sample")
     of_sets = {name_of_metric(metric) for metric in run.metrics if is_over_set(metric)}
     zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run) if name not in of_sets}
     with jax.default_matmul_precision(run.matmul_precision):
@@ -97,15 +109,19 @@ def compared(run: Run, outputs: Outputs, view: View) -> tuple[Array, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """The evaluation program: metrics of lanes on all splits of a data set."""
+    """The evaluation program: metrics of lanes on all splits of a data set, of changed inputs with a perturbation."""
 
     setup: Setup
     width: int
+    perturbation: Perturbation | None = None
 
-    def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
-        """Metrics [P] by split and name."""
+    def __call__(
+        self, variables: Tree, numbers: Numbers, data: Data, amounts: Mapping[str, Array] | None = None
+    ) -> dict[str, dict[str, Array]]:
+        """Metrics [P] by split and name; amounts are of the perturbation."""
+        perturb = None if self.perturbation is None else functools.partial(self.perturbation, amounts=amounts or {})
 
         def measured(run: Run, variables: Tree) -> dict[str, dict[str, Array]]:
-            return measure(self.setup, at_full(run), variables, tuple(data.splits), data)
+            return measure(self.setup, at_full(run), variables, tuple(data.splits), data, perturb=perturb)
 
         return per_run(measured, self.setup.run, self.width, numbers, variables)
