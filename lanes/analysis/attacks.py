@@ -5,7 +5,7 @@ within the bounds of the inputs. Examples must not act on each other: a net in e
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,41 +16,47 @@ Net = Callable[[Array], Any]  # x [B, …] -> outputs
 Loss = Callable[[Any, Array], Array]  # (outputs, y [B, …]) -> loss of each example [B]
 
 
-def direction(net: Net, loss: Loss, x: Array, y: Array, *, targeted: bool = False) -> Array:
+class Ball(NamedTuple):
+    """Which inputs an attack may reach: those at most ε away in every entry, within bounds.
+
+    Attributes:
+        epsilon: ε ≥ 0, a number or one for each feature.
+        low, high: smallest and largest input, numbers or one for each feature.
+    """
+
+    epsilon: Array | float
+    low: Array | float = -jnp.inf
+    high: Array | float = jnp.inf
+
+
+def towards(loss: Loss) -> Loss:
+    """The loss of a targeted attack: it rises as the examples get the targets y, instead of losing them."""
+    return lambda outputs, y: -loss(outputs, y)
+
+
+def direction(net: Net, loss: Loss, x: Array, y: Array) -> Array:
     """Which way each entry of x [B, …] moves: -1, 0 or 1. It is 0 where the loss has no gradient.
 
-    Formula: sign ∇ₓ L(net(x), y); -sign with `targeted`
+    Formula: sign ∇ₓ L(net(x), y)
     Reference: Goodfellow, Shlens and Szegedy, 2015
     """
-    sign = jnp.sign(jax.grad(lambda at: jnp.sum(loss(net(at), y)))(x))
-    return -sign if targeted else sign
+    return jnp.sign(jax.grad(lambda at: jnp.sum(loss(net(at), y)))(x))
 
 
-def fgsm(
-    net: Net,
-    loss: Loss,
-    x: Array,
-    y: Array,
-    epsilon: Array | float,
-    *,
-    bounds: tuple[Array | float, Array | float] = (-jnp.inf, jnp.inf),
-    targeted: bool = False,
-) -> Array:
+def fgsm(net: Net, loss: Loss, x: Array, y: Array, ball: Ball) -> Array:
     """The fast gradient sign method: one step of size ε.
 
     Args:
         net: x [B, …] -> outputs.
-        loss: (outputs, y) -> [B].
+        loss: (outputs, y) -> [B], which the attack raises; `towards(loss)` for a targeted one.
         x: float [B, …], within the bounds.
-        y: targets [B, …] that the examples have or, with `targeted`, are to get.
-        epsilon: ε ≥ 0, a number or one for each feature.
-        bounds: smallest and largest input, numbers or one for each feature.
-        targeted: whether to lower the loss of y instead of raising it.
+        y: targets [B, …].
+        ball: what may be reached.
 
     Formula: x' = clip(x + ε sign ∇ₓ L, low, high)
     Reference: Goodfellow, Shlens and Szegedy, 2015
     """
-    return _clipped(x + _like(epsilon, x) * direction(net, loss, x, y, targeted=targeted), bounds)
+    return _within(x + _like(ball.epsilon, x) * direction(net, loss, x, y), ball)
 
 
 def pgd(
@@ -58,13 +64,11 @@ def pgd(
     loss: Loss,
     x: Array,
     y: Array,
-    epsilon: Array | float,
+    ball: Ball,
     *,
     step_size: Array | float,
     key: Array,
     steps: int = 10,
-    bounds: tuple[Array | float, Array | float] = (-jnp.inf, jnp.inf),
-    targeted: bool = False,
 ) -> Array:
     """Projected gradient descent: steps of size α from a random point of the ball, each projected back to ball and bounds.
 
@@ -79,21 +83,20 @@ def pgd(
         low ≤ x' ≤ high
     Reference: Madry, Makelov, Schmidt, Tsipras and Vladu, 2018
     """
-    size, step = _like(epsilon, x), _like(step_size, x)
+    size, step = _like(ball.epsilon, x), _like(step_size, x)
 
     def projected(at: Array) -> Array:
-        return _clipped(jnp.clip(at, x - size, x + size), bounds)
+        return _within(jnp.clip(at, x - size, x + size), ball)
 
     def further(_: Array, at: Array) -> Array:
-        return projected(at + step * direction(net, loss, at, y, targeted=targeted))
+        return projected(at + step * direction(net, loss, at, y))
 
     start = projected(x + size * jax.random.uniform(key, x.shape, x.dtype, -1.0, 1.0))
     return lax.fori_loop(0, steps, further, start)
 
 
-def _clipped(x: Array, bounds: tuple[Array | float, Array | float]) -> Array:
-    low, high = (_like(bound, x) for bound in bounds)
-    return jnp.clip(x, low, high)
+def _within(x: Array, ball: Ball) -> Array:
+    return jnp.clip(x, _like(ball.low, x), _like(ball.high, x))
 
 
 def _like(value: Array | float, x: Array) -> Array:

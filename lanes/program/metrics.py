@@ -38,11 +38,9 @@ def measure(
 ) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits, in evaluation mode: means over their examples, and metrics over a set.
 
-    `perturb` changes the inputs that the net sees, not what its outputs are compared with.
-
     One loop covers the blocks of rows of all splits, so the program contains the net once. Metrics over a set need all
-    predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
-    scalars by split and name.
+    predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. `perturb` changes
+    the inputs that the net sees, not what its outputs are compared with. Returns scalars by split and name.
     """
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
@@ -61,17 +59,13 @@ def measure(
         x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, indices, 0)))
         # The same corruption for all runs and epochs, so that comparisons are paired.
         drawn = jax.random.fold_in(jax.random.key(0), i)
-        view = run.task.view(standardize(x, data.offset, data.scale), y, drawn)
-        if perturb is not None:
-            victim = victim_of(setup, run, variables, (x, y, data.offset, data.scale), drawn, {"sample": sample})
-            seen = perturb(victim, (x, y), (data.offset, data.scale), jax.random.fold_in(drawn, 1)).seen
-            view = view._replace(inputs=run.task.view(seen, y, drawn).inputs)
+        view = _viewed(setup, run, variables, (x, y, data.offset, data.scale), drawn, perturb)
 
         def forward(key: Array) -> Outputs:
             passed = (setup, run, variables["params"], variables["rest"], view.inputs)
             return apply(*passed, train=False, keys={"sample": key})[0]
 
-        outputs = forward(sample)
+        outputs = forward(stream(run.seed, "sample"))
         values = run.task.measure(run, outputs, view, forward)
         if missing := [name for name in sums if name not in values]:
             raise ValueError(
@@ -80,7 +74,6 @@ def measure(
         after = {name: sums[name].at[at].add(jnp.sum(jnp.where(inside, values[name], 0.0))) for name in sums}
         return after, compared(run, outputs, view) if of_sets else None
 
-    sample = stream(run.seed, "sample")
     of_sets = {name_of_metric(metric) for metric in run.metrics if is_over_set(metric)}
     zeros = {name: jnp.zeros(len(splits)) for name in metric_names(run) if name not in of_sets}
     with jax.default_matmul_precision(run.matmul_precision):
@@ -91,10 +84,32 @@ def measure(
     out = {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
     if of_sets:
         for at, name in enumerate(names):
-            where = np.flatnonzero(split_of == at)
-            own = [part[where[0] : where[-1] + 1].reshape(-1, *part.shape[2:])[: counts[at]] for part in pairs]
-            out[name] |= over_set(run, *own)
+            out[name] |= over_set(run, *_of_split(pairs, split_of == at, counts[at]))
     return out
+
+
+def _viewed(
+    setup: Setup,
+    run: Run,
+    variables: Tree,
+    split: tuple[Array, Array, Array, Array],
+    drawn: Array,
+    perturb: Perturb | None,
+) -> View:
+    """A block of examples, with their offset and scale, as the run's task sees it, changed by `perturb`."""
+    x, y, *scaling = split
+    view = run.task.view(standardize(x, *scaling), y, drawn)
+    if perturb is None:
+        return view
+    victim = victim_of(setup, run, variables, split, drawn, {"sample": stream(run.seed, "sample")})
+    seen = perturb(victim, (x, y), (scaling[0], scaling[1]), jax.random.fold_in(drawn, 1)).seen
+    return view._replace(inputs=run.task.view(seen, y, drawn).inputs)
+
+
+def _of_split(pairs: Any, inside: np.ndarray, count: int) -> list[Array]:
+    """Predictions and targets [N, …] of a split, from those of all blocks, of which some are `inside` it."""
+    where = np.flatnonzero(inside)
+    return [part[where[0] : where[-1] + 1].reshape(-1, *part.shape[2:])[:count] for part in pairs]
 
 
 def compared(run: Run, outputs: Outputs, view: View) -> tuple[Array, Array]:

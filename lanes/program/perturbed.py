@@ -64,10 +64,18 @@ def victim_of(
 
 
 class Changed(NamedTuple):
-    """A changed batch: standardized inputs [B, …], targets [B, …], and which examples an attack cannot move [B]."""
+    """A changed batch.
+
+    Attributes:
+        seen: standardized inputs [B, …].
+        targets: of the examples [B, …].
+        aimed: the targets that a targeted attack is to get; otherwise those of the examples.
+        still: which examples an attack cannot move [B].
+    """
 
     seen: Array
     targets: Array
+    aimed: Array
     still: Array
 
 
@@ -135,13 +143,15 @@ class Corrupted:
         seen = standardize(x, *scaling)
         if not self.mixes:
             seen, y = augmentation(key, seen, y)
-            return Changed(seen, y, still)
+            return Changed(seen, y, y, still)
         if self.targets == "classes":
             seen, shares = augmentation(key, seen, one_hot(y, self.classes))
-            return Changed(seen, jnp.argmax(shares, axis=-1).astype(y.dtype), still)
+            largest = jnp.argmax(shares, axis=-1).astype(y.dtype)
+            return Changed(seen, largest, largest, still)
         seen, mixed = augmentation(key, seen, y)
         whole = self.targets in ("binary", "multilabel")
-        return Changed(seen, (mixed > 0.5).astype(y.dtype) if whole else mixed, still)
+        mixed = (mixed > 0.5).astype(y.dtype) if whole else mixed
+        return Changed(seen, mixed, mixed, still)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,22 +184,15 @@ class Attacked:
             return victim.outputs(standardize(at, *scaling))
 
         aimed = self._aimed(victim, net(x).prediction, y, amounts) if self.aim else y
-        attacked = (net, victim.losses, x, aimed)
-        bounds, targeted = (amounts["low"], amounts["high"]), bool(self.aim)
+        loss = attacks.towards(victim.losses) if self.aim else victim.losses
+        ball = attacks.Ball(amounts["epsilon"], amounts["low"], amounts["high"])
         if self.kind == "fgsm":
-            moved = attacks.fgsm(*attacked, amounts["epsilon"], bounds=bounds, targeted=targeted)
+            moved = attacks.fgsm(net, loss, x, aimed, ball)
         else:
-            moved = attacks.pgd(
-                *attacked,
-                amounts["epsilon"],
-                step_size=amounts["step_size"],
-                key=key,
-                steps=self.steps,
-                bounds=bounds,
-                targeted=targeted,
-            )
-        flat = jax.lax.stop_gradient(attacks.direction(*attacked, targeted=targeted)).reshape(x.shape[0], -1)
-        return Changed(standardize(moved, *scaling), y, jnp.all(flat == 0, axis=1))
+            size = amounts["step_size"]
+            moved = attacks.pgd(net, loss, x, aimed, ball, step_size=size, key=key, steps=self.steps)
+        flat = attacks.direction(net, loss, x, aimed).reshape(x.shape[0], -1)
+        return Changed(standardize(moved, *scaling), y, aimed, jnp.all(flat == 0, axis=1))
 
     def _aimed(self, victim: Victim, prediction: Array, y: Array, amounts: Mapping[str, Array]) -> Array:
         if self.aim != LEAST_LIKELY:

@@ -53,7 +53,8 @@ class Predict:
 
     With a perturbation two further metrics: `flipped`, the share of examples whose decision differs from that for the
     unchanged input (unless examples are mixed), and of an attack `still`, the share of inputs that it cannot move, as the
-    loss has no gradient there.
+    loss has no gradient there. Of a targeted attack also `hit`, the share of the examples of other classes that are taken
+    for the class aimed at.
 
     Attributes:
         setup: what is static about the lanes.
@@ -124,7 +125,13 @@ class Predict:
         plain = dataclasses.replace(self, perturbation=None, passes=None)
         before = plain._raw(run, variables, split, stream(run.seed, "dropout"), {})[0]
         differs = decision != decisions(at_full(run), before)
-        return {"flipped": jnp.mean(differs.astype(jnp.float32)), **out}
+        out["flipped"] = jnp.mean(differs.astype(jnp.float32))
+        if isinstance(self.perturbation, Attacked) and self.perturbation.aim:
+            aimed, targets = (part.reshape(decision.shape) for part in (changed.aimed, changed.targets))
+            could = aimed != targets
+            hits = jnp.sum((could & (decision == aimed)).astype(jnp.float32))
+            out["hit"] = hits / jnp.sum(could.astype(jnp.float32))
+        return out
 
     def _raw(
         self, run: Run, variables: Tree, split: Split, key: Array, amounts: Mapping[str, Array]

@@ -21,8 +21,10 @@ def other_data(data: Any, data_dir: str | None) -> Dataset:
     except RequestError:
         raise
     except Exception as error:  # whatever a function of the user's raises
-        text = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
-        raise RequestError(text if isinstance(data, str) else f"--data: {text}") from error
+        if isinstance(data, str) or isinstance(error, ValueError):
+            raise RequestError(str(error)) from error
+        name = getattr(data, "__name__", type(data).__name__)
+        raise RequestError(f"--data: {name} raises {type(error).__name__}: {error}") from error
 
 
 def evaluated_splits(run: Run, own: Dataset, other: Dataset | None, split: str) -> dict[str, Split]:

@@ -140,6 +140,7 @@ class Evaluator:
         if mixture is not None and (whole or judged or request.ensemble or request.tells):
             passes = request.mc_dropout
             predict = Predict(group.setup, group.width, mixture, passes, judged, whole, perturbation, request.tells)
+            key = (*key, passes, judged, whole, request.tells)
             parts, more, told = self._call("predict", key, group, predict, *lanes, splits["evaluated"], *amounts)
             metrics |= more
             if request.ensemble:

@@ -98,13 +98,14 @@ def _check_sources(description: Mapping[str, Any], trust: bool) -> None:
 
 
 @overload
-def restore(
+def restore(  # type: ignore[overload-overlap]  # a text is a sequence of texts
     directory: str | os.PathLike[str],
     run_id: str,
     epoch: str = "best",
     data_dir: str | None = None,
     trust: bool = True,
-) -> Restored: ...
+) -> Restored:
+    """One run."""
 
 
 @overload
@@ -114,7 +115,8 @@ def restore(
     epoch: str = "best",
     data_dir: str | None = None,
     trust: bool = True,
-) -> list[Restored]: ...
+) -> list[Restored]:
+    """Several runs."""
 
 
 def restore(
@@ -232,7 +234,7 @@ def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Data
 def _checked_data(directory: Directory, described: Sequence[Run], data_dir: str | None) -> Datasets:
     """The data sets of runs of the directory, which are those that they were trained on."""
     datasets = Datasets(data_dir)
-    records = {}
+    records: dict[Any, None] = {}
     for run in described:
         try:
             records[datasets.record(run)] = None

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lanes.analysis.attacks import direction, fgsm, pgd
+from lanes.analysis.attacks import Ball, direction, fgsm, pgd, towards
 from losses import softmax_cross_entropy
 
 RANDOM = np.random.default_rng(0)
@@ -34,11 +34,11 @@ def test_the_direction_is_the_analytic_gradient_of_logistic_regression():
     """∇ₓ L = (σ(z) - y) w."""
     expected = np.sign(np.outer(np.asarray(jax.nn.sigmoid(logistic(X)) - Y), np.asarray(W)[:, 0]))
     np.testing.assert_array_equal(direction(logistic, log_loss, X, Y), expected)
-    np.testing.assert_array_equal(direction(logistic, log_loss, X, Y, targeted=True), -expected)
+    np.testing.assert_array_equal(direction(logistic, towards(log_loss), X, Y), -expected)
 
 
 def test_fgsm_on_logistic_regression_lowers_the_margin_by_epsilon_times_the_sum_of_weights():
-    moved = fgsm(logistic, log_loss, X, Y, 0.1)
+    moved = fgsm(logistic, log_loss, X, Y, Ball(0.1))
     margin = (2 * Y - 1) * (logistic(X) - logistic(moved))
     np.testing.assert_allclose(margin, 0.1 * np.abs(W).sum(), rtol=1e-4)
 
@@ -47,29 +47,25 @@ def test_fgsm_on_logistic_regression_lowers_the_margin_by_epsilon_times_the_sum_
 def test_pgd_stays_in_ball_and_bounds_and_moves_the_loss(targeted):
     x = jnp.asarray(RANDOM.uniform(0, 1, (40, 5)), jnp.float32)
     y = jnp.asarray(RANDOM.integers(0, 3, 40))
-    how = {"step_size": 0.05, "key": jax.random.key(0), "bounds": (0.0, 1.0), "targeted": targeted}
-    moved = pgd(deep, softmax_cross_entropy, x, y, 0.2, steps=15, **how)
+    ball, loss = Ball(0.2, 0.0, 1.0), towards(softmax_cross_entropy) if targeted else softmax_cross_entropy
+    moved = pgd(deep, loss, x, y, ball, step_size=0.05, key=jax.random.key(0), steps=15)
     assert np.abs(np.asarray(moved, np.float64) - np.asarray(x, np.float64)).max() <= 0.2 * (1 + 1e-6)
     assert moved.min() >= 0
     assert moved.max() <= 1
-    before, after = (softmax_cross_entropy(deep(at), y) for at in (x, moved))
-    one_step = softmax_cross_entropy(
-        deep(fgsm(deep, softmax_cross_entropy, x, y, 0.2, bounds=(0.0, 1.0), targeted=targeted)), y
-    )
-    sign = -1 if targeted else 1
-    assert (sign * (after - before) > 0).mean() > 0.9
-    assert sign * (after - one_step).mean() > 0  # many steps find more than one
+    before, after, one_step = (loss(deep(at), y) for at in (x, moved, fgsm(deep, loss, x, y, ball)))
+    assert (after > before).mean() > 0.9
+    assert (after - one_step).mean() > 0  # many steps find more than one
 
 
 def test_pgd_of_a_linear_net_ends_at_the_corner_that_fgsm_finds():
-    moved = pgd(logistic, log_loss, X, Y, 0.3, step_size=0.1, key=jax.random.key(1), steps=10)
-    np.testing.assert_allclose(moved, fgsm(logistic, log_loss, X, Y, 0.3), atol=1e-6)
+    moved = pgd(logistic, log_loss, X, Y, Ball(0.3), step_size=0.1, key=jax.random.key(1), steps=10)
+    np.testing.assert_allclose(moved, fgsm(logistic, log_loss, X, Y, Ball(0.3)), atol=1e-6)
 
 
 def test_one_epsilon_for_each_feature_and_bounds_for_each():
     epsilon = jnp.array([0.0, 0.1, 0.2, 0.3, 0.4])
     low, high = X.min(axis=0), X.max(axis=0)
-    moved = np.asarray(fgsm(logistic, log_loss, X, Y, epsilon, bounds=(low, high)))
+    moved = np.asarray(fgsm(logistic, log_loss, X, Y, Ball(epsilon, low, high)))
     assert (np.abs(moved - np.asarray(X)) <= np.asarray(epsilon) + 1e-6).all()
     np.testing.assert_array_equal(moved[:, 0], X[:, 0])
     assert ((moved >= np.asarray(low)) & (moved <= np.asarray(high))).all()
@@ -77,7 +73,7 @@ def test_one_epsilon_for_each_feature_and_bounds_for_each():
 
 def test_a_loss_without_gradient_moves_nothing():
     x = jnp.ones((2, 3))
-    still = fgsm(lambda x: jnp.sign(x).sum(axis=1), log_loss, x, jnp.ones(2), 0.5)
+    still = fgsm(lambda x: jnp.sign(x).sum(axis=1), log_loss, x, jnp.ones(2), Ball(0.5))
     np.testing.assert_array_equal(still, x)
 
 
@@ -86,7 +82,7 @@ def test_epsilon_is_no_part_of_the_program():
 
     def attacked(epsilon):
         count.append(1)
-        return fgsm(logistic, log_loss, X, Y, epsilon)
+        return fgsm(logistic, log_loss, X, Y, Ball(epsilon))
 
     compiled = jax.jit(attacked)
     for epsilon in (0.0, 0.1, 0.7):
