@@ -34,7 +34,7 @@ def _pictures(folder: Path) -> list[Path]:
     """The regular PNG files of a folder by name; none where it is a link or no folder."""
     if folder.is_symlink() or not folder.is_dir():
         return []
-    return [path for path in sorted(folder.glob("*.png")) if oddity(path) is None and path.is_file()]
+    return [path for path in sorted(folder.glob("*.png")) if not path.is_symlink() and oddity(path) is None]
 
 
 def _figure(path: Path, content: bytes) -> Markup:
