@@ -119,8 +119,8 @@ class Callbacks:
         status: np.ndarray,
         history: History,
         epochs: np.ndarray,
-        data: Dataset,
-        fetch: Callable[[], Variables],
+        data: Dataset | None = None,
+        fetch: Callable[[], Variables] = dict,
     ) -> dict[str, list[str]]:
         """Call every callback; returns the runs to end, by callback.
 
