@@ -41,7 +41,8 @@ class Options:
         after_chunk: called in the training thread after each chunk of a pack, with the pack and the epoch it has reached;
             if it returns True the sweep saves and stops; if it raises, the pack fails.
         callbacks: functions called after each chunk of whole epochs with a `Reached`, the curves of a pack's runs so far; each
-            may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops.
+            may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops. A callback
+            with an attribute `called_every` is called after each so many epochs, where chunks then end.
     """
 
     width: int | None = None

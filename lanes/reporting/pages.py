@@ -13,6 +13,7 @@ from lanes.files import oddity, write_bytes
 from lanes.reporting import answers, embedded, figures, sections
 from lanes.reporting.baselines import baseline_section
 from lanes.reporting.comparison import Comparison, compare
+from lanes.reporting.diagnosed import diagnoses
 from lanes.reporting.importances import importances
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.reporting.next_steps import next_steps
@@ -154,6 +155,7 @@ def page(
         ("gap", "Generalization gap", _each(boards, sections.gap)),
         ("board", "Leaderboard", _each(boards, sections.whole_leaderboard)),
         ("outcomes", "Outcomes", _each(boards, outcomes)),
+        ("diagnoses", "Diagnoses", diagnoses((paths or {}).values())),
         ("provenance", "Provenance", provenance_section(runs, provenance)),
     ]
     kept = [(anchor, title, inside) for anchor, title, inside in parts if inside]
