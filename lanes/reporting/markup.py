@@ -92,6 +92,12 @@ def live(kind: str, height: int = 0, inside: Markup = NOTHING, **options: Any) -
     return Markup(f'<div class="live {kind}" data-live="{kind}"{given}{room}>{inside}</div>')
 
 
+def literal(text: str, classes: str = "") -> Markup:
+    """Text whose line breaks and spaces stay as they are."""
+    inside = "\n".join(escape(line) for line in text.splitlines())
+    return Markup(f'<pre class="{classes}">{inside}</pre>')
+
+
 def paragraph(text: object, classes: str = "") -> Markup:
     """A paragraph; empty for empty text."""
     return Markup(f'<p class="{classes}">{escape(text)}</p>') if text else Markup("")

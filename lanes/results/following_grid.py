@@ -1,5 +1,6 @@
 """The grid that would follow where the best value stands at an edge, as Python to copy into an experiment."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,7 +59,7 @@ def _of_the_best(board: Leaderboard, without: set[str]) -> tuple[dict[str, str],
         elif isinstance(value, (int, float, np.number)):
             fixed[name] = _number(float(value))
         elif isinstance(value, str) and value in TABLES.get(name, ()):
-            fixed[name] = repr(value)
+            fixed[name] = json.dumps(value)
         else:
             unwritten[name] = str(value)
     return fixed, unwritten
