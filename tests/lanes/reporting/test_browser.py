@@ -11,7 +11,8 @@ import pytest
 from browser import ABSENT, PROGRAM, Browser
 
 from lanes.reporting import pages, sections
-from lanes.results.intervals import format_number
+from lanes.results.effects import effects
+from lanes.results.intervals import decimals, format_number
 from lanes.results.leaderboard import leaderboard, marginals
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
@@ -178,6 +179,28 @@ def test_tables_of_axes_are_pythons(page, written):
             assert found[6] == format_number(at["median"], board.digits[board.metric])
             assert found[8] == (f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0")
     assert shown == []
+
+
+@pytest.mark.parametrize("text", ["", "seed>0 activation!=relu"])
+def test_effects_are_pythons(page, written, text):
+    runs = written[1]
+    if text:
+        runs = runs[(runs["seed"] > 0) & (runs["activation"] != "relu")]
+        filtered(page, text)
+    board = leaderboard(runs)
+    cells = (
+        "[...document.querySelectorAll('.effects tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    expected = []
+    for axis in board.axes:
+        found = effects(board.values, board.labels, board.runs["seed"], axis)
+        digits = decimals([each.difference.half for each in found], [each.difference.mean for each in found])
+        for each in found:
+            shown = each.difference.text(digits)
+            signed = f"+{shown}" if each.difference.mean > 0 else shown
+            expected.append([f"{each.value} − {each.reference}", signed, str(each.difference.n), str(each.pairs)])
+    assert [row[1:] for row in page.evaluate(cells)] == expected
+    assert expected
 
 
 def test_runs_are_saved_at_full_precision(page, written):
