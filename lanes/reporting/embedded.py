@@ -136,7 +136,7 @@ def left_out(board: Leaderboard, curves: pd.DataFrame) -> str:
     """What a page has not of the curves, in a sentence; empty if it has all."""
     joined, values = _of_board(board, curves)
     _, every, ranked = _kept(joined, values.shape[1])
-    what = [f"every {every}th epoch, the first and the last"] if every > 1 else []
+    what = [f"one epoch in {every}, the first and the last"] if every > 1 else []
     what += [f"the runs of the {ranked:,} best-ranked of {len(board.table):,} combinations"] if ranked else []
     return f"Of the curves the page holds {', of '.join(what)}; all are in curves/." if what else ""
 

@@ -19,6 +19,7 @@ const LIVE = {
 let boards = [];
 let draws = [];
 let turn = 0;
+let usable = null;
 const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 async function start() {
@@ -33,7 +34,6 @@ async function start() {
   markWhole();
   draws = Array.from(document.querySelectorAll("main .live, main figure > .plot"), drawerOf);
   filterBar();
-  performance.mark("usable"); // from here on the page answers; what is in sight is drawn first
   await drawAll();
   let width = document.documentElement.clientWidth;
   window.addEventListener("resize", () => {
@@ -90,6 +90,7 @@ async function drawAll() {
   for (const draw of draws) {
     if (mine !== turn) return;
     draw();
+    if (!usable) usable = performance.mark("usable"); // the page answers, and its first figure is there
     await pause();
   }
   document.documentElement.dataset.ready = "yes";
