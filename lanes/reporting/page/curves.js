@@ -40,6 +40,7 @@ function curvesOf(board, place) {
 
 function curveLayout(board, metric, data) {
   const layout = layoutOf(300, "epoch", words(metric));
+  layout.xaxis.integer = true;
   if (board.curves.higher[metric] === false && spans(data.flatMap(({ y, high, low }) => (y ?? [...high, ...low])))) layout.yaxis.type = "log";
   return layout;
 }
