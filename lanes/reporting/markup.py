@@ -21,6 +21,7 @@ SCRIPTS = (
     "scales",
     "chart",
     "figures",
+    "effects",
     "curves",
     "pairs",
     "parallel",

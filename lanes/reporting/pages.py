@@ -199,10 +199,10 @@ def header(
 def filter_bar(boards: list[Leaderboard]) -> Markup:
     """The field in which the reader writes which runs the page is about; shown by the page's script, which applies it."""
     axis = next((axis for board in boards for axis in board.axes if not axis.sampled), None)
-    example = f"{axis.name}={axis.values[-1]}" if axis else "seed=0"
+    example = f"{axis.name}={axis.values[-1]} seed<3" if axis else "seed<3"
     return Markup(
         '<form class="filter" role="search" hidden><label>Filter '
-        f'<input type="search" placeholder="{escape(example)} seed&lt;3" aria-describedby="filter-help" spellcheck="false" '
+        f'<input type="search" placeholder="{escape(example)}" aria-describedby="filter-help" spellcheck="false" '
         'autocomplete="off" autocapitalize="off"></label> <select></select> <button type="button">Clear</button>'
         '<output></output><p id="filter-help" class="note">Figures and tables then show the matching runs only. Write '
         "field=value, also with !=, &lt; and &gt;; values of one field are alternatives, fields must all match. What is "
