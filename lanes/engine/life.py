@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Self
 
-from lanes.engine.progress import Progress
+from lanes.engine.progress import Progress, Standing
 from lanes.engine.stopping_runs import StoppingRuns
 from lanes.storage import life
 from lanes.storage.directory import Directory
@@ -54,6 +54,11 @@ class Life:
     def follow(self, progress: Progress | None) -> None:
         """Say how far a session is; None when there is none."""
         self._progress = progress
+
+    def standing(self) -> Standing | None:
+        """How far the session is; None when there is none."""
+        progress = self._progress
+        return None if progress is None else progress.standing()
 
     def _work(self) -> None:
         while not self._ended.wait(POLL_SECONDS):

@@ -7,6 +7,7 @@ from typing import Any
 
 from lanes.describe.halving import Halving
 from lanes.engine.callbacks import Callback
+from lanes.engine.elsewhere import Elsewhere
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Programs
 
@@ -42,6 +43,7 @@ class Options:
             if it returns True the sweep saves and stops; if it raises, the pack fails.
         callbacks: functions called after each chunk of whole epochs with a `Reached`, the curves of a pack's runs so far; each
             may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops.
+        elsewhere: trains the packs in other processes, on the devices that these have; None trains here.
     """
 
     width: int | None = None
@@ -62,6 +64,7 @@ class Options:
     programs: Programs | None = None
     after_chunk: Callable[[Pack, int], bool | None] | None = None
     callbacks: Sequence[Callback] = ()
+    elsewhere: Elsewhere | None = None
 
 
 @dataclasses.dataclass(frozen=True)

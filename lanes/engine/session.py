@@ -25,6 +25,7 @@ from lanes.storage import compaction, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import stamp
+from lanes.storage.rows import failed_rows
 from lanes.storage.writer import Writer
 
 CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
@@ -51,6 +52,7 @@ class Session:
         has_broken_callback: whether a callback raised, after which nothing more is trained.
         must_progress: whether the time limit waits until a first chunk has ended.
         waits: whether packs that other workers hold are waited for, or left to them.
+        unwritable: why the directory cannot be written; None if it can.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Session:
         self._interrupted = self._has_said = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
-        self._unwritable: OSError | None = None
+        self.unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, if memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, found in this session
         self._plan_stamp = stamp(directory.runs_file)
@@ -131,15 +133,15 @@ class Session:
                         "writing was not finished in time: of packs under way, earlier checkpoints remain"
                     )
             except OSError as error:
-                self._unwritable = error
-            if self._unwritable is not None:
+                self.unwritable = error
+            if self.unwritable is not None:
                 self.failures.append(
-                    f"{self.directory.path} cannot be written: {self._unwritable.strerror or self._unwritable}; runs that "
+                    f"{self.directory.path} cannot be written: {self.unwritable.strerror or self.unwritable}; runs that "
                     "had ended are kept: free space or fix the cause, then repeat this command"
                 )
             self._claims.release_all()
             self.life.follow(None)
-        if self._interrupted and self._unwritable is None and not self.has_broken_callback:
+        if self._interrupted and self.unwritable is None and not self.has_broken_callback:
             return ExitStatus.STOPPED
         return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
@@ -197,7 +199,7 @@ class Session:
                         break  # reported once, at the end
                     self._fail(pack, error)
         except OSError as error:  # of a claim
-            self._unwritable = error
+            self.unwritable = error
         finally:
             with self._guard:
                 self.steps += trainer.steps
@@ -276,7 +278,8 @@ class Session:
     def _after(self, pack: Pack) -> None:
         """Release a pack's claim, in the writer's thread, once everything of the pack is written."""
         self._claims.release(pack.pack_id)
-        if self._progress.packs_done % compaction.PACKS == 0:
+        done = self._progress.packs_done
+        if done and done % compaction.PACKS == 0:
             compaction.join_parts(self.directory)
 
     def _break(self, error: CallbackError) -> None:
@@ -293,10 +296,7 @@ class Session:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         self.failed.add(pack.pack_id)
         self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
-        rows = [
-            {"run_id": member.run_id, "status": "failed", "error": line, "calls": self.life.call}
-            for member in pack.members
-        ]
+        rows = failed_rows([member.run_id for member in pack.members], line, self.life.call)
         with contextlib.suppress(OSError):
             self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
             self._writer.submit(self._claims.release, pack.pack_id)

@@ -92,7 +92,8 @@ def make_packs(
     Args:
         planned: runs to train.
         widths: width by signature.
-        workers: number of places that take packs; with enough lanes, the number of packs is a multiple of it.
+        workers: number of places that take packs; with enough lanes, the number of packs is a multiple of it, and with
+            fewer groups than that each group is a pack.
         shards: parts that each pack is split into.
         most: most lanes in a pack by signature, unless the width is larger; MOST_LANES for signatures it lacks.
         dealt: deal groups to the packs in turn, so that the survivors of a halving are spread over all workers; otherwise
@@ -108,8 +109,7 @@ def make_packs(
         unit = width * shards
         units = -(-len(groups) // shards)
         count = -(-units // max(1, (most or {}).get(signature, MOST_LANES) // unit))
-        if units >= workers:
-            count = -(-count // workers) * workers
+        count = -(-count // workers) * workers if units >= workers else units
         per_pack = -(-units // count) * shards
         starts = range(0, len(groups), per_pack)
         parts = [groups[i :: len(starts)] if dealt else groups[at : at + per_pack] for i, at in enumerate(starts)]
