@@ -59,11 +59,18 @@ def connect(ray: ModuleType, address: str) -> None:
         try:
             ray.init(**about, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            first = (lines or [type(error).__name__])[0]
-            hint = "" if address != AUTO else "; start one with `ray start --head`, or give ray://HOST:10001"
-            raise RequestError(f"--cluster {address}: no Ray cluster answers ({first[:300]}){hint}") from None
+            raise RequestError(_refusal(address, error)) from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _refusal(address: str, error: Exception) -> str:
+    """Why there is no connection, and what to do."""
+    if address == AUTO and isinstance(error, ConnectionError):
+        named = os.environ.get("RAY_ADDRESS")
+        where = f"at RAY_ADDRESS={named}" if named else "on this machine, and RAY_ADDRESS is not set"
+        return f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"--cluster {address}: no connection to Ray ({' '.join(lines[:4])[:400] or type(error).__name__})"
 
 
 def _check_answers(name: str, host: str, port: int) -> None:

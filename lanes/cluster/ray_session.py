@@ -102,7 +102,8 @@ class RaySession:
             StopOnSignal(self.stop),
         ):
             self._following = Following(self.crew, progress)
-            if self.how.collects:  # otherwise workers say themselves in the directory how far they are
+            self._call.life.doing = "handing out packs"  # workers that see the directory say there how far they are
+            if self.how.collects:
                 self._call.life.follow(progress)
             try:
                 self._hand_out_all()

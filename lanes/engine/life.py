@@ -25,6 +25,7 @@ class Life:
         shard: (I, N), if it trains a part of the packs.
 
     Attributes:
+        doing: what it says that it does while it follows no session.
         asked: set once the call is asked to save and stop.
         stops: the runs that are asked to end.
     """
@@ -32,6 +33,7 @@ class Life:
     def __init__(self, directory: Directory, call: str, shard: tuple[int, int] | None = None):
         self.directory, self.call, self.shard = directory, call, shard
         self.asked, self.stops = threading.Event(), StoppingRuns(directory)
+        self.doing = "starting"
         self._progress: Progress | None = None
         self._ended = threading.Event()
         self._said: dict[str, Any] = {}
@@ -80,7 +82,7 @@ class Life:
 
     def _content(self) -> dict[str, Any]:
         shard = None if self.shard is None else f"{self.shard[0]}/{self.shard[1]}"
-        content: dict[str, Any] = {"doing": "starting", "packs": [], "shard": shard}
+        content: dict[str, Any] = {"doing": "stopping" if self.asked.is_set() else self.doing, "packs": [], "shard": shard}
         if self._progress is None:
             return content
         at = self._progress.standing()
