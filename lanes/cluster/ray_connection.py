@@ -68,7 +68,9 @@ def _refusal(address: str, error: Exception) -> str:
     if address == AUTO and isinstance(error, ConnectionError):
         named = os.environ.get("RAY_ADDRESS")
         where = f"at RAY_ADDRESS={named}" if named else "on this machine, and RAY_ADDRESS is not set"
-        return f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
+        return (
+            f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"--cluster {address}: no connection to Ray ({' '.join(lines[:4])[:400] or type(error).__name__})"
 

@@ -82,7 +82,11 @@ class Life:
 
     def _content(self) -> dict[str, Any]:
         shard = None if self.shard is None else f"{self.shard[0]}/{self.shard[1]}"
-        content: dict[str, Any] = {"doing": "stopping" if self.asked.is_set() else self.doing, "packs": [], "shard": shard}
+        content: dict[str, Any] = {
+            "doing": "stopping" if self.asked.is_set() else self.doing,
+            "packs": [],
+            "shard": shard,
+        }
         if self._progress is None:
             return content
         at = self._progress.standing()

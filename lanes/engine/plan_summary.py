@@ -132,7 +132,7 @@ def _packs(plan: Plan, options: Options, directory: Directory | None) -> list[Pa
     placed = {member.run_id for pack in earlier for member in pack.members}
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
     width_of = {signature: choice.width for signature, choice in choices.items()}
-    workers, most = portions(plan, options)
+    workers, most, _ = portions(plan, options)
     fresh = [member for member in plan.planned if member.run_id not in placed]
     return earlier + make_packs(
         fresh, width_of, workers, plan.places[0].shards, most, dealt=options.halving is not None

@@ -54,7 +54,6 @@ def run_sweep(
     requested = {run.run_id for run in plan.planned}
     elsewhere = options.elsewhere
     call = Call(plan.places, tuple(command), experiment, asking, None if elsewhere is None else elsewhere.conditions)
-    workers, most = portions(plan, options)
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
@@ -62,8 +61,7 @@ def run_sweep(
             directory,
             choices,
             call,
-            workers=workers,
-            most=most,
+            portions=portions(plan, options),
             halving=halving,
             apart={run_id: source.epochs for run_id, source in plan.continued.items()},
         )

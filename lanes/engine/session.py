@@ -84,8 +84,9 @@ class Session:
         self.unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, if memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, found in this session
-        self._plan_stamp = stamp(directory.runs_file)
-        self._forgotten: set[str] = set()  # runs that have left the plan since then
+        self._plan_stamp: object = ""  # of the table of runs, when it was last read
+        self._forgotten: set[str] = set()  # runs that had left it
+        self._packs: set[str] = set()  # that were in it
 
     def train(self) -> ExitStatus:
         """Train every pack and return the exit status."""
@@ -254,10 +255,11 @@ class Session:
         return None
 
     def _is_planned(self, pack: Pack) -> bool:
-        """Whether none of a pack's runs has been forgotten meanwhile; says so in a line."""
+        """Whether a pack has not been divided meanwhile, and none of its runs forgotten; says so in a line."""
         if self._plan_stamp != (now := stamp(self.directory.runs_file)):
             self._plan_stamp = now
-            planned = set(self.directory.read_runs(["run_id"]).get("run_id", ()))
+            table = self.directory.read_runs(["run_id", "pack"])
+            planned, self._packs = set(table.get("run_id", ())), set(table.get("pack", ()))
             asked = {member.run_id for one in self.todo for member in one.members}
             self._forgotten = asked - planned if planned else set()  # none where the table cannot be read
         if gone := [member for member in pack.members if member.run_id in self._forgotten]:
@@ -266,6 +268,13 @@ class Session:
                 f"pack {pack.pack_id}: {len(gone)} of its {len(pack.members)} runs have been forgotten meanwhile: repeat this "
                 "command to train the others, and these if they are asked for"
             )
+        elif self._packs and pack.pack_id not in self._packs:
+            self._interrupted = True
+            self.directory.warn(
+                f"pack {pack.pack_id} has been divided among the workers of a cluster meanwhile: repeat this command to train "
+                "what they leave"
+            )
+            return False
         return not gone
 
     def _say_whom_we_wait_for(self) -> None:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,20 @@ from lanes.program.skipping import COSTLY
 from lanes.program.step import Setup
 
 MOST_LANES = 128  # in a pack, unless the width is larger
+
+
+class Portions(NamedTuple):
+    """How runs are divided into packs.
+
+    Attributes:
+        workers: number of places that share the packs of each program.
+        most: most lanes in a pack by signature, unless the width is larger.
+        least: number of packs below which those that nobody has begun are divided further.
+    """
+
+    workers: int = 1
+    most: Mapping[str, int] = {}
+    least: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,10 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.rungs import WHOLE
 from lanes.engine.runner import run_sweep
+from lanes.engine.session import Session
 from lanes.program.compiled import Programs
 from lanes.storage import records
+from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from nets import MLP
 
@@ -233,3 +235,62 @@ def test_packs_of_other_processes_wait():
     assert waiting.take(1, 2, 1, lambda pack: pack.pack_id == "a1")[0].pack_id == "a1"
     assert waiting.take(1, 2, 1, lambda _: False) == []
     assert len(waiting) == 1
+
+
+class Others:
+    """Stands for a cluster of four places, whose sessions train nothing."""
+
+    def __init__(self, places, count=4):
+        self.places, self.count, self.conditions = places, count, {"code": "theirs"}
+
+    def session(self, *arguments):
+        return Session(*arguments[:3], [], *arguments[4:])
+
+
+def on_others(out, count=4):
+    elsewhere = Others(make_plan(SWEEP, OPTIONS).places, count)
+    options = dataclasses.replace(OPTIONS, elsewhere=elsewhere, width=1, pack_lanes=None)
+    run_sweep(make_plan(SWEEP, options), out, options)
+    return load(out)["pack"].nunique()
+
+
+def test_a_sweep_is_divided_among_all_places(tmp_path):
+    assert on_others(tmp_path / "two", 1) == 2
+    assert on_others(tmp_path / "many", 100) == 6
+    assert Directory(tmp_path / "many").read_sweep()["conditions"] == {"code": "theirs"}
+
+
+def test_packs_that_nobody_has_begun_are_divided_if_they_are_too_few(whole, tmp_path):
+    out = tmp_path / "out"
+    wide = dataclasses.replace(OPTIONS, width=1, pack_lanes=6, shard=(1, 1))  # trains nothing
+    assert run_sweep(make_plan(SWEEP, wide), out, wide).trained == 0
+    big = dataclasses.replace(wide, shard=None)
+    stale = make_plan(SWEEP, big)
+    assert load(out)["pack"].nunique() == 1
+    (held,) = set(load(out)["pack"])
+    other = Claims(out)
+    assert other.take(held)
+    assert on_others(out) == 1  # someone is at it
+    other.release_all()
+    assert on_others(out) == 6
+    assert not list((out / "claims").iterdir())
+    assert run_sweep(stale, out, big).ended == 6
+    numbers_by_width = [numbers(where)["test_loss"] for where in (out, whole)]
+    pd.testing.assert_series_equal(*numbers_by_width, rtol=1e-4)
+
+
+def test_whoever_planned_a_divided_pack_earlier_leaves_it(tmp_path):
+    out, lines = tmp_path / "out", []
+    wide = dataclasses.replace(OPTIONS, width=1, pack_lanes=6)
+    plan = make_plan(SWEEP, wide)
+
+    def dividing(*arguments):
+        assert on_others(out) == 6
+        return Session(*arguments)
+
+    elsewhere = Others(plan.places, 1)
+    elsewhere.session = dividing
+    outcome = run_sweep(plan, out, dataclasses.replace(wide, elsewhere=elsewhere), warn=lines.append)
+    assert outcome.status == 75
+    assert outcome.trained == 0
+    assert any("has been divided among the workers" in line for line in lines)
