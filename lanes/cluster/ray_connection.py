@@ -30,6 +30,7 @@ def check_address(text: str) -> None:
 
 
 def imported() -> ModuleType:
+    """The package `ray`. Raises RequestError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns of what it will change
     try:
