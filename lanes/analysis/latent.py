@@ -68,6 +68,7 @@ def latent_map(codes: Any) -> LatentMap:
         # The sign of a component is arbitrary: its largest entry is made positive.
         signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
         coordinates, projected = centred @ (directions * np.where(signs == 0, 1, signs)[:, None]).T, True
+        coordinates = np.pad(coordinates, ((0, 0), (0, 2 - len(directions))))  # of a single example
     spread = np.sum((coordinates - coordinates.mean(axis=0)) ** 2, axis=0)
     shares = spread / variance if variance > 0 else np.zeros(coordinates.shape[1])
     return LatentMap(coordinates.astype(np.float32), shares.astype(np.float32), projected)
