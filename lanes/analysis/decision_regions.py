@@ -18,24 +18,26 @@ class Regions(NamedTuple):
         x: float32 [P], the grid's first coordinate.
         y: float32 [P], its second.
         classes: int32 [P, P], the class decided for at (x[j], y[i]).
-        probability: float32 [P, P], the probability that the net gives it.
+        values: float32 [P, P], the output of that class: its probability, if the outputs are probabilities.
     """
 
     x: np.ndarray
     y: np.ndarray
     classes: np.ndarray
-    probability: np.ndarray
+    values: np.ndarray
 
 
 def decision_regions(
-    probabilities: Callable[[Array], Array], low: Any, high: Any, *, points: int = 200
+    outputs: Callable[[Array], Array], low: Any, high: Any, *, points: int = 200, threshold: float = 0.5
 ) -> Regions:
-    """The class and its probability on a grid of points; boundaries lie where the class changes.
+    """The class decided for on a grid of points; boundaries lie where it changes.
 
     Args:
-        probabilities: x [B, 2] -> [B, K], or [B, 1], the probability of class 1 of two.
+        outputs: x [B, 2] -> [B, K], of which the largest decides; or [B, 1], which decides for class 1 of two above the
+            threshold.
         low, high: corners [2] of the rectangle.
         points: P, along each side, 2 or more.
+        threshold: of a single output; the value of class 0 is as far above it as the output is below.
 
     Raises:
         ValueError: corners that are not two numbers each, a rectangle without area, or too few points.
@@ -52,8 +54,9 @@ def decision_regions(
 
     @jax.jit
     def decided(block: Array) -> tuple[Array, Array]:
-        given = probabilities(block)
-        given = jnp.concatenate([1 - given, given], axis=-1) if given.shape[-1] == 1 else given
+        given = outputs(block)
+        if given.shape[-1] == 1:
+            given = jnp.concatenate([2 * threshold - given, given], axis=-1)
         return jnp.argmax(given, axis=-1).astype(jnp.int32), jnp.max(given, axis=-1)
 
     classes, likely = [], []

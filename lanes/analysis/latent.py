@@ -74,9 +74,7 @@ def latent_map(codes: Any) -> LatentMap:
     return LatentMap(coordinates.astype(np.float32), shares.astype(np.float32), projected)
 
 
-def traversals(
-    decode: Callable[[Array], Array], code: Any, dimensions: Sequence[int], values: Any
-) -> np.ndarray:
+def traversals(decode: Callable[[Array], Array], code: Any, dimensions: Sequence[int], values: Any) -> np.ndarray:
     """What is decoded as one number of a code after another runs through values, the others held fixed.
 
     Formula: g(z + (v - z_d) e_d) for each dimension d and each of its values v
@@ -96,7 +94,9 @@ def traversals(
     """
     code, chosen = np.asarray(code, np.float32), list(dimensions)
     if beyond := [d for d in chosen if not 0 <= d < code.size]:
-        raise ValueError(f"dimension {beyond[0]} is not in a code of {code.size} numbers: choose from 0 to {code.size - 1}")
+        raise ValueError(
+            f"dimension {beyond[0]} is not in a code of {code.size} numbers: choose from 0 to {code.size - 1}"
+        )
     values = np.asarray(values, np.float32)
     rows = np.broadcast_to(values, (len(chosen), values.shape[-1]))
     codes = np.tile(code, (*rows.shape, 1))

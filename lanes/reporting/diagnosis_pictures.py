@@ -7,29 +7,16 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from lanes.errors import printable
-from lanes.results.axes import swept_axes
+from lanes.reporting import diagnosis_images, diagnosis_maps
+from lanes.reporting.run_labels import labels
 from lanes.results.diagnosis import Tables, write_file
 
 MOST_RUNS = 8  # drawn in one picture
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito 2008
 
 Picture = Callable[[Tables], dict[str, Figure]]
-
-
-def labels(table: pd.DataFrame) -> dict[str, str]:
-    """A label for each run of a table, by run_id: what it differs in from the others, else its id."""
-    runs = table.drop_duplicates("run_id").reset_index(drop=True)
-    axes, found = swept_axes(runs)
-    out = {}
-    for at, run_id in enumerate(runs["run_id"]):
-        parts = [f"{axis.name}={found[axis.name].iloc[at]}" for axis in axes]
-        parts += [f"seed={runs['seed'].iloc[at]}"] if "seed" in runs and runs["seed"].nunique() > 1 else []
-        out[run_id] = printable(" ".join(parts) or run_id[:8]).replace("$", r"\$")
-    return out
 
 
 def activations(tables: Tables) -> dict[str, Figure]:
@@ -47,6 +34,15 @@ def activations(tables: Tables) -> dict[str, Figure]:
 
 PICTURES: dict[str, Picture] = {
     "activations": activations,
+    "interpolation": diagnosis_maps.interpolation,
+    "landscape": diagnosis_maps.landscape,
+    "filters": diagnosis_images.filters,
+    "maximized_inputs": diagnosis_images.maximized_inputs,
+    "saliency": diagnosis_images.saliency,
+    "reconstructions": diagnosis_images.reconstructions,
+    "traversals": diagnosis_images.traversals,
+    "latent_map": diagnosis_maps.latent_map,
+    "decision_regions": diagnosis_maps.decision_regions,
 }
 
 

@@ -20,11 +20,13 @@ def test_logistic_regression_decides_for_half_planes():
     z = x * W[0] + y * W[1] + B
     away = np.abs(z) > 1e-5
     np.testing.assert_array_equal(found.classes[away], (z > 0)[away])
-    np.testing.assert_allclose(found.probability, 1 / (1 + np.exp(-np.abs(z))), rtol=1e-5)
+    np.testing.assert_allclose(found.values, 1 / (1 + np.exp(-np.abs(z))), rtol=1e-5)
 
 
 def test_three_classes_and_the_corners():
-    found = decision_regions(lambda x: jax.nn.softmax(9 * jnp.stack([x[:, 0], x[:, 1], 0 * x[:, 0]], 1)), (-1, -1), (1, 2))
+    found = decision_regions(
+        lambda x: jax.nn.softmax(9 * jnp.stack([x[:, 0], x[:, 1], 0 * x[:, 0]], 1)), (-1, -1), (1, 2)
+    )
     assert (found.x[0], found.x[-1], found.y[0], found.y[-1]) == (-1, 1, -1, 2)
     assert (found.classes[0, -1], found.classes[-1, 0], found.classes[0, 0]) == (0, 1, 2)
 

@@ -59,19 +59,19 @@ def test_an_equinox_convolution_has_its_outputs_and_channels_first():
 
 class Squared(nn.Module):
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(self, x, *, train):  # noqa: ARG002
         return nn.Dense(2)(x * x)
 
 
 class EachStep(nn.Module):
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(self, x, *, train):  # noqa: ARG002
         return nn.Dense(2)(x).sum(axis=1)
 
 
 class Mean(nn.Module):
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(self, x, *, train):  # noqa: ARG002
         return x.mean(axis=1) + self.param("b", nn.initializers.zeros, (1, 1))
 
 
