@@ -105,9 +105,8 @@ def _mosaic(rows: Sequence[Row], images: list[list[np.ndarray]], title: tuple[st
     (height, width), count = images[0][0].shape[:2], max(map(len, images))
     captioned = any(row.captions for row in rows)
     gap = max(1, round(width / 14))
-    above = (
-        max(gap, round(0.13 / ((WIDTH - 1) / (count * (width + gap))))) if captioned else gap
-    )  # room for a line of text
+    line = round(0.13 * count * (width + gap) / (WIDTH - 1))  # pixels that a line of text takes
+    above = max(gap, line) if captioned else gap
     canvas = np.ones((len(rows) * (height + above), count * (width + gap) - gap, 3))
     for i, drawn in enumerate(images):
         for j, image in enumerate(drawn):
