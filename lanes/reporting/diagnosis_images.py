@@ -8,7 +8,7 @@ from lanes.reporting.diagnosis_panels import Row, arrays, in_rows, panels, per_r
 from lanes.reporting.run_labels import labels
 from lanes.results.diagnosis import Tables
 
-FILTERS = 48  # drawn of a run
+IMAGES, CURVES = 48, 18  # filters drawn of a run, of images and of series
 
 
 def filters(tables: Tables) -> dict[str, Figure]:
@@ -17,7 +17,7 @@ def filters(tables: Tables) -> dict[str, Figure]:
 
     def draw(own: pd.DataFrame, label: str) -> Figure:
         found = arrays(own)
-        shown = found[:FILTERS]
+        shown = found[: IMAGES if found[0].ndim > 2 else CURVES]
         of = f"the {len(shown)} largest of {len(found)}" if len(found) > len(shown) else f"all {len(found)}"
         sentence = f"First-layer filters, {of}, by falling norm"
         count = 12 if len(shown) > 16 else 8 if shown[0].ndim > 2 else 6

@@ -129,7 +129,7 @@ def _regions(own: pd.DataFrame, examples: pd.DataFrame, label: str) -> Figure:
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
     ends = (decided.columns[0], decided.columns[-1], decided.index[0], decided.index[-1])
-    axes.imshow(image, extent=ends, origin="lower", aspect="auto", interpolation="bilinear")
+    axes.imshow(image, extent=ends, origin="lower", aspect="auto", interpolation="nearest")
     if decided.to_numpy().min() != decided.to_numpy().max():
         levels = np.arange(count - 1) + 0.5
         axes.contour(decided.columns, decided.index, decided.to_numpy(), levels=levels, colors="0.2", linewidths=0.6)
