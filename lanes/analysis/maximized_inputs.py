@@ -56,12 +56,7 @@ def maximized_inputs(
     Raises:
         ValueError: a radius that is not above 0, no steps, or bounds that exclude 0.
     """
-    if not (np.isfinite(radius) and radius > 0):
-        raise ValueError(f"radius={radius} must be a finite number above 0")
-    if steps < 1:
-        raise ValueError(f"steps={steps} must be 1 or more")
-    if bounds is not None and not (np.all(np.asarray(bounds[0]) <= 0) and np.all(np.asarray(bounds[1]) >= 0)):
-        raise ValueError("bounds must have 0, the centre of the ball, between them")
+    _check(radius, bounds, steps)
     columns = jnp.repeat(jnp.asarray(which, jnp.int32), STARTS)
     axes = tuple(range(1, 1 + len(shape)))
 
@@ -96,3 +91,12 @@ def maximized_inputs(
     best = np.argmax(np.where(np.isnan(reached), -np.inf, reached), axis=1)
     rows = np.arange(len(best))
     return Maximized(end.reshape(-1, STARTS, *shape)[rows, best], reached[rows, best], before.mean(axis=1))
+
+
+def _check(radius: float, bounds: tuple[Any, Any] | None, steps: int) -> None:
+    if not (np.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius={radius} must be a finite number above 0")
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be 1 or more")
+    if bounds is not None and not (np.all(np.asarray(bounds[0]) <= 0) and np.all(np.asarray(bounds[1]) >= 0)):
+        raise ValueError("bounds must have 0, the centre of the ball, between them")

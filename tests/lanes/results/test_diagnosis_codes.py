@@ -60,6 +60,7 @@ def test_the_traversal_of_a_linear_decoder_is_a_line():
         np.testing.assert_allclose(np.diff(np.stack(row["values"]), axis=0), step, rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_code_of_two_numbers_has_a_plane_and_a_prior_its_own_range():
     tables = traversals([made_subject(BERNOULLI)])
     assert len(tables["latent_plane"]) == 144

@@ -40,6 +40,7 @@ def test_a_line_joins_the_losses_of_two_runs_without_penalties_and_dropout():
     assert barriers.to_dict() == pytest.approx({"a" * 16: 0.0, "b" * 16: (between - straight).max()}, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_plane_has_the_run_s_own_loss_at_its_centre():
     subject = made_subject(BASE)
     table = landscape([subject])["landscape"]
