@@ -58,32 +58,22 @@ def maximized_inputs(
     """
     _check(radius, bounds, steps)
     columns = jnp.repeat(jnp.asarray(which, jnp.int32), STARTS)
-    axes = tuple(range(1, 1 + len(shape)))
-
-    def norms(x: Array) -> Array:
-        return jnp.sqrt(jnp.sum(x**2, axis=axes, keepdims=True))
-
-    def inside(x: Array) -> Array:
-        if bounds is not None:
-            low, high = (jnp.broadcast_to(jnp.asarray(b, jnp.float32), shape)[None] for b in bounds)
-            x = jnp.clip(x, low, high)
-        return x * jnp.minimum(1, radius / jnp.maximum(norms(x), jnp.finfo(jnp.float32).tiny))
 
     def values(x: Array) -> Array:
         out = units(x)
         return jnp.take_along_axis(out.reshape(out.shape[0], -1).astype(jnp.float32), columns[:, None], axis=1)[:, 0]
 
-    def ascend(step: Array, x: Array) -> Array:
-        slope = jax.grad(lambda x: jnp.sum(values(x)))(x)
-        size = norms(slope)
-        unit_length = jnp.where(size > 0, slope / jnp.where(size > 0, size, 1), 0)
-        return inside(x + FIRST_STEP * radius * (1 - step / steps) * unit_length)
+    def inside(x: Array) -> Array:
+        if bounds is not None:
+            low, high = (jnp.broadcast_to(jnp.asarray(b, jnp.float32), shape)[None] for b in bounds)
+            x = jnp.clip(x, low, high)
+        return x * jnp.minimum(1, radius / jnp.maximum(_norms(x), jnp.finfo(jnp.float32).tiny))
 
     @jax.jit
     def climbed(key: Array) -> tuple[Array, Array, Array]:
         x = jax.random.normal(key, (columns.size, *shape), jnp.float32)
-        x = inside(x * (0.5 * radius / norms(x)))
-        end = jax.lax.fori_loop(0, steps, ascend, x)
+        x = inside(x * (0.5 * radius / _norms(x)))
+        end = _ascended(values, inside, x, FIRST_STEP * radius, steps)
         return end, values(end), values(x)
 
     end, reached, before = (np.asarray(part) for part in climbed(key))
@@ -91,6 +81,24 @@ def maximized_inputs(
     best = np.argmax(np.where(np.isnan(reached), -np.inf, reached), axis=1)
     rows = np.arange(len(best))
     return Maximized(end.reshape(-1, STARTS, *shape)[rows, best], reached[rows, best], before.mean(axis=1))
+
+
+def _ascended(
+    values: Callable[[Array], Array], inside: Callable[[Array], Array], x: Array, first: float, steps: int
+) -> Array:
+    """Inputs [B, …] after steps along their values' gradients, the first of length `first`, each projected by `inside`."""
+
+    def ascend(step: Array, x: Array) -> Array:
+        slope = jax.grad(lambda x: jnp.sum(values(x)))(x)
+        size = _norms(slope)
+        return inside(x + first * (1 - step / steps) * jnp.where(size > 0, slope / jnp.where(size > 0, size, 1), 0))
+
+    return jax.lax.fori_loop(0, steps, ascend, x)
+
+
+def _norms(x: Array) -> Array:
+    """The norm of each example, [B, 1, …]."""
+    return jnp.sqrt(jnp.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
 
 
 def _check(radius: float, bounds: tuple[Any, Any] | None, steps: int) -> None:
