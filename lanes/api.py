@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from lanes.engine.callbacks import Reached
     from lanes.reporting.trackers import JSONLines, TensorBoard, WandB
     from lanes.results.continued import continue_run
+    from lanes.results.diagnosis import diagnose
     from lanes.results.encoded import Encoded
     from lanes.results.exporting import export
     from lanes.results.predicting import predict
@@ -98,6 +99,7 @@ ON_USE = {
     "TensorBoard": "lanes.reporting.trackers",
     "WandB": "lanes.reporting.trackers",
     "continue_run": "lanes.results.continued",
+    "diagnose": "lanes.results.diagnosis",
     "export": "lanes.results.exporting",
     "load": "lanes.results.tables",
     "load_curves": "lanes.results.tables",
@@ -204,6 +206,7 @@ __all__ = [
     "Warmup",
     "choice",
     "continue_run",
+    "diagnose",
     "export",
     "from_arrays",
     "grid",

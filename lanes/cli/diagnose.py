@@ -30,13 +30,15 @@ class Arguments:
     metric: str | None = None
     """Metric to rank by; the default is what the runs monitor, else validation accuracy if there is one, else validation loss."""
     what: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """Diagnoses, by name; the default is activations."""
+    """Diagnoses, by name; the default is activations gradients. Others: curvature, rank, jacobian."""
     epoch: str = "best"
     """best or last: the parameters of the best epoch by what the run monitors (the validation loss), or of the last epoch."""
     split: str = "train"
     """train, valid or test: where the examples are from."""
     examples: int = 512
     """Number of examples, drawn from the split from a fixed seed, the same for all runs; all of them if there are fewer."""
+    layer: str | None = None
+    """Keep only this layer, by its name in the tables."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
     out: Path | None = None
@@ -64,7 +66,10 @@ def main(arguments: Arguments) -> int:
         what,
         run_ids=[name for group in arguments.run for name in group],
         where=[text for group in arguments.where for text in group],
-        **{name: getattr(arguments, name) for name in ("best", "metric", "epoch", "split", "examples", "data_dir")},
+        **{
+            name: getattr(arguments, name)
+            for name in ("best", "metric", "epoch", "split", "examples", "layer", "data_dir")
+        },
         trust=not arguments.no_code,
     )
     files = [*write_tables(tables, folder), *write_pictures(what, tables, folder)]

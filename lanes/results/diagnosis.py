@@ -22,6 +22,7 @@ from lanes.results import (
     diagnosis_codes,
     diagnosis_inputs,
     diagnosis_landscapes,
+    diagnosis_norms,
     diagnosis_regions,
 )
 from lanes.results.axes import field_columns
@@ -45,8 +46,12 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "traversals": diagnosis_codes.traversals,
     "latent_map": diagnosis_codes.latent_map,
     "decision_regions": diagnosis_regions.decision_regions,
+    "gradients": diagnosis_norms.gradients,
+    "curvature": diagnosis_norms.curvature,
+    "rank": diagnosis_norms.rank,
+    "jacobian": diagnosis_norms.jacobian,
 }
-DEFAULT = ("activations",)
+DEFAULT = ("activations", "gradients")
 FOLDER = "diagnoses"  # of a sweep's directory
 EXAMPLES = 512
 
@@ -60,6 +65,7 @@ class Request:
         epoch: "best" or "last".
         split: of the examples: "train", "valid" or "test".
         examples: how many, drawn from the split from a fixed seed.
+        layer: keep only this layer's rows; None keeps all.
         data_dir: where prepared TFDS sets are.
         trust: False refuses to execute the directory's copy of the experiment, which is code.
     """
@@ -68,6 +74,7 @@ class Request:
     epoch: str = "best"
     split: str = "train"
     examples: int = EXAMPLES
+    layer: str | None = None
     data_dir: str | None = None
     trust: bool = True
 
@@ -105,7 +112,7 @@ def diagnose(
         best: number of best combinations, ranked by the metric's mean over seeds, whose runs to diagnose.
         where: `FIELD=VALUE` conditions, alternatives joined by `|`; `best` then ranks the matching runs only.
         metric: ranks the combinations; by default validation accuracy if there is one, else validation loss.
-        request: fields of `Request`: epoch, split, examples, data_dir, trust.
+        request: fields of `Request`: epoch, split, examples, layer, data_dir, trust.
 
     Returns tables by name, in the order of `what`. Their first column is `run_id`, their last are the runs' fields.
 
@@ -122,10 +129,27 @@ def diagnose(
     fields = table[["run_id", *field_columns(table)]]
     out: Tables = {}
     for name in requested.what:
-        for title, found in DIAGNOSES[name](subjects).items():
+        for title, found in _of_layer(DIAGNOSES[name](subjects), requested.layer).items():
+            assert set(found) & set(fields) == {"run_id"}, (
+                f"{title}: columns of a diagnosis must not be named as a run's fields"
+            )
             out[title] = found.merge(fields, on="run_id", how="left", validate="many_to_one")
             out[title].attrs = {LEFT_OUT: table.attrs.get(LEFT_OUT)}
     return out
+
+
+def _of_layer(tables: Tables, layer: str | None) -> Tables:
+    """The rows of one layer, in those tables that have layers. Raises RequestError for a layer that none of them has."""
+    layered = [table for table in tables.values() if "layer" in table]
+    if layer is None or not layered:
+        return tables
+    known = [str(name) for name in dict.fromkeys(name for table in layered for name in table["layer"])]
+    if layer not in known:
+        raise unknown("--layer", layer, known)
+    return {
+        name: table[table["layer"] == layer].reset_index(drop=True) if "layer" in table else table
+        for name, table in tables.items()
+    }
 
 
 def check_folder(folder: Path) -> None:

@@ -3,29 +3,41 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import numpy as np
 import pandas as pd
 
-from lanes.analysis.activations import histogram, statistics
-from lanes.program.step import apply, stream
-from lanes.results.subjects import Subject
+from lanes.analysis.activations import BINS, ActivationStatistics, activation_statistics, statistics
+from lanes.analysis.layers import Layer
+from lanes.results.models import Model
+from lanes.results.subjects import Subject, over_runs
+from nets import NETS
+
+Tree = Any
+OURS = {type(net) for net in NETS.values()}
 
 
 def activations(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
-    """A row per run and layer, in the order of evaluation; and the layers' histograms, a row per bin."""
+    """A row per run and layer, in the order of evaluation, the net's output last; and a row per bin of each histogram."""
     rows: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
-    for subject in subjects:
-        for at, h in enumerate(_hidden(subject)):
-            layer = {"run_id": subject.run_id, "depth": at + 1, "layer": f"hidden_{at}"}
-            rows.append(layer | statistics(h)._asdict())
-            edges, shares = histogram(h)
-            bins += [layer | {"low": a, "high": b, "share": s} for a, b, s in zip(edges[:-1], edges[1:], shares)]
+    for subject, found in zip(subjects, over_runs(of_model, subjects), strict=True):
+        for name, of_layer in sorted(found.items(), key=lambda item: int(item[1].depth)):
+            layer = {"run_id": subject.run_id, "depth": int(of_layer.depth), "layer": name}
+            numbers = {k: v.item() for k, v in of_layer._asdict().items() if k not in ("counts", "depth")}
+            rows.append(layer | numbers)
+            edges = np.linspace(numbers["smallest"], numbers["largest"], BINS + 1)
+            shares = of_layer.counts / max(1, of_layer.counts.sum())
+            ends = zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)
+            bins += [layer | {"low": low, "high": high, "share": share} for low, high, share in ends]
     return {"activations": pd.DataFrame(rows), "activation_histograms": pd.DataFrame(bins)}
 
 
-def _hidden(subject: Subject) -> list[Any]:
-    rest = {name: part for name, part in subject.variables.items() if name != "params"}
-    keys = {"sample": stream(subject.run.seed, "sample")}
-    return apply(
-        subject.setup, subject.run, subject.params, rest, subject.inputs, train=False, keys=keys, capture=True
-    )[2]
+def of_model(model: Model, params: Tree, x: jax.Array, y: jax.Array) -> dict[str, ActivationStatistics]:
+    """The statistics of a model's layers by name; of our nets that take no activation, as RBF, those of what they sow."""
+    seen = model.view(x, y).inputs
+    if not model.takes_activation and type(model.run.net) in OURS and (sown := model.sown(params, seen)):
+        output = model.forward(params, seen).prediction
+        found = {**{f"hidden_{at}": h for at, h in enumerate(sown)}, "output": output}
+        return {name: statistics(Layer(h, None, None), depth) for depth, (name, h) in enumerate(found.items(), 1)}
+    return activation_statistics(model.marked, params, seen)

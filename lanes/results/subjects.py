@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,20 +11,60 @@ import numpy as np
 import pandas as pd
 
 from lanes.data.dataset import Dataset, Split
+from lanes.describe import identity, runs
 from lanes.describe.outputs import fitted
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
-from lanes.plan.planned import setup_of
-from lanes.program.scheduled import at_full
-from lanes.program.step import Setup, apply, standardize, stream, weight_penalty
+from lanes.plan.packs import stacked
+from lanes.plan.planned import NOT_TRAINING, setup_of, undrawing
+from lanes.program.step import Setup, standardize
+from lanes.results.models import Model
 from lanes.storage import data_records
 from lanes.storage.directory import Directory
 from lanes.storage.trained import Variables, run_of, variables_of
 from nets import Outputs
 
 Array = jax.Array
+Tree = Any
 SPLITS = ("train", "valid", "test")
+TOGETHER = 2**20  # most input numbers of runs that are computed at once
+MOST_TOGETHER = 16  # runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Some examples of a data set's split.
+
+    Attributes:
+        data: the data set.
+        split: the split's name.
+        rows: of the examples in it, ascending.
+    """
+
+    data: Dataset
+    split: str
+    rows: np.ndarray
+
+    @functools.cached_property
+    def raw(self) -> tuple[np.ndarray, np.ndarray]:
+        """x [N, …] and y [N, …], as the data set holds them."""
+        split = self.data.splits()[self.split].take(self.rows)
+        return np.asarray(split.x), np.asarray(split.y)
+
+    @functools.cached_property
+    def inputs(self) -> Array:
+        """x [N, …] as nets see them: standardized, or tokens."""
+        return self.standardized(self.raw[0])
+
+    @functools.cached_property
+    def targets(self) -> Array:
+        """y [N, …]."""
+        return jnp.asarray(self.raw[1])
+
+    def standardized(self, x: Any) -> Array:
+        """Inputs [N, …], held as the data set holds its own, as nets see them."""
+        return standardize(jnp.asarray(x), jnp.asarray(self.data.offset), jnp.asarray(self.data.scale))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,77 +74,128 @@ class Subject:
     Attributes:
         run_id: the run's identity.
         run: as its program sees it.
-        data: the data set that it was trained on.
         variables: `params` and the net's other variables, host arrays.
-        split: name of the split of the examples.
-        rows: of the examples in that split, ascending.
+        setup: what is static about the run; equal for runs whose nets share a program.
+        examples: shared by runs of the same data.
     """
 
     run_id: str
     run: Run
-    data: Dataset
     variables: Variables
-    split: str
-    rows: np.ndarray
-
-    @functools.cached_property
-    def setup(self) -> Setup:
-        """What is static about the run."""
-        return setup_of(self.run, self.data)
-
-    @functools.cached_property
-    def raw(self) -> tuple[np.ndarray, np.ndarray]:
-        """The examples x [N, …] and y [N, …], as the data set holds them."""
-        split = self.data.splits()[self.split].take(self.rows)
-        return np.asarray(split.x), np.asarray(split.y)
-
-    @functools.cached_property
-    def inputs(self) -> Array:
-        """The examples' inputs [N, …] as the net sees them: standardized, or tokens."""
-        return self.standardized(self.raw[0])
-
-    @functools.cached_property
-    def targets(self) -> Array:
-        """The examples' targets [N, …]."""
-        return jnp.asarray(self.raw[1])
+    setup: Setup
+    examples: Examples
 
     @property
-    def params(self) -> Any:
+    def data(self) -> Dataset:
+        """The data set that the run was trained on."""
+        return self.examples.data
+
+    @property
+    def split(self) -> str:
+        """Name of the split that the examples are from."""
+        return self.examples.split
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows of the examples in their split."""
+        return self.examples.rows
+
+    @property
+    def raw(self) -> tuple[np.ndarray, np.ndarray]:
+        """The examples x [N, …] and y [N, …], as the data set holds them."""
+        return self.examples.raw
+
+    @property
+    def inputs(self) -> Array:
+        """The examples' inputs [N, …] as the net sees them: standardized, or tokens."""
+        return self.examples.inputs
+
+    @property
+    def targets(self) -> Array:
+        """The examples' targets [N, …]."""
+        return self.examples.targets
+
+    @property
+    def params(self) -> Tree:
         """The parameters."""
         return self.variables["params"]
 
-    def standardized(self, x: Any) -> Array:
-        """Inputs [N, …], held as the data set holds its own, as the net sees them."""
-        return standardize(jnp.asarray(x), jnp.asarray(self.data.offset), jnp.asarray(self.data.scale))
+    @property
+    def rest(self) -> Tree:
+        """The net's other variables."""
+        return {name: part for name, part in self.variables.items() if name != "params"}
 
-    def forward(self, params: Any, x: Array) -> Outputs:
+    @property
+    def model(self) -> Model:
+        """The run's net and loss as functions."""
+        return Model(self.setup, self.run, self.rest)
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The run's traced numbers by path."""
+        return {name: value[0] for name, value in stacked([runs.numbers(undrawing(self.run))], 1).items()}
+
+    def forward(self, params: Tree, x: Array) -> Outputs:
         """What the net makes of inputs as it sees them, [B, …], in evaluation mode. To be traced, differentiated, compiled."""
-        return self.forward_by(self.run, params, x)
+        return self.model.forward(params, x)
 
-    def forward_by(self, run: Run, params: Any, x: Array) -> Outputs:
-        """`forward` of the run with another activation, whose net has the same parameters."""
-        rest = {name: part for name, part in self.variables.items() if name != "params"}
-        keys = {"sample": stream(self.run.seed, "sample")}
-        with jax.default_matmul_precision(self.run.matmul_precision):
-            return apply(self.setup, run, params, rest, x, train=False, keys=keys)[0]
+    def loss(self, params: Tree, x: Array, y: Array) -> Array:
+        """What training lowers, on examples (`Model.loss`)."""
+        return self.model.loss(params, x, y)
 
-    def loss(self, params: Any, x: Array, y: Array) -> Array:
-        """What training lowers, on examples x [B, …] as the net sees them and y [B, …]: the data term's mean plus the weights'
-        penalties, in evaluation mode: without dropout, noise and augmentation, with running batch statistics.
 
-        Penalties on activations, codes and encoders are left out. Corruptions and samples are drawn from fixed keys.
+class Programs:
+    """`function(model, params, x, y, …)` of runs and their examples, compiled once for all runs that share a program."""
 
-        Raises RequestError for a task whose players have a loss each.
-        """
-        run = at_full(self.run)
-        if run.task.players:
-            raise RequestError(
-                f"run {self.run_id}: task {type(run.task).__name__} has a loss for each of its players, and no single one"
-            )
-        view = run.task.view(x, y, jax.random.fold_in(jax.random.key(0), 0))
-        with jax.default_matmul_precision(run.matmul_precision):
-            data = jnp.mean(run.task.losses(run, self.forward(params, view.inputs), view, train=True))
-            return data + weight_penalty(run, params)
+    def __init__(self, function: Callable[..., Tree]):
+        self.function = function
+        self._compiled: dict[Any, Callable[..., Tree]] = {}
+
+    def __call__(self, subject: Subject, *more: Array) -> Tree:
+        """The function of one run, on the device."""
+        compiled = self._program(subject.setup, jax.jit)
+        return compiled(subject.numbers, subject.variables, subject.inputs, subject.targets, *more)
+
+    def together(self, subjects: Sequence[Subject], width: int) -> list[Tree]:
+        """The function of up to `width` runs of one program and the same examples, computed at once; host arrays."""
+        compiled = self._program((subjects[0].setup, width), lambda one: jax.jit(jax.vmap(one, (0, 0, None, None))))
+        given = [(subject.numbers, subject.variables) for subject in subjects]
+        stack = jax.tree.map(lambda *leaves: np.stack(leaves), *given, *[given[0]] * (width - len(given)))
+        values = jax.device_get(compiled(*stack, subjects[0].inputs, subjects[0].targets))
+        return [jax.tree.map(lambda leaf, lane=lane: leaf[lane], values) for lane in range(len(subjects))]
+
+    def _program(self, key: Any, compile_: Callable[[Callable[..., Tree]], Callable[..., Tree]]) -> Callable[..., Tree]:
+        setup = key[0] if isinstance(key, tuple) else key
+
+        def of_run(numbers: Any, variables: Tree, x: Array, y: Array, *more: Array) -> Tree:
+            rest = {name: part for name, part in variables.items() if name != "params"}
+            model = Model(setup, runs.with_numbers(setup.run, numbers), rest)
+            return self.function(model, variables["params"], x, y, *more)
+
+        if key not in self._compiled:
+            self._compiled[key] = compile_(of_run)
+        return self._compiled[key]
+
+
+def over_runs(function: Callable[..., Tree], subjects: Sequence[Subject]) -> list[Tree]:
+    """`function(model, params, x, y)` of each run and its examples, in their order, as host arrays.
+
+    It is compiled once for all runs that share a program, and computes up to 16 of them at once where their inputs are small.
+    """
+    programs = Programs(function)
+    out: dict[int, Tree] = {}
+    groups: dict[Any, list[int]] = {}
+    for at, subject in enumerate(subjects):
+        groups.setdefault((subject.setup, id(subject.examples)), []).append(at)
+    for members in groups.values():
+        width = max(1, min(len(members), MOST_TOGETHER, TOGETHER // max(1, subjects[members[0]].inputs.size)))
+        for first in range(0, len(members), width):
+            part = members[first : first + width]
+            if width == 1:
+                out[part[0]] = jax.device_get(programs(subjects[part[0]]))
+            else:
+                out |= zip(part, programs.together([subjects[at] for at in part], width), strict=True)
+    return [out[at] for at in range(len(subjects))]
 
 
 def subjects_of(
@@ -114,19 +206,24 @@ def subjects_of(
     Raises RequestError as `lanes.restore`, and for a split that the data do not have.
     """
     described = opened.planned_runs().set_index("run_id", drop=False)
-    runs = {name: run_of(opened, described.loc[name], trust) for name in table["run_id"]}
+    of_id = {name: run_of(opened, described.loc[name], trust) for name in table["run_id"]}
     datasets = Datasets(data_dir)
-    data_records.check(opened, [datasets.record(run) for run in runs.values()])
+    data_records.check(opened, [datasets.record(run) for run in of_id.values()])
+    shared: dict[int, Examples] = {}
+    setups: dict[str, Setup] = {}
     found: dict[str, Subject] = {}
     for pack, rows in table.groupby("pack", sort=False):
-        members = [fitted(runs[name], datasets.of(runs[name])) for name in rows["run_id"]]
+        members = {name: fitted(of_id[name], datasets.of(of_id[name])) for name in rows["run_id"]}
         lanes = [int(lane) for lane in described.loc[rows["run_id"], "lane"]]
-        stacked = variables_of(opened, str(pack), lanes, epoch, members[0].average)
-        for at, (name, run) in enumerate(zip(rows["run_id"], members, strict=True)):
-            of_lane = jax.tree.map(lambda leaf, at=at: leaf[at], stacked)
-            data = datasets.of(run)
-            chosen = some_of(split_of(data, split), examples)
-            found[name] = Subject(name, run, data, {"params": of_lane["params"], **of_lane["rest"]}, split, chosen)
+        average = runs.resolve(of_id[rows["run_id"].iloc[0]]).average
+        stored = variables_of(opened, str(pack), lanes, epoch, average)
+        for at, (name, run) in enumerate(members.items()):
+            data = datasets.of(of_id[name])
+            chosen = shared.setdefault(id(data), Examples(data, split, some_of(split_of(data, split), examples)))
+            signature = identity.signature(run, NOT_TRAINING, datasets.descriptions.versions)
+            setup = setups.setdefault(f"{id(data)} {signature}", setup_of(undrawing(run), data, signature))
+            of_lane = jax.tree.map(lambda leaf, at=at: leaf[at], stored)
+            found[name] = Subject(name, run, {"params": of_lane["params"], **of_lane["rest"]}, setup, chosen)
     return [found[name] for name in table["run_id"]]
 
 

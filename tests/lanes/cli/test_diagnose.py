@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pandas as pd
 import pytest
 from small_sweeps import OVERLAPPING
@@ -34,6 +38,65 @@ def test_tables_and_pictures_are_written_beside_the_sweep(swept, capsys):
     assert len(table) == len(document["tables"]["activations"])
     assert {"activation", "seed", "net.widths"} <= set(table)
     assert (swept / "diagnoses" / "activations.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_rows_are_those_of_the_restored_net(swept):
+    run_id = lanes.load(swept)["run_id"].iloc[0]
+    tables = lanes.diagnose(swept, ["activations", "gradients"], run_ids=[run_id], split="test", epoch="last")
+    net, variables = lanes.restore(swept, run_id, epoch="last")
+    data = OVERLAPPING.load()
+    x = (data.test.x - data.offset) * data.scale
+    _, kept = net.apply(variables, x, train=False, mutable=["intermediates"])
+    table = tables["activations"].set_index("layer")
+    for name in ("hidden_0", "hidden_1"):
+        (h,) = kept["intermediates"][name]["hidden"]
+        assert table.loc[name, "std"] == pytest.approx(float(np.std(h)), rel=1e-4)
+    found = tables["gradients"].set_index(["layer", "parameter"])
+    assert list(found.index[:3]) == [
+        ("hidden_0/dense", "kernel"),
+        ("hidden_0/dense", "bias"),
+        ("hidden_1/dense", "kernel"),
+    ]
+    kernel = variables["params"]["output"]["kernel"]
+    assert found.loc[("output", "kernel"), "weight_norm"] == pytest.approx(float(np.linalg.norm(kernel)), rel=1e-5)
+
+    def loss(kernel):
+        params = {**variables["params"], "output": {**variables["params"]["output"], "kernel": kernel}}
+        logits = net.apply({"params": params}, x, train=False)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, data.test.y).mean()
+
+    gradient = float(jnp.linalg.norm(jax.grad(loss)(kernel)))
+    assert found.loc[("output", "kernel"), "gradient_norm"] == pytest.approx(gradient, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_curvature_rank_and_jacobian_of_all_runs(swept, tmp_path, capsys):
+    what = ["curvature", "rank", "jacobian"]
+    assert main.run(["diagnose", str(swept), "--what", *what, "--out", str(tmp_path), "--examples", "20"]) == 0
+    assert capsys.readouterr().err == ""
+    curvature = pd.read_parquet(tmp_path / "curvature.parquet")
+    assert (curvature["method"] == "dense").all()
+    assert (curvature["smallest"] < curvature["largest"]).all()
+    assert ((curvature["negative"] > 0) & (curvature["negative"] + curvature["positive"] <= 1)).all()
+    rank = pd.read_parquet(tmp_path / "rank.parquet")
+    assert list(rank["layer"][:3]) == ["hidden_0", "hidden_1", "output"]
+    assert rank["effective_rank"].between(1, 6).all()
+    jacobian = pd.read_parquet(tmp_path / "jacobian.parquet")
+    assert (jacobian["smallest"] <= jacobian["largest"]).all()
+    single = pd.read_parquet(tmp_path / "jacobian_singular_values.parquet")
+    assert single.groupby("run_id")["example"].nunique().eq(4).all()
+    assert all((tmp_path / f"{name}.svg").exists() for name in what)
+
+
+def test_one_layer_is_kept_and_another_is_refused(swept, tmp_path, capsys):
+    words = ["diagnose", str(swept), "--what", "activations", "--out", str(tmp_path), "--best", "1"]
+    assert main.run([*words, "--layer", "hidden_1"]) == 0
+    assert set(pd.read_parquet(tmp_path / "activation_histograms.parquet")["layer"]) == {"hidden_1"}
+    capsys.readouterr()
+    assert main.run([*words, "--layer", "hidden_7"]) == 2
+    assert capsys.readouterr().err == (
+        "error: unknown --layer 'hidden_7': did you mean 'hidden_1'? valid: hidden_0, hidden_1, output\n"
+    )
 
 
 @pytest.mark.parametrize(
