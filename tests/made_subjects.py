@@ -9,9 +9,9 @@ from lanes import Run
 from lanes.data.loading import load_dataset
 from lanes.describe.outputs import fitted, with_task
 from lanes.describe.runs import resolve
-from lanes.plan.planned import setup_of
+from lanes.plan.planned import setup_of, undrawing
 from lanes.program.step import build_net
-from lanes.results.subjects import Subject
+from lanes.results.subjects import Examples, Subject
 from nets.inspection import shapes
 
 
@@ -30,4 +30,5 @@ def made_subject(run: Run, name: str = "a" * 16, examples: int = 20, seed: int =
         )
 
     variables = jax.tree_util.tree_map_with_path(drawn, dict(shapes(net, features, dtype)))
-    return Subject(name, run, data, variables, "train", np.arange(min(examples, len(data.train))))
+    chosen = Examples(data, "train", np.arange(min(examples, len(data.train))))
+    return Subject(name, run, variables, setup_of(undrawing(run), data), chosen)

@@ -39,7 +39,7 @@ def loss_along_line(measure: Measure, start: Tree, end: Tree, positions: Sequenc
         return measure(jax.tree.map(lambda a, b: _combined(a, (1 - t, a), (t, b)), start, end))
 
     points = jnp.asarray(positions, jnp.float32)
-    return _on_host(jax.jit(lambda a, b, points: jax.lax.map(lambda t: at(a, b, t), points))(start, end, points))
+    return jax.jit(lambda a, b, points: jax.lax.map(lambda t: at(a, b, t), points))(start, end, points)
 
 
 def loss_over_plane(
@@ -73,7 +73,7 @@ def loss_over_plane(
     axis = jnp.asarray(positions, jnp.float32)
     grid = jnp.stack(jnp.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     flat = jax.jit(lambda p, d, grid: jax.lax.map(lambda ab: at(p, d, ab), grid))(params, directions, grid)
-    return _on_host(jax.tree.map(lambda leaf: leaf.reshape(axis.size, axis.size), flat))
+    return jax.tree.map(lambda leaf: leaf.reshape(axis.size, axis.size), flat)
 
 
 def filter_normalized_direction(params: Tree, key: Array) -> Tree:
@@ -159,7 +159,3 @@ def _combined(like: Array, *terms: tuple[Array, Array]) -> Array:
     wide = jnp.promote_types(like.dtype, jnp.float32)
     parts = [factor.astype(wide) * jnp.asarray(leaf).astype(wide) for factor, leaf in terms]
     return sum(parts[1:], parts[0]).astype(like.dtype)
-
-
-def _on_host(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree)

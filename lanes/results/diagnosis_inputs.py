@@ -103,7 +103,7 @@ def _bounds(subject: Subject) -> tuple[Any, Any]:
     axes = 0 if x.ndim == 2 else None
     ends = [x.min(axes), x.max(axes)]
     filled = np.stack([np.broadcast_to(end, x.shape[1:]) for end in ends])
-    seen = np.asarray(subject.standardized(filled))
+    seen = np.asarray(subject.examples.standardized(filled))
     return np.minimum(seen.min(axis=0), 0), np.maximum(seen.max(axis=0), 0)
 
 
