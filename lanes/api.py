@@ -87,16 +87,21 @@ if TYPE_CHECKING:
     from lanes.results.diagnosis import diagnose
     from lanes.results.encoded import Encoded
     from lanes.results.exporting import export
+    from lanes.results.intervals import Interval
     from lanes.results.predicting import predict
     from lanes.results.tables import load, load_curves
+    from lanes.results.verdicts import Results, Verdict
     from lanes.results.written_text import write_text
     from lanes.storage.trained import Variables, open_run, restore
 
 ON_USE = {
     "Encoded": "lanes.results.encoded",
+    "Interval": "lanes.results.intervals",
     "JSONLines": "lanes.reporting.trackers",
     "Reached": "lanes.engine.callbacks",
+    "Results": "lanes.results.verdicts",
     "TensorBoard": "lanes.reporting.trackers",
+    "Verdict": "lanes.results.verdicts",
     "WandB": "lanes.reporting.trackers",
     "continue_run": "lanes.results.continued",
     "diagnose": "lanes.results.diagnosis",
@@ -160,6 +165,7 @@ __all__ = [
     "Images",
     "Impute",
     "IntegerCoded",
+    "Interval",
     "JSONLines",
     "Labels",
     "Linear",
@@ -186,6 +192,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Regress",
     "RequestError",
+    "Results",
     "Rotate",
     "Run",
     "SaltAndPepper",
@@ -202,6 +209,7 @@ __all__ = [
     "Tokens",
     "TrainedRun",
     "Translate",
+    "Verdict",
     "WandB",
     "Warmup",
     "choice",

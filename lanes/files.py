@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -96,6 +97,20 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         if most is not None and size > most:
             raise DamagedFileError(f"has {size:,} bytes, and such a file has at most {most:,}")
         return file.read()
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why no file can be written in a folder, which may have to be made first; None if one can. It leaves nothing there."""
+    at = folder.absolute()
+    while not os.path.lexists(at) and at != at.parent:
+        at = at.parent
+    if not at.is_dir():
+        return f"{at} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=at):
+            return None
+    except OSError as error:
+        return f"{at}: {error.strerror or error}"
 
 
 def make_folder(path: Path, root: Path) -> None:

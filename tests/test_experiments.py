@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus, RequestError
+from lanes.results.reproducing import find, question, stated
 
 CHECKOUT = Path(__file__).parents[1]
-FILES = sorted(path for path in (CHECKOUT / "experiments").glob("*.py") if path.name != "__init__.py")
+FOLDER = CHECKOUT / "experiments"
+FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name != "__init__.py")
+JUDGED = [path for path in FILES if path.parent != FOLDER]
 SIBLING = CHECKOUT.parent / "shared" / "tfds"
 DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(SIBLING) if SIBLING.is_dir() else None)
 PROGRAMS = 3  # trained per experiment, at most
@@ -38,9 +42,22 @@ def plan_of(requested):
 
 def test_its_docstring_has_the_question_and_the_command(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    assert f"experiments/{path.stem}" in text
-    assert ".venv/bin/" in text
+    command = f"lanes reproduce {path.stem}" if path in JUDGED else f"experiments/{path.stem}"
+    assert f".venv/bin/{command}" in text or (command in text and ".venv/bin/" in text)
     assert len(text.split(".venv/bin/")[0].strip()) > 20, "the question comes first"
+
+
+@pytest.mark.parametrize("path", JUDGED, ids=[path.stem for path in JUDGED])
+def test_what_is_judged_is_short_and_names_its_source(path):
+    (one,) = find([path.stem], FOLDER)
+    assert question(one.module).endswith("?")
+    assert stated(one.module, "Source")
+    assert callable(one.module.figure)
+
+
+def test_the_gallery_is_written_from_what_is_recorded():
+    page = runpy.run_path(str(CHECKOUT / "scripts" / "write_gallery.py"))["page"]
+    assert page() == (FOLDER / "README.md").read_text(encoding="utf-8"), "run .venv/bin/python scripts/write_gallery.py"
 
 
 def test_it_imports_only_public_names(path):

@@ -3,12 +3,18 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
-from lanes.errors import say
+from lanes.errors import RequestError, say, unknown, warn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOP = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +26,19 @@ class Arguments:
     metric: str | None = None
     """Metric that ranks the combinations; by default the first that compares all runs of validation accuracy and loss."""
     out: Path | None = None
-    """File to write; the default is report.html in the first directory."""
+    """File to write: the page, by default report.html in the first directory, or the table of --table."""
     statistic: str = "mean"
     """mean, or iqm: also interquartile means with stratified bootstrap intervals (a section of the page)."""
     baseline: tuple[str, ...] = ()
     """FIELD=VALUE … that one combination meets: all others are compared with it, paired by seed, with corrected intervals."""
-    top: int = 10
-    """Rows of the leaderboard printed in the terminal."""
+    top: int | None = None
+    """Rows of the leaderboard in the terminal and in tables of LaTeX and Markdown (10)."""
+    table: str | None = None
+    """latex, markdown or csv: print the leaderboard as a table for a paper, or write it to --out, in place of the page."""
+    pivot: tuple[str, str] | None = None
+    """ROWS COLUMNS: two axes; with --table, the metric over these two in place of the leaderboard."""
+    figures: Path | None = None
+    """Folder to write the figures to as SVG and PNG, for a paper; other files there stay as they are."""
     json: bool = False
     """Print the leaderboards and the table of runs as one JSON document, in full."""
     traceback: bool = False
@@ -35,18 +47,94 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric."""
+    _check(arguments)
+    if arguments.table is not None:
+        return _table(arguments, arguments.table)
     from lanes.reporting.pages import read, write_report
+    from lanes.reporting.printed_comparison import document, lines
     from lanes.results.documents import results_document
     from lanes.results.printed_leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
     page = write_report(directories, arguments.metric, arguments.out, arguments.statistic, arguments.baseline)
-    runs = read(directories)[0]
+    runs, curves = read(directories)
+    drawn = _figures(arguments, runs, curves)
     if arguments.json:
-        say_json({"report": str(page), **results_document(runs, arguments.metric, arguments.baseline, directories)})
+        written = {"report": str(page)} | ({} if drawn is None else {"figures": [str(path) for path in drawn]})
+        differences = {"differences": document(runs, arguments.metric)} if len(directories) > 1 else {}
+        found = results_document(runs, arguments.metric, arguments.baseline, directories)
+        say_json({**written, **found, **differences})
         return 0
-    print_leaderboard(runs, arguments.metric, arguments.top)
+    print_leaderboard(runs, arguments.metric, arguments.top or TOP)
+    for line in lines(runs, arguments.metric):
+        say(line)
     say(f"report: {page}")
+    if drawn is not None:
+        say(f"figures: {arguments.figures} ({len(drawn)} files)")
+    return 0
+
+
+def _figures(arguments: Arguments, runs: "pd.DataFrame", curves: "pd.DataFrame") -> "list[Path] | None":
+    """Write the figures and return their files; None if they were not asked for."""
+    if arguments.figures is None:
+        return None
+    from lanes.reporting.static_figures import write_figures
+
+    return write_figures(arguments.figures, runs, curves, arguments.metric, arguments.baseline)
+
+
+def _check(arguments: Arguments) -> None:
+    """Raises RequestError for options that contradict each other, and for places that cannot be written."""
+    from lanes.files import oddity, unwritable
+    from lanes.reporting.table_formats import FORMATS
+
+    if arguments.top is not None and arguments.top < 1:
+        raise RequestError(f"--top is {arguments.top}: it must be at least 1")
+    if arguments.table is not None and arguments.table not in FORMATS:
+        raise unknown("--table", arguments.table, FORMATS)
+    if arguments.table is not None and arguments.json:
+        raise RequestError(
+            "--table and --json both print to standard output: choose one; --table csv holds numbers in full"
+        )
+    if arguments.table is not None and (
+        arguments.statistic != "mean" or (arguments.baseline and not arguments.figures)
+    ):
+        raise RequestError("--baseline and --statistic are of the page, and --table writes none: leave them out")
+    if arguments.pivot is not None and arguments.table is None:
+        raise RequestError("--pivot needs a format: add --table latex, markdown or csv")
+    if arguments.figures is not None and (why := unwritable(arguments.figures)) is not None:
+        raise RequestError(f"cannot write --figures {arguments.figures}: {why}; choose another folder")
+    if (out := arguments.out) is not None:
+        why = oddity(out) or (unwritable(out.parent) if out.parent.is_dir() else f"{out.parent} is no folder")
+        if why:
+            raise RequestError(f"cannot write --out {out}: {why}; choose another file")
+
+
+def _table(arguments: Arguments, form: str) -> int:
+    """Print or write a table for a paper."""
+    from lanes.files import write_bytes
+    from lanes.reporting.pages import read
+    from lanes.reporting.paper_tables import tables
+    from lanes.reporting.table_formats import written
+    from lanes.results.leaderboard import apart
+    from lanes.results.versions import of_present_versions
+
+    runs, curves = read(list(arguments.directories))
+    top = arguments.top if form == "csv" else arguments.top or TOP
+    text = written(tables(runs, arguments.metric, arguments.pivot, top), form)
+    for note in filter(None, [apart(runs, arguments.metric), of_present_versions(runs)[1]]):
+        warn(f"note: {note}")
+    if (drawn := _figures(arguments, runs, curves)) is not None:
+        warn(f"figures: {arguments.figures} ({len(drawn)} files)")
+    if arguments.out is None:
+        for line in text.splitlines():
+            say(line)
+        return 0
+    try:
+        write_bytes(arguments.out, text.encode())
+    except OSError as error:
+        raise RequestError(f"cannot write --out {arguments.out}: {error.strerror}; choose another file") from None
+    say(f"table: {arguments.out}")
     return 0
 
 

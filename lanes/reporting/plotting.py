@@ -14,6 +14,7 @@ import numpy as np
 from lanes.errors import printable
 from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard
+from lanes.results.statistics import metric_words
 
 Figure = dict[str, Any]
 
@@ -93,14 +94,14 @@ def safe(text: object) -> str:
 
 def words(metric: str) -> str:
     """`valid_accuracy` → `validation accuracy`."""
-    return safe(metric.replace("valid_", "validation_").replace("_", " "))
+    return safe(metric_words(metric))
 
 
 def hover(board: Leaderboard, row: int) -> str:
     """The hover text of a combination."""
     if row < 0:
         return "no value"
-    at = board.table.iloc[row]
+    at = board.rows[row]
     lines = [f"{safe(axis.name)} = {safe(at[axis.name])}" for axis in board.axes]
     lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
     counts = f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"

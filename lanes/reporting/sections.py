@@ -27,7 +27,7 @@ PRUNED = "Under pruned runs is the mean of those that halving ended last, at the
 def columns(board: Leaderboard) -> list[str]:
     """The columns of a leaderboard."""
     extra = ["gap"] if "gap" in board.table else []
-    pruned = ["pruned", "pruned runs"] if with_pruned(board) else []
+    pruned = ["pruned", "pruned runs"] if board.has_pruned else []
     return ["rank", *label_columns(board), *board.shown, *extra, "n", "diverged", *pruned]
 
 
@@ -40,12 +40,7 @@ def labels_of(board: Leaderboard, row: int) -> list[str]:
     """A combination's values in `label_columns`."""
     if board.design is not None:
         return [change(board, board.design, row)]
-    return [str(board.table.iloc[row][axis.name]) for axis in board.axes]
-
-
-def with_pruned(board: Leaderboard) -> bool:
-    """Whether halving pruned any run."""
-    return bool(board.table["pruned"].any())
+    return [str(board.rows[row][axis.name]) for axis in board.axes]
 
 
 def right(board: Leaderboard) -> list[int]:
@@ -56,11 +51,11 @@ def right(board: Leaderboard) -> list[int]:
 
 def row_of(board: Leaderboard, row: int) -> list[str]:
     """A combination as a row of the leaderboard."""
-    at = board.table.iloc[row]
+    at = board.rows[row]
     extra = [format_number(at["gap"], board.digits[board.metric])] if "gap" in board.table else []
     values = [board.cell(row, name) for name in board.shown]
     counts = [str(at[f"{board.metric} n"]), str(at["diverged"] or "")]
-    counts += [str(at["pruned"] or ""), board.early(row)] if with_pruned(board) else []
+    counts += [str(at["pruned"] or ""), board.early(row)] if board.has_pruned else []
     return [str(row + 1), *labels_of(board, row), *values, *extra, *counts]
 
 
@@ -70,7 +65,7 @@ def whole_leaderboard(board: Leaderboard) -> Markup:
     note = (
         "Means over seeds ± 95% interval; n is the number of finished runs averaged. Diverged, failed and pruned runs are "
         "counted but not averaged, and combinations that lost half of their runs or more rank after the others. "
-        f"{PRUNED if with_pruned(board) else ''}A click on a column heading sorts; a click on a row shows its runs and the "
+        f"{PRUNED if board.has_pruned else ''}A click on a column heading sorts; a click on a row shows its runs and the "
         f"commands that repeat, evaluate and restore them.{gap}"
     )
     shown = min(BOARD, len(board.table))

@@ -5,7 +5,6 @@ Labels tell unlike combinations apart: the columns of a field name its arguments
 """
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -129,11 +128,6 @@ def coarse(axis: Axis) -> dict[str, str]:
 def coarse_values(axis: Axis) -> list[str]:
     """The distinct values of `coarse`, in order."""
     return list(dict.fromkeys(coarse(axis).values()))
-
-
-def short_name(axes: Iterable[Axis], row: pd.Series) -> str:
-    """The values of a row without their axes' names: `tanh · 0.001`."""
-    return " · ".join(str(row[axis.name]) for axis in axes) or "all runs"
 
 
 def _absent(value: object) -> bool:

@@ -133,6 +133,7 @@ def continued(values: Sequence[float], whole: bool = False) -> list[float]:
     """The next values of a sequence, two of them, in its direction and in its spacing: even steps or even ratios.
 
     The last two steps take turns, so that 1e-4, 3e-4, 1e-3 is continued by 3e-3, 1e-2. A zero at the other end (off) is no step.
+    Even steps do not lead from positive numbers to zero or below: the last ratio is repeated instead.
 
     Args:
         values: three or more, ascending or descending.
@@ -149,6 +150,9 @@ def continued(values: Sequence[float], whole: bool = False) -> list[float]:
             return list(dict.fromkeys(_rounded(number, whole) for number in numbers))
     turns = [steps[-2], steps[-1]] if values[0] != 0 or len(steps) > 2 else [steps[-1], steps[-1]]
     numbers = [values[-1] + turns[0], values[-1] + turns[0] + turns[1]]
+    if min(values) > 0 and min(numbers) <= 1e-9 * values[-1]:  # even steps would cross zero
+        ratio = values[-1] / values[-2]
+        numbers = [values[-1] * ratio, values[-1] * ratio**2]
     return list(dict.fromkeys(_rounded(float(number), whole) for number in numbers))
 
 

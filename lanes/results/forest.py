@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-TREES = 100
+TREES = 64
 FOLDS = 4
-REPEATS = 10  # exchanges of each set of axes
+REPEATS = 5  # exchanges of each set of axes
 
 Term = tuple[int, ...]
 

@@ -17,7 +17,7 @@ from lanes.results.leaderboard import Leaderboard
 ANOVA, FOREST = "functional ANOVA", "random forest"
 FEWEST = 20  # combinations with a value that a forest is fitted to
 MOST_AXES = 12  # of which a forest gives pairs
-MOST_RUNS = 2000  # of one seed that a forest is fitted to
+MOST_RUNS = 1000  # of one seed that a forest is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +171,10 @@ def _fitted(board: Leaderboard, by_seed: pd.DataFrame) -> Importance:
         alone, total = (nothing, share) if len(term) == 1 else (share, nothing)
         shares.append(Share(tuple(names[at] for at in term), alone, total, math.nan))
     fit = mean_interval([fit for _, fit in found])
+    if fit.mean <= 0:
+        return Importance(
+            "", "a random forest of the axes explains nothing of combinations that it has not seen", fit=fit
+        )
     return Importance(FOREST, "", _sorted(shares), fit=fit, note=note)
 
 

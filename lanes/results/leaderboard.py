@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from lanes.describe.comparable import examples_key
 from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
-from lanes.results.comparisons import against_best, paired_difference
+from lanes.results.comparisons import AgainstBest, against_best, paired_difference
 from lanes.results.designs import OneAtATime, one_at_a_time
 from lanes.results.groups import comparable_groups, difference, remedies, single_group
 from lanes.results.intervals import Interval, decimals, finite_table, format_number, grouped_intervals
@@ -64,9 +65,14 @@ class Leaderboard:
         """The ranking metric and the same on the test split."""
         return [name for name in (self.metric, self.test) if name]
 
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `table` as dictionaries: a row of a table with columns of many types takes half a millisecond."""
+        return [{str(name): cell for name, cell in row.items()} for row in self.table.to_dict(orient="records")]
+
     def interval(self, row: int, metric: str) -> Interval:
         """Mean and interval of a combination's metric."""
-        at = self.table.iloc[row]
+        at = self.rows[row]
         return Interval(
             float(at[metric]), float(at[f"{metric} half"]), int(at[f"{metric} n"]), metric in self.proportions
         )
@@ -75,6 +81,11 @@ class Leaderboard:
     def design(self) -> OneAtATime | None:
         """The base and the one change of each other combination, if the sweep is one-at-a-time."""
         return one_at_a_time(self.axes, self.table)
+
+    @functools.cached_property
+    def has_pruned(self) -> bool:
+        """Whether halving pruned any run."""
+        return bool(self.table["pruned"].any())
 
     @functools.cached_property
     def proportions(self) -> frozenset[str]:
@@ -103,7 +114,7 @@ class Leaderboard:
 
     def early(self, row: int) -> str:
         """The ranking metric of a combination's pruned runs, `0.853 at epoch 5 (n = 3)`; empty if none was pruned."""
-        at = self.table.iloc[row]
+        at = self.rows[row]
         if not at["early n"]:
             return ""
         mean = format_number(at["early"], self.digits[self.metric])
@@ -261,12 +272,18 @@ class Separation:
     tied: int
 
 
+def compared_with_best(board: Leaderboard) -> AgainstBest:
+    """Each combination of a board against its best, in rank order without the best."""
+    by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
+    return against_best(by_seed.to_numpy(dtype=float))
+
+
 def separation(board: Leaderboard) -> Separation | None:
     """How clearly the best leads; None without a best or a second."""
     if not board.has_best or len(board.table) < 2:
         return None
+    found = compared_with_best(board)
     by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
-    found = against_best(by_seed.to_numpy(dtype=float))
     first, second = by_seed.iloc[0], by_seed.iloc[1]
     compared = int(found.compared.sum())
     return Separation(paired_difference(second, first), compared, compared - int(found.told_apart.sum()))

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from lanes.results.axes import Axis, short_name
+from lanes.results.axes import Axis
 from lanes.results.designs import OneAtATime
 from lanes.results.leaderboard import Leaderboard
 
@@ -56,7 +56,7 @@ def change(board: Leaderboard, design: OneAtATime, row: int) -> str:
     if row == design.base:
         return BASE
     field = design.fields[row]
-    own, base = board.table.iloc[row], board.table.iloc[design.base]
+    own, base = board.rows[row], board.rows[design.base]
     parts = [axis for axis in board.axes if axis.name.split(".")[0] == field and own[axis.name] != base[axis.name]]
     return _joined(board, parts, row, set())
 
@@ -78,7 +78,7 @@ def _is_number(text: str) -> bool:
 
 
 def _joined(board: Leaderboard, axes: Sequence[Axis], row: int, plain: set[str]) -> str:
-    at = board.table.iloc[row]
+    at = board.rows[row]
     if not axes:
-        return short_name(axes, at)
+        return "all runs"
     return " · ".join(str(at[axis.name]) if axis.name in plain else f"{axis.name} {at[axis.name]}" for axis in axes)

@@ -72,3 +72,8 @@ def is_proportion(runs: pd.DataFrame, metric: str) -> bool:
         return any(name in facets.get(PROPORTIONS, "").split() for facets in stated.values())
     built_in = {**METRICS, **SET_METRICS}.get(name)
     return built_in is not None and built_in.proportion
+
+
+def metric_words(metric: str) -> str:
+    """`valid_accuracy` → `validation accuracy`."""
+    return metric.replace("valid_", "validation_").replace("_", " ")

@@ -1,0 +1,1 @@
+"""Claims of introductory lectures, each as an experiment with a number, a picture and a verdict."""
