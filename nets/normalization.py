@@ -116,6 +116,14 @@ def check_norm(norm: str | None, position: str = "before") -> None:
         raise ValueError(f"norm_position {position!r} is unknown: use 'before' or 'after' (the activation)")
 
 
+def _new_share(first: jax.Array, second: jax.Array) -> jax.Array:
+    """1 - momentum, from statistics after one and after two updates from zero: for a layer of the user's it may be any."""
+    largest = jnp.argmax(jnp.abs(first))
+    one, two = first.reshape(-1)[largest], second.reshape(-1)[largest]
+    share = 2 - two / jnp.where(one == 0, 1, one)
+    return jnp.where((one == 0) | (jnp.abs(share - (1 - MOMENTUM)) < 1e-4), 1 - MOMENTUM, share).astype(first.dtype)
+
+
 def recomputed_statistics(
     net: nn.Module,
     variables: Mapping[str, Any],
@@ -145,9 +153,15 @@ def recomputed_statistics(
 
     @jax.jit
     def moments(x: jax.Array) -> Any:
-        _, mutated = net.apply({**variables, "batch_stats": zeros}, x, train=True, rngs=rngs, mutable=["batch_stats"])
-        # Starting from zero, one update gives (1 - momentum) times the batch's statistic.
-        return jax.tree.map(lambda s: s / (1 - MOMENTUM), mutated["batch_stats"])
+        def updated(running: Any) -> Any:
+            _, mutated = net.apply(
+                {**variables, "batch_stats": running}, x, train=True, rngs=rngs, mutable=["batch_stats"]
+            )
+            return mutated["batch_stats"]
+
+        # Starting from zero, one update gives (1 - momentum) times the batch's statistic; a further one tells the momentum.
+        first = updated(zeros)
+        return jax.tree.map(lambda s, t: s / _new_share(s, t), first, updated(first))
 
     collected = [moments(x) for x in batches]
     if not collected:

@@ -47,6 +47,27 @@ def as_in_training(x: Any, own: Dataset) -> np.ndarray:
     return out
 
 
+def in_raw_units(x: Any, own: Dataset) -> np.ndarray:
+    """Inputs as a net sees them, [N, …], in the units of the data set that it was trained on: what standardizing undoes.
+
+    A feature that is constant in training, which a net sees as 0, has its constant. Tokens are unchanged.
+    """
+    x = np.asarray(x)
+    if own.holds_tokens:
+        return x
+    seen = x.astype(np.float64)
+    host = own.standardizer
+    if host is None:
+        return (_divided(seen, own.scale) + own.offset).astype(np.float32)
+    return np.ldexp(_divided(seen, host.scale) + host.mean, host.exponent) + host.origin.astype(np.float64)
+
+
+def _divided(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """x / scale, and 0 where the scale is 0."""
+    flat = np.asarray(scale) == 0
+    return np.where(flat, 0, x / np.where(flat, 1, np.asarray(scale, np.float64)))
+
+
 def _bytes(x: np.ndarray, own: Dataset) -> np.ndarray:
     if x.dtype.kind not in "iu":
         raise ValueError(f"x is {x.dtype}, and {own.name} has bytes from 0 to 255: give these, as np.uint8")

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lanes.reporting import diagnosis_lines
+from lanes.reporting import diagnosis_images, diagnosis_lines, diagnosis_maps
 from lanes.reporting.diagnosis_lines import MOST_RUNS
 from lanes.results.diagnosis import Tables, write_file
 
@@ -22,6 +22,15 @@ PICTURES: dict[str, Picture] = {
     "curvature": diagnosis_lines.curvature,
     "rank": diagnosis_lines.rank,
     "jacobian": diagnosis_lines.jacobian,
+    "interpolation": diagnosis_maps.interpolation,
+    "landscape": diagnosis_maps.landscape,
+    "filters": diagnosis_images.filters,
+    "maximized_inputs": diagnosis_images.maximized_inputs,
+    "saliency": diagnosis_images.saliency,
+    "reconstructions": diagnosis_images.reconstructions,
+    "traversals": diagnosis_images.traversals,
+    "latent_map": diagnosis_maps.latent_map,
+    "decision_regions": diagnosis_maps.decision_regions,
 }
 
 

@@ -14,5 +14,10 @@ def labels(table: pd.DataFrame) -> dict[str, str]:
     for at, run_id in enumerate(runs["run_id"]):
         parts = [f"{axis.name}={found[axis.name].iloc[at]}" for axis in axes]
         parts += [f"seed={runs['seed'].iloc[at]}"] if "seed" in runs and runs["seed"].nunique() > 1 else []
-        out[run_id] = printable(" ".join(parts) or run_id[:8]).replace("$", r"\$")
+        out[run_id] = text(" ".join(parts) or run_id[:8])
     return out
+
+
+def text(value: object) -> str:
+    """A value for matplotlib, which reads dollars as mathematics."""
+    return printable(str(value)).replace("$", r"\$")

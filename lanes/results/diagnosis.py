@@ -17,7 +17,14 @@ import pandas as pd
 from lanes.errors import RequestError, unknown
 from lanes.files import make_folder, write_bytes
 from lanes.program.places import prepare_devices
-from lanes.results import diagnosis_activations, diagnosis_norms
+from lanes.results import (
+    diagnosis_activations,
+    diagnosis_codes,
+    diagnosis_inputs,
+    diagnosis_landscapes,
+    diagnosis_norms,
+    diagnosis_regions,
+)
 from lanes.results.axes import field_columns
 from lanes.results.selection import select_runs
 from lanes.results.subjects import SPLITS, Subject, subjects_of
@@ -30,6 +37,15 @@ Diagnosis = Callable[[Sequence[Subject]], Tables]
 
 DIAGNOSES: dict[str, Diagnosis] = {
     "activations": diagnosis_activations.activations,
+    "interpolation": diagnosis_landscapes.interpolation,
+    "landscape": diagnosis_landscapes.landscape,
+    "filters": diagnosis_inputs.filters,
+    "maximized_inputs": diagnosis_inputs.maximized_inputs,
+    "saliency": diagnosis_inputs.saliency,
+    "reconstructions": diagnosis_codes.reconstructions,
+    "traversals": diagnosis_codes.traversals,
+    "latent_map": diagnosis_codes.latent_map,
+    "decision_regions": diagnosis_regions.decision_regions,
     "gradients": diagnosis_norms.gradients,
     "curvature": diagnosis_norms.curvature,
     "rank": diagnosis_norms.rank,

@@ -151,7 +151,7 @@ class Programs:
         self.function = function
         self._compiled: dict[Any, Callable[..., Tree]] = {}
 
-    def __call__(self, subject: Subject, *more: Array) -> Tree:
+    def __call__(self, subject: Subject, *more: Tree) -> Tree:
         """The function of one run, on the device."""
         compiled = self._program(subject.setup, jax.jit)
         return compiled(subject.numbers, subject.variables, subject.inputs, subject.targets, *more)
@@ -167,7 +167,7 @@ class Programs:
     def _program(self, key: Any, compile_: Callable[[Callable[..., Tree]], Callable[..., Tree]]) -> Callable[..., Tree]:
         setup = key[0] if isinstance(key, tuple) else key
 
-        def of_run(numbers: Any, variables: Tree, x: Array, y: Array, *more: Array) -> Tree:
+        def of_run(numbers: Any, variables: Tree, x: Array, y: Array, *more: Tree) -> Tree:
             rest = {name: part for name, part in variables.items() if name != "params"}
             model = Model(setup, runs.with_numbers(setup.run, numbers), rest)
             return self.function(model, variables["params"], x, y, *more)

@@ -1,5 +1,6 @@
 """Normalization against its formula; running statistics, and statistics recomputed over a whole set."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +71,21 @@ def test_recomputed_statistics_are_those_of_the_whole_set():
     z = np.asarray(x, np.float64) @ np.asarray(dense["kernel"], np.float64) + np.asarray(dense["bias"])
     np.testing.assert_allclose(statistics["mean"], z.mean(0), rtol=1e-4)
     np.testing.assert_allclose(statistics["var"], z.var(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
+def test_recomputed_statistics_are_right_whatever_the_momentum_is(momentum):
+    class Own(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            return nn.BatchNorm(use_running_average=not train, momentum=momentum)(x)
+
+    x = np.float32([[3.0, 0.0], [5.0, 0.0], [10.0, 0.0]])
+    variables = {"params": {"BatchNorm_0": {"scale": jnp.ones(2), "bias": jnp.zeros(2)}}}
+    variables["batch_stats"] = {"BatchNorm_0": {"mean": jnp.zeros(2), "var": jnp.ones(2)}}
+    (found,) = recomputed_statistics(Own(), variables, [jnp.asarray(x)]).values()
+    np.testing.assert_allclose(found["mean"], x.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found["var"], x.var(axis=0), rtol=1e-4)
 
 
 def test_missing_statistics_and_unknown_names_are_refused():
