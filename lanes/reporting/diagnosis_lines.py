@@ -6,18 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lanes.errors import printable
-from lanes.reporting.run_labels import labels
+from lanes.reporting.run_labels import labels, text
 from lanes.results.diagnosis import Tables
 
 MOST_RUNS = 8  # drawn in one picture
 MOST_HISTOGRAMS = (4, 12)  # runs, layers
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito 2008
-
-
-def text(value: object) -> str:
-    """A value for matplotlib, which reads dollars as mathematics."""
-    return printable(str(value)).replace("$", r"\$")
 
 
 def through_depth(table: pd.DataFrame, columns: dict[str, str], logarithmic: Sequence[str] = ()) -> Figure:
