@@ -35,7 +35,7 @@ def following_grid(board: Leaderboard, found: Sequence[Edge]) -> str:
         axes = [f'"{name}": [{value}]' for name, value in fixed.items()]
         axes += [f'"{edge.axis}": [{", ".join(map(_number, edge.following))}]' for edge in found]
         call = f"grid(BASE, {{{', '.join(axes)}}}, seed=range({seeds}))"
-    remarks = [f"# {name}: as in BASE; the best has {value}" for name, value in unwritten.items()]
+    remarks = [f"# with {name} {value} in BASE" for name, value in unwritten.items()]
     return "\n".join([*remarks, call])
 
 
