@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import warnings
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from lanes.errors import RequestError
+from lanes.files import home
 from lanes.program.places import cores
 
 LOCAL, AUTO = "ray", "auto"
@@ -29,8 +31,9 @@ def check_address(text: str) -> None:
         )
 
 
-def imported() -> ModuleType:
-    """The package `ray`. Raises RequestError if it is not installed."""
+def imported(address: str) -> ModuleType:
+    """The package `ray`, for an address. Raises RequestError if it is not installed."""
+    _set_token(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns of what it will change
     try:
@@ -73,7 +76,18 @@ def _refusal(address: str, error: Exception) -> str:
             f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"--cluster {address}: no connection to Ray ({' '.join(lines[:4])[:400] or type(error).__name__})"
+    said = " ".join(lines[:4])[:400] or type(error).__name__
+    return f"--cluster {address}: no connection to Ray ({said}); if it asks for a token, set RAY_AUTH_MODE=token"
+
+
+def _set_token(address: str) -> None:
+    """Have Ray ask for a token, or show the one that it is started with here, unless the user has set how."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    if address == LOCAL:  # of this command alone: Ray would write one to the home folder, and use it from then on
+        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    elif address == AUTO and (home() / ".ray" / "auth_token").is_file():
+        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _check_answers(name: str, host: str, port: int) -> None:
