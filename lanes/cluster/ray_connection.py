@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 from lanes.errors import RequestError
-from lanes.files import home
 from lanes.program.places import cores
 
 LOCAL, AUTO = "ray", "auto"
@@ -73,7 +72,8 @@ def _refusal(address: str, error: Exception) -> str:
         named = os.environ.get("RAY_ADDRESS")
         where = f"at RAY_ADDRESS={named}" if named else "on this machine, and RAY_ADDRESS is not set"
         return (
-            f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
+            f"--cluster auto: no Ray cluster answers {where}: start one with `ray start --head`, or give ray://HOST:10001; if "
+            "it asks for a token, set RAY_AUTH_MODE=token"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = " ".join(lines[:4])[:400] or type(error).__name__
@@ -81,13 +81,12 @@ def _refusal(address: str, error: Exception) -> str:
 
 
 def _set_token(address: str) -> None:
-    """Have Ray ask for a token, or show the one that it is started with here, unless the user has set how."""
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    if address == LOCAL:  # of this command alone: Ray would write one to the home folder, and use it from then on
+    """Have a Ray that is started here ask for a token, unless the user has set another way.
+
+    It is of this command alone: Ray would write one to the home folder, and ask for it from then on.
+    """
+    if address == LOCAL and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
-    elif address == AUTO and (home() / ".ray" / "auth_token").is_file():
-        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _check_answers(name: str, host: str, port: int) -> None:
