@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import warnings
@@ -29,8 +30,9 @@ def check_address(text: str) -> None:
         )
 
 
-def imported() -> ModuleType:
-    """The package `ray`. Raises RequestError if it is not installed."""
+def imported(address: str) -> ModuleType:
+    """The package `ray`, for an address. Raises RequestError if it is not installed."""
+    _set_token(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns of what it will change
     try:
@@ -70,10 +72,21 @@ def _refusal(address: str, error: Exception) -> str:
         named = os.environ.get("RAY_ADDRESS")
         where = f"at RAY_ADDRESS={named}" if named else "on this machine, and RAY_ADDRESS is not set"
         return (
-            f"--cluster auto: no Ray cluster runs {where}: start one with `ray start --head`, or give ray://HOST:10001"
+            f"--cluster auto: no Ray cluster answers {where}: start one with `ray start --head`, or give ray://HOST:10001; if "
+            "it asks for a token, set RAY_AUTH_MODE=token"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"--cluster {address}: no connection to Ray ({' '.join(lines[:4])[:400] or type(error).__name__})"
+    said = " ".join(lines[:4])[:400] or type(error).__name__
+    return f"--cluster {address}: no connection to Ray ({said}); if it asks for a token, set RAY_AUTH_MODE=token"
+
+
+def _set_token(address: str) -> None:
+    """Have a Ray that is started here ask for a token, unless the user has set another way.
+
+    It is of this command alone: Ray would write one to the home folder, and ask for it from then on.
+    """
+    if address == LOCAL and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
 
 
 def _check_answers(name: str, host: str, port: int) -> None:

@@ -67,7 +67,7 @@ class Crew:
         self._refused: set[str] = set()  # nodes
         self._numbers = iter(range(2**31))
         self._looked = time.monotonic()
-        self.ray = imported()
+        self.ray = imported(address)
         connect(self.ray, address)
         try:
             self._begin()
