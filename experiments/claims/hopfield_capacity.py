@@ -27,7 +27,7 @@ def measure(_: Results) -> pd.DataFrame:
 def verdict(results: Results) -> Verdict:
     """Holds if the overlap falls below 0.967, theory's value just before recall breaks down, between 0.12 and 0.16."""
     knees = [
-        float(np.interp(-0.967, -row, LOADS)) for row in np.minimum.accumulate(results.measured, axis=1).to_numpy()
+        float(np.interp(-0.967, -row, LOADS)) for row in np.minimum.accumulate(results.measured.to_numpy(), axis=1)
     ]
     half = 2.776 * float(np.std(knees, ddof=1)) / 5**0.5  # Student's t of 4 degrees of freedom
     knee, kept, lost = Interval(float(np.mean(knees)), half, 5), *(results.measured[at].mean() for at in ("0.1", "0.2"))
