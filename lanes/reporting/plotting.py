@@ -5,15 +5,11 @@ lines with error bars, and `bar`. Axes are linear, `log` or `category`; `shapes`
 script puts them into the page as text, whatever characters they hold, with a line for each `\n`.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from lanes.errors import printable
 from lanes.results.intervals import Interval
-from lanes.results.leaderboard import Leaderboard
 from lanes.results.statistics import metric_words
 
 Figure = dict[str, Any]
@@ -22,7 +18,6 @@ Figure = dict[str, Any]
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 COLORS = tuple(f"var(--series-{at})" for at in range(len(PALETTE) + 1))
 QUIET = "var(--quiet)"
-LOG_RATIO = 30  # positive values with a larger ratio are drawn on a log axis
 
 
 def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
@@ -39,11 +34,6 @@ def points(x: Iterable[Any], y: Iterable[Any], texts: Iterable[str], **marker: A
     """A trace of markers with hover texts."""
     trace = {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(texts)}
     return trace | {"marker": {"size": 7, "color": COLORS[0]} | marker}
-
-
-def line(x: Iterable[Any], y: Iterable[Any], **style: Any) -> Figure:
-    """A trace of one line."""
-    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "line": style}
 
 
 def error_bars(intervals: Iterable[Interval]) -> dict[str, Any]:
@@ -64,29 +54,6 @@ def positions(values: Iterable[str]) -> dict[str, Any]:
     return {"type": "linear", "tickvals": list(range(len(labels))), "ticktext": labels, "range": ends}
 
 
-def log_axis(values: Iterable[float]) -> dict[str, Any]:
-    """A log axis with ticks at 1, 2 and 5, or at powers of ten over more than three decades, labelled in full."""
-    array = _finite(values)
-    array = array[array > 0]
-    if not array.size:
-        return {}
-    low, high = math.floor(math.log10(array.min())), math.ceil(math.log10(array.max()))
-    steps = (1, 2, 5) if high - low <= 3 else (1,)
-    ticks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def spans(values: Iterable[float]) -> bool:
-    """Whether values are positive with a ratio above `LOG_RATIO`, so that a linear axis would crush them."""
-    array = _finite(values)
-    return bool(array.size and array.min() > 0 and array.max() / array.min() > LOG_RATIO)
-
-
-def _finite(values: Iterable[float]) -> np.ndarray:
-    array = np.asarray(list(values), dtype=float)
-    return array[np.isfinite(array)]
-
-
 def safe(text: object) -> str:
     """A label, with control characters as escapes."""
     return printable(str(text))
@@ -95,15 +62,3 @@ def safe(text: object) -> str:
 def words(metric: str) -> str:
     """`valid_accuracy` → `validation accuracy`."""
     return safe(metric_words(metric))
-
-
-def hover(board: Leaderboard, row: int) -> str:
-    """The hover text of a combination."""
-    if row < 0:
-        return "no value"
-    at = board.rows[row]
-    lines = [f"{safe(axis.name)} = {safe(at[axis.name])}" for axis in board.axes]
-    lines += [f"{words(metric)} {board.cell(row, metric)}" for metric in board.shown]
-    counts = f"n = {at[f'{board.metric} n']}, diverged {at['diverged']}"
-    early = f", pruned {at['pruned']}: {board.early(row)}" if at["pruned"] else ""
-    return "\n".join([f"rank {row + 1}", *lines, counts + early])

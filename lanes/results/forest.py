@@ -65,5 +65,6 @@ def permutation_shares(
 def _columns(axis: np.ndarray) -> np.ndarray:
     """An axis as columns of numbers: itself, or one column for each value of text."""
     if axis.dtype.kind in "fiu":
-        return axis.astype(float)[:, None]
+        largest = np.finfo(np.float32).max  # the forest's trees hold float32
+        return np.clip(axis.astype(float), -largest, largest)[:, None]
     return pd.get_dummies(pd.Series(axis).astype(str)).to_numpy(dtype=float)

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def written(tmp_path_factory):
     runs, curves = sweep()
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(
-        pages.page(runs, curves, {"quick": {"command": EVIL}}, paths={"quick": "runs/it's"}), encoding="utf-8"
+        pages.page(runs, curves, {"quick": {"command": EVIL}}, paths={"quick": Path("runs/it's")}), encoding="utf-8"
     )
     return path, runs
 

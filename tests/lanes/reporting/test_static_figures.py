@@ -328,7 +328,6 @@ def directory(tmp_path, monkeypatch):
     runs, curves = made_sweep({"activation": ["tanh", "relu"]}, seeds=2)
     monkeypatch.setattr("lanes.results.tables.load", lambda _: runs)
     monkeypatch.setattr("lanes.results.tables.load_curves", lambda _: curves)
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "")
     (tmp_path / "run").mkdir()
     return tmp_path / "run"
 
