@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from lanes.engine.callbacks import Reached
     from lanes.reporting.trackers import JSONLines, TensorBoard, WandB
     from lanes.results.continued import continue_run
+    from lanes.results.diagnosing import Diagnose
     from lanes.results.diagnosis import diagnose
     from lanes.results.encoded import Encoded
     from lanes.results.exporting import export
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from lanes.storage.trained import Variables, open_run, restore
 
 ON_USE = {
+    "Diagnose": "lanes.results.diagnosing",
     "Encoded": "lanes.results.encoded",
     "Interval": "lanes.results.intervals",
     "JSONLines": "lanes.reporting.trackers",
@@ -152,6 +154,7 @@ __all__ = [
     "Cutout",
     "Dataset",
     "DeltaRule",
+    "Diagnose",
     "Digits",
     "Elbo",
     "Encoded",

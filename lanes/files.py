@@ -15,7 +15,7 @@ import time
 import uuid
 from pathlib import Path
 
-from lanes.errors import DamagedFileError
+from lanes.errors import DamagedFileError, RequestError
 
 TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
 STALE_SECONDS = 24 * 3600.0  # age at which a temporary file of another machine counts as left over
@@ -154,6 +154,31 @@ def write_bytes(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_writable(path: Path, option: str, endings: tuple[str, ...]) -> None:
+    """Whether a result can be written to a file, which is asked before the work that makes it; an existing file is replaced.
+
+    Raises RequestError for another ending, a missing folder, and a path that cannot be written.
+    """
+    if path.suffix not in endings:
+        raise RequestError(f"{option} is {path}: the file must end in {' or '.join(endings)}")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise RequestError(f"{option} is {path}, and there is no folder {folder}: make it, or choose another file")
+    if (odd := oddity(path)) is not None and not odd.startswith("is a link to nothing"):
+        raise RequestError(f"{option} is {path}, which {odd}: choose another file")
+    trial = temporary_beside(path)
+    try:
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with open(trial, "xb"):
+            pass
+        trial.unlink()
+    except OSError as error:
+        raise RequestError(
+            f"{option} is {path}, which cannot be written ({error.strerror}): choose another file"
+        ) from None
 
 
 def create_bytes(path: Path, content: bytes) -> None:

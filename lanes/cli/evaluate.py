@@ -1,4 +1,4 @@
-"""Evaluate trained runs from a sweep's checkpoints: any split, another data set, their mean prediction, MC dropout."""
+"""Evaluate trained runs from a sweep's checkpoints: any split or data, attacks and corruptions, ensembles, predictions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,14 +10,17 @@ import tyro
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
 from lanes.errors import RequestError, printable, say, warn
+from lanes.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lanes.results.evaluation import Evaluation
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Evaluate trained runs from a sweep's checkpoints: any split, another data set, their mean prediction, MC dropout.
+    """Evaluate trained runs from a sweep's checkpoints: any split or data, attacks and corruptions, ensembles, predictions.
 
     Evaluates all finished runs, or those selected by --run, --best or --where.
     """
@@ -35,11 +38,39 @@ class Arguments:
     epoch: str = "best"
     """best or last: the parameters of the best epoch by what the run monitors (the validation loss), or of the last epoch."""
     data: str | None = None
-    """Another data set of the same shapes; the default is each run's own."""
+    """Another data set of the same shapes: a name, or a function as FILE.py:NAME or experiment:NAME (of the directory's copy);
+    the default is each run's own."""
     split: str = "test"
-    """train, valid or test."""
+    """train, valid, test, or all examples."""
     data_dir: str | None = None
     """Where prepared TFDS sets are; searched before $TFDS_DATA_DIR and ~/tensorflow_datasets."""
+    confusion: bool = False
+    """Also print the confusion matrix and a table of each class's precision, recall and F1."""
+    calibration: bool = False
+    """Also print the expected calibration error, the Brier score and the reliability of 15 bins of confidence."""
+    measure: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """Further metrics of the split: auroc, balanced_accuracy, macro_f1, top_3, …, or TAKES=FUNCTION, called with the targets
+    and the predicted classes=, probabilities=, positive= (of class 1 of two) or predictions=, such as
+    classes=sklearn.metrics:cohen_kappa_score, probabilities=FILE.py:NAME or predictions=experiment:NAME."""
+    predictions: Path | None = None
+    """Also write what each run predicts for each example: FILE.parquet."""
+    attack: str | None = None
+    """fgsm or pgd: also evaluate inputs that each run's own gradient has moved by at most --epsilon."""
+    epsilon: tuple[float, ...] = ()
+    """Largest changes of an input, one or several."""
+    epsilon_in: str = "raw"
+    """raw: units of the inputs as the data set has them, grey levels of images; or deviations: standard deviations."""
+    target_class: str | None = None
+    """The class that an attack aims at, or least_likely; the default is any wrong one."""
+    attack_steps: int | None = None
+    """Steps of pgd; the default is 10."""
+    step_size: float | None = None
+    """Step of pgd, in units of --epsilon; the default is 2.5 epsilon / steps."""
+    bounds: tuple[float, float] | None = None
+    """Smallest and largest input of an attack, raw; the default is the range of the training and the evaluated split."""
+    corrupt: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """NAME=STRENGTH: also evaluate inputs changed by an augmentation, such as noise=0.2, rotate=15 or affine.shear=0.3, on
+    the scale of training (standardized)."""
     ensemble: bool = False
     """Also evaluate the runs' mean prediction (of probabilities, if the net predicts them), next to the mean of their metrics."""
     mc_dropout: int | None = None
@@ -49,7 +80,7 @@ class Arguments:
     prune: tuple[float, ...] = ()
     """Sparsities, such as 0.5 0.9: also evaluate with that share of the kernel weights, the smallest, set to zero."""
     out: Path | None = None
-    """Also write the table, with every field: FILE.csv or FILE.parquet."""
+    """Also write the table, with every field: FILE.csv or FILE.parquet; tables of --confusion and --calibration beside it."""
     json: bool = False
     """Print the table, with every field, as one JSON document."""
     no_code: bool = False
@@ -58,39 +89,63 @@ class Arguments:
     """Show the traceback of an error."""
 
 
+PASSED = (
+    *("best", "metric", "epoch", "data", "split", "data_dir", "confusion", "calibration", "predictions"),
+    *("attack", "epsilon", "epsilon_in", "target_class", "attack_steps", "step_size", "bounds"),
+    *("ensemble", "mc_dropout", "batch_statistics", "prune"),
+)  # arguments of `evaluation` by the same name
+LONG = ("confusion", "classes", "calibration")  # tables of an evaluation besides its runs
+
+
 def main(arguments: Arguments) -> int:
     """The exit status: 0 evaluated; 2 (raised as a RequestError) for an invalid request."""
-    if arguments.out is not None and arguments.out.suffix not in (".csv", ".parquet"):
-        raise RequestError(f"--out is {arguments.out}: the file must end in .csv or .parquet")
+    if arguments.out is not None:
+        check_writable(arguments.out, "--out", (".csv", ".parquet"))
     from lanes.results.documents import rows
-    from lanes.results.evaluation import evaluate
+    from lanes.results.evaluation import evaluation
     from lanes.results.printed_evaluation import print_evaluation
-    from lanes.results.versions import LEFT_OUT
 
-    table = evaluate(
+    found = evaluation(
         arguments.directory,
-        run_ids=[name for group in arguments.run for name in group],
-        where=[text for group in arguments.where for text in group],
-        **{
-            name: getattr(arguments, name)
-            for name in ("best", "metric", "epoch", "data", "split", "data_dir", "ensemble", "mc_dropout", "prune")
-        },
-        batch_statistics=arguments.batch_statistics,
+        run_ids=_words(arguments.run),
+        where=_words(arguments.where),
+        measure=_words(arguments.measure),
+        corrupt=_words(arguments.corrupt),
         trust=not arguments.no_code,
+        **{name: getattr(arguments, name) for name in PASSED},
     )
     if arguments.json:
-        say_json({"runs": rows(table), "notes": [note] if (note := table.attrs.get(LEFT_OUT)) else []})
+        further = {name: rows(table) for name in LONG if (table := getattr(found, name)) is not None}
+        say_json({"runs": rows(found.runs), **further, "notes": list(found.notes)})
     else:
-        print_evaluation(table, arguments.metric)
-        if table.attrs.get(LEFT_OUT):
-            say(f"note: {table.attrs[LEFT_OUT]}")
+        print_evaluation(found, arguments.metric)
+        for note in found.notes:
+            say(f"note: {note}")
+    told = warn if arguments.json else say
+    if arguments.predictions is not None:
+        told(f"predictions: {arguments.predictions}")
     if arguments.out is not None:
-        _write(table, arguments.out)
-        (warn if arguments.json else say)(f"table: {arguments.out}")
+        for path in _write(found, arguments.out):
+            told(f"table: {path}")
     return 0
 
 
-def _write(table: "pd.DataFrame", path: Path) -> None:
+def _words(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(word for group in groups for word in group)
+
+
+def _write(found: "Evaluation", path: Path) -> list[Path]:
+    """Write the table and, beside it, those of confusion and calibration; returns their paths."""
+    written = []
+    for name in ("runs", *LONG):
+        table: pd.DataFrame | None = getattr(found, name)
+        if table is not None:
+            written.append(path if name == "runs" else path.with_name(f"{path.stem}.{name}{path.suffix}"))
+            _write_one(table, written[-1])
+    return written
+
+
+def _write_one(table: "pd.DataFrame", path: Path) -> None:
     try:
         if path.suffix == ".csv":
             table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +54,10 @@ class Arguments:
     """How packs use several devices: local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
     """I/N: train packs I, I+N, …; auto takes both numbers from the batch system, auto/N the task's number modulo N."""
+    cluster: str | None = None
+    """Train on a Ray cluster: auto (the one that this machine is in), ray://HOST:10001, or ray (this machine alone)."""
+    collect: bool = False
+    """With --cluster: this process writes the results; --out need not be shared with the cluster's nodes."""
     halving: str | None = None
     """Epochs R1,R2,… after which the worst runs are pruned, or off; overrides the file's HALVING."""
     keep: float | None = None
@@ -76,16 +80,17 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early, everything saved."""
+    import jax
+
     from lanes.cluster.batch_jobs import is_auto, parse_shard
     from lanes.describe.halving import parse_halving
     from lanes.engine.options import Options
-    from lanes.engine.requests import make_plan
-    from lanes.engine.runner import run_sweep
     from lanes.program.places import prepare_devices
     from lanes.reporting.trackers import trackers
 
     tracking = trackers([name for group in arguments.track for name in group])
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
+    _check_cluster(arguments)
     options = Options(
         width=_width(arguments.width),
         sharing=arguments.programs,
@@ -98,6 +103,8 @@ def main(arguments: Arguments) -> int:
         data_bytes=arguments.data_bytes,
     )
     prepare_devices()
+    if arguments.cluster is not None:
+        jax.config.update("jax_platforms", "cpu")  # a GPU of this machine is a worker's
     choices = Choices(
         _texts(arguments.set),
         _texts(arguments.only),
@@ -105,11 +112,42 @@ def main(arguments: Arguments) -> int:
     )
     request = requested(arguments.experiment, arguments.from_, arguments.out, choices, halving)
     options = dataclasses.replace(options, halving=request.halving, callbacks=(*request.callbacks, *tracking))
+    if arguments.cluster is None:
+        outcome = _trained(request, options, arguments)
+    else:
+        outcome = _trained_on_cluster(request, options, arguments)
+    if outcome is None:
+        return ExitStatus.DONE
+    _tell(outcome, request, arguments)
+    return outcome.status
+
+
+def _check_cluster(arguments: Arguments) -> None:
+    """Raise RequestError for options that do not go with each other."""
+    from lanes.cluster.ray_connection import check_address
+
+    if arguments.cluster is not None:
+        check_address(arguments.cluster)
+        if arguments.shard is not None:
+            raise RequestError("--cluster and --shard both divide the packs: leave one of them out")
+    elif arguments.collect:
+        raise RequestError("--collect is for workers of a cluster: add --cluster, or leave it out")
+
+
+def _trained(
+    request: Request, options: "Options", arguments: Arguments, check: "Callable[[Plan], None] | None" = None
+) -> "Outcome | None":
+    """How the sweep ended; None for a dry run, whose plan is printed. `check` refuses plans."""
+    from lanes.engine.requests import make_plan
+    from lanes.engine.runner import run_sweep
+
     plan = make_plan(request.runs, options, request.run_ids)
+    if check is not None:
+        check(plan)
     if arguments.dry_run:
         _print_plan(plan, request.out, options, arguments.json)
-        return 0
-    outcome = run_sweep(
+        return None
+    return run_sweep(
         plan,
         request.out,
         options,
@@ -117,8 +155,18 @@ def main(arguments: Arguments) -> int:
         command=sys.argv,
         asking=request.asking(plan),
     )
-    _tell(outcome, request, arguments)
-    return outcome.status
+
+
+def _trained_on_cluster(request: Request, options: "Options", arguments: Arguments) -> "Outcome | None":
+    """The same, by the workers of a Ray cluster."""
+    from lanes.cluster.ray_driver import Asked, Cluster
+
+    assert arguments.cluster is not None
+    asked = Asked(request.out, request.experiment, arguments.data_dir, len(request.callbacks), len(options.callbacks))
+    with Cluster(arguments.cluster, arguments.devices, arguments.mapping, arguments.collect) as cluster:
+        return _trained(
+            request, dataclasses.replace(options, elsewhere=cluster), arguments, lambda plan: cluster.check(plan, asked)
+        )
 
 
 def _print_plan(plan: "Plan", out: Path, options: "Options", json: bool) -> None:

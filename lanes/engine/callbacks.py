@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lanes.data.loading import Dataset
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
 from lanes.plan.packs import Pack
@@ -18,6 +19,7 @@ from lanes.program.lane import Status
 from lanes.storage.rows import curve_rows
 
 History = Mapping[str, np.ndarray]
+Variables = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Reached:
         status: by run_id: running, done, stopped_early, pruned or diverged.
         history: metrics [runs, epoch] by name, as in `lanes.load_curves`; NaN in epochs without an evaluation.
         epochs: the number of epochs that each run has completed [runs].
+        data: the data set of its runs.
+        fetch: returns `variables`.
     """
 
     directory: Path
@@ -41,6 +45,13 @@ class Reached:
     status: Mapping[str, str]
     history: History
     epochs: np.ndarray
+    data: Dataset | None = None
+    fetch: Callable[[], Variables] = dict
+
+    @functools.cached_property
+    def variables(self) -> Variables:
+        """The runs' variables as they are evaluated, `params` and others by name, [runs, …]; fetched when first read."""
+        return self.fetch()
 
     @property
     def running(self) -> list[str]:
@@ -96,8 +107,20 @@ class Callbacks:
     def __bool__(self) -> bool:
         return bool(self.callbacks)
 
+    def next_epoch(self, epoch: int, until: int) -> int:
+        """The epoch, at most `until`, up to which a pack may be trained in one go: a callback's `called_every` says how many."""
+        steps = [step for callback in self.callbacks if isinstance(step := getattr(callback, "called_every", 0), int)]
+        return min([until, *((epoch // step + 1) * step for step in steps if step >= 1)])
+
     def after(
-        self, pack: Pack, epoch: int, status: np.ndarray, history: History, epochs: np.ndarray
+        self,
+        pack: Pack,
+        epoch: int,
+        status: np.ndarray,
+        history: History,
+        epochs: np.ndarray,
+        data: Dataset | None = None,
+        fetch: Callable[[], Variables] = dict,
     ) -> dict[str, list[str]]:
         """Call every callback; returns the runs to end, by callback.
 
@@ -106,6 +129,8 @@ class Callbacks:
             epoch: that it has reached.
             status, epochs: of its members [P].
             history: curves [P, E].
+            data: of its runs.
+            fetch: returns the variables of its members.
 
         Raises CallbackError with one line.
         """
@@ -118,6 +143,8 @@ class Callbacks:
             status={run_id: Status(value).label for run_id, value in zip(run_ids, status, strict=True)},
             history={name: _read_only(values) for name, values in history.items()},
             epochs=_read_only(epochs),
+            data=data,
+            fetch=fetch,
         )
         found: dict[str, list[str]] = {}
         with self._guard:

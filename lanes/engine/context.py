@@ -2,12 +2,12 @@
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from lanes.data.loading import Dataset
-from lanes.engine.callbacks import Callbacks, History
+from lanes.engine.callbacks import Callbacks, History, Variables
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.rungs import WHOLE, Stage
@@ -62,8 +62,22 @@ class Context:
         if self.options.after_chunk is not None and self.options.after_chunk(pack, int(epoch)):
             self.stop.set()
 
-    def call_back(self, pack: Pack, epoch: int, status: np.ndarray, history: History, epochs: np.ndarray) -> None:
+    def next_epoch(self, pack: Pack, epoch: int, total: int) -> int:
+        """The epoch up to which a pack may be trained in one go."""
+        until = self.stops.next_epoch(pack, epoch, self.stage.next_epoch(pack, epoch, total))
+        return self.callbacks.next_epoch(epoch, until) if self.callbacks else until
+
+    def call_back(
+        self,
+        pack: Pack,
+        epoch: int,
+        status: np.ndarray,
+        history: History,
+        epochs: np.ndarray,
+        fetch: Callable[[], Variables],
+    ) -> None:
         """Call the callbacks with a pack's members, and end the runs that they name. Arguments and errors: `Callbacks.after`."""
         if self.callbacks:
-            for name, run_ids in self.callbacks.after(pack, epoch, status, history, epochs).items():
+            data = self.data_of(pack)
+            for name, run_ids in self.callbacks.after(pack, epoch, status, history, epochs, data, fetch).items():
                 self.stops.ask(run_ids, name)

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Self
 
-from lanes.engine.progress import Progress
+from lanes.engine.progress import Progress, Standing
 from lanes.engine.stopping_runs import StoppingRuns
 from lanes.storage import life
 from lanes.storage.directory import Directory
@@ -25,6 +25,7 @@ class Life:
         shard: (I, N), if it trains a part of the packs.
 
     Attributes:
+        doing: what it says that it does while it follows no session.
         asked: set once the call is asked to save and stop.
         stops: the runs that are asked to end.
     """
@@ -32,6 +33,7 @@ class Life:
     def __init__(self, directory: Directory, call: str, shard: tuple[int, int] | None = None):
         self.directory, self.call, self.shard = directory, call, shard
         self.asked, self.stops = threading.Event(), StoppingRuns(directory)
+        self.doing = "starting"
         self._progress: Progress | None = None
         self._ended = threading.Event()
         self._said: dict[str, Any] = {}
@@ -55,6 +57,11 @@ class Life:
         """Say how far a session is; None when there is none."""
         self._progress = progress
 
+    def standing(self) -> Standing | None:
+        """How far the session is; None when there is none."""
+        progress = self._progress
+        return None if progress is None else progress.standing()
+
     def _work(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
             if not self.asked.is_set() and life.is_asked_to_stop(self.directory, self.call):
@@ -75,7 +82,11 @@ class Life:
 
     def _content(self) -> dict[str, Any]:
         shard = None if self.shard is None else f"{self.shard[0]}/{self.shard[1]}"
-        content: dict[str, Any] = {"doing": "starting", "packs": [], "shard": shard}
+        content: dict[str, Any] = {
+            "doing": "stopping" if self.asked.is_set() else self.doing,
+            "packs": [],
+            "shard": shard,
+        }
         if self._progress is None:
             return content
         at = self._progress.standing()

@@ -7,6 +7,7 @@ from typing import Any
 
 from lanes.describe.halving import Halving
 from lanes.engine.callbacks import Callback
+from lanes.engine.elsewhere import Elsewhere
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Programs
 
@@ -41,7 +42,9 @@ class Options:
         after_chunk: called in the training thread after each chunk of a pack, with the pack and the epoch it has reached;
             if it returns True the sweep saves and stops; if it raises, the pack fails.
         callbacks: functions called after each chunk of whole epochs with a `Reached`, the curves of a pack's runs so far; each
-            may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops.
+            may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops. A callback
+            with an attribute `called_every` is called after each so many epochs, where chunks then end.
+        elsewhere: trains the packs in other processes, on the devices that these have; None trains here.
     """
 
     width: int | None = None
@@ -62,6 +65,7 @@ class Options:
     programs: Programs | None = None
     after_chunk: Callable[[Pack, int], bool | None] | None = None
     callbacks: Sequence[Callback] = ()
+    elsewhere: Elsewhere | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from lanes.describe import runs
 from lanes.describe.columns import display_name
 from lanes.describe.descriptions import READ_IN_PYTHON
 from lanes.engine.options import Options
+from lanes.engine.portions import portions
 from lanes.engine.requests import Plan, followed
 from lanes.errors import printable
 from lanes.plan import widths
@@ -108,7 +109,7 @@ def summarize(plan: Plan, options: Options, directory: Directory | None = None) 
         runs=counts["runs"],
         packs=counts["packs"],
         ended=len(ended),
-        devices=sum(len(place.devices) for place in plan.places),
+        devices=_devices(plan, options),
         mapping=options.mapping,
         data=list(dict.fromkeys(described(plan.datasets.of(member.run)) for member in plan.planned)),
         compiled=counts["programs"],
@@ -131,12 +132,17 @@ def _packs(plan: Plan, options: Options, directory: Directory | None) -> list[Pa
     placed = {member.run_id for pack in earlier for member in pack.members}
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places, requested=options.width)
     width_of = {signature: choice.width for signature, choice in choices.items()}
-    most = widths.most_lanes(plan.shapes, plan.places, options.pack_lanes)
+    workers, most, _ = portions(plan, options)
     fresh = [member for member in plan.planned if member.run_id not in placed]
-    workers = len(plan.places) * (options.shard[1] if options.shard else 1)
     return earlier + make_packs(
         fresh, width_of, workers, plan.places[0].shards, most, dealt=options.halving is not None
     )
+
+
+def _devices(plan: Plan, options: Options) -> int:
+    """The number of devices that train."""
+    each = len(plan.places[0].devices)
+    return each * (len(plan.places) if options.elsewhere is None else options.elsewhere.count)
 
 
 def _shard(packs: Sequence[Pack], ended: Collection[str], index: int, count: int) -> ShardSummary:

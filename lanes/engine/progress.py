@@ -4,7 +4,7 @@ import html
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from lanes.engine.time_left import TimeLeft
@@ -29,6 +29,10 @@ class Standing(NamedTuple):
     under_way: list[tuple[Pack, int, int]]
     runs_per_second: float | None
     seconds_left: float | None
+
+
+def _who(by: Hashable) -> Hashable:
+    return threading.get_ident() if by is None else by
 
 
 class _Shown(Protocol):
@@ -75,29 +79,35 @@ class Progress:
         if self._shown is not None:
             self._shown.close()
 
-    def take(self, pack: Pack) -> None:
-        """Note that the calling thread takes a pack."""
+    def take(self, pack: Pack, by: Hashable = None) -> None:
+        """Note that a pack is taken: by the calling thread, or by another process that `by` names."""
         with self._guard:
             self._current[pack.pack_id] = pack, 0
-            self._left.take()
+            self._left.take(_who(by))
 
-    def begin(self, pack: Pack, epoch: float) -> None:
-        """Note that the calling thread trains the pack that it took, from an epoch on."""
+    def begin(self, pack: Pack, epoch: float, by: Hashable = None) -> None:
+        """Note that whoever took a pack trains it, from an epoch on."""
         with self._guard:
             self._current[pack.pack_id] = pack, int(epoch)
-            self._left.begin(pack, epoch)
+            self._left.begin(pack, epoch, _who(by))
 
-    def epoch(self, pack: Pack, before: float, epoch: float) -> None:
-        """Note that the calling thread has trained a pack from one epoch to another; streaming takes parts of one."""
+    def epoch(self, pack: Pack, before: float, epoch: float, by: Hashable = None) -> None:
+        """Note that a pack has been trained from one epoch to another; streaming takes parts of one."""
         with self._guard:
             self._current[pack.pack_id] = pack, int(epoch)
-            self._left.chunk(pack, before, epoch)
+            self._left.chunk(pack, before, epoch, _who(by))
             self._show(last=False)
 
-    def pack_done(self, pack: Pack) -> None:
+    def give_back(self, pack: Pack) -> None:
+        """Note that whoever took a pack is gone."""
+        with self._guard:
+            self._current.pop(pack.pack_id, None)
+
+    def pack_done(self, pack: Pack, by: Hashable = None) -> None:
         """Note that a pack has ended."""
         with self._guard:
-            self._left.done(pack, self._current.pop(pack.pack_id, None) is not None)
+            was_trained = self._current.pop(pack.pack_id, None) is not None
+            self._left.done(pack, _who(by) if was_trained else None)
             self.packs_done += 1
             self._show(last=self.packs_done == len(self.packs))
 

@@ -68,7 +68,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     requested = list(requested)
     if not requested:
         raise RequestError("the sweep has no runs: return at least one from sweep()")
-    places = make_places(select_devices(options.devices), options.mapping)
+    elsewhere = options.elsewhere
+    places = make_places(select_devices(options.devices), options.mapping) if elsewhere is None else [*elsewhere.places]
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     if options.sharing not in sharing.WAYS:

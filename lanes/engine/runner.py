@@ -12,6 +12,7 @@ from lanes.engine import rungs
 from lanes.engine.continuing import going_on
 from lanes.engine.life import Life
 from lanes.engine.options import Options, Outcome
+from lanes.engine.portions import portions
 from lanes.engine.requests import Plan, check_data, check_halving, followed, in_recorded_programs
 from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
@@ -51,7 +52,8 @@ def run_sweep(
     directory.create()
     _finish_forgetting(directory)
     requested = {run.run_id for run in plan.planned}
-    call = Call(plan.places, tuple(command), experiment, asking)
+    elsewhere = options.elsewhere
+    call = Call(plan.places, tuple(command), experiment, asking, None if elsewhere is None else elsewhere.conditions)
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
@@ -59,8 +61,7 @@ def run_sweep(
             directory,
             choices,
             call,
-            workers=len(plan.places) * (options.shard[1] if options.shard else 1),
-            most=widths.most_lanes(plan.shapes, plan.places, options.pack_lanes),
+            portions=portions(plan, options),
             halving=halving,
             apart={run_id: source.epochs for run_id, source in plan.continued.items()},
         )
@@ -151,7 +152,7 @@ def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str
         plan.places,
         requested=options.width,
         bound=bound,
-        data_of=lambda planned: plan.datasets.of(planned.run),
+        data_of=None if options.elsewhere else lambda planned: plan.datasets.of(planned.run),
         warn=directory.warn,
     )
     for width in sorted({choice.width for choice in choices.values() if choice.how == "bound"} - {options.width}):

@@ -25,6 +25,7 @@ from lanes.storage import compaction, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import stamp
+from lanes.storage.rows import failed_rows
 from lanes.storage.writer import Writer
 
 CHUNK_GRACE = 6.0  # seconds that a running chunk may take after a stop; then it is abandoned
@@ -51,6 +52,7 @@ class Session:
         has_broken_callback: whether a callback raised, after which nothing more is trained.
         must_progress: whether the time limit waits until a first chunk has ended.
         waits: whether packs that other workers hold are waited for, or left to them.
+        unwritable: why the directory cannot be written; None if it can.
     """
 
     def __init__(
@@ -79,11 +81,12 @@ class Session:
         self._interrupted = self._has_said = False
         self._claims = Claims(directory.path)
         self._stopped_at = 0.0
-        self._unwritable: OSError | None = None
+        self.unwritable: OSError | None = None
         self._narrowed = records.narrowed(directory)  # width by pack, if memory allowed no more
         self._fitting: dict[str, int] = {}  # the same by signature, found in this session
-        self._plan_stamp = stamp(directory.runs_file)
-        self._forgotten: set[str] = set()  # runs that have left the plan since then
+        self._plan_stamp: object = ""  # of the table of runs, when it was last read
+        self._forgotten: set[str] = set()  # runs that had left it
+        self._packs: set[str] = set()  # that were in it
 
     def train(self) -> ExitStatus:
         """Train every pack and return the exit status."""
@@ -131,15 +134,15 @@ class Session:
                         "writing was not finished in time: of packs under way, earlier checkpoints remain"
                     )
             except OSError as error:
-                self._unwritable = error
-            if self._unwritable is not None:
+                self.unwritable = error
+            if self.unwritable is not None:
                 self.failures.append(
-                    f"{self.directory.path} cannot be written: {self._unwritable.strerror or self._unwritable}; runs that "
+                    f"{self.directory.path} cannot be written: {self.unwritable.strerror or self.unwritable}; runs that "
                     "had ended are kept: free space or fix the cause, then repeat this command"
                 )
             self._claims.release_all()
             self.life.follow(None)
-        if self._interrupted and self._unwritable is None and not self.has_broken_callback:
+        if self._interrupted and self.unwritable is None and not self.has_broken_callback:
             return ExitStatus.STOPPED
         return ExitStatus.FAILED if self.failures else ExitStatus.DONE
 
@@ -197,7 +200,7 @@ class Session:
                         break  # reported once, at the end
                     self._fail(pack, error)
         except OSError as error:  # of a claim
-            self._unwritable = error
+            self.unwritable = error
         finally:
             with self._guard:
                 self.steps += trainer.steps
@@ -252,10 +255,11 @@ class Session:
         return None
 
     def _is_planned(self, pack: Pack) -> bool:
-        """Whether none of a pack's runs has been forgotten meanwhile; says so in a line."""
+        """Whether a pack has not been divided meanwhile, and none of its runs forgotten; says so in a line."""
         if self._plan_stamp != (now := stamp(self.directory.runs_file)):
             self._plan_stamp = now
-            planned = set(self.directory.read_runs(["run_id"]).get("run_id", ()))
+            table = self.directory.read_runs(["run_id", "pack"])
+            planned, self._packs = set(table.get("run_id", ())), set(table.get("pack", ()))
             asked = {member.run_id for one in self.todo for member in one.members}
             self._forgotten = asked - planned if planned else set()  # none where the table cannot be read
         if gone := [member for member in pack.members if member.run_id in self._forgotten]:
@@ -264,6 +268,13 @@ class Session:
                 f"pack {pack.pack_id}: {len(gone)} of its {len(pack.members)} runs have been forgotten meanwhile: repeat this "
                 "command to train the others, and these if they are asked for"
             )
+        elif self._packs and pack.pack_id not in self._packs:
+            self._interrupted = True
+            self.directory.warn(
+                f"pack {pack.pack_id} has been divided among the workers of a cluster meanwhile: repeat this command to train "
+                "what they leave"
+            )
+            return False
         return not gone
 
     def _say_whom_we_wait_for(self) -> None:
@@ -276,7 +287,8 @@ class Session:
     def _after(self, pack: Pack) -> None:
         """Release a pack's claim, in the writer's thread, once everything of the pack is written."""
         self._claims.release(pack.pack_id)
-        if self._progress.packs_done % compaction.PACKS == 0:
+        done = self._progress.packs_done
+        if done and done % compaction.PACKS == 0:
             compaction.join_parts(self.directory)
 
     def _break(self, error: CallbackError) -> None:
@@ -293,10 +305,7 @@ class Session:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         self.failed.add(pack.pack_id)
         self.failures.append(f"pack {pack.pack_id} ({len(pack.members)} runs): {type(error).__name__}: {line}")
-        rows = [
-            {"run_id": member.run_id, "status": "failed", "error": line, "calls": self.life.call}
-            for member in pack.members
-        ]
+        rows = failed_rows([member.run_id for member in pack.members], line, self.life.call)
         with contextlib.suppress(OSError):
             self._writer.submit(self.directory.write_part, self.directory.results, pack.pack_id, rows)
             self._writer.submit(self._claims.release, pack.pack_id)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from lanes.describe.halving import Halving
+from lanes.engine.elsewhere import Trains
 from lanes.engine.life import Life
 from lanes.engine.options import Options
 from lanes.engine.requests import Plan
@@ -45,7 +46,7 @@ class Stages:
     ):
         self.plan, self.directory, self.options, self.packs, self.life = plan, directory, options, list(packs), life
         self.compiled = Compiled(len(plan.places), options.programs)
-        self.sessions: list[Session] = []
+        self.sessions: list[Trains] = []
         self.failures: list[str] = []
         self._began = time.monotonic()
         self._failed: set[str] = set()
@@ -94,7 +95,15 @@ class Stages:
     def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
         options = self._options_now()
-        session = Session(self.plan, self.directory, options, packs, stage, self.compiled, self.life, not progressed)
+        elsewhere = self.options.elsewhere
+        if elsewhere is None:
+            session: Trains = Session(
+                self.plan, self.directory, options, packs, stage, self.compiled, self.life, not progressed
+            )
+        else:
+            session = elsewhere.session(
+                self.plan, self.directory, options, packs, stage, self.compiled, self.life, not progressed
+            )
         session.waits = waits
         self.sessions.append(session)
         status = session.train()

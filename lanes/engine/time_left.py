@@ -3,9 +3,8 @@
 Compiling is counted apart, and so is what a pack takes besides its chunks: making its lanes, and evaluating them at the end.
 """
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
@@ -18,15 +17,15 @@ class _Speed:
 
     def __init__(self) -> None:
         self.first = self.others = (0.0, 0.0)  # seconds, epochs of a lane
-        self._seen: set[int] = set()
+        self._seen: set[Hashable] = set()
 
-    def add(self, thread: int, seconds: float, lane_epochs: float) -> None:
+    def add(self, by: Hashable, seconds: float, lane_epochs: float) -> None:
         """Count a chunk."""
-        if thread in self._seen:
+        if by in self._seen:
             self.others = (self.others[0] + seconds, self.others[1] + lane_epochs)
         else:
             self.first = (self.first[0] + seconds, self.first[1] + lane_epochs)
-            self._seen.add(thread)
+            self._seen.add(by)
 
     @property
     def per_epoch(self) -> float | None:
@@ -53,33 +52,33 @@ class TimeLeft:
         self._speeds: dict[str, _Speed] = {}
         self._begun: set[str] = set()  # packs
         self._besides = 0.0  # seconds for packs begun, apart from their chunks
-        self._marks: dict[int, tuple[float, float]] = {}  # by thread: the time, and how long it had waited for programs
+        self._marks: dict[Hashable, tuple[float, float]] = {}  # the time, and how long one had waited for programs
 
     def last(self, pack: Pack) -> int:
         """The epoch up to which a pack is trained."""
         return min(pack.epochs, self._until or pack.epochs)
 
-    def take(self) -> None:
-        """Note that this thread takes a pack."""
-        self._seconds()
+    def take(self, by: Hashable) -> None:
+        """Note that someone, a thread or another process, takes a pack."""
+        self._seconds(by)
 
-    def begin(self, pack: Pack, epoch: float) -> None:
-        """Note that this thread begins to train the pack that it took, from an epoch on."""
+    def begin(self, pack: Pack, epoch: float, by: Hashable) -> None:
+        """Note that the one who took a pack begins to train it, from an epoch on."""
         self._at[pack.pack_id] = pack, epoch
         self._begun.add(pack.pack_id)
-        self._besides += self._seconds()
+        self._besides += self._seconds(by)
 
-    def chunk(self, pack: Pack, before: float, epoch: float) -> None:
-        """Note that this thread has trained a pack from one epoch to another."""
+    def chunk(self, pack: Pack, before: float, epoch: float, by: Hashable) -> None:
+        """Note that someone has trained a pack from one epoch to another."""
         self._at[pack.pack_id] = pack, epoch
         speed = self._speeds.setdefault(pack.signature, _Speed())
-        speed.add(threading.get_ident(), self._seconds(), pack.size * (epoch - before))
+        speed.add(by, self._seconds(by), pack.size * (epoch - before))
 
-    def done(self, pack: Pack, was_trained: bool) -> None:
-        """Note that a pack has ended, trained by this thread or by another worker."""
+    def done(self, pack: Pack, by: Hashable | None) -> None:
+        """Note that a pack has ended, trained by someone here, or by another worker (None)."""
         self._at[pack.pack_id] = pack, float(self.last(pack))
-        if was_trained:
-            self._besides += self._seconds()
+        if by is not None:
+            self._besides += self._seconds(by)
 
     def trained(self) -> float:
         """Runs that are trained, a part of a run counting as that part."""
@@ -116,11 +115,11 @@ class TimeLeft:
         new = {pack.signature for pack, epochs in self._epochs() if epochs} - begun - set(self._speeds)
         return len(new) * sum(spent) / max(len(spent), 1)
 
-    def _seconds(self) -> float:
-        """Seconds since this thread was last asked, without those in which it waited for programs."""
-        thread, now, waited = threading.get_ident(), time.monotonic(), self._waited()
-        began, waited_before = self._marks.get(thread, (now, waited))
-        self._marks[thread] = now, waited
+    def _seconds(self, by: Hashable) -> float:
+        """Seconds since `by` was last asked for, without those in which this thread waited for programs."""
+        now, waited = time.monotonic(), self._waited()
+        began, waited_before = self._marks.get(by, (now, waited))
+        self._marks[by] = now, waited
         return max(0.0, now - began - (waited - waited_before))
 
     def _waited(self) -> float:

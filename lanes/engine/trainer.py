@@ -1,5 +1,6 @@
 """Trains a pack from its first epoch, or its checkpoint, to its results: calls compiled programs, saves between chunks."""
 
+import functools
 import time
 from typing import Any
 
@@ -69,8 +70,7 @@ class Trainer:
                 lanes, now = regrouping.regrouped(self.place, pack, state.lanes, now, numbers, slots)
                 state = state._replace(lanes=lanes)
             before = state
-            until = self.stage.next_epoch(pack, state.epoch, pack.epochs)
-            state, measured = advance(state, now, self.context.stops.next_epoch(pack, state.epoch, until))
+            state, measured = advance(state, now, self.context.next_epoch(pack, state.epoch, pack.epochs))
             # Waits for the chunk; the writer fetches what it saves.
             epochs, measured = jax.device_get((state.lanes.epochs, measured))
             self._count(pack, before, state)
@@ -82,11 +82,13 @@ class Trainer:
             self.context.chunk_ended(pack, _epochs(pack, before), _epochs(pack, state))
             if before.epoch < state.epoch < last and _is_running(state.lanes):
                 status = np.asarray(state.lanes.status)[positions]
-                self.context.call_back(pack, state.epoch, status, history, epochs[positions])
+                fetch = functools.partial(_evaluated_variables, pack, state.lanes, positions)
+                self.context.call_back(pack, state.epoch, status, history, epochs[positions], fetch)
         lanes = regrouping.moved(self.place, state.lanes, now.positions) if now is not home else state.lanes
         if history:
             ends = _ends(pack, lanes, "status", "epochs")
-            self.context.call_back(pack, state.epoch, ends["status"], history, ends["epochs"])
+            fetch = functools.partial(_evaluated_variables, pack, lanes, pack.places)
+            self.context.call_back(pack, state.epoch, ends["status"], history, ends["epochs"], fetch)
         if self.stage.until is not None:
             self._note_standings(pack, lanes, history)
         if self.stage.until is None or not _is_running(lanes):
@@ -200,6 +202,14 @@ def _best(place: Place, lanes: Lane) -> Tree:
         return np.where(has_best.reshape((-1,) + (1,) * (best.ndim - 1)), best, last)
 
     return place.split(jax.tree.map(pick, *jax.device_get((lanes.best, last))))
+
+
+def _evaluated_variables(pack: Pack, lanes: Lane, positions: np.ndarray) -> Tree:
+    """The variables of a pack's members as they are evaluated, on the host [members, …]."""
+    trained, average = lanes.trained, pack.members[0].run.average
+    params = trained.params if average is None else jax.vmap(average.params)(trained.average)
+    found = jax.device_get({**trained.rest, "params": params})
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[positions], found)
 
 
 def _unmeasured(data: Data) -> Data:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,20 @@ from lanes.program.skipping import COSTLY
 from lanes.program.step import Setup
 
 MOST_LANES = 128  # in a pack, unless the width is larger
+
+
+class Portions(NamedTuple):
+    """How runs are divided into packs.
+
+    Attributes:
+        workers: number of places that share the packs of each program.
+        most: most lanes in a pack by signature, unless the width is larger.
+        least: number of packs below which those that nobody has begun are divided further.
+    """
+
+    workers: int = 1
+    most: Mapping[str, int] = {}
+    least: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +106,8 @@ def make_packs(
     Args:
         planned: runs to train.
         widths: width by signature.
-        workers: number of places that take packs; with enough lanes, the number of packs is a multiple of it.
+        workers: number of places that take packs; with enough lanes, the number of packs is a multiple of it, and with
+            fewer groups than that each group is a pack.
         shards: parts that each pack is split into.
         most: most lanes in a pack by signature, unless the width is larger; MOST_LANES for signatures it lacks.
         dealt: deal groups to the packs in turn, so that the survivors of a halving are spread over all workers; otherwise
@@ -108,8 +123,7 @@ def make_packs(
         unit = width * shards
         units = -(-len(groups) // shards)
         count = -(-units // max(1, (most or {}).get(signature, MOST_LANES) // unit))
-        if units >= workers:
-            count = -(-count // workers) * workers
+        count = -(-count // workers) * workers if units >= workers else units
         per_pack = -(-units // count) * shards
         starts = range(0, len(groups), per_pack)
         parts = [groups[i :: len(starts)] if dealt else groups[at : at + per_pack] for i, at in enumerate(starts)]

@@ -18,8 +18,10 @@ class NotEnoughMemoryError(MemoryError):
     """A compiled program takes more memory than its device has."""
 
 
-def free(device: jax.Device) -> int | None:
+def free(device: Any) -> int | None:
     """Free bytes on a device, None if unknown; host devices share the machine's memory."""
+    if hasattr(device, "free_bytes"):  # of another process
+        return device.free_bytes
     if device.platform == "cpu":
         return free_on_host()
     stats = device.memory_stats()

@@ -1,8 +1,9 @@
 """Every metric of lanes on whole splits of a data set, in evaluation mode."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jax import Array, lax
 
 from lanes.describe.runs import Run, metric_names
 from lanes.program.over_lanes import Data, Numbers, Tree, per_run, split_batch
+from lanes.program.perturbed import Changed, Perturbation, Victim, victim_of
 from lanes.program.scheduled import at_full
 from lanes.program.step import Setup, apply, standardize, stream
 from lanes.recipe.tasks_comparing import Compares, over_set
@@ -19,6 +21,7 @@ from lanes.recipe.tasks_predicting import View
 from losses.metrics import is_over_set, name_of_metric
 from nets import Outputs
 
+Perturb = Callable[[Victim, tuple[Array, Array], tuple[Array, Array], Array], Changed]
 BLOCK_NUMBERS = 2**20  # most input numbers in one block of an evaluation: bounds its memory
 LEAST_ROWS = 64  # rows of a block, if the smallest split has fewer
 
@@ -31,12 +34,13 @@ def measure(
     data: Data,
     block_numbers: int = BLOCK_NUMBERS,
     least_rows: int = LEAST_ROWS,
+    perturb: Perturb | None = None,
 ) -> dict[str, dict[str, Array]]:
     """Every metric of one run on whole splits, in evaluation mode: means over their examples, and metrics over a set.
 
     One loop covers the blocks of rows of all splits, so the program contains the net once. Metrics over a set need all
-    predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. Returns
-    scalars by split and name.
+    predictions and targets of a split at once: N (K + 1) numbers for N examples of K classes, in each lane. `perturb` changes
+    the inputs that the net sees, not what its outputs are compared with. Returns scalars by split and name.
     """
     splits = [data.splits[name] for name in names]
     counts = np.array([x.shape[0] for x, _ in splits])
@@ -54,7 +58,8 @@ def measure(
         inside = indices < jnp.asarray(counts)[at]
         x, y = split_batch(lax.switch(at, [take(split) for split in splits], jnp.where(inside, indices, 0)))
         # The same corruption for all runs and epochs, so that comparisons are paired.
-        view = run.task.view(standardize(x, data.offset, data.scale), y, jax.random.fold_in(jax.random.key(0), i))
+        drawn = jax.random.fold_in(jax.random.key(0), i)
+        view = _viewed(setup, run, variables, (x, y, data.offset, data.scale), drawn, perturb)
 
         def forward(key: Array) -> Outputs:
             passed = (setup, run, variables["params"], variables["rest"], view.inputs)
@@ -79,10 +84,32 @@ def measure(
     out = {name: {metric: sums[metric][at] / int(counts[at]) for metric in sums} for at, name in enumerate(names)}
     if of_sets:
         for at, name in enumerate(names):
-            where = np.flatnonzero(split_of == at)
-            own = [part[where[0] : where[-1] + 1].reshape(-1, *part.shape[2:])[: counts[at]] for part in pairs]
-            out[name] |= over_set(run, *own)
+            out[name] |= over_set(run, *_of_split(pairs, split_of == at, counts[at]))
     return out
+
+
+def _viewed(
+    setup: Setup,
+    run: Run,
+    variables: Tree,
+    split: tuple[Array, Array, Array, Array],
+    drawn: Array,
+    perturb: Perturb | None,
+) -> View:
+    """A block of examples, with their offset and scale, as the run's task sees it, changed by `perturb`."""
+    x, y, *scaling = split
+    view = run.task.view(standardize(x, *scaling), y, drawn)
+    if perturb is None:
+        return view
+    victim = victim_of(setup, run, variables, split, drawn, {"sample": stream(run.seed, "sample")})
+    seen = perturb(victim, (x, y), (scaling[0], scaling[1]), jax.random.fold_in(drawn, 1)).seen
+    return view._replace(inputs=run.task.view(seen, y, drawn).inputs)
+
+
+def _of_split(pairs: Any, inside: np.ndarray, count: int) -> list[Array]:
+    """Predictions and targets [N, …] of a split, from those of all blocks, of which some are `inside` it."""
+    where = np.flatnonzero(inside)
+    return [part[where[0] : where[-1] + 1].reshape(-1, *part.shape[2:])[:count] for part in pairs]
 
 
 def compared(run: Run, outputs: Outputs, view: View) -> tuple[Array, Array]:
@@ -97,15 +124,19 @@ def compared(run: Run, outputs: Outputs, view: View) -> tuple[Array, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """The evaluation program: metrics of lanes on all splits of a data set."""
+    """The evaluation program: metrics of lanes on all splits of a data set, of changed inputs with a perturbation."""
 
     setup: Setup
     width: int
+    perturbation: Perturbation | None = None
 
-    def __call__(self, variables: Tree, numbers: Numbers, data: Data) -> dict[str, dict[str, Array]]:
-        """Metrics [P] by split and name."""
+    def __call__(
+        self, variables: Tree, numbers: Numbers, data: Data, amounts: Mapping[str, Array] | None = None
+    ) -> dict[str, dict[str, Array]]:
+        """Metrics [P] by split and name; amounts are of the perturbation."""
+        perturb = None if self.perturbation is None else functools.partial(self.perturbation, amounts=amounts or {})
 
         def measured(run: Run, variables: Tree) -> dict[str, dict[str, Array]]:
-            return measure(self.setup, at_full(run), variables, tuple(data.splits), data)
+            return measure(self.setup, at_full(run), variables, tuple(data.splits), data, perturb=perturb)
 
         return per_run(measured, self.setup.run, self.width, numbers, variables)

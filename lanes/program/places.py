@@ -88,10 +88,25 @@ def select_devices(count: int | None) -> list[jax.Device]:
 
 
 @dataclasses.dataclass(frozen=True)
+class RemoteDevice:
+    """A device of another process, as far as planning asks for it.
+
+    Attributes:
+        platform, device_kind, id: as JAX has them there.
+        free_bytes: memory that was free there; None if unknown.
+    """
+
+    platform: str
+    device_kind: str
+    id: int
+    free_bytes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Place:
     """Where a pack is trained: one device (`local`), or all of them (`shard_map`, `pmap`, `data`)."""
 
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]  # jax.Device, or RemoteDevice where another process trains
     mapping: str
 
     @property

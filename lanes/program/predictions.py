@@ -1,131 +1,60 @@
-"""Predictions of trained lanes on a whole split, their mean over lanes or dropout masks, and the metrics of both.
-
-Probabilities are averaged: those of softmax or sigmoid if the loss takes logits, otherwise the values of the output unit.
-The mean is computed in logarithms, so that a probability that is tiny for all members stays above zero.
-"""
+"""Predictions of trained lanes on a whole split, their mean over dropout masks, and the metrics of both."""
 
 import contextlib
 import dataclasses
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes.describe.encoding import encode
 from lanes.describe.runs import Run
-from lanes.program.metrics import BLOCK_NUMBERS, compared
+from lanes.program.judging import Split, decides, decisions, judge, set_metric
+from lanes.program.metrics import BLOCK_NUMBERS
+from lanes.program.mixtures import Mixture, Parts
+from lanes.program.natural import predicted
 from lanes.program.over_lanes import Numbers, per_run
+from lanes.program.perturbed import Attacked, Changed, Corrupted, Perturbation, victim_of
 from lanes.program.scheduled import at_full
-from lanes.program.step import Setup, apply, build_net, standardize, stream
-from lanes.recipe.tasks import PREDICTING
-from lanes.recipe.tasks_classifying import Classify
-from lanes.recipe.tasks_comparing import over_set
-from lanes.recipe.tasks_regressing import GaussianLikelihood, Regress
-from losses import OUTPUT_UNITS, SET_METRICS, GaussianNLL, kind_of, name_of
-from losses.metrics import is_over_set, name_of_metric
-from nets import Dropout, Outputs
+from lanes.program.step import Setup, build_net, standardize, stream
+from nets import Dropout
 from nets.normalization import recomputed_statistics
 
 Array = jax.Array
 Tree = Any
-Split = tuple[Array, Array, Array, Array]  # x [N, …], y [N, …], offset and scale of the training data
-Parts = tuple[Array, ...]
-INVERTED = ("softmax", "sigmoid", "tanh", "step")  # units whose mean is turned back into raw outputs
-NATS = ("softmax_cross_entropy", "negative_log_likelihood")  # losses whose mean is in nats per token
+ATTACKED_ROWS = 256  # most examples whose gradients an attack computes at once, in each lane
 
 
-# ---- means of predictions ----------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Mixture:
-    """How predictions of an output unit are averaged: `parts` are summed over all members, then turned by `prediction`.
+class Told(NamedTuple):
+    """What a run says of each example.
 
     Attributes:
-        unit: its name in OUTPUT_UNITS, or the user's own function.
+        predictions: probabilities, or targets in the units of the data, as `natural.predicted`.
+        decisions: classes or labels decided for; None where a run decides for none.
+        targets: of the examples.
     """
 
-    unit: str | Callable[[Array], Array]
-
-    @property
-    def _logarithmic(self) -> bool:
-        return self.unit in ("softmax", "sigmoid")
-
-    def parts(self, raw: Array) -> Parts:
-        """What a member adds to the sum, from its raw outputs [N, …]: log-probabilities, or the prediction itself."""
-        if self.unit == "softmax":
-            return (jax.nn.log_softmax(raw, axis=-1),)
-        if self.unit == "sigmoid":
-            return jax.nn.log_sigmoid(raw), jax.nn.log_sigmoid(-raw)
-        return ((OUTPUT_UNITS[self.unit] if isinstance(self.unit, str) else self.unit)(raw),)
-
-    def add(self, a: Array, b: Array) -> Array:
-        """The sum of two parts; logarithmic parts are added as probabilities."""
-        return jnp.logaddexp(a, b) if self._logarithmic else a + b
-
-    def mean(self, total: Parts, members: int) -> Parts:
-        """The parts of the mean, from the sum of the members' parts."""
-        return tuple(part - math.log(members) if self._logarithmic else part / members for part in total)
-
-    def prediction(self, mean: Parts) -> Array:
-        """The raw outputs that the unit maps to the mean; for a unit without an inverse, the mean itself."""
-        if self.unit == "sigmoid":
-            return mean[0] - mean[1]
-        if self.unit == "tanh":
-            return jnp.arctanh(mean[0])
-        return mean[0] - 0.5 if self.unit == "step" else mean[0]  # the majority vote of steps is a step at 0.5
-
-    def judged(self, run: Run) -> Run:
-        """The run used to measure `prediction`: without its output unit if the mean already includes it."""
-        return run if self.unit in INVERTED else dataclasses.replace(run, output=None)
+    predictions: Array
+    decisions: Array | None
+    targets: Array
 
 
-@dataclasses.dataclass(frozen=True)
-class Moments(Mixture):
-    """The Gaussian with the mean and the variance of a mixture of Gaussians (Lakshminarayanan, Pritzel and Blundell, 2017).
-
-    Attributes:
-        loss: how predictions stand for a mean and a variance.
-    """
-
-    loss: GaussianNLL = GaussianNLL()
-
-    def parts(self, raw: Array) -> Parts:
-        """Mean, and mean square in a member's own deviations from it."""
-        mean, log_variance = self.loss.moments(raw)
-        return mean, jnp.exp(log_variance) + mean**2
-
-    def prediction(self, mean: Parts) -> Array:
-        """Predictions with these moments."""
-        smallest = jnp.finfo(mean[0].dtype).eps * mean[1]
-        return self.loss.predictions(mean[0], jnp.maximum(mean[1] - mean[0] ** 2, smallest))
-
-
-def mixture_of(run: Run, outputs: int) -> Mixture | None:
-    """How a run's predictions are averaged; None for a task that does not predict the targets of its data set."""
-    if type(run.task) not in map(type, PREDICTING.values()):
-        return None
-    if isinstance(run.loss, GaussianNLL):
-        return Moments("identity", run.loss)
-    kind = kind_of(run.loss)
-    if kind is not None and kind.from_logits:
-        single = outputs == 1 and "sigmoid" in kind.units
-        return Mixture("sigmoid" if single else kind.units[0])
-    if run.output is None:
-        return Mixture("identity")
-    return Mixture(next((name for name, unit in OUTPUT_UNITS.items() if unit is run.output), run.output))
-
-
-# ---- programs over lanes -----------------------------------------------------------------------------------------
+def told_of(run: Run, mixture: Mixture, mean: Parts, targets: Array) -> Told:
+    """What a mean prediction says of each example."""
+    judged, raw = mixture.judged(at_full(run)), mixture.prediction(mean)
+    return Told(predicted(judged, raw), decisions(judged, raw) if decides(run) else None, targets)
 
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """The prediction program of one static signature: parts [P, N, …] and metrics [P] of lanes.
+    """The prediction program of one static signature: parts [P, N, …], metrics [P] and, if asked for, what lanes say.
+
+    With a perturbation two further metrics: `flipped`, the share of examples whose decision differs from that for the
+    unchanged input (unless examples are mixed), and of an attack `still`, the share of inputs that it cannot move, as the
+    loss has no gradient there. Of a targeted attack also `hit`, the share of the examples of other classes that are taken
+    for the class aimed at.
 
     Attributes:
         setup: what is static about the lanes.
@@ -133,7 +62,9 @@ class Predict:
         mixture: how passes are averaged.
         passes: passes with dropout on; None is one pass with dropout off.
         judged: whether to compute the metrics of the mean over passes.
-        set_metrics: metrics of the whole split to compute: names in SET_METRICS.
+        set_metrics: metrics of the whole split to compute, as `judging.set_metric` takes them.
+        perturbation: changes the inputs, alike in all lanes and passes but for an attack.
+        telling: whether to return what each lane says of each example.
     """
 
     setup: Setup
@@ -142,53 +73,93 @@ class Predict:
     passes: int | None
     judged: bool
     set_metrics: tuple[str, ...]
+    perturbation: Perturbation | None = None
+    telling: bool = False
 
-    def __call__(self, variables: Tree, numbers: Numbers, split: Split) -> tuple[Parts, dict[str, Array]]:
-        """Parts and metrics of lanes, from their variables [P, …] and numbers [P]."""
+    def __call__(
+        self, variables: Tree, numbers: Numbers, split: Split, amounts: Mapping[str, Array] | None = None
+    ) -> tuple[Parts, dict[str, Array], Told | None]:
+        """Parts, metrics and `Told` of lanes, from their variables [P, …] and numbers [P]; amounts are of the perturbation."""
 
-        def predicted(run: Run, variables: Tree) -> tuple[Parts, dict[str, Array]]:
-            return self._predict(run, variables, split)
+        def predicted_by(run: Run, variables: Tree) -> tuple[Parts, dict[str, Array], Told | None]:
+            return self._predict(run, variables, split, amounts or {})
 
-        return per_run(predicted, self.setup.run, self.width, numbers, variables)
+        return per_run(predicted_by, self.setup.run, self.width, numbers, variables)
 
-    def _predict(self, run: Run, variables: Tree, split: Split) -> tuple[Parts, dict[str, Array]]:
-        """Parts and metrics of one run."""
+    def _predict(
+        self, run: Run, variables: Tree, split: Split, amounts: Mapping[str, Array]
+    ) -> tuple[Parts, dict[str, Array], Told | None]:
+        """Parts, metrics and `Told` of one run."""
+        x, y, offset, scale = split
 
-        def parts(at: Any) -> Parts:
-            return self.mixture.parts(self._raw(run, variables, split, stream(run.seed, "dropout", at)))
+        def passed(at: Any) -> tuple[Parts, Changed | None]:
+            raw, changed = self._raw(run, variables, split, stream(run.seed, "dropout", at), amounts)
+            return self.mixture.parts(raw), changed
 
         def further(at: Array, total: Parts) -> Parts:
-            return tuple(map(self.mixture.add, total, parts(at)))
+            return tuple(map(self.mixture.add, total, passed(at)[0]))
 
         with jax.default_matmul_precision(run.matmul_precision):
             passes = self.passes or 1
-            total = parts(0)
+            total, changed = passed(0)
             total = lax.fori_loop(1, passes, further, total) if passes > 1 else total
             mean = self.mixture.mean(total, passes)
-            metrics = judge(self.mixture, run, mean, split) if self.judged else {}
-            metrics |= {name: set_metric(name, self.mixture, run, mean, split) for name in self.set_metrics}
-        return mean, metrics
+            y = y if changed is None else changed.targets
+            metrics = judge(self.mixture, run, mean, (x, y, offset, scale)) if self.judged else {}
+            metrics |= {
+                name: set_metric(name, self.mixture, run, mean, (x, y, offset, scale)) for name in self.set_metrics
+            }
+            told = told_of(run, self.mixture, mean, y)
+            if changed is not None:
+                metrics |= self._changes(run, variables, split, told.decisions, changed)
+        return mean, metrics, told if self.telling else None
 
-    def _raw(self, run: Run, variables: Tree, split: Split, key: Array) -> Array:
-        """Raw outputs [N, …] of one pass, in blocks of rows."""
+    def _changes(
+        self, run: Run, variables: Tree, split: Split, decision: Array | None, changed: Changed
+    ) -> dict[str, Array]:
+        """What a perturbation does besides the metrics."""
+        out = {"still": jnp.mean(changed.still.astype(jnp.float32))} if isinstance(self.perturbation, Attacked) else {}
+        mixes = isinstance(self.perturbation, Corrupted) and self.perturbation.mixes
+        if decision is None or mixes:
+            return out
+        plain = dataclasses.replace(self, perturbation=None, passes=None)
+        before = plain._raw(run, variables, split, stream(run.seed, "dropout"), {})[0]
+        differs = decision != decisions(at_full(run), before)
+        out["flipped"] = jnp.mean(differs.astype(jnp.float32))
+        if isinstance(self.perturbation, Attacked) and self.perturbation.aim:
+            aimed, targets = (part.reshape(decision.shape) for part in (changed.aimed, changed.targets))
+            could = aimed != targets
+            hits = jnp.sum((could & (decision == aimed)).astype(jnp.float32))
+            out["hit"] = hits / jnp.sum(could.astype(jnp.float32))
+        return out
+
+    def _raw(
+        self, run: Run, variables: Tree, split: Split, key: Array, amounts: Mapping[str, Array]
+    ) -> tuple[Array, Changed | None]:
+        """Raw outputs [N, …] of one pass, in blocks of rows, and the inputs' changes (without the inputs)."""
         x, y, offset, scale = split
         count = x.shape[0]
         rows = max(16, min(count, BLOCK_NUMBERS // max(1, x[0].size)))
+        if isinstance(self.perturbation, Attacked):
+            rows = min(rows, ATTACKED_ROWS)
         keys = {"sample": stream(run.seed, "sample"), "dropout": key}
 
-        def block(at: Array) -> Array:
+        def block(at: Array) -> tuple[Array, Changed | None]:
             here = jnp.minimum(at * rows + jnp.arange(rows), count - 1)
+            batch = x[here], y[here]
             # The same corruption for all runs and passes, so that comparisons are paired.
-            view = run.task.view(
-                standardize(x[here], offset, scale), y[here], jax.random.fold_in(jax.random.key(0), at)
-            )
-            of_block = {name: jax.random.fold_in(key, at) for name, key in keys.items()}
-            passed = (self.setup, run, variables["params"], variables["rest"], view.inputs)
+            drawn = jax.random.fold_in(jax.random.key(0), at)
+            of_block = {name: jax.random.fold_in(own, at) for name, own in keys.items()}
             with nn.intercept_methods(dropout_on) if self.passes is not None else contextlib.nullcontext():
-                return apply(*passed, train=False, keys=of_block)[0].prediction
+                victim = victim_of(self.setup, run, variables, (*batch, offset, scale), drawn, of_block)
+                if self.perturbation is None:
+                    return victim.outputs(standardize(batch[0], offset, scale)).prediction, None
+                key = jax.random.fold_in(drawn, 1)
+                changed = self.perturbation(victim, batch, (offset, scale), key, amounts)
+                return victim.outputs(changed.seen).prediction, changed._replace(seen=jnp.zeros(rows))
 
-        raw = lax.map(block, jnp.arange(-(-count // rows)))
-        return raw.reshape(-1, *raw.shape[2:])[:count]
+        found = lax.map(block, jnp.arange(-(-count // rows)))
+        return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:count], found)
 
 
 def dropout_on(next_call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -212,47 +183,6 @@ def has_dropout(setup: Setup, run: Run) -> bool:
         net = build_net(setup, run)
         jax.eval_shape(lambda: net.init(keys, jnp.zeros((1, *setup.features)), train=False))
     return any(not isinstance(rate, (int, float)) or rate > 0 for rate in rates)
-
-
-def judge(mixture: Mixture, run: Run, mean: Parts, split: Split) -> dict[str, Array]:
-    """Every metric of a mean prediction on the whole split."""
-    x, y, offset, scale = split
-    view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
-    outputs = Outputs(prediction=mixture.prediction(mean))
-    judged = mixture.judged(at_full(run))
-    values = run.task.measure(judged, outputs, view, lambda _: outputs)
-    metrics = {name: jnp.mean(value) for name, value in values.items()}
-    if any(map(is_over_set, run.metrics)):
-        metrics |= over_set(judged, *compared(judged, outputs, view))
-    return metrics
-
-
-def set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
-    """The metrics of a whole split (SET_METRICS) that apply to a run on data of this task and that it does not measure itself."""
-    named = () if run.outputs is not None else _set_metrics_of(run, task, outputs)
-    return tuple(name for name in named if name not in map(name_of_metric, run.metrics))
-
-
-def _set_metrics_of(run: Run, task: str, outputs: int) -> tuple[str, ...]:
-    if type(run.task) in (Regress, GaussianLikelihood) and task == "real":
-        return ("root_mean_squared_error", "r_squared")
-    if type(run.task) is Classify and (outputs == 1 if task == "binary" else outputs == 2 and task == "classes"):
-        return ("auroc",)
-    if task == "tokens" and name_of(run.loss) in NATS and mixture_of(run, outputs) is not None:
-        return ("perplexity",)
-    return ()
-
-
-def set_metric(name: str, mixture: Mixture, run: Run, mean: Parts, split: Split) -> Array:
-    """A metric of the whole split (SET_METRICS) of a mean prediction."""
-    x, y, offset, scale = split
-    raw, run = mixture.prediction(mean), mixture.judged(run)
-    if name == "perplexity":
-        return SET_METRICS[name](judge(mixture, run, mean, split)["loss"])
-    if name == "auroc":
-        return SET_METRICS[name](raw[:, 0] if raw.shape[-1] == 1 else raw[:, 1] - raw[:, 0], y.reshape(-1))
-    view = run.task.view(standardize(x, offset, scale), y, jax.random.key(0))
-    return SET_METRICS[name](*run.task.compared(run, Outputs(prediction=raw), view))
 
 
 def recompute(setup: Setup, width: int, variables: Tree, numbers: Numbers, train: Split) -> Tree:
@@ -284,9 +214,3 @@ def _joined(statistics: Tree) -> Tree:
         return {"mean": mean.mean(axis=0), "var": var.mean(axis=0) + mean.var(axis=0)}
 
     return jax.tree.map(union, statistics, is_leaf=lambda node: set(node) == {"mean", "var"})
-
-
-def comparable(run: Run, split: str) -> str:
-    """A key that is equal for runs whose predictions may be averaged: same examples, task, loss and output unit."""
-    names = ("data", "task", "loss", "output", *(() if split == "test" else ("valid_fraction", "train_examples")))
-    return str([encode(getattr(run, name)) for name in names])

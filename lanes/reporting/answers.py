@@ -30,6 +30,7 @@ def answer(board: Leaderboard, epochs: pd.DataFrame, allowed: Allowed | None = N
     rows = [sections.row_of(board, row) for row in range(min(SHOWN, len(board.table)))]
     ids = board.runs.loc[board.runs["combination"] == 0, "run_id"].astype(str).tolist()
     shown_ids = ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
+    best_five = table(sections.columns(board), rows, sections.right(board), "wide")
     return together(
         live("kept"),
         paragraph(_criterion(board), "quiet"),
@@ -37,7 +38,7 @@ def answer(board: Leaderboard, epochs: pd.DataFrame, allowed: Allowed | None = N
         paragraph(_covers(board), "quiet"),
         paragraph(_lead(board)),
         *(paragraph(text, "warn") for text in _cautions(board, allowed)),
-        table(sections.columns(board), rows, sections.right(board), "wide") if len(board.table) > 1 else Markup(""),
+        live("top", inside=best_five) if len(board.table) > 1 else Markup(""),
         paragraph(f"Runs of the best: {shown_ids}", "note"),
         live("best", most=sections.BEST) if len(board.table) > 1 else Markup(""),
         _equal_epochs(board, epochs),

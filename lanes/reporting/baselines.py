@@ -1,5 +1,7 @@
 """The page's section of paired differences from a baseline, chosen with --baseline or the base of a one-at-a-time sweep."""
 
+import dataclasses
+
 import pandas as pd
 
 from lanes.reporting import figures
@@ -95,6 +97,8 @@ def _digits(found: AgainstBaseline) -> int:
 def _signed(found: Interval | None, digits: int) -> str:
     if found is None:
         return "–"
+    if round(found.mean, digits) == 0:
+        found = dataclasses.replace(found, mean=0.0)
     text = found.text(digits)
     return f"+{text}" if found.mean > 0 else text
 

@@ -34,14 +34,19 @@ def embedded(boards: Sequence[Leaderboard], curves: pd.DataFrame, paths: Mapping
         paths: the path of each directory by its name, for commands.
     """
     columns = Columns()
-    most = max((int(board.table["runs"].max()) for board in boards if len(board.table)), default=2)
-    counts = np.arange(2, max(most, 2) + 1)
+    counts = np.arange(2, max(2, *map(_most_values, boards)) + 1)
     described = {
         "statuses": STATUSES,
         "quantiles": columns.add(special.stdtrit(counts - 1, 0.975)),  # of n = 2, 3 …
         "boards": [_board(board, curves, paths, columns) for board in boards],
     }
     return packed(described, columns)
+
+
+def _most_values(board: Leaderboard) -> int:
+    """The most values that an interval of the page is of: the runs of a combination, or one for each seed."""
+    seeds = board.runs["seed"].nunique() if "seed" in board.runs else 1
+    return max(int(board.table["runs"].max()) if len(board.table) else 0, int(seeds))
 
 
 def _board(board: Leaderboard, curves: pd.DataFrame, paths: Mapping[str, str], columns: Columns) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def left_out(board: Leaderboard, curves: pd.DataFrame) -> str:
     """What a page has not of the curves, in a sentence; empty if it has all."""
     joined, values = _of_board(board, curves)
     _, every, ranked = _kept(joined, values.shape[1])
-    what = [f"every {every}th epoch, the first and the last"] if every > 1 else []
+    what = [f"one epoch in {every}, the first and the last"] if every > 1 else []
     what += [f"the runs of the {ranked:,} best-ranked of {len(board.table):,} combinations"] if ranked else []
     return f"Of the curves the page holds {', of '.join(what)}; all are in curves/." if what else ""
 

@@ -21,6 +21,7 @@ SCRIPTS = (
     "scales",
     "chart",
     "figures",
+    "effects",
     "curves",
     "pairs",
     "parallel",
@@ -90,6 +91,12 @@ def live(kind: str, height: int = 0, inside: Markup = NOTHING, **options: Any) -
     given = f' data-options="{html.escape(as_json(options))}"' if options else ""
     room = f' style="min-height:{height}px"' if height else ""
     return Markup(f'<div class="live {kind}" data-live="{kind}"{given}{room}>{inside}</div>')
+
+
+def literal(text: str, classes: str = "") -> Markup:
+    """Text whose line breaks and spaces stay as they are."""
+    inside = "\n".join(escape(line) for line in text.splitlines())
+    return Markup(f'<pre class="{classes}">{inside}</pre>')
 
 
 def paragraph(text: object, classes: str = "") -> Markup:

@@ -2,7 +2,7 @@
 
 import math
 
-from lanes.reporting.markup import Markup, escape, paragraph, table, together
+from lanes.reporting.markup import Markup, literal, paragraph, table, together
 from lanes.reporting.plotting import words
 from lanes.results.edges import Allowed, Edge, edges
 from lanes.results.following_grid import following_grid
@@ -21,7 +21,7 @@ def next_steps(board: Leaderboard, allowed: Allowed | None = None) -> Markup:
         code = following_grid(board, found)
         parts += [
             paragraph("The grid that would follow, for the experiment's sweep():", "quiet"),
-            Markup(f'<pre class="copy">{escape(code)}</pre>'),
+            literal(code, "copy"),
         ]
     return together(*parts, _noise(board))
 
@@ -41,7 +41,7 @@ def edge_text(edge: Edge) -> str:
     if math.isfinite(edge.inner.mean) and edge.inner.n > 1:
         digits = decimals([edge.inner.half], [edge.inner.mean])
         sign = "+" if edge.inner.mean > 0 else ""
-        lead = f"{sign}{edge.inner.text(digits)} (n = {edge.inner.n})"
+        lead = f"{sign}{edge.inner.text(digits)}" + (f" (n = {edge.inner.n})" if edge.inner.is_known else "")
         text += f" Against its neighbour, with all else equal and paired by seed: {lead}."
     return text
 

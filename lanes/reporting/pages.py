@@ -13,6 +13,7 @@ from lanes.files import oddity, write_bytes
 from lanes.reporting import answers, embedded, figures, sections
 from lanes.reporting.baselines import baseline_section
 from lanes.reporting.comparison import Comparison, compare
+from lanes.reporting.diagnosed import diagnoses
 from lanes.reporting.importances import importances
 from lanes.reporting.markup import Markup, document, escape, fact_list, figure, paragraph, section, table, together
 from lanes.reporting.next_steps import next_steps
@@ -154,6 +155,7 @@ def page(
         ("gap", "Generalization gap", _each(boards, sections.gap)),
         ("board", "Leaderboard", _each(boards, sections.whole_leaderboard)),
         ("outcomes", "Outcomes", _each(boards, outcomes)),
+        ("diagnoses", "Diagnoses", diagnoses((paths or {}).values())),
         ("provenance", "Provenance", provenance_section(runs, provenance)),
     ]
     kept = [(anchor, title, inside) for anchor, title, inside in parts if inside]
@@ -197,10 +199,10 @@ def header(
 def filter_bar(boards: list[Leaderboard]) -> Markup:
     """The field in which the reader writes which runs the page is about; shown by the page's script, which applies it."""
     axis = next((axis for board in boards for axis in board.axes if not axis.sampled), None)
-    example = f"{axis.name}={axis.values[-1]}" if axis else "seed=0"
+    example = f"{axis.name}={axis.values[-1]} seed<3" if axis else "seed<3"
     return Markup(
         '<form class="filter" role="search" hidden><label>Filter '
-        f'<input type="search" placeholder="{escape(example)} seed&lt;3" aria-describedby="filter-help" spellcheck="false" '
+        f'<input type="search" placeholder="{escape(example)}" aria-describedby="filter-help" spellcheck="false" '
         'autocomplete="off" autocapitalize="off"></label> <select></select> <button type="button">Clear</button>'
         '<output></output><p id="filter-help" class="note">Figures and tables then show the matching runs only. Write '
         "field=value, also with !=, &lt; and &gt;; values of one field are alternatives, fields must all match. What is "

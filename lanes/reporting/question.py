@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lanes.reporting.markup import Markup, escape, paragraph, together
+from lanes.reporting.markup import Markup, literal, paragraph, together
 from lanes.results.questions import paragraphs
 
 
@@ -13,6 +13,6 @@ def question(texts: Sequence[str]) -> Markup:
 
 def _one(text: str) -> Markup:
     first, *rest = paragraphs(text)
-    inside = together(*(Markup(f"<pre>{escape(each)}</pre>") if literal else paragraph(each) for each, literal in rest))
+    inside = together(*(literal(each) if as_is else paragraph(each) for each, as_is in rest))
     more = Markup(f"<details><summary>From the experiment</summary>{inside}</details>") if rest else Markup("")
     return paragraph(first[0], "question") + more

@@ -14,7 +14,7 @@ from lanes.results.naming import change, named
 
 # Most of each on the page.
 BOARD = 50  # rows of the leaderboard before its script shows more
-BEST = 40  # combinations in the figure of the best
+BEST = 20  # combinations in the figure of the best
 AXES = 12  # axes with effects
 VALUES = 20  # values of an axis with effects
 TOP = 7  # combinations with learning curves, as in the page's script
@@ -119,7 +119,9 @@ def _effects(board: Leaderboard) -> Markup:
     )
     head = ["axis", "difference", words(board.metric), "n (seeds)", "pairs of runs"]
     inside = table(head, rows, [2, 3, 4], "groups")
-    return Markup("<h3>Effects</h3>") + paragraph(note, "quiet") + inside if rows else Markup("")
+    return (
+        Markup("<h3>Effects</h3>") + paragraph(note, "quiet") + live("effects", inside=inside) if rows else Markup("")
+    )
 
 
 def pairs(board: Leaderboard) -> Markup:
@@ -127,7 +129,7 @@ def pairs(board: Leaderboard) -> Markup:
     if len(board.axes) < 2 or not board.has_best or board.design is not None:
         return Markup("")
     note = (
-        f"{words(board.metric).capitalize()}, mean over seeds; darker is better. A cell shows the best combination over "
+        f"{words(board.metric).capitalize()}, mean over seeds; the bluer the better. A cell shows the best combination over "
         "all other axes, or the median over them. The colour scale is clipped far beyond the median, the numbers are not. "
         "Grey cells have no value and state the reason; empty cells were not planned."
     )
@@ -135,7 +137,7 @@ def pairs(board: Leaderboard) -> Markup:
         "Sampled axes are divided into bins of equally many values." if any(axis.sampled for axis in board.axes) else ""
     )
     lines = (
-        "Each line is a combination, from the darkest for the best-ranked to the palest for the last; dashed lines have no "
+        "Each line is a combination, from blue for the best-ranked to sand for the last; dashed lines have no "
         "value. A click on a value keeps its runs, a click on a line shows its runs."
     )
     return together(

@@ -31,6 +31,7 @@ from lanes.results.importance import ANOVA, importance
 from lanes.results.intervals import Interval, decimals
 from lanes.results.leaderboard import Leaderboard, marginals
 from lanes.results.pivots import grid_of
+from lanes.results.slices import slice_of
 from lanes.results.statistics import metric_words
 
 PAIRS = 15  # heat maps
@@ -132,10 +133,10 @@ def slices(board: Leaderboard) -> list[StaticFigure]:
 
 
 def _slice(board: Leaderboard, axis: Axis) -> StaticFigure:
-    table = board.table[board.table[board.metric].notna()]
-    number = dict(zip(axis.values, axis.numbers or (), strict=True))
-    x, y = [number[value] for value in table[axis.name]], table[board.metric].tolist()
-    lost = [number[value] for value in board.table.loc[board.table[board.metric].isna(), axis.name]]
+    found = slice_of(board, axis)
+    valued = found[found["lost"] == ""]
+    x, y = valued["x"].tolist(), valued["value"].tolist()
+    lost = found.loc[found["lost"] != "", "x"].tolist()
     message = (
         f"{metric_words(board.metric).capitalize()} of all combinations by {field_words(axis.name)}, the best filled."
     )

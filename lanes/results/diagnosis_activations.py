@@ -1,6 +1,6 @@
 """The diagnosis `activations` as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,15 +22,22 @@ def activations(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
     rows: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
     for subject, found in zip(subjects, over_runs(of_model, subjects), strict=True):
-        for name, of_layer in sorted(found.items(), key=lambda item: int(item[1].depth)):
-            layer = {"run_id": subject.run_id, "depth": int(of_layer.depth), "layer": name}
-            numbers = {k: v.item() for k, v in of_layer._asdict().items() if k not in ("counts", "depth")}
-            rows.append(layer | numbers)
-            edges = np.linspace(numbers["smallest"], numbers["largest"], BINS + 1)
-            shares = of_layer.counts / max(1, of_layer.counts.sum())
+        for row in rows_of(subject, found):
+            rows.append(row)
+            layer = {name: row[name] for name in ("run_id", "depth", "layer")}
+            edges = np.linspace(row["smallest"], row["largest"], BINS + 1)
+            counts = found[row["layer"]].counts
+            shares = counts / max(1, counts.sum())
             ends = zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)
             bins += [layer | {"low": low, "high": high, "share": share} for low, high, share in ends]
     return {"activations": pd.DataFrame(rows), "activation_histograms": pd.DataFrame(bins)}
+
+
+def rows_of(subject: Subject, found: Mapping[str, ActivationStatistics]) -> Iterator[dict[str, Any]]:
+    """A row per layer, in the order of evaluation."""
+    for name, of_layer in sorted(found.items(), key=lambda item: int(item[1].depth)):
+        numbers = {key: value.item() for key, value in of_layer._asdict().items() if key not in ("counts", "depth")}
+        yield {"run_id": subject.run_id, "depth": int(of_layer.depth), "layer": name} | numbers
 
 
 def of_model(model: Model, params: Tree, x: jax.Array, y: jax.Array) -> dict[str, ActivationStatistics]:

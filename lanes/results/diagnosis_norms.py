@@ -1,6 +1,6 @@
 """The diagnoses `gradients`, `curvature`, `rank` and `jacobian` as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,18 +22,27 @@ JACOBIAN_EXAMPLES = 4
 
 def gradients(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
     """A row per run and array of parameters, in the order in which the net uses them."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     orders: dict[Any, list[str]] = {}
-    for subject, found in zip(subjects, over_runs(_gradients, subjects), strict=True):
-        order = orders.setdefault(subject.setup, in_order_of_use(_forward(subject), subject.params))
-        for depth, path in enumerate(order, 1):
-            layer, _, parameter = path.rpartition("/")
-            at = {"run_id": subject.run_id, "depth": depth, "layer": layer, "parameter": parameter}
-            rows.append(at | {name: value.item() for name, value in found[path]._asdict().items()})
+    for subject, found in zip(subjects, over_runs(gradients_of_model, subjects), strict=True):
+        if subject.setup not in orders:
+            orders[subject.setup] = in_order_of_use(_forward(subject), subject.params)
+        rows += rows_of(subject, found, orders[subject.setup])
     return {"gradients": pd.DataFrame(rows)}
 
 
-def _gradients(model: Model, params: Tree, x: jax.Array, y: jax.Array) -> dict[str, GradientStatistics]:
+def rows_of(
+    subject: Subject, found: Mapping[str, GradientStatistics], order: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """A row per array of parameters, in an order of their paths."""
+    for depth, path in enumerate(order, 1):
+        layer, _, parameter = path.rpartition("/")
+        at = {"run_id": subject.run_id, "depth": depth, "layer": layer, "parameter": parameter}
+        yield at | {name: value.item() for name, value in found[path]._asdict().items()}
+
+
+def gradients_of_model(model: Model, params: Tree, x: jax.Array, y: jax.Array) -> dict[str, GradientStatistics]:
+    """The statistics of a model's parameters by path."""
     return gradient_statistics(lambda params: model.loss(params, x, y), params)
 
 

@@ -22,7 +22,7 @@ from lanes.storage.trained import run_of
 
 FEWEST = 3  # values of an axis: of two, one is always at an edge
 OUTER = 0.05  # of the range of a sampled axis: this close to its end is at the edge
-STEPS = 2  # values beyond the edge in the grid that follows
+ALIKE = 1.5  # steps that differ by no larger factor take turns
 # Numbers that say what the problem is; the best of them is no choice.
 PROBLEM = ("data", "train_examples", "valid_fraction", "seed", "dir")
 
@@ -132,7 +132,8 @@ def _scale(number: float, log: bool) -> float:
 def continued(values: Sequence[float], whole: bool = False) -> list[float]:
     """The next values of a sequence, two of them, in its direction and in its spacing: even steps or even ratios.
 
-    The last two steps take turns, so that 1e-4, 3e-4, 1e-3 is continued by 3e-3, 1e-2. A zero at the other end (off) is no step.
+    The last two steps take turns if they are alike, so that 1e-4, 3e-4, 1e-3 is continued by 3e-3, 1e-2; otherwise the last is
+    repeated. A zero at the other end (off) is no step.
     Even steps do not lead from positive numbers to zero or below: the last ratio is repeated instead.
 
     Args:
@@ -145,15 +146,21 @@ def continued(values: Sequence[float], whole: bool = False) -> list[float]:
         ratios = np.diff(np.log(positive))
         inner = np.diff(np.asarray(positive, dtype=float))
         if _variation(ratios) < _variation(inner) and values[-1] > 0:
-            turns = [ratios[-2], ratios[-1]]
+            turns = _turns(ratios, math.log(ALIKE))
             numbers = [values[-1] * math.exp(turns[0]), values[-1] * math.exp(turns[0] + turns[1])]
             return list(dict.fromkeys(_rounded(number, whole) for number in numbers))
-    turns = [steps[-2], steps[-1]] if values[0] != 0 or len(steps) > 2 else [steps[-1], steps[-1]]
+    turns = _turns(steps, abs(float(steps[-1])) * (1 - 1 / ALIKE))
     numbers = [values[-1] + turns[0], values[-1] + turns[0] + turns[1]]
     if min(values) > 0 and min(numbers) <= 1e-9 * values[-1]:  # even steps would cross zero
         ratio = values[-1] / values[-2]
         numbers = [values[-1] * ratio, values[-1] * ratio**2]
     return list(dict.fromkeys(_rounded(float(number), whole) for number in numbers))
+
+
+def _turns(steps: np.ndarray, apart: float) -> tuple[float, float]:
+    """The last two steps if they differ by no more than `apart`, otherwise the last one twice."""
+    before, last = float(steps[-2]), float(steps[-1])
+    return (before, last) if abs(before - last) <= apart else (last, last)
 
 
 def _variation(steps: np.ndarray) -> float:

@@ -30,8 +30,8 @@ def endings(board: Leaderboard, status: str) -> pd.DataFrame:
             "run_id": runs["run_id"].astype(str),
             "combination": runs["combination"].astype(int),
             "seed": runs.get("seed", pd.NA),
-            "epoch": epochs,
-            "step": _numbers(runs, "diverged_step"),
+            "epoch": epochs.astype("Int64"),
+            "step": _numbers(runs, "diverged_step").astype("Int64"),
         },
         index=runs.index,
     )
@@ -81,9 +81,10 @@ def _failed(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _pruned(board: Leaderboard, runs: pd.DataFrame) -> list[tuple[str, str]]:
     out = []
-    for value in _numbers(runs, board.metric):
+    for run_id, value in zip(runs["run_id"], _numbers(runs, board.metric), strict=True):
         at = f" with {board.metric} {value:.4g}" if math.isfinite(value) else ""
-        out.append((f"ranked too low at the rung{at}", "--halving off trains it to the end, in another --out"))
+        remedy = f"lanes sweep --from DIR --only run_id={str(run_id)[:8]} --halving off --out NEW trains it to the end"
+        out.append((f"ranked too low at the rung{at}", remedy))
     return out
 
 

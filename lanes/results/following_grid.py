@@ -1,5 +1,6 @@
 """The grid that would follow where the best value stands at an edge, as Python to copy into an experiment."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def following_grid(board: Leaderboard, found: Sequence[Edge]) -> str:
         axes = [f'"{name}": [{value}]' for name, value in fixed.items()]
         axes += [f'"{edge.axis}": [{", ".join(map(_number, edge.following))}]' for edge in found]
         call = f"grid(BASE, {{{', '.join(axes)}}}, seed=range({seeds}))"
-    remarks = [f"# {name}: as in BASE; the best has {value}" for name, value in unwritten.items()]
+    remarks = [f"# with {name} {value} in BASE" for name, value in unwritten.items()]
     return "\n".join([*remarks, call])
 
 
@@ -58,7 +59,7 @@ def _of_the_best(board: Leaderboard, without: set[str]) -> tuple[dict[str, str],
         elif isinstance(value, (int, float, np.number)):
             fixed[name] = _number(float(value))
         elif isinstance(value, str) and value in TABLES.get(name, ()):
-            fixed[name] = repr(value)
+            fixed[name] = json.dumps(value)
         else:
             unwritten[name] = str(value)
     return fixed, unwritten

@@ -7,7 +7,7 @@ groups of equal variance and integrates by sampling.
 import functools
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from lanes.results.studentized_range import FARTHEST, TAIL, nodes
 
@@ -25,6 +25,8 @@ def quantile(probability: float, comparisons: int, degrees: float, correlation: 
         degrees: ν, degrees of freedom of the standard error, at least 1.
         correlation: of two differences, in [0, 1): v₀ / (v₀ + v) for a baseline of variance v₀ and others of variance v.
     """
+    from scipy import optimize  # only where a baseline is compared
+
     if comparisons == 1:
         return float(special.stdtrit(degrees, (1 + probability) / 2))
     high = float(special.stdtrit(degrees, 1 - (1 - probability) / (2 * comparisons)))  # Bonferroni

@@ -177,12 +177,12 @@ class Programs:
         return self._compiled[key]
 
 
-def over_runs(function: Callable[..., Tree], subjects: Sequence[Subject]) -> list[Tree]:
+def over_runs(function: Callable[..., Tree] | Programs, subjects: Sequence[Subject]) -> list[Tree]:
     """`function(model, params, x, y)` of each run and its examples, in their order, as host arrays.
 
     It is compiled once for all runs that share a program, and computes up to 16 of them at once where their inputs are small.
     """
-    programs = Programs(function)
+    programs = function if isinstance(function, Programs) else Programs(function)
     out: dict[int, Tree] = {}
     groups: dict[Any, list[int]] = {}
     for at, subject in enumerate(subjects):
@@ -209,22 +209,43 @@ def subjects_of(
     of_id = {name: run_of(opened, described.loc[name], trust) for name in table["run_id"]}
     datasets = Datasets(data_dir)
     data_records.check(opened, [datasets.record(run) for run in of_id.values()])
-    shared: dict[int, Examples] = {}
-    setups: dict[str, Setup] = {}
+    making = Subjects(split, examples)
     found: dict[str, Subject] = {}
     for pack, rows in table.groupby("pack", sort=False):
-        members = {name: fitted(of_id[name], datasets.of(of_id[name])) for name in rows["run_id"]}
         lanes = [int(lane) for lane in described.loc[rows["run_id"], "lane"]]
         average = runs.resolve(of_id[rows["run_id"].iloc[0]]).average
         stored = variables_of(opened, str(pack), lanes, epoch, average)
-        for at, (name, run) in enumerate(members.items()):
-            data = datasets.of(of_id[name])
-            chosen = shared.setdefault(id(data), Examples(data, split, some_of(split_of(data, split), examples)))
-            signature = identity.signature(run, NOT_TRAINING, datasets.descriptions.versions)
-            setup = setups.setdefault(f"{id(data)} {signature}", setup_of(undrawing(run), data, signature))
+        for at, name in enumerate(rows["run_id"]):
             of_lane = jax.tree.map(lambda leaf, at=at: leaf[at], stored)
-            found[name] = Subject(name, run, {"params": of_lane["params"], **of_lane["rest"]}, setup, chosen)
+            variables = {"params": of_lane["params"], **of_lane["rest"]}
+            found[name] = making.of(name, of_id[name], datasets.of(of_id[name]), variables)
     return [found[name] for name in table["run_id"]]
+
+
+class Subjects:
+    """Makes subjects that share examples and programs where they can.
+
+    Args:
+        split: of the examples.
+        examples: how many.
+    """
+
+    def __init__(self, split: str, examples: int):
+        self.split, self.examples = split, examples
+        self._shared: dict[int, Examples] = {}
+        self._setups: dict[str, Setup] = {}
+        self._versions = identity.Descriptions().versions
+
+    def of(self, run_id: str, run: Run, data: Dataset, variables: Variables) -> Subject:
+        """The subject of a run of these variables. Raises RequestError if its data have no such split."""
+        run = fitted(run, data)
+        if id(data) not in self._shared:
+            self._shared[id(data)] = Examples(data, self.split, some_of(split_of(data, self.split), self.examples))
+        signature = identity.signature(run, NOT_TRAINING, self._versions)
+        key = f"{id(data)} {signature}"
+        if key not in self._setups:
+            self._setups[key] = setup_of(undrawing(run), data, signature)
+        return Subject(run_id, run, variables, self._setups[key], self._shared[id(data)])
 
 
 def split_of(data: Dataset, name: str) -> Split:

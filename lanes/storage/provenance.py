@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ class Call:
         command: the command line; empty from Python.
         experiment: the file that the runs come from.
         asking: what the file asks for with these and other settings; None where it is not asked as a whole.
+        conditions: what the numbers depend on besides the runs, where other processes train; None for this process's.
     """
 
     places: Sequence[Place]
     command: Sequence[str] = ()
     experiment: Path | None = None
     asking: Asking | None = None
+    conditions: Mapping[str, str] | None = None
 
 
 def facts(call: Call) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def facts(call: Call) -> dict[str, Any]:
         "mapping": call.places[0].mapping,
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "conditions": conditions.conditions(call.places),
+        "conditions": conditions.conditions(call.places) if call.conditions is None else dict(call.conditions),
     }
 
 

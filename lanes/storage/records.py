@@ -4,6 +4,7 @@ Packs of earlier calls stay as they are; new runs make new packs. A run has one 
 of the calls.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -15,12 +16,12 @@ from lanes.describe.directions import Directions, merged, own_directions
 from lanes.describe.encoding import encode
 from lanes.describe.halving import Halving
 from lanes.describe.runs import Run
-from lanes.plan.packs import Pack, make_packs
+from lanes.plan.packs import Pack, Portions, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
 from lanes.storage import asked, calls, data_records, provenance
 from lanes.storage.asked import Asking
-from lanes.storage.claims import Claims
+from lanes.storage.claims import Claims, have_locks
 from lanes.storage.compaction import widen_parts
 from lanes.storage.directory import Directory
 from lanes.storage.experiment_copies import keep_copy
@@ -33,6 +34,7 @@ from lanes.storage.typed import stacked_frames
 # The columns that a resume reads.
 PLACES = ("run_id", "pack", "lane", "pack_shape", PROGRAM, *SOURCE, *asked.MARKS, *data_records.COLUMNS)
 PLAN = "plan"  # the lock for changing the plan
+UNDIVIDED = Portions()
 
 
 def known_runs(directory: Directory) -> pd.DataFrame:
@@ -110,8 +112,7 @@ def record(
     choices: Mapping[str, Choice],
     call: Call,
     *,
-    workers: int = 1,
-    most: Mapping[str, int] | None = None,
+    portions: Portions = UNDIVIDED,
     halving: Halving | None = None,
     apart: Mapping[str, int] | None = None,
 ) -> list[Pack]:
@@ -122,17 +123,20 @@ def record(
         directory: where.
         choices: the width of each signature.
         call: where the runs come from, and where they are trained.
-        workers: places of all shards together.
-        most: lanes in a pack at most, by signature.
+        portions: how new runs are divided into packs.
         halving: what holds in the directory.
         apart: a number by run_id; new runs of unequal numbers, 0 for those that it lacks, share no pack.
     """
-    with Claims(directory.path).hold(PLAN, directory.warn):
+    claims = Claims(directory.path)
+    with Claims(directory.path).hold(PLAN, directory.warn), contextlib.ExitStack() as until_written:
+        until_written.callback(claims.release_all)
         directory.mend_runs()
         known = known_runs(directory)
         data_records.compare(directory, known, [member.data for member in planned])
         planned = in_recorded_programs(planned, known)
         packs = earlier_packs(planned, known)
+        divided = _divisible(packs, directory, portions, claims)
+        packs = [pack for pack in packs if pack.pack_id not in divided]
         placed = {member.run_id for pack in packs for member in pack.members}
         missing = [one for one in planned if one.run_id not in placed]
         ended = directory.ended() if missing and len(known) else set()
@@ -146,7 +150,9 @@ def record(
         new: list[Pack] = []
         for number in sorted(set(numbers)):
             alike = [one for one, own in zip(fresh, numbers, strict=True) if own == number]
-            new += make_packs(alike, agreed, workers, call.places[0].shards, most, dealt=halving is not None)
+            new += make_packs(
+                alike, agreed, portions.workers, call.places[0].shards, portions.most, dealt=halving is not None
+            )
         source = keep_copy(directory, call.experiment, *_sources(known))
         _write_rows(directory, known, planned_rows(new, source), planned, call.asking)
         previous = directory.read_sweep()
@@ -160,6 +166,24 @@ def record(
         about["halving"] = halving and dataclasses.asdict(halving)
         directory.write_sweep({**facts, **kept, **about})
     return packs + new
+
+
+def _divisible(packs: Sequence[Pack], directory: Directory, portions: Portions, claims: Claims) -> set[str]:
+    """Packs that are divided further, as too few are left for all places: large ones that nobody has begun. They are claimed."""
+    if len(packs) == 0 or not portions.least or not have_locks(directory.path):
+        return set()
+    ended = directory.ended()
+    left = [pack for pack in packs if any(member.run_id not in ended for member in pack.members)]
+    if len(left) >= portions.least:
+        return set()
+    large = [pack for pack in left if pack.size > max(pack.width, portions.most.get(pack.signature, pack.size))]
+    return {pack.pack_id for pack in large if claims.take(pack.pack_id) and not _is_begun(directory, pack.pack_id)}
+
+
+def _is_begun(directory: Directory, pack: str) -> bool:
+    """Whether there is anything of a pack but its plan."""
+    folders = (directory.curves, directory.results, *directory.rungs.glob("*"))
+    return (directory.checkpoints / pack).exists() or any((folder / f"{pack}.parquet").exists() for folder in folders)
 
 
 def _write_rows(

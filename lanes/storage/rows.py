@@ -68,5 +68,10 @@ def result_rows(
     return rows
 
 
+def failed_rows(run_ids: Sequence[str], error: str, call: str) -> list[dict[str, Any]]:
+    """A row for each run of a pack that failed in a call."""
+    return [{"run_id": run_id, "status": "failed", "error": error, "calls": call} for run_id in run_ids]
+
+
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -2,9 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import flax.linen as nn
 import jax
@@ -29,20 +29,21 @@ from lanes.storage.experiment_copies import modules_of
 from lanes.storage.references import parse
 
 Variables = dict[str, Any]
+Restored = tuple[nn.Module, Variables]  # a net and its variables
 MOST_SOURCES = 20  # codes of codes of codes
 
 
-def find_run(directory: Directory, run_id: str) -> pd.Series:
-    """The row of a planned run, by its run_id or an unambiguous prefix of it.
+def find_run(directory: Directory, run_id: str, planned: pd.DataFrame | None = None) -> pd.Series:
+    """The row of a planned run, by its run_id or an unambiguous prefix of it; `planned` is the directory's plan, if at hand.
 
     Raises RequestError if no run matches, or more than one.
     """
-    table = directory.planned_runs()
-    rows = table[table["run_id"].str.startswith(run_id)]
-    if len(rows) == 1:
-        return rows.iloc[0]
-    if len(rows) > 1:
-        raise RequestError(f"run {run_id!r} matches {len(rows)} runs of {directory.path}: write more digits")
+    table = directory.planned_runs() if planned is None else planned
+    found = np.flatnonzero(table["run_id"].str.startswith(run_id))
+    if len(found) == 1:
+        return table.iloc[found[0]]
+    if len(found) > 1:
+        raise RequestError(f"run {run_id!r} matches {len(found)} runs of {directory.path}: write more digits")
     close = difflib.get_close_matches(run_id, list(table["run_id"]), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise RequestError(f"unknown run {run_id!r} in {directory.path}: {hint}runs.parquet lists its {len(table)} run_ids")
@@ -96,48 +97,100 @@ def _check_sources(description: Mapping[str, Any], trust: bool) -> None:
         left += trusted.sources(inside)
 
 
-def restore(
+@overload
+def restore(  # type: ignore[overload-overlap]  # a text is a sequence of texts
     directory: str | os.PathLike[str],
     run_id: str,
     epoch: str = "best",
     data_dir: str | None = None,
     trust: bool = True,
-) -> tuple[nn.Module, Variables]:
+) -> Restored:
+    """One run."""
+
+
+@overload
+def restore(
+    directory: str | os.PathLike[str],
+    run_id: Sequence[str],
+    epoch: str = "best",
+    data_dir: str | None = None,
+    trust: bool = True,
+) -> list[Restored]:
+    """Several runs."""
+
+
+def restore(
+    directory: str | os.PathLike[str],
+    run_id: str | Sequence[str],
+    epoch: str = "best",
+    data_dir: str | None = None,
+    trust: bool = True,
+) -> Restored | list[Restored]:
     """A trained run's net and its variables (`params`, batch statistics) as host arrays: `net.apply(variables, x, train=False)`.
+
+    A list of run_ids gives a list of such pairs, in its order: each checkpoint and each data set is read once, so many runs
+    take little longer than one.
 
     The net of a run with standardized targets predicts in the units of the data, that of a Gaussian likelihood means and
     standard deviations, [B, 2 D].
 
     Args:
         directory: of the sweep.
-        run_id: the run's identity or a prefix of it.
+        run_id: the run's identity or a prefix of it, or several.
         epoch: "best" or "last".
         data_dir: where prepared TFDS sets are, as for the sweep: the net's shapes come from the data.
         trust: False refuses to execute the directory's copy of the experiment, which is code.
 
-    Raises RequestError if the run is not trained yet, its data are missing or have changed, or its checkpoint is damaged.
+    Raises RequestError if a run is not trained yet, its data are missing or have changed, or its checkpoint is damaged.
     """
     (opened,) = existing([directory])
-    return restored(opened, run_id, epoch, data_dir, trust)
+    if isinstance(run_id, str):
+        return restored(opened, run_id, epoch, data_dir, trust)
+    found = runs_and_variables(opened, list(run_id), epoch, data_dir, trust)
+    return [(_net(run, data), variables) for run, data, variables in found]
 
 
 def restored(
     opened: Directory, run_id: str, epoch: str = "best", data_dir: str | None = None, trust: bool = True
-) -> tuple[nn.Module, Variables]:
+) -> Restored:
     """`restore` from a directory that is open already."""
     run, data, variables = run_and_variables(opened, run_id, epoch, data_dir, trust)
-    return in_natural_units(build_net(setup_of(run, data), run), run), variables
+    return _net(run, data), variables
+
+
+def _net(run: Run, data: Dataset) -> nn.Module:
+    return in_natural_units(build_net(setup_of(run, data), run), run)
 
 
 def run_and_variables(
     opened: Directory, run_id: str, epoch: str = "best", data_dir: str | None = None, trust: bool = True
 ) -> tuple[Run, Dataset, Variables]:
     """A trained run as its program sees it, the data set that it was trained on, and its variables as host arrays."""
-    row = find_run(opened, run_id)
-    run = run_of(opened, row, trust)
-    variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, runs.resolve(run).average)
-    data = data_of(opened, run, data_dir)
-    return fitted(run, data), data, _first({"params": variables["params"], **variables["rest"]})
+    return runs_and_variables(opened, [run_id], epoch, data_dir, trust)[0]
+
+
+def runs_and_variables(
+    opened: Directory, run_ids: Sequence[str], epoch: str = "best", data_dir: str | None = None, trust: bool = True
+) -> list[tuple[Run, Dataset, Variables]]:
+    """`run_and_variables` of several runs, in their order."""
+    planned = opened.planned_runs()
+    rows = [find_run(opened, run_id, planned) for run_id in run_ids]
+    described = [run_of(opened, row, trust) for row in rows]
+    packs: dict[Any, list[int]] = {}
+    for at, (row, run) in enumerate(zip(rows, described, strict=True)):
+        # Runs of a pack may keep averages of unlike strength.
+        packs.setdefault((row["pack"], runs.resolve(run).average), []).append(at)
+    variables: dict[int, Variables] = {}
+    for (pack, average), indices in packs.items():
+        stacked = variables_of(opened, pack, [int(rows[at]["lane"]) for at in indices], epoch, average)
+        whole = {"params": stacked["params"], **stacked["rest"]}
+        variables |= {at: _lane(whole, number) for number, at in enumerate(indices)}
+    datasets = _checked_data(opened, described, data_dir)
+    out = []
+    for at, run in enumerate(described):
+        data = datasets.of(run)
+        out.append((fitted(run, data), data, variables[at]))
+    return out
 
 
 def open_run(directory: str | os.PathLike[str], run_id: str, trust: bool = True) -> Run:
@@ -167,7 +220,7 @@ def stored_variables(
     row = find_run(opened, run_id)
     average = runs.resolve(run_of(opened, row, trust)).average if epoch == "last" else None
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, average)
-    return row["run_id"], _first({"params": variables["params"], **variables["rest"]})
+    return row["run_id"], _lane({"params": variables["params"], **variables["rest"]}, 0)
 
 
 def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Dataset:
@@ -175,18 +228,27 @@ def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Data
 
     Raises RequestError if it cannot be loaded, or gives other arrays than then.
     """
+    return _checked_data(directory, [run], data_dir).of(run)
+
+
+def _checked_data(directory: Directory, described: Sequence[Run], data_dir: str | None) -> Datasets:
+    """The data sets of runs of the directory, which are those that they were trained on."""
     datasets = Datasets(data_dir)
-    try:
-        data_records.check(directory, [datasets.record(run)])
-    except RequestError:
-        raise
-    except (ValueError, OSError) as error:
-        raise RequestError(f"data {display_name(run.data)} cannot be loaded: {error}") from error
-    return datasets.of(run)
+    records: dict[Any, None] = {}
+    for run in described:
+        try:
+            records[datasets.record(run)] = None
+        except RequestError:
+            raise
+        except (ValueError, OSError) as error:
+            raise RequestError(f"data {display_name(run.data)} cannot be loaded: {error}") from error
+    data_records.check(directory, list(records))
+    return datasets
 
 
-def _first(tree: Any) -> Any:
-    return {name: _first(leaf) if isinstance(leaf, dict) else leaf[0] for name, leaf in tree.items()}
+def _lane(tree: Any, at: int) -> Any:
+    """A lane's arrays, of a tree of stacked ones."""
+    return {name: _lane(leaf, at) if isinstance(leaf, dict) else leaf[at] for name, leaf in tree.items()}
 
 
 def variables_of(

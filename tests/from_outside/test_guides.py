@@ -40,6 +40,8 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, capsys):
     found = blocks(page)
     if "equinox" in page.read_text():
         pytest.importorskip("equinox", reason="the extra `equinox` is not installed")
+    if page.stem == "cluster":
+        pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     for at, (kind, text) in enumerate(found):
         if kind == "python" and "def sweep()" in text:
             calls = calls_after(found[at + 1 :])

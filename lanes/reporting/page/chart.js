@@ -1,6 +1,7 @@
 // Draws a figure, a dictionary of `data` and `layout` (lanes/reporting/plotting.py), as SVG.
 
 const LETTER = 6.4; // width of a letter of an axis's labels, in pixels
+const TURNED = 24; // most letters of a label at an angle
 const NEAR = 28; // pixels from a point at which its text is shown
 
 // Draws into `place`, in place of what was there; `name` says what the figure shows to those who do not see it.
@@ -15,7 +16,7 @@ function drawFigure(place, figure, name, hidden = new Set()) {
   const drawn = data.flatMap((trace) => drawTrace(trace, frame, marks));
   const root = svg(
     "svg",
-    { viewBox: `0 0 ${width} ${layout.height}`, class: "chart", role: "img", "aria-label": `${name}, ${counted(marks.spots.length, "point")}` },
+    { viewBox: `0 0 ${width} ${frame.height}`, class: "chart", role: "img", "aria-label": `${name}, ${counted(marks.spots.length, "point")}` },
     ...axesOf(frame, layout),
     ...shapes,
     ...drawn
@@ -33,19 +34,20 @@ function fitted(text, letters) {
 
 // Margins that hold the labels, and the two scales.
 function frameOf(layout, data, width) {
-  const { xaxis, yaxis, height, barmode } = layout;
+  const { xaxis, yaxis, barmode } = layout;
   const [xs, ys] = ["x", "y"].map((axis) => data.flatMap((trace) => extent(trace, axis)));
   const [top, right] = [10, 14];
   const longest = (scale) => Math.max(...scale.ticks.map(({ text }) => text.length), 1);
   const named = (axis) => axis.type === "category" || axis.ticktext !== undefined;
-  let [bottom, left, letters, turned, x] = [44];
+  let [height, bottom, left, letters, turned, x] = [layout.height, 44];
   let y = scaleOf(yaxis, ys, [height - bottom, top]);
   for (let pass = 0; pass < 2; pass++) {
     letters = named(yaxis) ? Math.min(longest(y), Math.floor((width * 0.42) / LETTER)) : longest(y);
     left = yaxis.visible === false ? 8 : letters * LETTER + 14 + (yaxis.title?.text ? 18 : 0);
     x = scaleOf({ ...xaxis, horizontal: true }, xs, [left, width - right]);
     turned = x.category && longest(x) * LETTER + 8 > x.step;
-    const under = turned ? Math.min(longest(x) * LETTER * 0.72, 120) + 12 : 18;
+    const under = turned ? Math.min(longest(x), TURNED) * LETTER * 0.68 + 14 : 18; // 0.68: the sine of 40° and a little
+    height = layout.height + Math.max(under - 44, 0); // long labels take no room from the figure
     bottom = xaxis.visible === false ? 8 : under + (xaxis.title?.text ? 22 : 6);
     y = scaleOf(yaxis, ys, [height - bottom, top]);
   }
@@ -86,7 +88,7 @@ function axesOf(frame, { xaxis, yaxis }) {
       const half = (text.length * LETTER) / 2;
       if (!x.category && at - half < free) continue;
       free = at + half + 6;
-      parts.push(labelled("text", { x: at + (frame.turned ? 4 : 0), y: base + (frame.turned ? 14 : 16), class: "tick", "text-anchor": "middle", ...(frame.turned ? turn : {}) }, text, frame.turned ? 24 : 60));
+      parts.push(labelled("text", { x: at + (frame.turned ? 4 : 0), y: base + (frame.turned ? 14 : 16), class: "tick", "text-anchor": "middle", ...(frame.turned ? turn : {}) }, text, frame.turned ? TURNED : 60));
     }
     parts.push(svg("line", { x1: left, x2: width - right, y1: base, y2: base, class: "axisline" }));
     const title = { x: (left + width - right) / 2, y: height - 6, class: "title", "text-anchor": "middle" };

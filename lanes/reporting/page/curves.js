@@ -27,7 +27,7 @@ function curvesOf(board, place) {
     const { figure, drawn, all } = singleFigure(board, single.metric);
     drawFigure(single.place, figure, `Learning curves of single runs, ${words(single.metric)}`);
     const which = drawn < all ? `${drawn} of ${all.toLocaleString("en")}, evenly spaced by rank` : `all ${all}`;
-    note.textContent = `Single runs, ${which}; from the darkest for the best-ranked combination to the palest for the last.`;
+    note.textContent = `Single runs, ${which}; from blue for the best-ranked combination to sand for the last.`;
   };
   const boxes = plots.map((one) => make("figure", {}, make("div", { class: "tools" }, chooser(one, () => best(one))), one.place));
   const alone = make("figure", {}, make("div", { class: "tools" }, chooser(single, drawSingle)), single.place, note);
@@ -40,6 +40,7 @@ function curvesOf(board, place) {
 
 function curveLayout(board, metric, data) {
   const layout = layoutOf(300, "epoch", words(metric));
+  layout.xaxis.integer = true;
   if (board.curves.higher[metric] === false && spans(data.flatMap(({ y, high, low }) => (y ?? [...high, ...low])))) layout.yaxis.type = "log";
   return layout;
 }

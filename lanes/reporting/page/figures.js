@@ -115,13 +115,14 @@ function marginalRows(board, axis, evaluations) {
   const found = marginal(board, board.rows, axis).filter(({ rows }) => rows.length);
   const ordered = found.map((one, at) => [one, at]).sort(([a, i], [b, j]) => (rank(a) === rank(b) ? i - j : rank(a) - rank(b)));
   const out = ordered.slice(0, VALUES).map(([{ value, best, median, gap, diverged, runs }], at) => {
-    const others = best ? board.axes.flatMap((_, other) => (other === axis ? [] : [labelOf(board, best, other)])) : [];
+    const named = (other) => `${board.axes[other].numbers ? `${board.axes[other].name} ` : ""}${labelOf(board, best, other)}`;
+    const others = best ? board.axes.flatMap((_, other) => (other === axis ? [] : [named(other)])) : [];
     return [
       at ? "" : make("b", {}, board.axes[axis].name),
       value,
       ...evaluations.map((metric) => (best ? cellText(board, best, metric) : "–")),
       best ? best.metrics[board.metric].n : 0,
-      (board.one_change && best ? nameOf(board, best) : others.join(" · ")) || "–",
+      others.join(" · ") || "–",
       plain(median),
       plain(gap),
       diverged ? `${diverged} of ${runs}` : "0",
@@ -133,8 +134,15 @@ function marginalRows(board, axis, evaluations) {
 
 // ---- the best combinations, a row each ----
 
-function bestFigure(board, most) {
-  const rows = board.rows.filter((row) => Number.isFinite(row.value)).slice(0, most);
+function drawBest(board, place, most) {
+  const valued = board.rows.filter((row) => Number.isFinite(row.value));
+  const plot = make("div", { class: "plot" });
+  const cut = valued.length > most ? [make("p", { class: "note" }, `Showing the best ${most} of ${counted(valued.length, "combination")}.`)] : [];
+  place.replaceChildren(plot, ...cut);
+  drawFigure(plot, bestFigure(board, valued.slice(0, most)), "The best combinations");
+}
+
+function bestFigure(board, rows) {
   const names = rows.map((row) => `${row.rank + 1}. ${nameOf(board, row)}`);
   const trace = markers(board, rows, (row) => row.value, (row) => names[row.rank], (row) => hoverText(board, row));
   trace.y = names;

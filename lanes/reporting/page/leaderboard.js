@@ -59,6 +59,15 @@ function bestKept(board) {
   return make("div", { class: "answer" }, title, make("dl", { class: "facts" }, ...pairs));
 }
 
+const TOP_ROWS = 5;
+
+function topTable(board, place) {
+  const columns = columnsOf(board);
+  const numeric = new Set(columns.flatMap(({ numeric }, at) => (numeric ? [at] : [])));
+  const rows = board.rows.slice(0, TOP_ROWS).map((row) => columns.map(({ text }) => text(row)));
+  place.replaceChildren(tableOf(columns.map(({ name }) => name), rows, numeric));
+}
+
 function openRow(board, row) {
   hideTip();
   board.open?.(row);

@@ -1,11 +1,13 @@
 // Reads the data, fills the places of the page, and fills them again when the filter changes.
 
 const LIVE = {
+  top: (board, place) => () => topTable(board, place),
   kept: (board, place) => () => place.replaceChildren(...(board.kept ? [bestKept(board)] : [])),
   leaderboard: (board, place) => leaderboardOf(board, place),
-  best: (board, place, { most }) => () => drawFigure(place, bestFigure(board, most), "The best combinations"),
+  best: (board, place, { most }) => () => drawBest(board, place, most),
   marginal: (board, place, { axis }) => () => drawFigure(place, marginalFigure(board, axis), `By ${board.axes[axis].name}`),
   marginals: (board, place) => () => marginalTable(board, place),
+  effects: (board, place) => () => effectsTable(board, place),
   pairs: pairsOf,
   parallel: parallelOf,
   curves: curvesOf,
@@ -17,6 +19,7 @@ const LIVE = {
 let boards = [];
 let draws = [];
 let turn = 0;
+let usable = null;
 const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 async function start() {
@@ -31,7 +34,6 @@ async function start() {
   markWhole();
   draws = Array.from(document.querySelectorAll("main .live, main figure > .plot"), drawerOf);
   filterBar();
-  performance.mark("usable"); // from here on the page answers; what is in sight is drawn first
   await drawAll();
   let width = document.documentElement.clientWidth;
   window.addEventListener("resize", () => {
@@ -44,7 +46,20 @@ async function start() {
 // What is written from all runs, once, says so when a filter is on.
 function markWhole() {
   for (const part of document.querySelectorAll("main section :is(.scroll, .answer, figure)")) {
-    if (!part.closest(".live, #section-provenance")) part.classList.add("all-runs");
+    if (!part.closest(".live, details, #section-provenance")) part.classList.add("all-runs");
+  }
+}
+
+// Of the lists of runs that ended badly, the rows that the filter keeps.
+function filterLists() {
+  for (const list of document.querySelectorAll("#section-outcomes details")) {
+    const board = boards[list.closest("[data-board]")?.dataset.board ?? 0];
+    const place = new Map(board.run_id.map((name, run) => [name, run]));
+    const rows = [...list.querySelectorAll("tbody tr")];
+    for (const row of rows) row.hidden = Boolean(board.kept) && !board.kept[place.get(row.cells[0].textContent)];
+    const summary = list.querySelector("summary");
+    if (board.kept) summary.dataset.kept = rows.filter((row) => !row.hidden).length;
+    else delete summary.dataset.kept;
   }
 }
 
@@ -75,6 +90,7 @@ async function drawAll() {
   for (const draw of draws) {
     if (mine !== turn) return;
     draw();
+    if (!usable) usable = performance.mark("usable"); // the page answers, and its first figure is there
     await pause();
   }
   document.documentElement.dataset.ready = "yes";
@@ -157,6 +173,7 @@ function filterRuns(terms, told) {
   }
   told.textContent = terms.length ? `${runs.toLocaleString("en")} of ${counted(all, "run")}, ${counted(rows, "combination")}` : "";
   document.documentElement.classList.toggle("filtered", terms.length > 0);
+  filterLists();
   return drawAll();
 }
 

@@ -2,14 +2,15 @@
 
 const RESOLUTION = 1e-6; // values that differ by less, relative to their size, are equal
 
-function interval(values, quantiles) {
+// `size` is that of the values which these are differences of.
+function interval(values, quantiles, size = 0) {
   const finite = values.filter(Number.isFinite);
   const n = finite.length;
   if (!n) return { mean: NaN, half: NaN, n };
   const mean = sum(finite) / n;
   if (n < 2) return { mean, half: NaN, n };
   let deviation = Math.sqrt(sum(finite.map((value) => (value - mean) ** 2)) / (n - 1));
-  if (deviation <= RESOLUTION * Math.max(...finite.map(Math.abs))) deviation = 0;
+  if (deviation <= RESOLUTION * Math.max(size, ...finite.map(Math.abs))) deviation = 0;
   return { mean, half: (quantiles[n - 2] * deviation) / Math.sqrt(n), n };
 }
 
@@ -71,6 +72,15 @@ function intervalText({ mean, half, n }, digits, proportion = false) {
     return `${write(mean)} (${end(Math.max(mean - half, 0))} to ${end(Math.min(mean + half, 1))})`;
   }
   return `${write(mean)} ± ${write(half)}`;
+}
+
+// Decimals for a column: two significant digits of the median interval, four of the mean without one; at most 6.
+function decimals(halves, means) {
+  const places = (values, digits) => Math.min(Math.max(digits - 1 - Math.floor(Math.log10(median(values))), 0), 6);
+  const widths = halves.filter((value) => value > 0);
+  if (widths.length) return places(widths, 2);
+  const sizes = means.map(Math.abs).filter((value) => value > 0);
+  return sizes.length ? places(sizes, 4) : 4;
 }
 
 function ends({ mean, half }, proportion) {

@@ -87,7 +87,7 @@ function drawPair(board, body, note, { rows: first, columns: second, over }) {
   const step = Math.max((room - left - 4) / Math.max(across.length, 1), CELL.least);
   const widest = Math.max(...across.map((j) => board.axes[second].coarse[j].length), 1);
   const turned = widest * LETTER + 6 > step;
-  const top = turned ? Math.min(widest * LETTER * 0.72, 120) + 34 : 40;
+  const top = turned ? Math.min(widest, TURNED) * LETTER * 0.68 + 34 : 40;
   const [width, height] = [left + step * across.length + (turned ? 40 : 4), top + CELL.height * down.length + 4];
   const marks = [];
   const parts = down.flatMap((i, y) =>
@@ -134,7 +134,7 @@ function pairLabels(board, { down, across, first, second, left, top, step, turne
   const columns = across.map((j, x) => {
     const at = left + (x + 0.5) * step;
     const turn = turned ? { "text-anchor": "start", transform: `rotate(-40 ${at} ${top - 7})` } : { "text-anchor": "middle" };
-    return labelled("text", { x: at, y: top - 7, class: "tick", ...turn }, board.axes[second].coarse[j], turned ? 24 : 60);
+    return labelled("text", { x: at, y: top - 7, class: "tick", ...turn }, board.axes[second].coarse[j], turned ? TURNED : 60);
   });
   const middle = top + (down.length * CELL.height) / 2;
   return [

@@ -41,7 +41,9 @@ function linearScale(low, high, [from, to], axis = {}) {
   const place = (value) => from + ((value - low) / (high - low)) * (to - from);
   const given = axis.tickvals;
   const count = Math.max(Math.min(Math.floor(Math.abs(to - from) / (axis.horizontal ? 70 : 38)), 8), 2);
-  const ticks = given ?? niceTicks(low, high, count);
+  let ticks = given ?? niceTicks(low, high, count);
+  for (let finer = 2; !given && ticks.length < 2 && finer < 16; finer *= 2) ticks = niceTicks(low, high, count * finer);
+  if (axis.integer) ticks = ticks.filter(Number.isInteger);
   const texts = axis.ticktext ?? (axis.tickformat === ".0%" ? ticks.map((value) => `${general(value * 100, 6)}%`) : tickTexts(ticks));
   return { place, ticks: ticks.map((value, at) => ({ value, text: texts[at] })), low, high };
 }

@@ -74,3 +74,25 @@ def test_a_sweep_without_results_is_a_document_too(capsys, swept):
     found = documents(capsys)
     assert found == {"not finite": [None, None, 1.5, None, None], "text": "a\x1b[2J\n", "path": str(swept[1])}
     assert plain((1, {2: np.arange(2)})) == [1, {"2": [0, 1]}]
+
+
+def test_findings_of_a_report_as_json():
+    rows = [
+        {"run_id": f"{rate}{size}{seed}", "status": "done", "learning_rate": rate, "batch_size": size, "seed": seed}
+        | {"valid_accuracy": rate + size / 1000 + 0.001 * np.sin(seed + 9 * rate + size)}
+        for rate in (0.1, 0.2, 0.3)
+        for size in (8, 16)
+        for seed in range(3)
+    ]
+    conditions = ("learning_rate=0.1", "batch_size=8")
+    (board,) = plain(results_document(pd.DataFrame(rows), "valid_accuracy", conditions))["leaderboards"]
+    assert board["importance"]["method"] == "functional ANOVA"
+    assert board["importance"]["shares"][0]["axes"] == ["learning_rate"]
+    assert board["baseline"]["rank"] == 6
+    differences = board["baseline"]["differences"]["valid_accuracy"]
+    assert differences[0]["mean"] == pytest.approx(0.208, abs=0.002)
+    assert differences[0]["told_apart"] is True
+    assert board["edges"]["axes"][0]["following"] == [0.2, 0.3, 0.4, 0.5]
+    assert board["edges"]["grid"].startswith('grid(BASE, {"batch_size": [16], "learning_rate": [0.2, 0.3, 0.4, 0.5]}')
+    assert board["noise_floor"]["valid_accuracy"]["seeds"] == 3
+    assert board["ended_early"] == []

@@ -15,8 +15,8 @@ from lanes.describe.checks import check_with_data, resolved
 from lanes.describe.encoding import encode
 from lanes.describe.identity import describe, from_description, run_id
 from lanes.describe.reading import read_as
+from lanes.program.mixtures import Moments
 from lanes.program.natural import in_natural_units
-from lanes.program.predictions import Moments
 from lanes.recipe.tasks_regressing import Units
 from losses import LOSSES, GaussianNLL
 from nets import MLP, Linear, Outputs

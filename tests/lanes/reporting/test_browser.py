@@ -11,7 +11,8 @@ import pytest
 from browser import ABSENT, PROGRAM, Browser
 
 from lanes.reporting import pages, sections
-from lanes.results.intervals import format_number
+from lanes.results.effects import effects
+from lanes.results.intervals import decimals, format_number
 from lanes.results.leaderboard import leaderboard, marginals
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
@@ -178,6 +179,28 @@ def test_tables_of_axes_are_pythons(page, written):
             assert found[6] == format_number(at["median"], board.digits[board.metric])
             assert found[8] == (f"{at['diverged']} of {at['runs']}" if at["diverged"] else "0")
     assert shown == []
+
+
+@pytest.mark.parametrize("text", ["", "seed>0 activation!=relu"])
+def test_effects_are_pythons(page, written, text):
+    runs = written[1]
+    if text:
+        runs = runs[(runs["seed"] > 0) & (runs["activation"] != "relu")]
+        filtered(page, text)
+    board = leaderboard(runs)
+    cells = (
+        "[...document.querySelectorAll('.effects tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    expected = []
+    for axis in board.axes:
+        found = effects(board.values, board.labels, board.runs["seed"], axis)
+        digits = decimals([each.difference.half for each in found], [each.difference.mean for each in found])
+        for each in found:
+            shown = each.difference.text(digits)
+            signed = f"+{shown}" if each.difference.mean > 0 else shown
+            expected.append([f"{each.value} − {each.reference}", signed, str(each.difference.n), str(each.pairs)])
+    assert [row[1:] for row in page.evaluate(cells)] == expected
+    assert expected
 
 
 def test_runs_are_saved_at_full_precision(page, written):
@@ -352,3 +375,56 @@ def test_dark_pages_are_dark_and_printed_ones_are_not(page):
     page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert page.evaluate(background) == "rgb(255, 255, 255)"
     page.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
+# ---- large sweeps ------------------------------------------------------------------------------------------------------
+
+
+def search(runs, seeds, epochs):
+    """A random search over four axes in the form of `lanes.load` and `load_curves`."""
+    draw = np.random.default_rng(0)
+    combinations = runs // seeds
+    ids = [f"{at:016x}" for at in draw.integers(0, 2**63, runs)]
+    axes = {"learning_rate": 10 ** draw.uniform(-5, 0, combinations), "dropout": draw.uniform(0, 0.8, combinations)}
+    axes |= {
+        "activation": draw.choice(["tanh", "relu"], combinations),
+        "batch_size": draw.choice([16, 32], combinations),
+    }
+    table = pd.DataFrame({"run_id": ids, "status": np.where(draw.random(runs) < 0.05, "diverged", "done")})
+    table = table.assign(**{name: np.repeat(values, seeds) for name, values in axes.items()})
+    table = table.assign(seed=np.tile(np.arange(seeds), combinations), epochs_done=epochs, best_epoch=epochs)
+    for name in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy"):
+        table[name] = draw.random(runs, dtype=np.float32)
+        table.loc[table["status"] == "diverged", name] = np.nan
+    curves = pd.DataFrame({"run_id": np.repeat(ids, epochs), "epoch": np.tile(np.arange(1, epochs + 1), runs)})
+    for name in ("batch_loss", "valid_loss", "valid_accuracy"):
+        curves[name] = draw.random(runs * epochs, dtype=np.float32)
+    return table, curves
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runs", "seeds", "epochs", "most"), [(200, 4, 100, 2e6), (10_000, 4, 50, 5e6), (10_000, 1, 20, 5e6)]
+)
+def test_large_sweeps_make_small_pages_that_answer_soon(browser, tmp_path, runs, seeds, epochs, most):
+    table, curves = search(runs, seeds, epochs)
+    path = tmp_path / "report.html"
+    path.write_text(pages.page(table, curves, {"large": {}}), encoding="utf-8")
+    assert path.stat().st_size <= most
+    usable = []
+    for _ in range(3):  # the machine may be busy with something else
+        browser.open(path)
+        usable.append(browser.evaluate("performance.getEntriesByName('usable')[0].startTime"))
+    assert min(usable) <= 2500  # milliseconds after navigation began
+    assert f"Showing 50 of {runs // seeds:,} combinations" in text_of(browser, ".leaderboard .shown")
+    assert page_points(browser) >= 0.9 * runs / seeds  # a figure of a sampled axis shows all combinations
+    filtered(browser, "activation=relu seed=0")
+    assert "runs" in text_of(browser, "form.filter output")
+    assert browser.problems == []
+
+
+def page_points(browser):
+    """The points in the figure of the first sampled axis."""
+    return browser.evaluate(
+        "(document.querySelector('.marginal svg path[stroke-linecap=round]').getAttribute('d').match(/M/g)).length"
+    )

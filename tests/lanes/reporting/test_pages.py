@@ -1,5 +1,6 @@
 """The report page: self-contained, safe for any names that users choose, and small for large sweeps."""
 
+import hashlib
 import html.parser
 import itertools
 import json
@@ -345,3 +346,105 @@ def test_wrong_requests_write_nothing(directory):
     with pytest.raises(RequestError, match="no results yet"):
         pages.write_report([path])
     assert [found.name for found in path.iterdir()] == ["sweep.json"]
+
+
+# ---- question, baseline, importance, what next -----------------------------------------------------------------------
+
+
+def written(tmp_path, source):
+    """A directory's copy of an experiment, and runs that come from it."""
+    (tmp_path / "experiment.py").write_bytes(source)
+    runs, curves = sweep()
+    digest = hashlib.sha256(source).hexdigest()
+    return runs.assign(experiment="experiment.py", experiment_sha256=digest), curves
+
+
+def page_of(tmp_path, runs, curves, **options):
+    return Page(pages.page(runs, curves, {"quick": {}}, paths={"quick": tmp_path}, **options))
+
+
+def test_the_experiments_docstring_is_on_top_and_escaped(tmp_path):
+    source = rf'''r"""Which rate, {EVIL} & \d?
+
+    lanes sweep x.py --out y
+        --set epochs=1
+
+Expected: two
+lines.
+"""
+raise SystemExit("a page executes nothing")
+'''
+    page = page_of(tmp_path, *written(tmp_path, source.encode()))
+    assert f"Which rate, {EVIL} & \\d?" in page.words
+    assert "lanes sweep x.py --out y\n    --set epochs=1" in page.words
+    assert "Expected: two lines." in page.words
+    before = page.text.index("Which rate")
+    assert before < page.text.index("Answer", page.text.index("Provenance"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"",
+        b"x = 1\n",
+        b'"""unfinished',
+        b"\xff\xfe\x00",
+        b'b"""bytes"""\n',
+        b'f"""formatted {1}"""\n',
+        b"(" * 500,
+        b"# coding: no-such\n'''x'''",
+        b'"""\n\n   \n"""',
+        b"\x00",
+    ],
+    ids=range(10),
+)
+def test_an_experiment_without_a_docstring_has_no_question(tmp_path, source):
+    assert "question" not in str(page_of(tmp_path, *written(tmp_path, source)).tags)
+
+
+def test_a_changed_copy_has_no_question(tmp_path):
+    runs, curves = written(tmp_path, b'"""First."""')
+    assert "First." in page_of(tmp_path, runs, curves).text
+    (tmp_path / "experiment.py").write_bytes(b'"""Other."""')
+    text = page_of(tmp_path, runs, curves).text
+    assert "First." not in text
+    assert "Other." not in text
+
+
+def test_a_baseline_has_a_section():
+    runs, curves = sweep()
+    runs["valid_accuracy"] += 1e-4 * np.sin(np.arange(len(runs)))
+    conditions = ("activation=relu", "learning_rate=0.1")
+    page = Page(pages.page(runs, curves, {"quick": {}}, baseline=conditions))
+    assert "section-baseline" in page.headings()
+    assert "The baseline is relu · learning_rate 0.1" in page.text
+    assert "Dunnett" in page.text
+    assert page.text.count(" worse") == 3
+    assert "section-baseline" not in rendered(runs, curves).headings()
+    with pytest.raises(RequestError, match="matches 2 combinations"):
+        pages.page(runs, curves, {"quick": {}}, baseline=("activation=relu",))
+
+
+def test_one_change_at_a_time_is_compared_with_the_base():
+    runs, curves = sweep(activations=("tanh", "relu", "elu"), rates=(0.1, 0.01, 0.5))
+    runs = runs[(runs["activation"] == "tanh") | (runs["learning_rate"] == 0.1)]
+    page = rendered(runs, curves)
+    assert {"section-axes", "section-pairs", "section-importance"}.isdisjoint(page.headings())
+    assert "The base has activation tanh, learning_rate 0.1" in page.text
+    assert "learning_rate 0.5 all else as in the base" in page.text
+    assert "activation elu" in page.text
+
+
+def test_importance_and_edges_are_stated():
+    runs, curves = sweep(rates=(0.001, 0.01, 0.1, 1.0))
+    text = rendered(runs, curves).text
+    assert "The best learning_rate, 1, is the highest of the 4 that were tried: see What next." in text
+    assert 'grid(BASE, {"activation": ["relu"], "learning_rate": [0.1, 1, 10, 100]}, seed=range(3))' in text
+    assert "by functional analysis of variance, which is exact" in text
+    assert "activation × learning_rate" in text
+
+
+def test_the_noise_floor_is_stated():
+    runs, curves = sweep()
+    runs["valid_accuracy"] += 1e-3 * np.sin(7 * np.arange(len(runs)))
+    assert "Noise floor" in rendered(runs, curves).text

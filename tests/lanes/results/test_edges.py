@@ -44,6 +44,8 @@ def board_of(axes, value, seeds=2):
         ([0.3, 0.2, 0.1], False, [0.05, 0.025]),
         ([10, 20, 50], True, [100, 250]),
         ([-1, 0, 1], True, [2, 3]),
+        ([0.001, 0.1, 1], False, [10, 100]),
+        ([0, 0.1, 0.5], False, [0.9, 1.3]),
     ],
 )
 def test_sequences_go_on_in_their_spacing(values, whole, expected):
@@ -131,7 +133,7 @@ def test_what_cannot_be_written_stands_in_a_comment():
     axes = {"activation": ["mine:bent", "relu"], "learning_rate": [0.1, 0.2, 0.3]}
     board = board_of(axes, lambda run: run["learning_rate"] - (run["activation"] == "relu"))
     text = following_grid(board, edges(board))
-    assert text.splitlines()[0] == "# activation: as in BASE; the best has mine:bent"
+    assert text.splitlines()[0] == "# with activation mine:bent in BASE"
 
 
 @pytest.mark.parametrize(

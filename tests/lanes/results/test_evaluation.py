@@ -13,7 +13,7 @@ import lanes
 from lanes import Run, grid
 from lanes.data.digits import Digits
 from lanes.data.loading import load_dataset
-from lanes.program.predictions import Mixture
+from lanes.program.mixtures import Mixture
 from lanes.recipe.averages import EMA
 from lanes.results.evaluation import evaluate
 from losses import OUTPUT_UNITS

@@ -1,4 +1,4 @@
-"""The tables behind the plots: pivots, slices, bands of curves, noise floor and endings."""
+"""The tables behind the plots: grids of two axes, slices, bands of curves, noise floor and endings."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from lanes.results.curve_bands import bands, run_curves
 from lanes.results.endings import endings
 from lanes.results.leaderboard import ranked
 from lanes.results.noise_floor import noise_floor, paired_half, unpaired_half
-from lanes.results.pivots import pivot
+from lanes.results.pivots import grid_of
 from lanes.results.slices import slice_of, spread_over_decades
 
 
@@ -31,10 +31,10 @@ def rows_of(rates=(0.001, 0.01, 0.1), sizes=(1, 2), seeds=3):
     )
 
 
-# ---- pivots ----------------------------------------------------------------------------------------------------------
+# ---- grids -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_pivot_has_the_means_and_the_reasons_of_its_cells():
+def test_a_grid_of_two_axes_tells_lost_cells_from_cells_that_were_not_planned():
     runs = rows_of()
     runs.loc[(runs["learning_rate"] == 0.1) & (runs["batch_size"] == 1), ["status", "valid_accuracy"]] = [
         "diverged",
@@ -43,15 +43,12 @@ def test_a_pivot_has_the_means_and_the_reasons_of_its_cells():
     runs = runs[(runs["learning_rate"] != 0.001) | (runs["batch_size"] != 2)]
     board = ranked(runs, "valid_accuracy")
     rate, size = board.axes
-    found = pivot(board, size, rate)
-    assert found.values.loc["2", "0.1"] == pytest.approx(0.31)
-    assert found.interval("2", "0.1", "valid_accuracy").n == 3
-    assert found.reasons.loc["1", "0.1"] == "diverged"
-    assert found.reasons.loc["2", "0.001"] == "not planned"
-    assert np.isnan(found.interval("2", "0.001", "valid_accuracy").mean)
-    assert (found.reasons == "").to_numpy().sum() == 4 == found.values.notna().to_numpy().sum()
-    assert found.values.index.tolist() == ["1", "2"]
-    assert found.values.columns.tolist() == ["0.001", "0.01", "0.1"]
+    best, median = grid_of(board, size, rate)
+    assert (best.index.tolist(), best.columns.tolist()) == (["1", "2"], ["0.001", "0.01", "0.1"])
+    assert median.loc["2", "0.1"] == pytest.approx(0.31)
+    assert best.loc["1", "0.1"] == -1
+    assert np.isnan(best.loc["2", "0.001"])
+    assert (best >= 0).to_numpy().sum() == 4 == median.notna().to_numpy().sum()
 
 
 # ---- slices ----------------------------------------------------------------------------------------------------------
