@@ -8,31 +8,15 @@ Each dot is an example's mean μ(x), coloured by class; the circle marks two sta
 import argparse
 from pathlib import Path
 
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 
 import lanes
-from lanes.data.loading import load_dataset
-from lanes.program.step import standardize
+from lanes.results.diagnosis import diagnose
 from lanes.results.versions import of_present_versions
-from lanes.storage.directory import existing
-from lanes.storage.trained import find_run, run_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-
-def means(directory: str, run_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """The means [N, 2] and classes [N] of the test examples."""
-    (sweep,) = existing([directory])
-    run = run_of(sweep, find_run(sweep, run_id))
-    data = load_dataset(run.data)
-    split = data.test or data.valid or data.train
-    net, variables = lanes.restore(directory, run_id)
-    x = standardize(jnp.asarray(split.x), jnp.asarray(data.offset), jnp.asarray(data.scale))
-    mean, _ = net.apply(variables, x, method="encode")
-    return np.asarray(mean), np.asarray(split.y)
 
 
 def draw(directory: str, out: Path) -> None:
@@ -41,8 +25,10 @@ def draw(directory: str, out: Path) -> None:
     table = table[table["seed"] == table["seed"].min()]
     figure, axes = plt.subplots(1, len(table), figsize=(4.2 * len(table), 4.2), layout="constrained", squeeze=False)
     angle = np.linspace(0, 2 * np.pi, 100)
+    codes = diagnose(directory, "latent_map", run_ids=list(table["run_id"]), split="test", examples=10**6)["latent_map"]
     for cell, (_, row) in zip(axes[0], table.iterrows(), strict=True):
-        mean, classes = means(directory, row["run_id"])
+        own = codes[codes["run_id"] == row["run_id"]]
+        mean, classes = own[["first", "second"]].to_numpy(), own["target"].astype(int)
         cell.scatter(*mean.T, c=classes, cmap="tab10", s=10)
         cell.plot(2 * np.cos(angle), 2 * np.sin(angle), color="grey", linewidth=0.8)
         terms = f"reconstruction {row['test_reconstruction']:.2f}, divergence {row['test_divergence']:.2f}"
