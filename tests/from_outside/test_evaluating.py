@@ -74,11 +74,15 @@ def sweep():
 '''
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("promotion_of_users")]
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("garden")
     (folder / "garden.py").write_text(FILE)
-    assert main.main(["sweep", str(folder / "garden.py"), "--out", str(folder / "out"), "--devices", "1"]) == 0
+    words = ["sweep", str(folder / "garden.py"), "--out", str(folder / "out"), "--devices", "1"]
+    assert main.run(words) == 0
     return folder / "out"
 
 
@@ -86,7 +90,6 @@ def call(*words: object) -> int:
     return evaluate.run([str(word) for word in words])
 
 
-@pytest.mark.slow
 def test_own_data_own_measures_and_tables_beside_the_file(out: Path, tmp_path: Path, capsys) -> None:
     file, table = out.parent / "garden.py", tmp_path / "table.csv"
     words = [
@@ -109,7 +112,6 @@ def test_own_data_own_measures_and_tables_beside_the_file(out: Path, tmp_path: P
     assert len(pd.read_csv(tmp_path / "table.classes.csv")) == 3
 
 
-@pytest.mark.slow
 def test_one_json_document_holds_the_tables(out: Path, capsys) -> None:
     words = ["--where", "data=ill", "--calibration", "--measure", "positive=sklearn.metrics:average_precision_score"]
     assert call(out, *words, "--attack", "fgsm", "--epsilon", "0.5", "--epsilon-in", "deviations", "--json") == 0
@@ -121,7 +123,6 @@ def test_one_json_document_holds_the_tables(out: Path, capsys) -> None:
     assert 0 < row["evaluated_average_precision_score"] <= 1
 
 
-@pytest.mark.slow
 def test_predictions_of_numbers_are_in_the_units_of_the_data(out: Path, tmp_path: Path) -> None:
     file = tmp_path / "prices.parquet"
     assert call(out, "--where", "data=prices", "--predictions", file) == 0
@@ -135,7 +136,6 @@ def test_predictions_of_numbers_are_in_the_units_of_the_data(out: Path, tmp_path
     np.testing.assert_allclose(said, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
