@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -111,7 +111,7 @@ def restore(  # type: ignore[overload-overlap]  # a text is a sequence of texts
 @overload
 def restore(
     directory: str | os.PathLike[str],
-    run_id: Sequence[str],
+    run_id: Iterable[str],
     epoch: str = "best",
     data_dir: str | None = None,
     trust: bool = True,
@@ -121,7 +121,7 @@ def restore(
 
 def restore(
     directory: str | os.PathLike[str],
-    run_id: str | Sequence[str],
+    run_id: str | Iterable[str],
     epoch: str = "best",
     data_dir: str | None = None,
     trust: bool = True,

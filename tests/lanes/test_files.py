@@ -3,6 +3,7 @@ import os
 import pytest
 
 from lanes import files
+from lanes.errors import RequestError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -45,3 +46,27 @@ def test_a_user_without_a_home_has_a_cache_that_cannot_be_written(monkeypatch):
     monkeypatch.setattr(files.Path, "home", missing)
     with pytest.raises(OSError, match="Not a directory"):
         files.cache_dir().mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("table.xlsx", "must end in .csv or .parquet"),
+        ("nowhere/table.csv", "there is no folder"),
+        ("folder.csv", "which is a folder"),
+        ("file/table.csv", "there is no folder"),
+    ],
+)
+def test_a_result_that_cannot_be_written_is_told_before_the_work(tmp_path, name, message):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=message):
+        files.check_writable(tmp_path / name, "--out", (".csv", ".parquet"))
+
+
+def test_asking_whether_a_result_can_be_written_leaves_nothing(tmp_path):
+    files.check_writable(tmp_path / "table.csv", "--out", (".csv",))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "table.csv").write_text("old")
+    files.check_writable(tmp_path / "table.csv", "--out", (".csv",))
+    assert (tmp_path / "table.csv").read_text() == "old"

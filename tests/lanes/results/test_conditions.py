@@ -126,6 +126,18 @@ def test_stored_metrics_stay_what_they_are(told: Evaluation, attacked: Evaluatio
         np.testing.assert_array_equal(found.runs["evaluated_loss"], found.runs["test_loss"])
 
 
+def test_many_runs_are_restored_as_each_alone(digits: Path):
+    ids = list(lanes.load(digits)["run_id"])[::-1]
+    found = lanes.restore(digits, [ids[0], ids[2][:10], ids[1]])
+    for run_id, (net, variables) in zip([ids[0], ids[2], ids[1]], found, strict=True):
+        alone, expected = lanes.restore(digits, run_id)
+        assert net == alone
+        jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    assert lanes.restore(digits, []) == []
+    with pytest.raises(lanes.RequestError, match="unknown run"):
+        lanes.restore(digits, [ids[0], "zz"])
+
+
 # ---- attacks -----------------------------------------------------------------------------------------------------
 
 
