@@ -14,9 +14,9 @@ from scipy import stats
 
 from lanes.cli import report
 from lanes.reporting import static_figures
+from lanes.reporting.plotting import PALETTE
 from lanes.reporting.static_figures import figures, write_figures
 from lanes.reporting.static_style import (
-    PALETTE,
     SEQUENTIAL,
     field_label,
     is_log,
@@ -328,7 +328,6 @@ def directory(tmp_path, monkeypatch):
     runs, curves = made_sweep({"activation": ["tanh", "relu"]}, seeds=2)
     monkeypatch.setattr("lanes.results.tables.load", lambda _: runs)
     monkeypatch.setattr("lanes.results.tables.load_curves", lambda _: curves)
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "")
     (tmp_path / "run").mkdir()
     return tmp_path / "run"
 
