@@ -39,6 +39,8 @@ class Arguments:
     """ROWS COLUMNS: two axes; with --table, the metric over these two in place of the leaderboard."""
     figures: Path | None = None
     """Folder to write the figures to as SVG and PNG, for a paper; other files there stay as they are."""
+    over_time: bool = False
+    """The directories are versions of one experiment: write over_time.html, the trend over them and what changed between."""
     watch: bool = False
     """Rewrite the page while a sweep runs, until it has ended; the page reloads itself."""
     json: bool = False
@@ -61,6 +63,8 @@ def main(arguments: Arguments) -> int:
     from lanes.results.printed_leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
+    if arguments.over_time:
+        return _over_time(arguments, directories)
     status = ExitStatus.DONE
     if arguments.watch:
         status, is_over = _watch(arguments)
@@ -84,6 +88,25 @@ def main(arguments: Arguments) -> int:
     if drawn is not None:
         say(f"figures: {arguments.figures} ({len(drawn)} files)")
     return status
+
+
+def _over_time(arguments: Arguments, directories: list[Path]) -> int:
+    """Write the page of versions, and say how they differ."""
+    from lanes.reporting import pages
+    from lanes.reporting.over_time import lines, over_time_document, write_over_time
+    from lanes.results.over_time import in_order
+
+    page = write_over_time(directories, arguments.metric, arguments.out)
+    paths = pages.names_of(directories)
+    versions = in_order(paths)
+    runs, _ = pages.read([paths[version.name] for version in versions])
+    if arguments.json:
+        say_json({"report": str(page), **over_time_document(runs, versions, arguments.metric)})
+        return ExitStatus.DONE
+    for line in lines(runs, versions, arguments.metric):
+        say(line)
+    say(f"report: {page}")
+    return ExitStatus.DONE
 
 
 def _watch(arguments: Arguments) -> tuple[ExitStatus, bool]:
@@ -132,6 +155,9 @@ def _check(arguments: Arguments) -> None:
         raise RequestError("--baseline and --statistic are of the page, and --table writes none: leave them out")
     if arguments.watch and (arguments.json or arguments.table is not None):
         raise RequestError("--watch rewrites the page, and prints neither --table nor --json: leave it out, or them")
+    others = [name for name in ("table", "figures", "watch", "baseline") if getattr(arguments, name)]
+    if arguments.over_time and (others or arguments.statistic != "mean"):
+        raise RequestError(f"--over-time writes a page of its own: leave --{(others or ['statistic'])[0]} out")
     if arguments.pivot is not None and arguments.table is None:
         raise RequestError("--pivot needs a format: add --table latex, markdown or csv")
     if arguments.figures is not None and (why := unwritable(arguments.figures)) is not None:
