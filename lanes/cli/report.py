@@ -9,7 +9,7 @@ import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
-from lanes.errors import RequestError, say, unknown, warn
+from lanes.errors import ExitStatus, RequestError, say, unknown, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,10 @@ class Arguments:
     """ROWS COLUMNS: two axes; with --table, the metric over these two in place of the leaderboard."""
     figures: Path | None = None
     """Folder to write the figures to as SVG and PNG, for a paper; other files there stay as they are."""
+    over_time: bool = False
+    """The directories are versions of one experiment: write over_time.html, the trend over them and what changed between."""
+    watch: bool = False
+    """Rewrite the page while a sweep runs, until it has ended; the page reloads itself."""
     json: bool = False
     """Print the leaderboards and the table of runs as one JSON document, in full."""
     traceback: bool = False
@@ -46,7 +50,10 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> int:
-    """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric."""
+    """The exit status: 0 written; 2 (raised as a RequestError) for a missing directory, no results or an unknown metric.
+
+    With --watch that of the sweep, or 75 if a signal ends it.
+    """
     _check(arguments)
     if arguments.table is not None:
         return _table(arguments, arguments.table)
@@ -56,7 +63,16 @@ def main(arguments: Arguments) -> int:
     from lanes.results.printed_leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
-    page = write_report(directories, arguments.metric, arguments.out, arguments.statistic, arguments.baseline)
+    if arguments.over_time:
+        return _over_time(arguments, directories)
+    status = ExitStatus.DONE
+    if arguments.watch:
+        status, is_over = _watch(arguments)
+        if not is_over:
+            return status
+    page = arguments.out or directories[0] / "report.html"
+    if not arguments.watch:
+        write_report(directories, arguments.metric, page, arguments.statistic, arguments.baseline)
     runs, curves = read(directories)
     drawn = _figures(arguments, runs, curves)
     if arguments.json:
@@ -64,14 +80,51 @@ def main(arguments: Arguments) -> int:
         differences = {"differences": document(runs, arguments.metric)} if len(directories) > 1 else {}
         found = results_document(runs, arguments.metric, arguments.baseline, directories)
         say_json({**written, **found, **differences})
-        return 0
+        return status
     print_leaderboard(runs, arguments.metric, arguments.top or TOP)
     for line in lines(runs, arguments.metric):
         say(line)
     say(f"report: {page}")
     if drawn is not None:
         say(f"figures: {arguments.figures} ({len(drawn)} files)")
-    return 0
+    return status
+
+
+def _over_time(arguments: Arguments, directories: list[Path]) -> int:
+    """Write the page of versions, and say how they differ."""
+    from lanes.reporting import pages
+    from lanes.reporting.over_time import lines, over_time_document, write_over_time
+    from lanes.results.over_time import in_order
+
+    page = write_over_time(directories, arguments.metric, arguments.out)
+    paths = pages.names_of(directories)
+    versions = in_order(paths)
+    runs, _ = pages.read([paths[version.name] for version in versions])
+    if arguments.json:
+        say_json({"report": str(page), **over_time_document(runs, versions, arguments.metric)})
+        return ExitStatus.DONE
+    for line in lines(runs, versions, arguments.metric):
+        say(line)
+    say(f"report: {page}")
+    return ExitStatus.DONE
+
+
+def _watch(arguments: Arguments) -> tuple[ExitStatus, bool]:
+    """Rewrite the page until the sweeps have ended: the exit status, and whether they have, with results."""
+    import threading
+
+    from lanes.reporting.live_page import has_results, watch
+
+    stop = threading.Event()
+    call = {name: getattr(arguments, name) for name in ("metric", "out", "statistic", "baseline")}
+    status = watch(arguments.directories, call, say, stop)
+    if stop.is_set():
+        warn("stopped: the page is of its last change; repeat the command to go on watching")
+    elif not has_results(arguments.directories):
+        warn("the sweep has ended, and no run with it: there is no page")
+    else:
+        return status, True
+    return status, False
 
 
 def _figures(arguments: Arguments, runs: "pd.DataFrame", curves: "pd.DataFrame") -> "list[Path] | None":
@@ -100,6 +153,11 @@ def _check(arguments: Arguments) -> None:
         arguments.statistic != "mean" or (arguments.baseline and not arguments.figures)
     ):
         raise RequestError("--baseline and --statistic are of the page, and --table writes none: leave them out")
+    if arguments.watch and (arguments.json or arguments.table is not None):
+        raise RequestError("--watch rewrites the page, and prints neither --table nor --json: leave it out, or them")
+    others = [name for name in ("table", "figures", "watch", "baseline") if getattr(arguments, name)]
+    if arguments.over_time and (others or arguments.statistic != "mean"):
+        raise RequestError(f"--over-time writes a page of its own: leave --{(others or ['statistic'])[0]} out")
     if arguments.pivot is not None and arguments.table is None:
         raise RequestError("--pivot needs a format: add --table latex, markdown or csv")
     if arguments.figures is not None and (why := unwritable(arguments.figures)) is not None:

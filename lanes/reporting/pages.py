@@ -55,8 +55,8 @@ def write_report(
     if statistic not in STATISTICS:
         raise unknown("--statistic", statistic, STATISTICS)
     runs, curves = read(directories)
-    provenance = {name: provenance_of(path) for name, path in _names(directories).items()}
-    text = page(runs, curves, provenance, metric, statistic, baseline, _names(directories))
+    provenance = {name: provenance_of(path) for name, path in names_of(directories).items()}
+    text = page(runs, curves, provenance, metric, statistic, baseline, names_of(directories))
     target = out or directories[0] / "report.html"
     if (odd := oddity(target)) is not None:
         raise RequestError(f"cannot write {target}: it {odd}; move it away, or choose another file with --out")
@@ -76,7 +76,7 @@ def read(directories: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     if not directories:
         raise RequestError("no directory given: name the --out of one or more sweeps")
-    names = _names(directories)
+    names = names_of(directories)
     runs = {name: load(path) for name, path in names.items()}
     if not any("status" in table and table["status"].notna().any() for table in runs.values()):
         raise RequestError(f"{directories[0]} has no results yet: no run has ended; try again later")
@@ -98,7 +98,7 @@ def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def _names(directories: list[Path]) -> dict[str, Path]:
+def names_of(directories: list[Path]) -> dict[str, Path]:
     """A short, distinct name for each directory."""
     plain = [path.resolve().name for path in directories]
     names = plain if len(set(plain)) == len(plain) else [str(path) for path in directories]

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lanes.reporting.paper_tables import field_words, why_empty
+from lanes.reporting.plotting import PALETTE
 from lanes.reporting.static_style import (
     EMPTY,
-    PALETTE,
     QUIET,
     SEQUENTIAL,
     StaticFigure,

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from lanes.reporting.paper_tables import field_words
+from lanes.reporting.plotting import PALETTE
 from lanes.reporting.static_rankings import names_of
 from lanes.reporting.static_style import (
     DASHES,
-    PALETTE,
     QUIET,
     StaticFigure,
     field_label,

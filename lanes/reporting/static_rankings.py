@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from lanes.reporting.comparison import Comparison
 from lanes.reporting.paper_tables import bold_rows, field_words
+from lanes.reporting.plotting import PALETTE
 from lanes.reporting.static_style import (
-    PALETTE,
     QUIET,
     StaticFigure,
     bars,

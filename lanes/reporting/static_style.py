@@ -24,8 +24,6 @@ from lanes.results.intervals import Interval
 from lanes.results.leaderboard import Leaderboard
 from lanes.results.statistics import metric_words
 
-# Okabe and Ito, Color universal design, 2008; without its yellow, which is too light for lines on white.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 INK, QUIET, LINE, EMPTY = "#1c1f24", "#69717c", "#e4e7eb", "#eceef1"
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)))
 SEQUENTIAL = LinearSegmentedColormap.from_list("lanes", ["#f6f9fc", "#c3daee", "#6ea6d8"])

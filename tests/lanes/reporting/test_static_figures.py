@@ -14,9 +14,9 @@ from scipy import stats
 
 from lanes.cli import report
 from lanes.reporting import static_figures
+from lanes.reporting.plotting import PALETTE
 from lanes.reporting.static_figures import figures, write_figures
 from lanes.reporting.static_style import (
-    PALETTE,
     SEQUENTIAL,
     field_label,
     is_log,
