@@ -68,8 +68,11 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     requested = list(requested)
     if not requested:
         raise RequestError("the sweep has no runs: return at least one from sweep()")
-    elsewhere = options.elsewhere
-    places = make_places(select_devices(options.devices), options.mapping) if elsewhere is None else [*elsewhere.places]
+    elsewhere, hosts = options.elsewhere, options.hosts
+    if elsewhere is None:
+        places = make_places(select_devices(options.devices, hosts), options.mapping)
+    else:
+        places = [*elsewhere.places]
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     if options.sharing not in sharing.WAYS:
