@@ -68,8 +68,8 @@ def refusing_together(hosts: "Hosts") -> Iterator[None]:
 
 def run_together(run: Callable[[], int], arguments: Any, request: "Request", plan: "Plan", options: "Options") -> int:
     """The exit status of `run` in process 0, which the others follow, once all agree on what is asked for."""
-    from lanes.cluster.taking_part import follow
     from lanes.cluster.hosts import check_shared, compare, leave
+    from lanes.cluster.taking_part import follow
 
     hosts, status = options.hosts, ExitStatus.WRONG_REQUEST
     try:

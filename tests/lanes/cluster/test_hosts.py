@@ -92,7 +92,7 @@ class Job:
     def text(self, index: int) -> str:
         return self.logs[index].read_text(errors="replace")
 
-    def statuses(self, seconds: float = 240) -> list[int]:
+    def statuses(self, seconds: float = 600) -> list[int]:
         """The exit statuses of all processes."""
         until = time.monotonic() + seconds
         try:
@@ -109,7 +109,7 @@ class Job:
         found = self.statuses()
         assert set(found) == {status}, "\n".join(map(self.text, range(len(found))))
 
-    def wait(self, what: Callable[[], object], seconds: float = 180) -> None:
+    def wait(self, what: Callable[[], object], seconds: float = 400) -> None:
         until = time.monotonic() + seconds
         while not what():
             if time.monotonic() > until or all(process.poll() is not None for process in self.processes):
