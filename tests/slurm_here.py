@@ -41,7 +41,7 @@ KillWait=15
 ReturnToService=2
 MailProg=/bin/true
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:4 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=128000 Gres=gpu:4 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=cancelling Nodes={host} MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
@@ -84,9 +84,14 @@ class Slurm:
             assert time.monotonic() < until, why()
             time.sleep(0.3)
 
+    def limit(self, job: str) -> None:
+        """Give a running job a time limit that it reaches in one to two minutes; Slurm counts in minutes."""
+        *hours, minutes, _ = (int(part) for part in self.about(job, "RunTime").replace("-", ":").split(":"))
+        self("scontrol", "update", f"jobid={job}", f"TimeLimit={60 * (hours[-1] if hours else 0) + minutes + 2}")
+
     def at_once(self, job: str) -> None:
         """Let a requeued job start, which Slurm would let wait for two minutes."""
-        self.wait(lambda: self.about(job, "JobState") == "PENDING", 40, lambda: self("scontrol", "show", "job", job))
+        self.wait(lambda: self.about(job, "JobState") == "PENDING", 120, lambda: self("scontrol", "show", "job", job))
         self("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 

@@ -88,6 +88,23 @@ def test_the_array_passes_a_signal_on_and_waits_until_the_sweep_has_saved(call, 
 
 
 @bash
+@pytest.mark.parametrize(
+    ("status", "restarts", "requeued"),
+    [(0, 0, False), (2, 0, False), (3, 0, False), (75, 9, True), (137, 4, True), (137, 5, False)],
+)
+def test_a_large_net_is_requeued_if_it_was_stopped_and_a_few_times_if_a_process_was_lost(
+    call, tmp_path, status, restarts, requeued
+):
+    stand_in(tmp_path / "bin", "srun", 'echo "$@" >command; exit ' + str(status))
+    stand_in(tmp_path / "bin", "scontrol", 'echo "$@" >requeued')
+    about = {"SLURM_JOB_ID": "12", "SLURM_RESTART_COUNT": str(restarts)}
+    assert call(BATCH / "slurm_large_net.sh", "my.py", "out", "--seeds", "3", **about).returncode == status
+    assert (tmp_path / "requeued").exists() == requeued
+    found = arguments((tmp_path / "command").read_text().split())
+    assert (found.hosts, found.mapping, found.seeds, found.shard) == (True, "data", 3, None)
+
+
+@bash
 def test_the_chain_submits_links_that_wait_for_a_failure_of_the_one_before(call, tmp_path):
     stand_in(tmp_path / "bin", "sbatch", 'echo "$@" >>submitted; wc -l <submitted')
     done = call(BATCH / "slurm_chain.sh", "3", "my.py", "out", SBATCH_OPTIONS="--array=0-6:2 --time=10")

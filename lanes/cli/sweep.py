@@ -10,6 +10,7 @@ import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
+from lanes.cli.sweep_hosts import joined, refusing_together, run_together
 from lanes.cli.sweep_request import Choices, Request, requested
 from lanes.errors import ExitStatus, RequestError, say, warn
 
@@ -50,6 +51,15 @@ class Arguments:
     """shared: one program for runs that differ in regularizers, activation or schedule; separate; auto takes what is faster."""
     devices: int | None = None
     """Use the first N devices; a CPU counts as one device per core."""
+    hosts: bool = False
+    """With --mapping data or shard_map: one program over the devices of all processes that srun, mpirun, Kubernetes or a TPU
+    pod started for this command."""
+    coordinator: str | None = None
+    """The same where no launcher says which processes there are: HOST:PORT of process 0, with --process-id and --processes."""
+    process_id: int | None = None
+    """With --coordinator: the number of this process, from 0."""
+    processes: int | None = None
+    """With --coordinator: how many processes there are."""
     mapping: str = "local"
     """How packs use several devices: local, shard_map or pmap; data splits each batch over all devices, for a large net."""
     shard: str | None = None
@@ -85,6 +95,7 @@ def main(arguments: Arguments) -> int:
     from lanes.cluster.batch_jobs import is_auto, parse_shard
     from lanes.describe.halving import parse_halving
     from lanes.engine.options import Options
+    from lanes.engine.requests import make_plan
     from lanes.program.places import prepare_devices
     from lanes.reporting.trackers import trackers
 
@@ -105,21 +116,30 @@ def main(arguments: Arguments) -> int:
     prepare_devices()
     if arguments.cluster is not None:
         jax.config.update("jax_platforms", "cpu")  # a GPU of this machine is a worker's
+    options = dataclasses.replace(options, hosts=joined(arguments))
     choices = Choices(
         _texts(arguments.set),
         _texts(arguments.only),
         **{name: getattr(arguments, name) for name in ("seeds", "best", "metric", "no_code", "halving", "data_dir")},
     )
-    request = requested(arguments.experiment, arguments.from_, arguments.out, choices, halving)
-    options = dataclasses.replace(options, halving=request.halving, callbacks=(*request.callbacks, *tracking))
-    if arguments.cluster is None:
-        outcome = _trained(request, options, arguments)
-    else:
-        outcome = _trained_on_cluster(request, options, arguments)
-    if outcome is None:
-        return ExitStatus.DONE
-    _tell(outcome, request, arguments)
-    return outcome.status
+    plan = None
+    with refusing_together(options.hosts):
+        request = requested(arguments.experiment, arguments.from_, arguments.out, choices, halving)
+        options = dataclasses.replace(options, halving=request.halving, callbacks=(*request.callbacks, *tracking))
+        if options.hosts.several:
+            plan = make_plan(request.runs, options, request.run_ids)
+
+    def run() -> int:
+        if arguments.cluster is None:
+            outcome = _trained(request, options, arguments, plan=plan)
+        else:
+            outcome = _trained_on_cluster(request, options, arguments)
+        if outcome is None:
+            return ExitStatus.DONE
+        _tell(outcome, request, arguments)
+        return outcome.status
+
+    return run() if plan is None else run_together(run, arguments, request, plan, options)
 
 
 def _check_cluster(arguments: Arguments) -> None:
@@ -135,13 +155,17 @@ def _check_cluster(arguments: Arguments) -> None:
 
 
 def _trained(
-    request: Request, options: "Options", arguments: Arguments, check: "Callable[[Plan], None] | None" = None
+    request: Request,
+    options: "Options",
+    arguments: Arguments,
+    check: "Callable[[Plan], None] | None" = None,
+    plan: "Plan | None" = None,
 ) -> "Outcome | None":
-    """How the sweep ended; None for a dry run, whose plan is printed. `check` refuses plans."""
+    """How the sweep ended; None for a dry run, whose plan is printed. `check` refuses plans; `plan` is one that is made."""
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
 
-    plan = make_plan(request.runs, options, request.run_ids)
+    plan = make_plan(request.runs, options, request.run_ids) if plan is None else plan
     if check is not None:
         check(plan)
     if arguments.dry_run:

@@ -69,6 +69,7 @@ class Stream:
         batch_size: B.
         buffer_bytes: bound on the batches in memory at any time, including the one being trained on.
         steps_at_once: K, training steps per item.
+        part: (I, N): read only the I-th of N equal parts of each batch's examples; B below is then batch_size / N.
 
     Raises:
         ValueError: the batch size is not in 1 … N, no steps per item, or a buffer too small for two items.
@@ -79,6 +80,7 @@ class Stream:
     batch_size: int
     buffer_bytes: int = BUFFER_BYTES
     steps_at_once: int = 1
+    part: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= len(self.split):
@@ -148,5 +150,8 @@ class _Reader:
 
     def __call__(self, start: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         epoch, step = start
-        rows = self.orders(epoch)[:, step : step + self.stream.steps_at_once].swapaxes(0, 1)  # [k, S, B]
+        rows = self.orders(epoch)[:, step : step + self.stream.steps_at_once].swapaxes(0, 1)  # [k, S, batch_size]
+        index, count = self.stream.part
+        size = self.stream.batch_size // count
+        rows = rows[..., index * size : (index + 1) * size]  # [k, S, B]
         return self.x.rows(rows), self.y.rows(rows)

@@ -39,7 +39,32 @@ class Checkpointing:
         self._calls: dict[str, tuple[str, ...]] = {}  # of earlier calls, by pack
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
-        """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start."""
+        """(state, history, seconds spent): from the pack's checkpoint and curves, or from the start.
+
+        With several processes, process 0 reads or draws it, and the others receive the state.
+        """
+        hosts = self.context.options.hosts
+        if not hosts.several:
+            return self._resumed(pack, numbers)
+        state, history, spent = self._resumed(pack, numbers) if hosts.leads else (None, {}, 0.0)
+        told = hosts.agreed(state and (state.epoch, state.step, state.partial is not None))
+        return self._received(pack, numbers, state, told), history, spent
+
+    def _received(self, pack: Pack, numbers: dict[str, np.ndarray], own: State | None, told: list[Any]) -> State:
+        """Process 0's state, which is `own` there, on the devices of all processes."""
+        epoch, step, has_partial = told
+        shapes = self.fresh.shapes(pack, numbers)
+        like: tuple[Any, ...] = (shapes,)
+        if has_partial:
+            like += (jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes),)
+        if own is None:
+            tree: Any = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+        else:
+            tree = jax.device_get((own.lanes, own.partial) if has_partial else (own.lanes,))
+        parts = self.place.split(self.context.options.hosts.shared(tree))
+        return State(parts[0], epoch, parts[1] if has_partial else None, step)
+
+    def _resumed(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
         directory = self.context.directory
         path = directory.checkpoints / pack.pack_id
         while (found := directory.load_checkpoint(pack.pack_id)) is not None:

@@ -10,6 +10,7 @@ from lanes.engine.callbacks import Callback
 from lanes.engine.elsewhere import Elsewhere
 from lanes.plan.packs import Pack
 from lanes.program.compiled import Programs
+from lanes.program.hosts import ALONE, Hosts
 
 DATA_BYTES = 2 << 30
 CHUNK_SECONDS = 5.0
@@ -45,6 +46,7 @@ class Options:
             may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops. A callback
             with an attribute `called_every` is called after each so many epochs, where chunks then end.
         elsewhere: trains the packs in other processes, on the devices that these have; None trains here.
+        hosts: the processes whose devices one program uses, and which of them this is.
     """
 
     width: int | None = None
@@ -66,6 +68,7 @@ class Options:
     after_chunk: Callable[[Pack, int], bool | None] | None = None
     callbacks: Sequence[Callback] = ()
     elsewhere: Elsewhere | None = None
+    hosts: Hosts = ALONE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,8 +68,7 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     requested = list(requested)
     if not requested:
         raise RequestError("the sweep has no runs: return at least one from sweep()")
-    elsewhere = options.elsewhere
-    places = make_places(select_devices(options.devices), options.mapping) if elsewhere is None else [*elsewhere.places]
+    places = list(options.elsewhere.places) if options.elsewhere is not None else _own_places(options)
     if options.width is not None and options.width < 1:
         raise RequestError(f"--width is {options.width}: it must be at least 1, or auto")
     if options.sharing not in sharing.WAYS:
@@ -109,6 +108,10 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     return Plan(
         chosen.planned, datasets, places, shapes, seconds, chosen.said, tuple(dict.fromkeys(filter(None, notes)))
     )
+
+
+def _own_places(options: Options) -> list[Place]:
+    return make_places(select_devices(options.devices, options.hosts), options.mapping)
 
 
 def _selected(known: list[str], run_ids: Sequence[str]) -> list[str]:

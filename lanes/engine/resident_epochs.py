@@ -43,7 +43,8 @@ class ResidentEpochs:
             nonlocal chunk
             chunk = chunk or self.program(pack, state.lanes, seats.numbers, data)
             longest = self.longest(pack)
-            count = self._length(pack, min(until - state.epoch, longest - state.epoch % longest))
+            left = min(until - state.epoch, longest - state.epoch % longest)
+            count = self.context.options.hosts.agreed(self._length(pack, left))
             table = self._orders.table(pack, longest, state.epoch, pack.epochs)
             before = time.perf_counter()
             own, shared = (

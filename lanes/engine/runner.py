@@ -152,7 +152,8 @@ def _bind_widths(plan: Plan, directory: Directory, options: Options) -> dict[str
         plan.places,
         requested=options.width,
         bound=bound,
-        data_of=None if options.elsewhere else lambda planned: plan.datasets.of(planned.run),
+        # Programs to measure would have to run in other processes.
+        data_of=None if options.elsewhere or options.hosts.several else lambda planned: plan.datasets.of(planned.run),
         warn=directory.warn,
     )
     for width in sorted({choice.width for choice in choices.values() if choice.how == "bound"} - {options.width}):

@@ -122,8 +122,9 @@ class Session:
                 thread.start()
             compiling = [Trainer(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
-                background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
-                if self.stage.until is None:
+                if not self.options.hosts.several:  # whose processes compile in the same order
+                    background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
+                if self.stage.until is None and not self.options.hosts.several:
                     evaluating = [Trainer(place, context) for place in self.plan.places]
                     background.enter_context(EvaluationAhead(evaluating, self._under_way))
                 self._wait(threads, trainers)
@@ -157,7 +158,7 @@ class Session:
             for thread in threads:
                 thread.join(timeout=0.05)
             now = time.monotonic()
-            if self.life.asked.is_set():
+            if self.life.asked.is_set() or self.options.hosts.asked.is_set():
                 self.stop.set()
             over = limit is not None and now > began + limit
             if over and (not self.must_progress or self.trained or any(trainer.steps for trainer in trainers)):
@@ -198,7 +199,10 @@ class Session:
                 except Exception as error:
                     if self._writer.has_failed:
                         break  # reported once, at the end
+                    self.options.hosts.lost(error)
                     self._fail(pack, error)
+                    if self.options.hosts.several:
+                        break  # the other processes may be in the middle of the pack
         except OSError as error:  # of a claim
             self.unwritable = error
         finally:
@@ -216,6 +220,7 @@ class Session:
             with self._guard:
                 self._begun[trainer.place] = pack
             try:
+                self.options.hosts.begin(pack.told())
                 return trainer.train(pack)
             except Exception as error:
                 if not memory.is_exhausted(error) or pack.width == 1:

@@ -45,7 +45,7 @@ class StreamedEpochs:
         size = pack.setup.run.batch_size
         step_bytes = Stream(dataset.train, tuple(seeds), size, buffer_bytes=1 << 62).item_bytes
         at_once = int(np.clip(buffer_bytes // (3 * step_bytes), 1, STEPS_AT_ONCE))
-        self.stream = Stream(dataset.train, tuple(seeds), size, buffer_bytes, at_once)
+        self.stream = Stream(dataset.train, tuple(seeds), size, buffer_bytes, at_once, place.part)
 
     def advance(self, state: State, seats: Seats, until: int) -> tuple[State, dict[str, Any]]:
         """The state after `chunk_seconds` or at the end of the epoch, and the metrics measured there, each [P, 1]."""
@@ -79,7 +79,7 @@ class StreamedEpochs:
             block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
             partial = block(*args)
             step += count
-            if step >= last or time.monotonic() > deadline:
+            if step >= last or self.context.options.hosts.agreed(time.monotonic() > deadline):
                 break
         jax.block_until_ready(partial.loss)
         return state._replace(partial=partial, step=step), step >= last
@@ -89,7 +89,7 @@ class StreamedEpochs:
         missing = self.stream.steps_at_once - len(x)
         if missing:
             x, y = (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in (x, y))
-        return self.place.shared((x, y))
+        return self.place.batches((x, y))
 
     def _close(self, state: State, seats: Seats) -> tuple[State, dict[str, Any]]:
         """The state after the epoch, and its metrics, each [P, 1]."""

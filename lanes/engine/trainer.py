@@ -61,16 +61,18 @@ class Trainer:
             advance = self._resident.advancing(pack, data)
         else:
             advance = StreamedEpochs(pack, data, self.place, self.context).advance
-        last = self.stage.until or pack.epochs
+        hosts = self.context.options.hosts
+        last = hosts.agreed(self.stage.until or pack.epochs)
         self.context.progress.begin(pack, _epochs(pack, state))
         while _is_running((state := self._with_ends(pack, state, now)).lanes) and state.epoch < last:
-            if self.context.stop.is_set():
+            if hosts.agreed(self.context.stop.is_set()):
                 raise Interrupted
             if state.partial is None:
                 lanes, now = regrouping.regrouped(self.place, pack, state.lanes, now, numbers, slots)
                 state = state._replace(lanes=lanes)
             before = state
-            state, measured = advance(state, now, self.context.next_epoch(pack, state.epoch, pack.epochs))
+            until = hosts.agreed(self.context.next_epoch(pack, state.epoch, pack.epochs))
+            state, measured = advance(state, now, until)
             # Waits for the chunk; the writer fetches what it saves.
             epochs, measured = jax.device_get((state.lanes.epochs, measured))
             self._count(pack, before, state)
@@ -91,8 +93,10 @@ class Trainer:
             self.context.call_back(pack, state.epoch, ends["status"], history, ends["epochs"], fetch)
         if self.stage.until is not None:
             self._note_standings(pack, lanes, history)
-        if self.stage.until is None or not _is_running(lanes):
+        if hosts.agreed(self.stage.until is None) or not _is_running(lanes):
             metrics = self._evaluated(pack, lanes, home.numbers, data)
+            if not hosts.leads:
+                return  # process 0 has the whole history, and writes
             self._finish(pack, lanes, metrics, history, spent + time.perf_counter() - began)
 
     def compile(self, pack: Pack) -> None:
@@ -126,6 +130,7 @@ class Trainer:
             for stop in self.context.stops.applied(pack, state.epoch, asked):
                 self.context.writer.submit(stops.write, self.context.directory, stop)
             ended = np.where(asked[now.order], Status.STOPPED_EARLY, ended).astype(np.int32)
+        ended = np.asarray(self.context.options.hosts.agreed(ended.tolist()), np.int32)
         if (ended == status).all():
             return state
         return state._replace(lanes=state.lanes._replace(status=self.place.split(ended)))

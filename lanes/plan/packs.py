@@ -82,6 +82,16 @@ class Pack:
         fits = max(w for w in range(1, max(1, min(limit, self.width)) + 1) if self.width % w == 0)
         return dataclasses.replace(self, width=fits, planned_width=self.planned_width or self.width)
 
+    def told(self) -> dict[str, Any]:
+        """What another process of the same plan makes the pack from: names and numbers only."""
+        return {
+            "lanes": [lane and lane.run_id for lane in self.lanes],
+            "programs": {member.run_id: member.sharing.text for member in self.members},
+            "width": self.width,
+            "seeds": self.seeds,
+            "planned_width": self.planned_width,
+        }
+
     @property
     def setup(self) -> Setup:
         """What is static about the lanes: equal for all of them."""

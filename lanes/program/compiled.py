@@ -95,7 +95,7 @@ class Compiled:
             if (key, place) not in self._ready:
                 began = time.perf_counter()
                 ready = self.programs.get(key, place, function, split, args, **options)
-                memory.check(ready, place.devices[0], self.sharers)
+                memory.check(ready, place.first.devices[0], self.sharers)
                 self._ready[key, place] = ready
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:

@@ -3,6 +3,9 @@
 `local`: a one-device program, dispatched to each device from the host; no communication, so a lane's numbers do not
 depend on the number of devices. `shard_map` and `pmap`: one program over all devices, with the lanes split among them.
 `data`: one program over all devices, with every lane's batch split among them: for few runs of a large net.
+
+The devices of `shard_map` and `data` may belong to several processes (`lanes.program.hosts`). What goes into and comes out of
+their programs is then whole on each device, so that every process can read it and process 0 can write it.
 """
 
 import dataclasses
@@ -16,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from lanes.errors import RequestError
 from lanes.program import compilation_cache, xla_flags
+from lanes.program.hosts import ALONE, Hosts
 from lanes.program.over_lanes import splitting_batches
 
 MAPPINGS = ("local", "shard_map", "pmap", "data")
@@ -66,8 +70,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def select_devices(count: int | None) -> list[jax.Device]:
-    """The first `count` devices, or all.
+def select_devices(count: int | None, hosts: Hosts = ALONE) -> list[jax.Device]:
+    """The first `count` devices, or all; with several processes, of each of them, in the order of the processes.
 
     Raises RequestError if there are not that many, or none of the platform that JAX is set to.
     """
@@ -79,12 +83,20 @@ def select_devices(count: int | None) -> list[jax.Device]:
         raise RequestError(
             f"JAX has no device of JAX_PLATFORMS={platforms!r} ({reason}): unset it, or install the platform's JAX"
         ) from None
-    if count is None:
-        return devices
-    if not 1 <= count <= len(devices):
+    if count is not None and not 1 <= count <= len(devices):
         available = f"there {'is' if len(devices) == 1 else 'are'} {len(devices)} ({devices[0].platform})"
         raise RequestError(f"--devices is {count}: {available}; choose 1 to {len(devices)}")
-    return devices[:count]
+    if not hosts.several:
+        return devices[:count]
+    everywhere = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    by_process = [[one for one in everywhere if one.process_index == index] for index in range(hosts.count)]
+    numbers = [len(own[:count]) for own in by_process]
+    if len(set(numbers)) > 1 or (count is not None and numbers[0] < count):
+        raise RequestError(
+            f"the processes have {', '.join(str(len(own)) for own in by_process)} devices: each must use as many as the "
+            f"others; set --devices to {min(map(len, by_process))} or less"
+        )
+    return [device for own in by_process for device in own[:count]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,16 +138,45 @@ class Place:
 
         So places on the host devices of a CPU share the programs that run there.
         """
-        device = self.devices[0]
+        device = next(one for one in self.devices if one.process_index == jax.process_index())
         return Place((jax.local_devices(backend="cpu")[0] if device.platform == "cpu" else device,), "local")
+
+    @property
+    def spans(self) -> bool:
+        """Whether the devices belong to several processes."""
+        return len({device.process_index for device in self.devices}) > 1
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """(I, N): which part of each batch's examples this process reads, of how many."""
+        processes = sorted({device.process_index for device in self.devices})
+        whole = self.mapping != "data" or len(processes) == 1
+        return (0, 1) if whole else (processes.index(jax.process_index()), len(processes))
 
     def shared(self, tree: Tree) -> Tree:
         """Put a tree that all lanes share (data, orders) on the device or devices."""
-        return jax.device_put(tree, self._sharding(PartitionSpec()))
+        return self._put(tree, self._sharding(PartitionSpec()))
+
+    def batches(self, tree: Tree) -> Tree:
+        """Put this process's part of streamed batches [k, S, B / N, …] on its devices; on one process, as `shared`."""
+        if self.part[1] == 1:
+            return self.shared(tree)
+        sharding = self._sharding(PartitionSpec(None, None, AXIS))
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), tree)
 
     def split(self, tree: Tree) -> Tree:
         """Put lanes [P, …] on the device or devices."""
-        return jax.device_put(tree, self._sharding(self._of_lanes()))
+        return self._put(tree, self._sharding(self._of_lanes()))
+
+    def _put(self, tree: Tree, sharding: Any) -> Tree:
+        if not self.spans:
+            return jax.device_put(tree, sharding)
+
+        def put(leaf: Any) -> jax.Array:
+            array = np.asarray(leaf)
+            return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+        return jax.tree.map(put, tree)
 
     def like(self, tree: Tree, split: bool) -> Tree:
         """The shapes of a tree with the sharding of `split` or `shared`: enough to compile for."""
@@ -149,7 +190,7 @@ class Place:
         return jax.tree.map(shape, tree)
 
     def _of_lanes(self) -> PartitionSpec:
-        return PartitionSpec() if self.mapping == "data" else PartitionSpec(AXIS)
+        return PartitionSpec() if self.mapping == "data" or self.spans else PartitionSpec(AXIS)
 
     def _sharding(self, spec: PartitionSpec) -> Any:
         return self.devices[0] if self.mapping == "local" else NamedSharding(self._mesh(), spec)
@@ -173,7 +214,7 @@ class Place:
         mapped = jax.shard_map(
             function, mesh=self._mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
         )
-        return jax.jit(mapped)
+        return jax.jit(mapped, out_shardings=self._sharding(PartitionSpec())) if self.spans else jax.jit(mapped)
 
     def _pmapped(self, function: Callable, split: int, count: int) -> Callable:
         """The same with `jax.pmap`: lanes [P, …] are folded to [devices, P / devices, …] around the call."""
@@ -191,10 +232,15 @@ class Place:
 def make_places(devices: list[jax.Device], mapping: str) -> list[Place]:
     """One place for each device (`local`), or one of all devices.
 
-    Raises RequestError for an unknown mapping.
+    Raises RequestError for an unknown mapping, and for one that cannot use the devices of several processes.
     """
     if mapping not in MAPPINGS:
         raise RequestError(f"--mapping is {mapping!r}: it must be one of {', '.join(MAPPINGS)}")
+    if mapping in ("local", "pmap") and len({device.process_index for device in devices}) > 1:
+        raise RequestError(
+            f"--mapping is {mapping}, which uses the devices of one process, and there are several: write --mapping data (a "
+            "large net) or shard_map (many runs in one program); for packs of their own on each host write --shard"
+        )
     if mapping == "local":
         return [Place((device,), mapping) for device in devices]
     return [Place(tuple(devices), mapping)]

@@ -13,6 +13,7 @@ import numpy as np
 from lanes.errors import RequestError
 from lanes.files import make_folder, sync_folder, temporary_beside, write_bytes
 from lanes.storage import checkpoints
+from lanes.storage.orbax_calls import quiet
 from lanes.storage.trained import Variables, stored_variables
 
 
@@ -100,7 +101,7 @@ def _orbax(to: Path, run_id: str, variables: Variables) -> None:
     del run_id
     work = temporary_beside(to)
     try:
-        with checkpoints.quiet(), ocp.StandardCheckpointer() as checkpointer:
+        with quiet(), ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(work / to.name, variables)
         os.rename(work / to.name, to)
     finally:

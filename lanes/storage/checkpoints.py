@@ -9,11 +9,9 @@ import contextlib
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 
 from lanes.errors import DamagedFileError
 from lanes.files import make_folder, oddity, open_regular, read_regular, remove_leftovers, sync_folder, temporary_beside
+from lanes.storage.orbax_calls import own_process, plain, quiet
 from lanes.storage.sealed import SWEEP, read_sealed, write_sealed
 from lanes.storage.seals import Mark
 
@@ -31,7 +30,6 @@ CHECKSUMS = "checksums.json"
 ASIDE = "damaged-"  # prefix of files that were set aside
 ORBAX_MARKER, ORBAX_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
-PATTERN = re.compile(r"[*?\[\]\\{}]")
 Tree = Any
 
 
@@ -90,8 +88,11 @@ def save(folder: Path, number: int, leaves: dict[str, np.ndarray], stated: Mappi
     work.mkdir()
     try:
         # Compression would save 7% of the bytes of weights for twice the processor time.
-        handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False, use_compression=False)
-        with quiet(), plain(work) as parent, ocp.Checkpointer(handler) as checkpointer:
+        own = own_process()
+        handler = ocp.PyTreeCheckpointHandler(
+            use_ocdbt=True, use_zarr3=False, use_compression=False, multiprocessing_options=own
+        )
+        with quiet(), plain(work) as parent, ocp.Checkpointer(handler, multiprocessing_options=own) as checkpointer:
             checkpointer.save(parent / path.name, leaves)
         made = work / path.name
         sums = {str(file.relative_to(made)): digest(file, sync=True) for file in files(made)}
@@ -123,19 +124,6 @@ def is_ours(path: Path) -> bool:
     """Whether a path is a folder, no link, that holds a checkpoint, finished or not: only such are ever deleted."""
     marks = (path / name for name in (CHECKSUMS, ORBAX_MARKER))
     return path.is_dir() and not path.is_symlink() and any(m.is_file() and not m.is_symlink() for m in marks)
-
-
-@contextlib.contextmanager
-def plain(folder: Path) -> Iterator[Path]:
-    """The folder by a path without the characters that Orbax takes for a pattern: the path itself, or a link to it."""
-    folder = folder.absolute()
-    if not PATTERN.search(str(folder)):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="lanes-") as temporary:
-        link = Path(temporary) / "folder"
-        link.symlink_to(folder, target_is_directory=True)
-        yield link
 
 
 def load(folder: Path, warn: Callable[[str], None], sweep: str = "") -> tuple[int, dict[str, np.ndarray]] | None:
@@ -243,7 +231,13 @@ def restore(path: Path) -> dict[str, np.ndarray]:
     if any(name.startswith("/") or ".." in name.split("/") for name in _names_of_arrays(path)):
         raise DamagedFileError(f"{path} has arrays with names of other folders")
     try:
-        with quiet(), plain(path.parent) as parent, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        own = own_process()
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=own)
+        with (
+            quiet(),
+            plain(path.parent) as parent,
+            ocp.Checkpointer(handler, multiprocessing_options=own) as checkpointer,
+        ):
             meta = checkpointer.metadata(parent / path.name).item_metadata
             stated = sum(int(np.prod(leaf.shape, dtype=object)) for leaf in jax.tree.leaves(dict(meta.tree)))
             if stated > sum(file.stat().st_size for file in files(path)):  # nothing is compressed
@@ -335,15 +329,3 @@ def digest(path: Path, sync: bool = False) -> str:
         if sync:
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class quiet:
-    """Silence Orbax's log: whatever goes wrong it also raises."""
-
-    def __enter__(self) -> None:
-        self.logger = logging.getLogger("absl")
-        self.level = self.logger.level
-        self.logger.setLevel(logging.CRITICAL + 1)
-
-    def __exit__(self, *_: object) -> None:
-        self.logger.setLevel(self.level)
