@@ -68,7 +68,9 @@ def test_it_imports_only_public_names(path):
 
 
 def expanded(path: Path) -> list:
-    """The experiment's runs; skips the test if it starts from another experiment that has not been trained."""
+    """The experiment's runs; skips the test if it has none, or starts from another experiment that has not been trained."""
+    if path in JUDGED and not hasattr(load_module(path), "sweep"):
+        pytest.skip("measures without training a run")
     try:
         return runs_of(path)
     except RequestError as error:
@@ -78,7 +80,6 @@ def expanded(path: Path) -> list:
 
 
 def test_it_expands_into_runs(path):
-    assert callable(load_module(path).sweep)
     assert len(expanded(path)) >= 1
 
 

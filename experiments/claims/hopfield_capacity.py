@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from lanes import Interval, Results, Verdict
-from nets.hopfield import capacity
+from nets import hopfield
 
 LOADS = (0.05, 0.08, 0.10, 0.12, 0.13, 0.14, 0.15, 0.16, 0.18, 0.20, 0.25)
 
 
 def measure(_: Results) -> pd.DataFrame:
     """Overlap at each load, of five nets of 500 units."""
-    overlaps = np.asarray(capacity(jax.random.key(0), 500, LOADS, repeats=5))
+    overlaps = np.asarray(hopfield.capacity(jax.random.key(0), 500, LOADS, repeats=5))
     return pd.DataFrame(overlaps, columns=[str(load) for load in LOADS])
 
 

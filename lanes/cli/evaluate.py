@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
-from lanes.errors import RequestError, printable, say, warn
+from lanes.errors import RequestError, say, warn
 from lanes.files import check_writable
 
 if TYPE_CHECKING:
@@ -146,20 +146,15 @@ def _write(found: "Evaluation", path: Path) -> list[Path]:
 
 
 def _write_one(table: "pd.DataFrame", path: Path) -> None:
+    from lanes.reporting.table_formats import spreadsheet_text
+
     try:
         if path.suffix == ".csv":
-            table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
+            table.rename(columns=spreadsheet_text).map(spreadsheet_text).to_csv(path, index=False)
         else:
             table.to_parquet(path, index=False)
     except OSError as error:
         raise RequestError(f"--out {path} cannot be written ({error.strerror}): choose another file") from None
-
-
-def _as_text(cell: Any) -> Any:
-    """A text with control characters as escapes and, where a spreadsheet would run it as a formula, an apostrophe before it."""
-    if not isinstance(cell, str):
-        return cell
-    return printable(f"'{cell}" if cell.lstrip().startswith(("=", "+", "-", "@")) else cell)
 
 
 def run(words: Sequence[str]) -> int:

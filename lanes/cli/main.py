@@ -16,7 +16,7 @@ COMMANDS = {
     "diagnose": "Look inside trained runs: activations, gradients, curvature.",
     "export": "Write one trained run's parameters for other programs.",
     "report": "Write a sweep's report as one HTML page; compare several sweeps.",
-    "reproduce": "Run the experiments on claims and papers again; compare with what is recorded.",
+    "reproduce": "Run experiments on claims again; compare with what is recorded.",
     "list": "List the names that a run can use, with their formulas.",
     "status": "Show what a sweep is doing: workers, runs, time left, what failed.",
     "stop": "Ask a sweep's workers to save and stop, or end single runs.",

@@ -22,6 +22,7 @@ from lanes.errors import RequestError, printable, say, unknown, warn
 from lanes.reporting import pages
 from lanes.reporting.markup import as_json, escape
 from lanes.results.axes import swept_axes
+from lanes.results.evaluation import Evaluation
 from lanes.results.printed_evaluation import print_evaluation
 from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.storage.directory import Directory
@@ -92,7 +93,7 @@ def test_printed_tables_hold_no_control_character(text):
     for terminal in (False, True):
         out = io.StringIO()
         console = Console(file=out, force_terminal=terminal, width=300, color_system=None)
-        print_evaluation(table, "valid_loss", console)
+        print_evaluation(evaluation_of(table), "valid_loss", console)
         print_leaderboard(table, "valid_loss", console=console)
         lines = out.getvalue()
         assert is_harmless(lines.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", ""))
@@ -104,9 +105,14 @@ def test_printed_tables_hold_no_control_character(text):
     assert all(len(axis.values) == 2 for axis in axes if text != "plain")
 
 
+def evaluation_of(table: pd.DataFrame) -> Evaluation:
+    """Of clean inputs, without tables by class."""
+    return Evaluation(table, None, None, None, conditions=(), notes=(), programs=0)
+
+
 @pytest.mark.parametrize("text", NASTY[:-1])
 def test_a_csv_file_holds_no_control_character_and_no_formula(tmp_path, text):
-    evaluate._write(table_with(text), tmp_path / "out.csv")
+    evaluate._write(evaluation_of(table_with(text)), tmp_path / "out.csv")
     written = (tmp_path / "out.csv").read_text(encoding="utf-8")
     assert is_harmless(written)
     assert written.count("\n") == 5

@@ -12,7 +12,7 @@ from small_sweeps import OVERLAPPING
 from lanes import Halving, Metric, RequestError, Run, grid, load, sweep
 from lanes.program.compiled import Programs
 from lanes.reporting.pages import read, write_report
-from lanes.results.evaluation import evaluate
+from lanes.results.evaluation import evaluation
 from lanes.results.leaderboard import leaderboard
 from lanes.results.printed_evaluation import print_evaluation
 from nets import MLP
@@ -53,9 +53,9 @@ def test_the_leaderboard_ranks_by_it(swept):
 
 
 def test_evaluating_the_best_takes_the_lowest(swept, capsys):
-    table = evaluate(swept, best=1, metric="brier")
-    assert set(table["learning_rate"]) == {0.1}
-    print_evaluation(table, "brier")
+    found = evaluation(swept, best=1, metric="brier")
+    assert set(found.runs["learning_rate"]) == {0.1}
+    print_evaluation(found, "brier")
     assert "valid_brier" in capsys.readouterr().out
 
 
@@ -86,7 +86,7 @@ def test_a_bare_function_is_measured_and_ranks_nothing(tmp_path):
     assert leaderboard(table).metric == "valid_accuracy"
     for ranking in (
         lambda: leaderboard(load(out), "brier"),
-        lambda: evaluate(out, best=1, metric="brier"),
+        lambda: evaluation(out, best=1, metric="brier"),
         lambda: write_report([out], "brier"),
     ):
         with pytest.raises(RequestError, match=remedy):
