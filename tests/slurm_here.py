@@ -90,8 +90,9 @@ class Slurm:
         self("scontrol", "update", f"jobid={job}", f"TimeLimit={60 * (hours[-1] if hours else 0) + minutes + 2}")
 
     def at_once(self, job: str) -> None:
-        """Let a requeued job start, which Slurm would let wait for two minutes."""
+        """Let a requeued job start soon, which Slurm would let wait for two minutes, so that what is left of it can end."""
         self.wait(lambda: self.about(job, "JobState") == "PENDING", 120, lambda: self("scontrol", "show", "job", job))
+        time.sleep(5)
         self("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 

@@ -181,7 +181,9 @@ def test_one_net_over_processes_is_warned_requeued_and_ends(here, folder):
     here.at_once(job)
     here("scontrol", "update", f"jobid={job}", "TimeLimit=60")
     here.wait(lambda: not here("squeue", "-h"), 180, log)
-    assert (here.about(job, "JobState"), here.about(job, "Restarts")) == ("COMPLETED", "1"), log()
+    assert (here.about(job, "JobState"), here.about(job, "Restarts")) == ("COMPLETED", "1"), (
+        here("scontrol", "show", "job", job) + log()
+    )
     found = load(folder / "wide")
     assert list(found["status"]) == ["done", "done"]
     assert set(found["mapping"]) == {"data"}
