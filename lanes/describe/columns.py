@@ -171,12 +171,13 @@ def _item(value: Any) -> str:
 
 def _text(value: str) -> str:
     """A string as it is, quoted if it reads like a number, None, True, or several values."""
-    if value.lower() in LITERALS or value != value.strip() or SYNTAX.intersection(value) or _is_number(value):
+    if value.lower() in LITERALS or value != value.strip() or SYNTAX.intersection(value) or is_number(value):
         return repr(value)
     return value
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text reads like a number."""
     try:
         float(text)
     except ValueError:

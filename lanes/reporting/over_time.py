@@ -8,8 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from lanes.errors import RequestError
-from lanes.files import oddity, write_bytes
 from lanes.reporting import embedded, pages
 from lanes.reporting.comparison import Comparison, compare
 from lanes.reporting.markup import Markup, document, escape, figure, paragraph, section, table, together
@@ -51,14 +49,7 @@ def write_over_time(directories: list[Path], metric: str | None = None, out: Pat
     ordered = {version.name: paths[version.name] for version in versions}
     runs, curves = pages.read(list(ordered.values()))
     text = page(runs, curves, versions, ordered, metric)
-    target = out or directories[0] / "over_time.html"
-    if (odd := oddity(target)) is not None:
-        raise RequestError(f"cannot write {target}: it {odd}; move it away, or choose another file with --out")
-    try:
-        write_bytes(target, text.encode())
-    except OSError as error:
-        raise RequestError(f"cannot write {target}: {error.strerror}; choose another file with --out") from None
-    return target
+    return pages.written(text, out or directories[0] / "over_time.html")
 
 
 def page(

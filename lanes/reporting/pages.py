@@ -58,6 +58,14 @@ def write_report(
     provenance = {name: provenance_of(path) for name, path in names_of(directories).items()}
     text = page(runs, curves, provenance, metric, statistic, baseline, names_of(directories))
     target = out or directories[0] / "report.html"
+    return written(text, target)
+
+
+def written(text: str, target: Path) -> Path:
+    """The target, with a page in it.
+
+    Raises RequestError if it cannot be written.
+    """
     if (odd := oddity(target)) is not None:
         raise RequestError(f"cannot write {target}: it {odd}; move it away, or choose another file with --out")
     try:

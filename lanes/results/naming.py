@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from lanes.describe.columns import is_number
 from lanes.results.axes import Axis
 from lanes.results.designs import OneAtATime
 from lanes.results.leaderboard import Leaderboard
@@ -66,15 +67,7 @@ def _needs_name(axis: Axis, others: Sequence[Axis]) -> bool:
     if len(others) == 1:
         return False
     shared = {value for other in others if other.name != axis.name for value in other.values}
-    return any(value in shared or _is_number(value) or value in ("True", "False", "–", "none") for value in axis.values)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return any(value in shared or is_number(value) or value in ("True", "False", "–", "none") for value in axis.values)
 
 
 def _joined(board: Leaderboard, axes: Sequence[Axis], row: int, plain: set[str]) -> str:
