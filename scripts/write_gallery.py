@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lanes.results.reproducing import GROUPS, Experiment, find, question, read_record, stated
+from lanes.results.verdicts import shown
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 TITLES = {"claims": "Claims of introductory lectures", "papers": "Published tables"}
@@ -45,6 +46,11 @@ def contents(experiments: list[Experiment]) -> str:
     return "\n".join(lines)
 
 
+def cell(text: str) -> str:
+    """A text in a cell of a table."""
+    return text.replace("|", "\\|")
+
+
 def entry(experiment: Experiment, folder: Path) -> str:
     """One experiment."""
     lines = [f"### {experiment.name}", "", f"**{question(experiment.module)}**", ""]
@@ -55,7 +61,7 @@ def entry(experiment: Experiment, folder: Path) -> str:
             lines += [f"![{experiment.name}]({experiment.picture.relative_to(folder).as_posix()})", ""]
         lines += [f"**{str(verdict.outcome).capitalize()}**: {verdict.sentence}.", ""]
         lines += ["| measured | value |", "|---|---|"]
-        lines += [f"| {name} | {number} |" for name, number in verdict.numbers.items()]
+        lines += [f"| {cell(name)} | {cell(shown(number))} |" for name, number in verdict.numbers.items()]
         lines += ["", f"{made['seconds']:.0f} s on {made['date']} ({made['by']})."]
     for label in ("Published", "Source"):
         if text := stated(experiment.module, label):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Arguments:
     """Run the experiments on claims and papers again, and compare their verdicts with what is recorded.
 
-    Run from the project's root; repeat the command to go on.
+    Repeat the command to go on.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ("claims",)
@@ -28,7 +28,7 @@ class Arguments:
     out: Path = Path("runs/reproduced")
     """Folder for their sweeps, measurements and pictures."""
     folder: Path = Path("experiments")
-    """Where the folders claims and papers are."""
+    """Where the folders claims and papers are; the default is the checkout's if the current folder has none."""
     minutes: float | None = None
     """Save and stop after this time (exit status 75)."""
     record: bool = False
@@ -41,13 +41,14 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all as recorded, 2 wrong request, 3 one is not or failed, 75 out of time, everything saved."""
+    from lanes.cli.sweep_request import in_checkout
     from lanes.program.places import prepare_devices
     from lanes.results.reproducing import find
 
     if arguments.minutes is not None and arguments.minutes <= 0:
         raise RequestError(f"--minutes is {arguments.minutes:g}: it must be above 0")
     prepare_devices()
-    experiments = find(arguments.names, arguments.folder)
+    experiments = find(arguments.names, in_checkout(arguments.folder))
     began, worst = time.monotonic(), ExitStatus.DONE
     for at, experiment in enumerate(experiments):
         left = None if arguments.minutes is None else 60 * arguments.minutes - (time.monotonic() - began)
@@ -94,9 +95,11 @@ def _one(experiment: "Experiment", arguments: Arguments, left: float | None) -> 
 
 def _told(found: "Reproduced", is_recorded: bool) -> ExitStatus:
     """Say the verdict, its numbers, and whether they are as recorded."""
+    from lanes.results.verdicts import shown
+
     say(f"  {found.verdict.outcome}: {found.verdict.sentence}")
     for name, number in found.verdict.numbers.items():
-        say(f"    {name}: {number}")
+        say(f"    {name}: {shown(number)}")
     if is_recorded:
         say(f"  recorded ({found.seconds:.0f} s)")
     elif found.differences is None:

@@ -96,7 +96,7 @@ def requested(
             raise RequestError(
                 f"--{name.replace('_', '-')} chooses among the runs of a directory: write --from DIR in place of the file"
             )
-    return _of_file(_experiment_file(experiment), out, choices, halving)
+    return _of_file(in_checkout(experiment), out, choices, halving)
 
 
 def _of_file(experiment: Path, out: Path, choices: Choices, halving: "Halving | None") -> Request:
@@ -158,10 +158,10 @@ def _check_off(choices: Choices, out: Path) -> None:
         raise RequestError(f"{out} was begun with halving, and --halving is off: leave it out, or choose another --out")
 
 
-def _experiment_file(experiment: Path) -> Path:
-    """The experiment file: `experiments/NAME.py` means the checkout's if the current folder has none."""
-    in_checkout = CHECKOUT / experiment
-    if experiment.exists() or experiment.parts[:1] != ("experiments",) or not in_checkout.exists():
-        return experiment
-    warn(f"note: {experiment} is not in this folder; running {in_checkout}")
-    return in_checkout
+def in_checkout(experiments: Path) -> Path:
+    """An experiment file or folder: `experiments/…` means the checkout's if the current folder has none."""
+    found = CHECKOUT / experiments
+    if experiments.exists() or experiments.parts[:1] != ("experiments",) or not found.exists():
+        return experiments
+    warn(f"note: {experiments} is not in this folder; running {found}")
+    return found

@@ -140,8 +140,14 @@ def differing(recorded: Verdict, found: Verdict) -> list[str]:
         if before is None or now is None:
             out.append(f"{name}: {'not recorded' if before is None else 'not measured'}")
         elif not _same(_interval(before), _interval(now)):
-            out.append(f"{name}: {now}, recorded: {before}")
+            out.append(f"{name}: {shown(now)}, recorded: {shown(before)}")
     return out
+
+
+def shown(number: Interval | float) -> str:
+    """A number of a verdict as a text: with its interval and n, or in four digits without one."""
+    value = _interval(number)
+    return f"{value.mean:.4g}" if value.n == 1 else str(value)
 
 
 def _same(one: Interval, other: Interval) -> bool:
