@@ -14,6 +14,7 @@ from lanes.describe.experiment_files import runs_of
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
+from lanes.reporting.table_formats import spreadsheet_text
 
 CHECKOUT = Path(__file__).parents[3]
 EXPERIMENT = """
@@ -117,4 +118,4 @@ def test_a_missing_directory_exits_with_2_and_one_line(tmp_path: Path) -> None:
 
 def test_a_text_that_a_spreadsheet_would_run_is_quoted():
     cells = ["=1+1", "@x", "-1", -1.5, None, "tanh", "\tx"]
-    assert [evaluate._as_text(cell) for cell in cells] == ["'=1+1", "'@x", "'-1", -1.5, None, "tanh", "\\tx"]
+    assert [spreadsheet_text(cell) for cell in cells] == ["'=1+1", "'@x", "'-1", -1.5, None, "tanh", "\\tx"]
