@@ -8,7 +8,7 @@ and single numbers (`jax.nn.relu(z)`, `jnp.where(z > 0, z, 0.1 * z)`).
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -183,10 +183,10 @@ class _Walk:
     def _scan(self, equation: Any, state: "_State", scopes: tuple[str, ...]) -> tuple[list[Any], list[bool]]:
         """A loop, with the activations of all its turns."""
         params = equation.params
-        body, constants = params["jaxpr"], params["num_consts"]
-        scanned = constants + params["num_carry"]
+        body, (constants, carried) = params["jaxpr"], _counts(params)
+        scanned = constants + carried
         values, flags = [state.read(v) for v in equation.invars], [state.varies(v) for v in equation.invars]
-        inside = [*flags[:constants], *[True] * params["num_carry"], *flags[scanned:]]
+        inside = [*flags[:constants], *[True] * carried, *flags[scanned:]]
         outside = self.found
         names: list[tuple[str, str]] = []
 
@@ -194,7 +194,7 @@ class _Walk:
             self.found = []
             out, _ = self.run(body.jaxpr, body.consts, [*values[:constants], *carry, *xs], inside, scopes)
             names[:] = [(module, function) for module, function, _ in self.found]
-            return out[: params["num_carry"]], (out[params["num_carry"] :], [layer for *_, layer in self.found])
+            return out[:carried], (out[carried:], [layer for *_, layer in self.found])
 
         lengths = {name: params[name] for name in ("length", "reverse", "unroll")}
         carry, (out, kept) = lax.scan(turn, values[constants:scanned], values[scanned:], **lengths)
@@ -205,6 +205,14 @@ class _Walk:
             else:
                 self.found += _turns(module or function, layer, params["length"])
         return [*carry, *out], [True] * len(equation.outvars)
+
+
+def _counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many inputs of a scan are constants, and how many are carried from turn to turn."""
+    if "ft_in" in params:  # JAX 0.12 on
+        constants, carried, _ = map(len, params["ft_in"].unpack())
+        return constants, carried
+    return params["num_consts"], params["num_carry"]
 
 
 def _turns(name: str, layer: Layer, length: int) -> list[Kept]:
