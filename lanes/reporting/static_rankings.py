@@ -1,6 +1,6 @@
 """Figures for papers of the ranking: the leaderboard with intervals, differences to the best, between directories, outcomes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,13 +128,18 @@ def differences_to_best(board: Leaderboard) -> list[StaticFigure]:
                     "markerfacecolor": "white" if apart else PALETTE[0],
                 }
                 axes.errorbar(difference[rows], rows, xerr=least[rows], fmt="o", capsize=2, **fill)
-        axes.axvline(0, color=QUIET, linewidth=0.6, linestyle=":")
-        set_rows(axes, names[1:])
-        axes.grid(axis="x")
-        axes.set_xlabel(f"best − other: {metric_label(board, board.metric)}", loc="right")
-        set_heading(axes, heading)
+        _set_around_zero(axes, names[1:], f"best − other: {metric_label(board, board.metric)}", heading)
 
     return [StaticFigure(f"differences_to_best_{board.metric}", message, 0.7 + 0.17 * len(known), draw)]
+
+
+def _set_around_zero(axes: Axes, names: Sequence[str], label: str, heading: str) -> None:
+    """A row for each name, a line at zero, and a label below."""
+    axes.axvline(0, color=QUIET, linewidth=0.6, linestyle=":")
+    set_rows(axes, names)
+    axes.grid(axis="x")
+    axes.set_xlabel(label, loc="right")
+    set_heading(axes, heading)
 
 
 def differences_to_baseline(board: Leaderboard, row: int) -> list[StaticFigure]:
@@ -156,11 +161,7 @@ def differences_to_baseline(board: Leaderboard, row: int) -> list[StaticFigure]:
             if at:
                 fill: dict[str, Any] = {"color": PALETTE[0], "markerfacecolor": PALETTE[0] if told else "white"}
                 axes.errorbar([each.mean for each in part], at, xerr=bars(part), fmt="o", capsize=2, **fill)
-        axes.axvline(0, color=QUIET, linewidth=0.6, linestyle=":")
-        set_rows(axes, names[1:])
-        axes.grid(axis="x")
-        axes.set_xlabel(f"other − baseline: {metric_label(board, board.metric)}", loc="right")
-        set_heading(axes, heading)
+        _set_around_zero(axes, names[1:], f"other − baseline: {metric_label(board, board.metric)}", heading)
 
     return [StaticFigure(f"differences_to_baseline_{board.metric}", message, 0.7 + 0.17 * len(shown), draw)]
 
@@ -183,14 +184,8 @@ def comparison_figures(found: Comparison, board: Leaderboard) -> list[StaticFigu
     def draw(axes: Axes) -> None:
         at = np.arange(len(each))
         axes.errorbar([one.mean for one in each], at, xerr=bars(each), fmt="o", color=PALETTE[0], capsize=2)
-        axes.axvline(0, color=QUIET, linewidth=0.6, linestyle=":")
-        set_rows(axes, names)
-        axes.grid(axis="x")
-        axes.set_xlabel(
-            f"{short(found.second, 16)} − {short(found.first, 16)}: {metric_label(board, metric)}", loc="right"
-        )
-        heading = " · ".join(map(field_words, found.fields))
-        set_heading(axes, heading)
+        label = f"{short(found.second, 16)} − {short(found.first, 16)}: {metric_label(board, metric)}"
+        _set_around_zero(axes, names, label, " · ".join(map(field_words, found.fields)))
 
     return [StaticFigure(f"difference_{found.second}_minus_{found.first}", message, 0.7 + 0.17 * len(each), draw)]
 
