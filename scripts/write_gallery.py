@@ -62,7 +62,7 @@ def entry(experiment: Experiment, folder: Path) -> str:
         lines += [f"**{str(verdict.outcome).capitalize()}**: {verdict.sentence}.", ""]
         lines += ["| measured | value |", "|---|---|"]
         lines += [f"| {cell(name)} | {cell(shown(number))} |" for name, number in verdict.numbers.items()]
-        lines += ["", f"{made['seconds']:.0f} s on {made['date']} ({made['by']})."]
+        lines += ["", f"{made['seconds']:.0f} s of processor time on {made['date']} ({made['by']})."]
     for label in ("Published", "Source"):
         if text := stated(experiment.module, label):
             lines.append(f"{label}: {text}")

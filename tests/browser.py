@@ -29,10 +29,18 @@ FLAGS = (
     "--no-first-run",
 )
 PATIENCE = 60.0  # seconds
-MIDDLE = """element => {
-  element.scrollIntoView({block: "center", behavior: "instant"});
-  const box = element.getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + box.height / 2];
+# The middle of an element, as soon as it stands still and nothing covers it.
+MIDDLE = """async element => {
+  let last = "";
+  for (;;) {
+    element.scrollIntoView({block: "center", behavior: "instant"});
+    const box = element.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const hit = document.elementFromPoint(x, y);
+    if (hit && element.contains(hit) && last === `${x} ${y}`) return [x, y];
+    last = `${x} ${y}`;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
 }"""
 
 
@@ -143,7 +151,8 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def click(self, selector: str) -> None:
-        """Click the middle of an element with the mouse."""
+        """Click the middle of an element with the mouse, once the page has drawn what it draws."""
+        self.settle()
         x, y = self.evaluate(f"({MIDDLE})(document.querySelector({json.dumps(selector)}))")
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)

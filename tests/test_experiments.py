@@ -6,6 +6,7 @@ import os
 import runpy
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from lanes.describe.experiment_files import load_module, runs_of
@@ -13,7 +14,8 @@ from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus, RequestError
-from lanes.results.reproducing import find, question, stated
+from lanes.results.reproducing import as_png, find, question, read_record, recorded_results, stated
+from lanes.results.verdicts import differing
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDER = CHECKOUT / "experiments"
@@ -53,6 +55,19 @@ def test_what_is_judged_is_short_and_names_its_source(path):
     assert question(one.module).endswith("?")
     assert stated(one.module, "Source")
     assert callable(one.module.figure)
+
+
+@pytest.mark.parametrize("path", JUDGED, ids=[path.stem for path in JUDGED])
+def test_its_recorded_results_give_the_recorded_verdict_and_a_picture(path):
+    (one,) = find([path.stem], FOLDER)
+    if not one.recorded.is_file():
+        pytest.skip("not recorded yet")
+    results = recorded_results(one)
+    verdict = one.module.verdict(results)
+    assert differing(read_record(one.recorded), verdict) == []
+    assert verdict.sentence == read_record(one.recorded).sentence
+    assert as_png(one.module.figure(results), one).startswith(b"\x89PNG")
+    plt.close("all")
 
 
 def test_the_gallery_is_written_from_what_is_recorded():

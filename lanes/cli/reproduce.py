@@ -101,14 +101,14 @@ def _told(found: "Reproduced", is_recorded: bool) -> ExitStatus:
     for name, number in found.verdict.numbers.items():
         say(f"    {name}: {shown(number)}")
     if is_recorded:
-        say(f"  recorded ({found.seconds:.0f} s)")
+        say(f"  recorded ({found.seconds:.0f} s of processor time)")
     elif found.differences is None:
-        say(f"  nothing is recorded to compare it with: --record does ({found.seconds:.0f} s)")
+        say(f"  nothing is recorded to compare it with: --record does ({found.seconds:.0f} s of processor time)")
     elif found.differences:
         warn(f"  not as recorded: {'; '.join(found.differences)}")
         return ExitStatus.FAILED
     else:
-        say(f"  as recorded ({found.seconds:.0f} s)")
+        say(f"  as recorded ({found.seconds:.0f} s of processor time)")
     return ExitStatus.DONE
 
 

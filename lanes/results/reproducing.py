@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from lanes.results.verdicts import Results, Verdict, as_json, differing, from_js
 
 GROUPS = ("claims", "papers")  # folders of experiments with a verdict
 RECORDED = "recorded"  # the folder beside experiments that holds verdicts and pictures
-LARGEST = 150_000  # bytes of a picture
+TABLES = ("runs", "curves", "measured")
+LARGEST = 150_000  # bytes of a picture, and of a table
 SIZES = (150, 130, 110, 90, 70)  # dots per inch, tried until a picture is small enough
 
 
@@ -65,12 +65,14 @@ class Reproduced:
     Attributes:
         verdict: of today's results.
         picture: PNG; None if the file has no `figure(results)`.
-        seconds: of all calls that trained or measured something, as far as they ended.
+        tables: what verdict and picture were made of, by name: `runs`, `curves`, `measured`.
+        seconds: of processor time, in all calls that trained or measured something, as far as they ended.
         differences: from the recorded verdict; None if none is recorded.
     """
 
     verdict: Verdict
     picture: bytes | None
+    tables: dict[str, pd.DataFrame]
     seconds: float
     differences: list[str] | None
 
@@ -114,7 +116,7 @@ def reproduce(experiment: Experiment, out: Path, options: Options, command: Sequ
 
     Raises RequestError for a wrong experiment, and for a function of its file that raises.
     """
-    began, has_worked = time.perf_counter(), False
+    began, has_worked = _processor_seconds(), False
     directory = out / experiment.name
     if callable(getattr(experiment.module, "sweep", None)):
         plan = make_plan(runs_of(experiment.file), options)
@@ -136,8 +138,13 @@ def reproduce(experiment: Experiment, out: Path, options: Options, command: Sequ
     if callable(getattr(experiment.module, "figure", None)):
         picture = as_png(_called(experiment, "figure", results), experiment)
     differences = differing(read_record(experiment.recorded), verdict) if experiment.recorded.is_file() else None
-    seconds = _seconds(out / f"{experiment.name}.json") + (time.perf_counter() - began if has_worked else 0.0)
-    return Reproduced(verdict, picture, seconds, differences)
+    seconds = _seconds(out / f"{experiment.name}.json") + (_processor_seconds() - began if has_worked else 0.0)
+    return Reproduced(verdict, picture, results.used(), seconds, differences)
+
+
+def _processor_seconds() -> float:
+    """The processor time of this process and of those that it waited for, on all cores."""
+    return sum(os.times()[:4])
 
 
 def _seconds(path: Path) -> float:
@@ -222,6 +229,35 @@ def record(experiment: Experiment, found: Reproduced) -> None:
         "by": f"lanes {importlib.metadata.version('lanes')}, jax {jax.__version__}, {os.cpu_count()} cores, {platform.machine()}",
     }
     _write(found, experiment.recorded, made)
+    for name, path in tables_of(experiment.recorded).items():
+        if name not in found.tables:
+            path.unlink(missing_ok=True)
+            continue
+        buffer = io.BytesIO()
+        told = found.tables[name].dropna(axis="columns", how="all")
+        told.to_parquet(buffer, index=False, compression="zstd", write_statistics=False)
+        if buffer.tell() > LARGEST:
+            size = f"{buffer.tell() / 1e3:.0f} kB"
+            raise RequestError(f"the table {name!r} of {experiment.file} has {size}: measure less, or fewer rows")
+        write_bytes(path, buffer.getvalue())
+
+
+def tables_of(recorded: Path) -> dict[str, Path]:
+    """Where the tables are recorded that a verdict and its picture were made of."""
+    return {name: recorded.with_suffix(f".{name}.parquet") for name in TABLES}
+
+
+def recorded_results(experiment: Experiment) -> Results:
+    """The recorded results, of which `verdict` and `figure` make again what is recorded, without training.
+
+    Raises RequestError if nothing is recorded.
+    """
+    found = {name: pd.read_parquet(path) for name, path in tables_of(experiment.recorded).items() if path.is_file()}
+    if not found:
+        raise RequestError(
+            f"nothing is recorded for {experiment.name}: lanes reproduce {experiment.name} --record does"
+        )
+    return Results(experiment.recorded.with_suffix(""), **found)
 
 
 def _write(found: Reproduced, path: Path, made: dict[str, Any]) -> None:

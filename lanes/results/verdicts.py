@@ -64,6 +64,7 @@ class Results:
     Args:
         directory: of its sweep; it need not exist for an experiment without runs.
         measured: what its function `measure(results)` returned; None if it has none.
+        runs, curves: in place of what the directory holds.
 
     Attributes:
         directory: as given.
@@ -72,8 +73,15 @@ class Results:
         curves: a row per run and epoch, with the runs' fields (`lanes.load` and the curves joined on `run_id`).
     """
 
-    def __init__(self, directory: Path, measured: pd.DataFrame | None = None):
+    def __init__(
+        self,
+        directory: Path,
+        measured: pd.DataFrame | None = None,
+        runs: pd.DataFrame | None = None,
+        curves: pd.DataFrame | None = None,
+    ):
         self.directory, self._measured = directory, measured
+        self._runs, self._curves = runs, curves
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -85,14 +93,21 @@ class Results:
     @functools.cached_property
     def runs(self) -> pd.DataFrame:
         """See the class."""
-        return load(self.directory)
+        return load(self.directory) if self._runs is None else self._runs
 
     @functools.cached_property
     def curves(self) -> pd.DataFrame:
         """See the class."""
+        if self._curves is not None:
+            return self._curves
         curves = load_curves(self.directory)
         fields = [name for name in self.runs if name == "run_id" or name not in curves]
         return curves.merge(self.runs[fields], on="run_id", how="left")
+
+    def used(self) -> dict[str, pd.DataFrame]:
+        """The tables that were asked for, and the measured one if there is one, by name."""
+        found: dict[str, pd.DataFrame] = {name: vars(self)[name] for name in ("runs", "curves") if name in vars(self)}
+        return found if self._measured is None else {**found, "measured": self._measured}
 
     def where(self, *conditions: str) -> pd.DataFrame:
         """The runs that meet all conditions `FIELD=VALUE` (alternatives joined by `|`).
