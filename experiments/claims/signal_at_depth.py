@@ -1,7 +1,9 @@
 """Does a signal survive ten layers of 500 units, and does the net then learn?
 
     .venv/bin/lanes reproduce signal_at_depth
-Weights near 0 lose the signal; Xavier's keep it in tanh and let it fade in ReLU; He's keep it.
+
+Expected: holds; of a signal 1e-09, 0.028 and 0.23 are left; He adds 0.38 ± 0.17 (n = 3) to ReLU's test accuracy
+(about 90 s of processor time).
 
 Source: CS231n (2016), lecture 5; Glorot and Bengio (2010); He et al. (2015).
 """
@@ -41,12 +43,10 @@ def verdict(results: Results) -> Verdict:
     fading, kept = last["relu", "xavier_normal"], min(last["tanh", "xavier_normal"], last["relu", "he_normal"])
     xavier, he = (("activation=relu", f"initializer={name}_normal") for name in ("xavier", "he"))
     gain = results.difference("test_accuracy", xavier, he)
-    holds = lost < 1e-6 and kept > 0.1 and fading < kept / 4 and gain.low > 0
-    sentence = (
-        f"of a signal {lost:.0e}, {fading:.2g} and {kept:.2g} are left; He's weights add {gain} to ReLU's test accuracy"
-    )
+    sentence = f"of a signal {lost:.0e}, {fading:.2g} and {kept:.2g} are left; He adds {gain} to ReLU's test accuracy"
     numbers = {"left of ±0.01": lost, "left of Xavier in ReLU": fading, "left where kept": kept, "gain by He": gain}
     numbers |= {f"{a}, {b}": results.mean("test_accuracy", f"activation={a}", f"initializer={b}") for a, b in PAIRS}
+    holds = lost < 1e-6 and kept > 0.1 and fading < kept / 4 and gain.low > 0
     return Verdict("holds" if holds else "does not hold", sentence, numbers)
 
 
