@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -25,6 +26,9 @@ class MLP(nn.Module):
         norm_position: "before" or "after" the activation.
         bias: initial value of the hidden biases.
         input_dropout: dropout rate on the inputs.
+        scanned: the hidden layers after the first run in one loop, with stacked parameters `hidden_rest`
+            [layers - 1, …]. The function is the same; the time to compile does not grow with depth, so a net of 100
+            layers is ready as soon as one of two. All widths must be equal.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """
 
@@ -33,6 +37,7 @@ class MLP(nn.Module):
     norm_position: str = "before"
     bias: float = 0.0
     input_dropout: Any = 0.0
+    scanned: bool = dataclasses.field(default=False, metadata={"later": True})
     outputs: int = 10
     activation: Factory = rectifier
     kernel_init: Initializer = kernel_default
@@ -41,16 +46,36 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         h = Dropout(self.input_dropout)(flatten(x), train=train)
-        for layer, width in enumerate(self.widths):
-            h = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **hidden_fields(self))(h, train=train)
+        fields = {"dropout": self.dropout, **hidden_fields(self)}
+        alone = 1 if self.scanned else len(self.widths)
+        for layer, width in enumerate(self.widths[:alone]):
+            h = HiddenDense(width, name=f"hidden_{layer}", **fields)(h, train=train)
+        if rest := len(self.widths) - alone:
+            h = _scanned(HiddenDense(self.widths[0], name="hidden_rest", **fields), h, rest, train)
         return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse what cannot be built for examples of this shape.
 
         Raises:
-            ValueError: widths that are not positive integers, an unknown norm or position, an empty example.
+            ValueError: widths that are not positive integers, different or missing ones if `scanned`, an unknown norm or
+                position, an empty example.
         """
         check_positive("widths", self.widths)
+        if self.scanned and (len(self.widths) < 2 or len(set(self.widths)) > 1):
+            raise ValueError(
+                f"scanned is True and widths are {self.widths}: a loop needs two or more hidden layers of equal width"
+            )
         check_positive("example shape", shape)
         check_norm(self.norm, self.norm_position)
+
+
+def _scanned(layer: HiddenDense, x: jax.Array, length: int, train: bool) -> jax.Array:
+    """The layer `length` times, each time with its own parameters and random draws."""
+    scan = nn.scan(
+        lambda layer, h, _: (layer(h, train=train), None),
+        variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0, "lsuv": 0},
+        split_rngs={"params": True, "dropout": True},
+        length=length,
+    )
+    return scan(layer, x, None)[0]
