@@ -32,8 +32,7 @@ def verdict(results: Results) -> Verdict:
     knees = [
         float(np.interp(-0.967, -row, LOADS)) for row in np.minimum.accumulate(results.measured.to_numpy(), axis=1)
     ]
-    half = 2.776 * float(np.std(knees, ddof=1)) / 5**0.5  # Student's t of 4 degrees of freedom
-    knee, kept, lost = Interval(float(np.mean(knees)), half, 5), *(results.measured[at].mean() for at in ("0.1", "0.2"))
+    knee, kept, lost = Interval.of(knees), *(results.measured[at].mean() for at in ("0.1", "0.2"))
     holds = 0.12 <= knee.mean <= 0.16 and kept > 0.99 and lost < 0.7
     sentence = (
         f"recall breaks down at {knee} patterns per unit; the overlap is {kept:.3f} at 0.10 and {lost:.2f} at 0.20"

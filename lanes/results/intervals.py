@@ -36,6 +36,11 @@ class Interval:
     n: int
     proportion: bool = False
 
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Interval":
+        """The mean of independent values, such as one per seed, and its 95% interval; values that are not finite are left out."""
+        return mean_interval(values)
+
     @property
     def is_known(self) -> bool:
         """Whether there is an interval: of two values or more that are not all equal."""

@@ -1,4 +1,4 @@
-"""One program over the devices of several processes, on CPUs: numbers, checkpoints, lost processes, wrong requests."""
+"""One program over the devices of several processes, on CPUs: numbers, checkpoints, lost processes."""
 
 import os
 import re
@@ -7,126 +7,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
+from hosts_here import CHECKOUT, DATA, FILE, LANES, Job, are_close, are_equal, own_lines
 
-from lanes import load, load_curves
-from lanes.cluster.hosts import join
-from lanes.errors import RequestError
-from lanes.program.hosts import ALONE
+from lanes import load
 
-CHECKOUT = Path(__file__).parents[3]
 slow = pytest.mark.slow
-FILE = """
-import os
-import time
-
-from lanes import Blobs, Run, grid
-from nets import MLP
-
-# The first chunk is one epoch, after which LINGER seconds pass.
-BASE = Run(data=Blobs(n=400, classes=3), net=MLP(widths=(8,)), batch_size=20, epochs=6, dropout=0.1)
-
-
-def linger(reached):
-    time.sleep(float(os.environ.get("LINGER", 0)))
-
-
-CALLBACKS = (linger,)
-
-
-def sweep() -> list[Run]:
-    return grid(BASE, learning_rate=[1e-3, 3e-3])
-"""
-DATA = ("--mapping", "data", "--width", "1")
-LANES = ("--mapping", "shard_map", "--width", "1")
-
-
-class Job:
-    """Processes of one command, each in a folder of its own or in the same one.
-
-    Args:
-        folder: where they run.
-        count: how many.
-        words: what follows the experiment file.
-        prefixes: words before the command of each process, such as those that put it into a namespace.
-        host: of the coordinator.
-        devices: that each process has.
-        further: words of a process alone, by its number.
-        variables: of the environment.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        count: int,
-        words: Sequence[object],
-        *,
-        prefixes: Sequence[Sequence[str]] = (),
-        host: str = "127.0.0.1",
-        devices: int = 1,
-        further: dict[int, Sequence[str]] | None = None,
-        **variables: str,
-    ):
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-        environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(CHECKOUT), **variables}
-        port = free_port()
-        self.logs = [folder / f"log-{port}-{index}" for index in range(count)]
-        self.processes = []
-        for index, log in enumerate(self.logs):
-            joining = ["--coordinator", f"{host}:{port}", "--process-id", str(index), "--processes", str(count)]
-            command = [sys.executable, "-m", "lanes.cli.main", "sweep", "rates.py", *map(str, words), "--no-report"]
-            command += [*(joining if count > 1 else []), *(further or {}).get(index, ())]
-            prefix = list(prefixes[index]) if prefixes else []
-            with open(log, "wb") as out:
-                self.processes.append(
-                    subprocess.Popen([*prefix, *command], cwd=folder, env=environment, stdout=out, stderr=out)
-                )
-
-    def text(self, index: int) -> str:
-        return self.logs[index].read_text(errors="replace")
-
-    def statuses(self, seconds: float = 600) -> list[int]:
-        """The exit statuses of all processes."""
-        until = time.monotonic() + seconds
-        try:
-            return [process.wait(max(1.0, until - time.monotonic())) for process in self.processes]
-        except subprocess.TimeoutExpired:
-            pytest.fail("\n".join(map(self.text, range(len(self.processes)))))
-        finally:
-            for process in self.processes:
-                process.kill()
-                process.wait()
-
-    def ends(self, status: int) -> None:
-        """Wait for all processes, which end with this status."""
-        found = self.statuses()
-        assert set(found) == {status}, "\n".join(map(self.text, range(len(found))))
-
-    def wait(self, what: Callable[[], object], seconds: float = 400) -> None:
-        until = time.monotonic() + seconds
-        while not what():
-            if time.monotonic() > until or all(process.poll() is not None for process in self.processes):
-                self.statuses(1)
-                pytest.fail("\n".join(map(self.text, range(len(self.processes)))))
-            time.sleep(0.2)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def own_lines(text: str) -> list[str]:
-    """The lines that are ours, without those of the libraries of JAX."""
-    return [line for line in text.splitlines() if line.startswith(("error: ", "resume with: ", "note: "))]
 
 
 @pytest.fixture(scope="module")
@@ -141,27 +31,6 @@ def two(folder: Path) -> Path:
     """The sweep by two processes of a device each."""
     Job(folder, 2, ["--out", "two", *DATA]).ends(0)
     return folder / "two"
-
-
-def table(out: Path) -> pd.DataFrame:
-    return load(out).drop(columns=["seconds", "calls", "device"]).set_index("run_id").sort_index()
-
-
-def curves(out: Path) -> pd.DataFrame:
-    return load_curves(out).sort_values(["run_id", "epoch"], ignore_index=True)
-
-
-def are_equal(first: Path, second: Path) -> None:
-    pd.testing.assert_frame_equal(table(first), table(second), check_exact=True)
-    pd.testing.assert_frame_equal(curves(first), curves(second), check_exact=True)
-
-
-def are_close(first: Path, second: Path) -> None:
-    """Losses to 1e-4 of their value: gradients are sums in another order."""
-    for read in (table, curves):
-        left, right = (read(out).select_dtypes("number").drop(columns="valid_accuracy") for out in (first, second))
-        losses = [name for name in left if "loss" in name]
-        np.testing.assert_allclose(left[losses], right[losses], rtol=1e-4)
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------------
@@ -297,103 +166,17 @@ def test_hosts_with_networks_of_their_own(folder, two, namespaces):
     are_equal(folder / "apart", two)
 
 
-# ---- wrong requests ----------------------------------------------------------------------------------------------
-
-
-def refused(job: Job, text: str, folder: Path, out: str) -> None:
-    job.ends(2)
-    for index in range(len(job.processes)):
-        (line,) = own_lines(job.text(index))
-        assert text in line, line
-    assert not (folder / out).exists()
+# ---- halving -----------------------------------------------------------------------------------------------------
 
 
 @slow
-@pytest.mark.parametrize(
-    ("further", "text"),
-    [
-        ({1: ["--set", "epochs=3"]}, "process 1 of 2 differs from process 0: --set"),
-        ({1: ["--devices", "2"]}, "--devices is 2: there is 1 (cpu)"),
-        ({0: ["--set", "batch_size=3"], 1: ["--set", "batch_size=3"]}, "it must be a multiple of their number"),
-    ],
-    ids=["command", "devices", "batch"],
-)
-def test_processes_that_ask_for_different_or_wrong_things_end_together(folder, further, text):
-    refused(Job(folder, 2, ["--out", "absent", *DATA], further=further), text, folder, "absent")
-
-
-@slow
-def test_code_must_be_the_same(folder, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "rates.py").write_text(FILE.replace("widths=(8,)", "widths=(9,)"))
-    job = Job(folder, 2, ["--out", folder / "absent", *DATA], prefixes=[[], ["env", "-C", str(other)]])
-    refused(job, "process 1 of 2 differs from process 0: experiment", folder, "absent")
-
-
-@slow
-def test_the_directory_must_be_shared(folder):
-    """A mount of its own hides what process 0 writes."""
-    hidden = folder / "hidden"
-    hidden.mkdir()
-    apart = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"]
-    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no mount namespaces here")
-    job = Job(folder, 2, ["--out", "hidden/out", *DATA], prefixes=[[], apart])
-    refused(job, "process 1 does not see what process 0 writes", folder, "hidden/out")
-    assert list(hidden.iterdir()) == []
-
-
-def test_an_address_where_nothing_answers():
-    with pytest.raises(RequestError, match="where nothing answers after 0 s"):
-        join(f"127.0.0.1:{free_port()}", 1, 2, patience=0.3)
-
-
-def test_an_address_of_another_machine_or_a_port_in_use_for_process_0():
-    with pytest.raises(RequestError, match="write an address of process 0's host, and a free port"):
-        join(f"192.0.2.1:{free_port()}", 0, 2, patience=0.3)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(RequestError, match="a free port"):
-            join(f"127.0.0.1:{taken.getsockname()[1]}", 0, 2, patience=0.3)
-
-
-@pytest.mark.parametrize(
-    ("asked", "text"),
-    [
-        (("node1", 0, 2), "write HOST:PORT of process 0"),
-        (("node1:http", 0, 2), "write HOST:PORT of process 0"),
-        (("node1:0", 0, 2), "write HOST:PORT of process 0"),
-        (("node1:99999", 1, 2), "write HOST:PORT of process 0"),
-        (("node1:1234", None, 2), "--process-id is missing"),
-        ((None, 1, None), "--coordinator and --processes are missing"),
-        (("node1:1234", 2, 2), "it must be from 0 to 1"),
-        (("node1:1234", -1, 2), "it must be from 0 to 1"),
-    ],
-)
-def test_wrong_numbers_and_addresses(asked, text):
-    with pytest.raises(RequestError, match=text):
-        join(*asked, patience=0.1)
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (["--hosts"], "--mapping is local, and several processes run one program only with --mapping data"),
-        (["--hosts", "--mapping", "pmap"], "--mapping is pmap, and several processes"),
-        (["--hosts", "--mapping", "data", "--shard", "0/2"], "leave one of them out"),
-        (["--hosts", "--mapping", "data", "--processes", "2"], "--processes states them"),
-    ],
-)
-def test_options_that_do_not_go_with_hosts(call, tmp_path, words, text):
-    (tmp_path / "rates.py").write_text(FILE)
-    status, _, err = call(tmp_path / "rates.py", "--out", tmp_path / "out", *words)
-    assert status == 2
-    assert text in err
-    assert not (tmp_path / "out").exists()
-
-
-def test_one_process_alone():
-    assert (ALONE.leads, ALONE.several, ALONE.agreed([1]), ALONE.begin("x")) == (True, False, [1], "x")
-    assert ALONE.gathered("name", 3, 1.0) == [3]
+@pytest.mark.parametrize("mapping", ["data", "shard_map"])
+def test_halving_prunes_over_hosts_as_on_one(tmp_path, mapping):
+    """Four rates at which the runs clearly differ; the worse half is pruned after epochs 2 and 4."""
+    (tmp_path / "rates.py").write_text(FILE.replace("[1e-3, 3e-3]", "[1e-4, 1e-3, 1e-2, 1e-1]"))
+    words = ["--mapping", mapping, "--width", "1", "--halving", "2,4", "--keep", "0.5"]
+    Job(tmp_path, 2, ["--out", "two", *words]).ends(0)
+    Job(tmp_path, 1, ["--out", "one", *words], devices=2).ends(0)
+    (are_close if mapping == "data" else are_equal)(tmp_path / "two", tmp_path / "one")
+    assert sorted(load(tmp_path / "two")["epochs_done"]) == [2, 2, 4, 6]
+    assert sorted(load(tmp_path / "two")["status"]) == ["done", "pruned", "pruned", "pruned"]

@@ -1,0 +1,1 @@
+"""Published tables and figures, each as an experiment beside the published numbers."""
