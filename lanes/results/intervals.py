@@ -36,6 +36,15 @@ class Interval:
     n: int
     proportion: bool = False
 
+    @staticmethod
+    def of(values: Iterable[float]) -> "Interval":
+        """The interval of values that are independent of each other, such as one per seed; of the finite ones.
+
+        Args:
+            values: such as slopes, or logarithms of ratios, one for each seed.
+        """
+        return mean_interval(values)
+
     @property
     def is_known(self) -> bool:
         """Whether there is an interval: of two values or more that are not all equal."""
