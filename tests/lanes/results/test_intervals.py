@@ -21,6 +21,7 @@ from lanes.results.intervals import Interval, binomial_error, grouped_intervals,
 )
 def test_interval_by_hand(values, mean, half):
     found = mean_interval(values)
+    assert Interval.of(values) == found
     assert (found.mean, found.n) == (pytest.approx(mean), len(values))
     assert found.half == pytest.approx(half, rel=1e-8)
 
