@@ -15,7 +15,7 @@ import pandas as pd
 
 import lanes
 from lanes import Results, Run, Verdict, grid
-from lanes.analysis.attacks import Ball, fgsm
+from lanes.analysis import attacks
 from nets import MLP
 
 BASE = Run(data="digits", net=MLP(widths=(64,)), learning_rate=3e-3, batch_size=64, epochs=20)
@@ -34,8 +34,8 @@ def measure(results: Results) -> pd.DataFrame:
     for seed, (net, variables) in enumerate(lanes.restore(results.directory, results.runs.sort_values("seed").run_id)):
         outputs = jax.jit(lambda at, net=net, variables=variables: net.apply(variables, at, train=False))
         for size in (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4):
-            ball = Ball(*(level * data.scale for level in (size, -data.offset, 16 - data.offset)))
-            moved = fgsm(outputs, loss, x, y, ball), jnp.clip(x + ball.epsilon * signs, ball.low, ball.high)
+            ball = attacks.Ball(*(level * data.scale for level in (size, -data.offset, 16 - data.offset)))
+            moved = attacks.fgsm(outputs, loss, x, y, ball), jnp.clip(x + ball.epsilon * signs, *ball[1:])
             right = [outputs(at).argmax(-1) == y for at in (x, *moved)]
             rows.append((size, seed, *(1 - float(jnp.mean(now[right[0]])) for now in right[1:])))
     return pd.DataFrame(rows, columns=["size", "seed", "along the gradient", "at random"])
