@@ -26,7 +26,9 @@ class ByFanIn(Protocol):
 def with_biases(params: Mapping[str, Any], initializer: Callable[..., jax.Array], key: jax.Array) -> dict[str, Any]:
     """The parameters with every bias drawn by `initializer(key, shape, dtype)`; the other parameters are unchanged.
 
-    One that is `ByFanIn` is also told the number of inputs, from the `kernel` [*window, in, out] beside the bias. A bias is a parameter named `bias`, of a layer without a `scale` (that of a normalization stays). Each has a key of its
+    One that is `ByFanIn` is also told the number of inputs, from the `kernel` [*window, in, out] beside the bias.
+
+    A bias is a parameter named `bias`, of a layer without a `scale` (that of a normalization stays). Each has a key of its
     own, which depends on its place among the net's biases in the order of their names.
 
     Raises ValueError if the net has none, the initializer returns another shape, or is `ByFanIn` and a bias has no kernel.
