@@ -28,7 +28,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def apart(y: jax.Array, _: jax.Array) -> jax.Array:
     """The largest distance of an output from its class's frequency, of outputs that sum to 1 or of logits."""
     y = jax.numpy.where(abs(y.sum(-1, keepdims=True) - 1) < 1e-5, y, jax.nn.softmax(y))
-    return abs(y - np.array([0.6, 0.3, 0.1])).max(-1)
+    return abs(y - np.array([[0.6, 0.3, 0.1]])).max(-1)
 
 
 def sweep() -> list[Run]:
