@@ -33,10 +33,10 @@ def apart(y: jax.Array, _: jax.Array) -> jax.Array:
 
 def sweep() -> list[Run]:
     """Losses x rates x seeds."""
-    fixed = {"activation": "sigmoid", "initializer": "xavier_normal", "bias_initializer": Constant(-4.0), "epochs": 60}
-    fixed |= {"net": MLP(widths=(32, 32)), "task": "classify", "output": "softmax", "optimizer": "sgd", "data": data}
-    losses, rates = ["softmax_cross_entropy", "squared_error"], [0.25, 0.5, 1, 2, 4, 8, 16]
-    return grid(Run(metrics=(apart,), **fixed), loss=losses, learning_rate=rates, seed=range(5))
+    base = Run(data=data, task="classify", output="softmax", metrics=(apart,), activation="sigmoid", optimizer="sgd")
+    axes = {"learning_rate": [0.25, 0.5, 1, 2, 4, 8, 16], "loss": ["softmax_cross_entropy", "squared_error"]}
+    start = {"net": [MLP(widths=(32, 32))], "initializer": ["xavier_normal"], "bias_initializer": [Constant(-4.0)]}
+    return grid(base, {**axes, **start}, epochs=[60], seed=range(5))
 
 
 def verdict(results: Results) -> Verdict:
