@@ -19,6 +19,7 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
@@ -67,6 +68,7 @@ DATASETS: dict[str, Description] = {
     "polynomial": Polynomial(),
     "adding": Adding(),
     "copy": Copy(),
+    "shape_set": ShapeSet(),
     "mnist": TFDS("mnist"),
     "fashion_mnist": TFDS("fashion_mnist"),
     "mnist1d": TFDS("mnist1d"),
