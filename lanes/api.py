@@ -26,6 +26,7 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
@@ -203,6 +204,7 @@ __all__ = [
     "SaltAndPepper",
     "ScheduleFree",
     "Scheduled",
+    "ShapeSet",
     "Sine",
     "Spirals",
     "Split",

@@ -19,6 +19,7 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
@@ -69,6 +70,8 @@ DATASETS: dict[str, Description] = {
     "adding": Adding(),
     "copy": Copy(),
     "mnist1d_generated": MNIST1D(),
+
+    "shape_set": ShapeSet(),
     "mnist": TFDS("mnist"),
     "fashion_mnist": TFDS("fashion_mnist"),
     "mnist1d": TFDS("mnist1d"),
