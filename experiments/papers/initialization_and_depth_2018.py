@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from lanes import Interval, Results, Run, Verdict, grid
-from nets import INITIALIZERS, MLP
+from nets import INITIALIZERS, MLP, FanInUniform
 
 
 def he_truncated(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
@@ -35,13 +35,8 @@ def twice_he(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.floa
     return (4 / shape[0]) ** 0.5 * jax.random.normal(key, shape, dtype)
 
 
-def uniform(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    """U(-1 / √fan-in, 1 / √fan-in)."""
-    return jax.random.uniform(key, shape, dtype, -1, 1) / shape[0] ** 0.5
-
-
 DRAWN = {"He": INITIALIZERS["he_normal"], "He, truncated": he_truncated, "LeCun": INITIALIZERS["lecun_normal"]}
-DRAWN |= {"twice He": twice_he, "uniform": uniform}
+DRAWN |= {"twice He": twice_he, "uniform": FanInUniform()}
 EXACT = {"He": 1.0, "He, truncated": 0.7737, "LeCun": 0.5, "twice He": 2.0, "uniform": 1 / 6}
 DEPTHS, TRAINED = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50), (5, 10, 20, 30, 50)
 BASE = Run(data="mnist", activation="relu", optimizer="sgd", learning_rate=0.01, batch_size=100, train_examples=6000)
@@ -87,7 +82,13 @@ def factors(results: Results) -> dict[str, float]:
 def starts(results: Results) -> pd.DataFrame:
     """By initializer, depth and seed: epochs until 20% validation accuracy; NaN where five epochs do not suffice."""
     curves = results.curves.assign(depth=results.curves["net.widths"].str.count(",") + 1)
-    names = {"he_normal": "He", "he_truncated": "He, truncated", "lecun_normal": "LeCun", "twice_he": "twice He"}
+    names = {
+        "he_normal": "He",
+        "he_truncated": "He, truncated",
+        "lecun_normal": "LeCun",
+        "twice_he": "twice He",
+        "fan_in_uniform": "uniform",
+    }
     curves["drawn"] = curves.initializer.str.split("[:.]").str[-1].replace(names)
     reached = curves[curves.valid_accuracy >= 0.2].groupby(["drawn", "depth", "seed"]).epoch.min() / 10
     return reached.reindex(pd.MultiIndex.from_product([DRAWN, TRAINED, range(5)], names=["drawn", "depth", "seed"]))
@@ -97,7 +98,7 @@ def verdict(results: Results) -> Verdict:
     """Holds if all factors are within 2% of the exact ones, and at depth 50 nets start by He's and no other's by LeCun's."""
     found, first = factors(results), starts(results)
     worst = max(abs(found[name] / EXACT[name] - 1) for name in EXACT)
-    he, lecun = first["He", 50].notna().mean(), first["LeCun", 50].notna().mean()
+    he, lecun = (first[name, 50].notna().mean() for name in ("He", "LeCun"))
     sentence = (
         f"factors per layer are within {100 * worst:.1f}% of the exact ones; of 5 nets of 50 layers "
         f"{5 * he:.0f} start by He's weights and {5 * lecun:.0f} by LeCun's"

@@ -70,7 +70,6 @@ DATASETS: dict[str, Description] = {
     "adding": Adding(),
     "copy": Copy(),
     "mnist1d_generated": MNIST1D(),
-
     "shape_set": ShapeSet(),
     "mnist": TFDS("mnist"),
     "fashion_mnist": TFDS("fashion_mnist"),
