@@ -38,6 +38,8 @@ def twice_he(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.floa
 DRAWN = {"He": INITIALIZERS["he_normal"], "He, truncated": he_truncated, "LeCun": INITIALIZERS["lecun_normal"]}
 DRAWN |= {"twice He": twice_he, "uniform": FanInUniform()}
 EXACT = {"He": 1.0, "He, truncated": 0.7737, "LeCun": 0.5, "twice He": 2.0, "uniform": 1 / 6}
+NAMES = {"he_normal": "He", "he_truncated": "He, truncated", "lecun_normal": "LeCun", "twice_he": "twice He"}
+NAMES["fan_in_uniform"] = "uniform"
 DEPTHS, TRAINED = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50), (5, 10, 20, 30, 50)
 BASE = Run(data="mnist", activation="relu", optimizer="sgd", learning_rate=0.01, batch_size=100, train_examples=6000)
 
@@ -82,14 +84,7 @@ def factors(results: Results) -> dict[str, float]:
 def starts(results: Results) -> pd.DataFrame:
     """By initializer, depth and seed: epochs until 20% validation accuracy; NaN where five epochs do not suffice."""
     curves = results.curves.assign(depth=results.curves["net.widths"].str.count(",") + 1)
-    names = {
-        "he_normal": "He",
-        "he_truncated": "He, truncated",
-        "lecun_normal": "LeCun",
-        "twice_he": "twice He",
-        "fan_in_uniform": "uniform",
-    }
-    curves["drawn"] = curves.initializer.str.split("[:.]").str[-1].replace(names)
+    curves["drawn"] = curves.initializer.str.split("[:.]").str[-1].replace(NAMES)
     reached = curves[curves.valid_accuracy >= 0.2].groupby(["drawn", "depth", "seed"]).epoch.min() / 10
     return reached.reindex(pd.MultiIndex.from_product([DRAWN, TRAINED, range(5)], names=["drawn", "depth", "seed"]))
 
