@@ -178,6 +178,7 @@ def _measured(experiment: Experiment, directory: Path) -> pd.DataFrame | None:
         kind = type(table).__name__
         raise RequestError(f"measure(results) of {experiment.file} returned {kind}: return a pandas table with rows")
 
+    table.attrs = {}  # a table made of `results.runs` has what rankings read of it, which can be larger than the table
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     write_bytes(_kept_at(experiment, directory), buffer.getvalue())
