@@ -236,6 +236,7 @@ def record(experiment: Experiment, found: Reproduced) -> None:
             continue
         buffer = io.BytesIO()
         told = found.tables[name].dropna(axis="columns", how="all")
+        told.attrs = {}  # what rankings read of it
         told.to_parquet(buffer, index=False, compression="zstd", write_statistics=False)
         if buffer.tell() > LARGEST:
             size = f"{buffer.tell() / 1e3:.0f} kB"
