@@ -37,9 +37,8 @@ def sweep() -> list[Run]:
 
 def measure(results: Results) -> pd.DataFrame:
     """The chosen runs, their points over the linear net of their seed, and whether they are one affine map."""
-    runs = results.runs.fillna({"valid_loss": np.inf}).assign(
-        depth=results.runs["net.widths"].astype(str).str.count("32")
-    )
+    depth = results.runs["net.widths"].astype(str).str.count("32")
+    runs = results.runs.fillna({"valid_loss": np.inf}).assign(depth=depth)
     keys, x, affine = ["depth", "schedule", "learning_rate"], np.random.default_rng(0).normal(size=(1000, 64)), []
     best = runs.set_index(keys).loc[runs.groupby(keys).valid_loss.mean().groupby("depth").idxmin()].reset_index()
     points = 100 * (best.test_accuracy - best.groupby("seed").test_accuracy.transform("first"))
