@@ -7,7 +7,7 @@ A first run took the losses of the epochs of best validation loss in place of th
 
 Expected: holds; relu: loss at 1e-4 is 920 times that at 0.4, at 100 99% of units saturate, 2 of 5 nets diverge; tanh: loss
 at 1e-4 is 1019 times that at 1, at 100 100% of units saturate, 0 of 5 nets diverge
-(about 28 s of processor time).
+(about 18 s of processor time).
 
 Source: Abad, "Introducción al Deep Learning" and "Deep Learning": the choice of the rate.
 """
