@@ -26,11 +26,13 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
 from lanes.data.given import Labels, Numbers, Tokens
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays
+from lanes.data.mnist1d import MNIST1D
 from lanes.data.own_images import Images
 from lanes.data.own_table import Table
 from lanes.data.own_text import Text
@@ -123,6 +125,7 @@ __all__ = [
     "EMA",
     "LAMB",
     "LBFGS",
+    "MNIST1D",
     "OPTIMIZERS",
     "RULES",
     "SCHEDULES",
@@ -201,6 +204,7 @@ __all__ = [
     "SaltAndPepper",
     "ScheduleFree",
     "Scheduled",
+    "ShapeSet",
     "Sine",
     "Spirals",
     "Split",

@@ -16,6 +16,7 @@ from jax import Array
 
 from nets.initializers_by_shape import (
     Constant,
+    FanInUniform,
     IdentityRNN,
     Normal,
     Shape,
@@ -66,6 +67,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "constant": Constant(),
     "uniform_0.01": Uniform(limit=0.01),
     "uniform_0.1": Uniform(limit=0.1),
+    "fan_in_uniform": FanInUniform(),
     "normal": Normal(),
     "xavier_uniform": xavier_uniform,
     "xavier_normal": xavier_normal,

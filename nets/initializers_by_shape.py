@@ -63,6 +63,30 @@ class Uniform:
 
 
 @dataclass(frozen=True)
+class FanInUniform:
+    """Uniform on an interval that shrinks with the number of inputs; of biases too, by the kernel that they belong to.
+
+    With factor 1, of kernels and biases, it is what PyTorch's dense and convolutional layers start from.
+
+    Formula: w ~ U(-a, a), a = c / √fan_in, c = 1; variance c² / (3 fan_in)
+    Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, with another factor
+    """
+
+    factor: float = 1.0
+
+    def __call__(self, key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
+        return self.biases(key, shape, math.prod(shape[:-1]), dtype)
+
+    def biases(self, key: Array, shape: Shape, fan_in: int, dtype: Any = jnp.float32) -> Array:
+        """Biases of units with `fan_in` inputs."""
+        limit = jnp.asarray(self.factor, dtype) / jnp.asarray(math.sqrt(fan_in), dtype)
+        return jax.random.uniform(key, tuple(shape), dtype, -1.0, 1.0) * limit
+
+    def check(self) -> None:
+        _check_above_zero("factor", self.factor)
+
+
+@dataclass(frozen=True)
 class Normal:
     """Normal with standard deviation σ, whatever the fan.
 

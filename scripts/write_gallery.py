@@ -1,7 +1,7 @@
 """Writes experiments/README.md: what each experiment asks, its picture, its verdict, and how to repeat it.
 
-    .venv/bin/python scripts/write_gallery.py            writes the page
-    .venv/bin/python scripts/write_gallery.py --check    writes nothing; exit status 1 if the page is out of date
+    .venv/bin/python scripts/write_gallery.py            writes the page, and the verdicts in docs/results.md
+    .venv/bin/python scripts/write_gallery.py --check    writes nothing; exit status 1 if one of them is out of date
 
 Questions and sources stand in the experiments' docstrings; verdicts, numbers and pictures are those that
 `lanes reproduce NAME --record` has recorded beside them.
@@ -17,6 +17,8 @@ from lanes.results.reproducing import GROUPS, Experiment, find, question, read_r
 from lanes.results.verdicts import shown
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+RESULTS = FOLDER.parent / "docs" / "results.md"
+MARKS = ("<!-- written by scripts/write_gallery.py -->", "<!-- end of what it writes -->")
 TITLES = {"claims": "Claims of introductory lectures", "papers": "Published tables"}
 HEADER = """# Experiments
 
@@ -44,6 +46,24 @@ def contents(experiments: list[Experiment]) -> str:
         recorded = read_record(one.recorded).outcome if one.recorded.is_file() else "not recorded yet"
         lines.append(f"| [{question(one.module)}](#{one.name}) | {recorded} |")
     return "\n".join(lines)
+
+
+def verdicts(folder: Path = FOLDER) -> str:
+    """A table of all that is recorded: the question, the outcome and why, and the published value."""
+    lines = ["| question | measured | published |", "|---|---|---|"]
+    for one in (each for group in GROUPS for each in find([group], folder) if each.recorded.is_file()):
+        found = read_record(one.recorded)
+        link = f"[{cell(question(one.module))}](../experiments/README.md#{one.name})"
+        published = cell(stated(one.module, "Published"))
+        lines.append(f"| {link} | **{str(found.outcome).capitalize()}**: {cell(found.sentence)} | {published} |")
+    return "\n".join(lines)
+
+
+def with_verdicts(text: str) -> str:
+    """docs/results.md with what is recorded between its marks."""
+    before, _, rest = text.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return f"{before}{MARKS[0]}\n\n{verdicts()}\n\n{MARKS[1]}{after}"
 
 
 def cell(text: str) -> str:
@@ -76,11 +96,12 @@ def main() -> None:
     """Write the page, or check it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if the page is out of date")
-    text, path = page(), FOLDER / "README.md"
-    if not parser.parse_args().check:
-        path.write_text(text, encoding="utf-8")
-    elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-        sys.exit(f"{path} is out of date: run .venv/bin/python scripts/write_gallery.py")
+    check = parser.parse_args().check
+    for path, text in ((FOLDER / "README.md", page()), (RESULTS, with_verdicts(RESULTS.read_text(encoding="utf-8")))):
+        if not check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            sys.exit(f"{path} is out of date: run .venv/bin/python scripts/write_gallery.py")
 
 
 if __name__ == "__main__":

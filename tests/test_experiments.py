@@ -76,8 +76,10 @@ def test_its_recorded_results_give_the_recorded_verdict_and_a_picture(path):
 
 
 def test_the_gallery_is_written_from_what_is_recorded():
-    page = runpy.run_path(str(CHECKOUT / "scripts" / "write_gallery.py"))["page"]
-    assert page() == (FOLDER / "README.md").read_text(encoding="utf-8"), "run .venv/bin/python scripts/write_gallery.py"
+    written = runpy.run_path(str(CHECKOUT / "scripts" / "write_gallery.py"))
+    assert written["page"]() == (FOLDER / "README.md").read_text(encoding="utf-8"), "run scripts/write_gallery.py"
+    results = (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert written["with_verdicts"](results) == results, "run scripts/write_gallery.py"
 
 
 def test_it_imports_only_public_names(path):

@@ -29,12 +29,14 @@ def sweep() -> list[Run]:
 def measure(results: Results) -> pd.DataFrame:
     """The share of right predictions that turn wrong as each pixel moves by some grey levels, within black and white."""
     loss, data, rows = optax.softmax_cross_entropy_with_integer_labels, lanes.Digits().load(), []
+    assert data.test is not None
     x, y = (jnp.asarray(data.test.x, jnp.float32) - data.offset) * data.scale, jnp.asarray(data.test.y)
     signs = jax.random.rademacher(jax.random.key(0), x.shape, x.dtype)
     for seed, (net, variables) in enumerate(lanes.restore(results.directory, results.runs.sort_values("seed").run_id)):
         outputs = jax.jit(lambda at, net=net, variables=variables: net.apply(variables, at, train=False))
         for size in (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4):
-            ball = attacks.Ball(*(level * data.scale for level in (size, -data.offset, 16 - data.offset)))
+            levels = (jnp.asarray(level * data.scale) for level in (size, -data.offset, 16 - data.offset))
+            ball = attacks.Ball(*levels)
             moved = attacks.fgsm(outputs, loss, x, y, ball), jnp.clip(x + ball.epsilon * signs, *ball[1:])
             right = [outputs(at).argmax(-1) == y for at in (x, *moved)]
             rows.append((size, seed, *(1 - float(jnp.mean(now[right[0]])) for now in right[1:])))

@@ -17,8 +17,17 @@ import lanes
 from lanes import Digits, Interval, Results, Run, Verdict, grid
 from nets import Autoencoder
 
-LINEAR = {"net": Autoencoder(widths=()), "initializer": "xavier_normal", "task": "reconstruct", "loss": "squared_error"}
-BASE = Run(data=Digits(), train_examples=300, batch_size=300, learning_rate=1e-2, schedule="cosine", **LINEAR)
+BASE = Run(
+    data=Digits(),
+    train_examples=300,
+    net=Autoencoder(widths=()),
+    initializer="xavier_normal",
+    task="reconstruct",
+    loss="squared_error",
+    batch_size=300,
+    learning_rate=1e-2,
+    schedule="cosine",
+)
 STEPS = (100, 300, 1000, 3000, 10_000)  # with all examples in each batch, so that gradients have no noise
 
 

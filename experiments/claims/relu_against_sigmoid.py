@@ -7,6 +7,8 @@ Expected: holds only when; steps / ReLU's in 1, 2, 4 layers: sigmoid 1.4, 2.8, 7
 Source: Krizhevsky, Sutskever and Hinton (2012), figure 1; Abad, "Introducción al Deep Learning": sigmoids saturate.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -26,7 +28,10 @@ def digits() -> dict[str, tuple[np.ndarray, ...]]:
 
 def sweep() -> list[Run]:
     """Nets x units x eight rates x seeds."""
-    axes = {"net": [MLP(widths=(32,) * at) for at in (1, 2, 4)], "activation": ["relu", "tanh", "sigmoid"]}
+    axes: dict[str, Any] = {
+        "net": [MLP(widths=(32,) * at) for at in (1, 2, 4)],
+        "activation": ["relu", "tanh", "sigmoid"],
+    }
     return grid(BASE, **axes, data=[digits], learning_rate=[0.08 * 2**at for at in range(8)], seed=range(5))
 
 

@@ -12,6 +12,7 @@ Source: Schoenholz, Gilmer, Ganguli and Sohl-Dickstein (2017), figure 5.
 """
 
 import functools
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +23,7 @@ from lanes import Interval, Results, Run, Verdict, grid
 from nets import MLP, Normal
 
 DEPTHS, VARIANCES, BIAS = (10, 30, 50, 100, 300), (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0), 0.05
-UNITS = {"activation": "tanh", "initializer": "lecun_normal", "bias_initializer": Normal(BIAS**0.5)}
+UNITS: dict[str, Any] = {"activation": "tanh", "initializer": "lecun_normal", "bias_initializer": Normal(BIAS**0.5)}
 BASE = Run(data="mnist", **UNITS, optimizer="sgd", learning_rate=1e-3, batch_size=100, steps=200, train_examples=20_000)
 
 

@@ -45,7 +45,7 @@ class Generated:
             raise ValueError(f"binary=True: {type(self).__name__} does not have two classes: leave it out")
 
     def examples(self, n: int, random: np.random.Generator) -> Arrays:
-        """n examples (x float32 or int32 [n, *features], y)."""
+        """n examples (x float32, int32 or uint8 [n, *features], y)."""
         raise NotImplementedError
 
     @property

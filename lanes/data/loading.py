@@ -19,9 +19,11 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
+from lanes.data.mnist1d import MNIST1D
 from lanes.data.own_arrays import SPLIT_SEED, from_arrays, user_data
 from lanes.data.tfds import TFDS, not_prepared
 from lanes.data.tfds_records import find_prepared, prepared_names
@@ -67,6 +69,8 @@ DATASETS: dict[str, Description] = {
     "polynomial": Polynomial(),
     "adding": Adding(),
     "copy": Copy(),
+    "mnist1d_generated": MNIST1D(),
+    "shape_set": ShapeSet(),
     "mnist": TFDS("mnist"),
     "fashion_mnist": TFDS("fashion_mnist"),
     "mnist1d": TFDS("mnist1d"),

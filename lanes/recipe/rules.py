@@ -8,6 +8,7 @@ no state. Below, B is the batch size, K the number of outputs, z [B, K] the outp
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -61,6 +62,11 @@ class Rule(RuleLike):
 
     needs_outputs: ClassVar[bool] = False
 
+    @property
+    def boundary(self) -> float | None:
+        """The output z of one unit above which the rule takes its label for 1; None if the loss decides."""
+        return None
+
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
         """((loss, aux) at `params`, direction); `key` is the step's own, for rules that sample."""
         raise NotImplementedError
@@ -101,6 +107,10 @@ class PerceptronRule(Rule):
 
     needs_outputs: ClassVar[bool] = True
 
+    @property
+    def boundary(self) -> float:
+        return 0.0
+
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
         del key
         return _from_error(problem, params, lambda z, y: (z >= 0).astype(z.dtype) - y)
@@ -126,6 +136,11 @@ class DeltaRule(Rule):
 
     unit: str = "linear"
     needs_outputs: ClassVar[bool] = True
+
+    @property
+    def boundary(self) -> float:
+        """Where φ(z) = ½, between the targets 0 and 1."""
+        return {"linear": 0.5, "sigmoid": 0.0, "tanh": math.atanh(0.5)}[self.unit]
 
     def __call__(self, problem: Problem, params: Params, key: jax.Array) -> Result:
         del key

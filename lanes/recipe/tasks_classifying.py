@@ -12,6 +12,7 @@ import numpy as np
 from lanes.recipe.augmentations_noise import MixesTargets
 from lanes.recipe.tasks_comparing import as_compared, per_example, per_row
 from lanes.recipe.tasks_predicting import Task, View, fitted_field, later
+from losses import name_of
 from nets import Outputs
 from nets.abilities import ReadsBothWays
 
@@ -90,6 +91,12 @@ class Classify(Task):
     def check_data(self, run: Any, data: Any) -> None:
         """Also raises ValueError for class weights of steps, and under a rule that takes no loss."""
         super().check_data(run, data)
+        own = getattr(run.rule, "boundary", None)
+        if data.task == "binary" and name_of(run.loss) == "zero_one" and own not in (None, 0.0):
+            raise ValueError(
+                f"loss zero_one takes an output above 0 for class 1, and rule {type(run.rule).__name__} one above {own:.3g}: use "
+                "loss squared_error"
+            )
         if self.class_weights is None:
             return
         if data.task == "tokens":

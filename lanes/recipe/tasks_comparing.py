@@ -65,8 +65,12 @@ def _smoothed(run: Any, target: Array, prediction: Array) -> Array:
 def threshold(run: Any) -> float:
     """The prediction, as the loss sees it, above which the label is 1.
 
-    0 for logits, tanh and user-defined losses; ½ for probabilities and linear outputs.
+    0 for logits, tanh and user-defined losses; ½ for probabilities and linear outputs. A rule that compares the net's own
+    outputs with the targets has a boundary of its own.
     """
+    own = getattr(run.rule, "boundary", None)
+    if own is not None and run.output in (None, OUTPUT_UNITS["identity"]):
+        return float(own)
     kind = kind_of(run.loss)
     return 0.0 if kind is None or run.output is OUTPUT_UNITS["tanh"] else kind.threshold
 

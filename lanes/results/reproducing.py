@@ -178,6 +178,7 @@ def _measured(experiment: Experiment, directory: Path) -> pd.DataFrame | None:
         kind = type(table).__name__
         raise RequestError(f"measure(results) of {experiment.file} returned {kind}: return a pandas table with rows")
 
+    table.attrs = {}  # a table made of `results.runs` has what rankings read of it, which can be larger than the table
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     write_bytes(_kept_at(experiment, directory), buffer.getvalue())
@@ -235,6 +236,7 @@ def record(experiment: Experiment, found: Reproduced) -> None:
             continue
         buffer = io.BytesIO()
         told = found.tables[name].dropna(axis="columns", how="all")
+        told.attrs = {}  # what rankings read of it
         told.to_parquet(buffer, index=False, compression="zstd", write_statistics=False)
         if buffer.tell() > LARGEST:
             size = f"{buffer.tell() / 1e3:.0f} kB"

@@ -4,6 +4,7 @@
 .venv/bin/python scripts/figures/data_generated.py --out FILE     writes FILE (.png, .svg or .pdf)
 """
 
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -28,7 +29,9 @@ def draw(axes: Axes, name: str) -> None:
     axes.set_title(f"{name} (n = {DATASETS[name].n})", fontsize=10)  # type: ignore[attr-defined]
     axes.tick_params(labelsize=7)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    if data.task == "classes" and x.shape[1] == 2:
+    if x.ndim == 4:
+        draw_images(axes, data)
+    elif data.task == "classes" and x.shape[1] == 2:
         axes.scatter(x[:, 0], x[:, 1], c=y, s=5, cmap=COLOURS, vmin=0, vmax=COLOURS.N - 1)
         axes.set_aspect("equal", adjustable="datalim")
     elif data.task == "classes":
@@ -49,6 +52,18 @@ def draw_strings(axes: Axes, data: Dataset) -> None:
     axes.imshow(data.train.x[rows], cmap="gray", aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(rows)), [f"{label}" for label in data.train.y[rows]], fontsize=5)
     axes.set_xlabel("input (white: +1)", fontsize=8)
+    axes.set_ylabel("class", fontsize=8)
+
+
+def draw_images(axes: Axes, data: Dataset) -> None:
+    """Images: a row for each class, with its number beside it."""
+    rows = [np.concatenate(list(data.train.x[data.train.y == label][:9, ..., 0]), 1) for label in range(data.outputs)]
+    axes.imshow(np.concatenate(rows), cmap="gray", interpolation="nearest")
+    side = data.train.x.shape[1]
+    axes.set_yticks(
+        side * np.arange(data.outputs) + side / 2, [f"{label}" for label in range(data.outputs)], fontsize=7
+    )
+    axes.set_xticks([])
     axes.set_ylabel("class", fontsize=8)
 
 
@@ -73,9 +88,12 @@ def main(out: Path = PAGE) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(3, 4, figsize=(13, 9), layout="constrained")
-    for axes, name in zip(panels.ravel(), NAMES):
-        draw(axes, name)
+    figure, panels = plt.subplots(-(-len(NAMES) // 5), 5, figsize=(15, 9), layout="constrained")
+    for axes, name in itertools.zip_longest(panels.ravel(), NAMES):
+        if name is None:
+            axes.set_axis_off()
+        else:
+            draw(axes, name)
     figure.savefig(out, dpi=90)
     plt.close(figure)
 

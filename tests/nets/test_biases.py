@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from nets import INITIALIZERS, MLP, Autoencoder, Normal, Recurrent, ResNet, Uniform, biases
+from nets import CNN, INITIALIZERS, MLP, Autoencoder, FanInUniform, Normal, Recurrent, ResNet, Uniform, biases
 from nets.biases import with_biases
 
 KEY = jax.random.key(3)
@@ -49,6 +49,29 @@ def test_each_bias_has_draws_of_its_own_from_the_distribution():
     np.testing.assert_allclose([first.mean(), first.std()], [0, 0.3], atol=0.03)
 
 
+def test_by_fan_in_a_bias_has_the_interval_of_its_kernel():
+    _, dense = drawn(MLP(widths=(3000, 3000), outputs=3000), (16,), FanInUniform())
+    for name, inputs in (("hidden_0", 16), ("hidden_1", 3000)):
+        bias = np.asarray(dense[name]["dense"]["bias"], float)
+        assert 0.99 / np.sqrt(inputs) < np.abs(bias).max() <= (1 + 1e-6) / np.sqrt(inputs)
+        assert bias.var() == pytest.approx(1 / (3 * inputs), rel=0.1)
+    _, conv = drawn(CNN(widths=(2000,), windows=(5,)), (40, 3), FanInUniform(2.0))
+    bias = np.asarray(conv["conv_0"]["conv"]["bias"], float)
+    assert 0.99 * 2 / np.sqrt(15) < np.abs(bias).max() <= 2 / np.sqrt(15) * (1 + 1e-6)
+
+
+class Shifted(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+        del train
+        return x + self.param("bias", nn.initializers.zeros, (3,))[None]
+
+
+def test_by_fan_in_a_bias_without_a_kernel_is_refused():
+    with pytest.raises(ValueError, match="no parameter named kernel beside it: use one"):
+        drawn(Shifted(), (3,), FanInUniform())
+
+
 class Bare(nn.Module):
     @nn.compact
     def __call__(self, x, *, train):
@@ -68,7 +91,7 @@ def test_an_initializer_that_returns_another_shape_is_refused():
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_entries_that_need_a_kernel_are_refused_for_biases(name):
-    draws = {"zeros", "constant", "uniform_0.01", "uniform_0.1", "normal"}
+    draws = {"zeros", "constant", "uniform_0.01", "uniform_0.1", "normal", "fan_in_uniform"}
     if name in draws:
         biases.check_initializer(INITIALIZERS[name], name)
         return

@@ -30,6 +30,7 @@ DENSE, CONV = (900, 1200), (3, 3, 200, 600)
 VARIANCE = {
     "uniform_0.01": (0.01**2 / 3, "nothing"),
     "uniform_0.1": (0.1**2 / 3, "nothing"),
+    "fan_in_uniform": (1 / 3, "in"),
     "normal": (0.01**2, "nothing"),
     "xavier_uniform": (2, "both"),
     "xavier_normal": (2, "both"),
@@ -65,7 +66,7 @@ def test_mean_and_variance_over_a_million_draws(name: str, kind: str) -> None:
     assert abs(weights.mean()) < 4 * math.sqrt(expected / weights.size)
 
 
-@pytest.mark.parametrize("name", ["xavier_uniform", "lecun_uniform", "he_uniform", "uniform_0.1"])
+@pytest.mark.parametrize("name", ["xavier_uniform", "lecun_uniform", "he_uniform", "uniform_0.1", "fan_in_uniform"])
 def test_uniform_fills_exactly_its_interval(name: str) -> None:
     weights = np.abs(INITIALIZERS[name](jax.random.key(0), (100, 300)))
     limit = math.sqrt(3 * _variance(name, (100, 300)))

@@ -18,6 +18,7 @@ from lanes.data.generated_sets import (
     Moons,
     Parity,
     Polynomial,
+    ShapeSet,
     Sine,
     Spirals,
 )
@@ -33,7 +34,7 @@ def everything(description):
 
 
 def test_all_generated_sets_are_in_the_table():
-    expected = "spirals moons circles blobs xor parity gates convex_regions sine polynomial adding copy"
+    expected = "spirals moons circles blobs xor parity gates convex_regions sine polynomial adding copy shape_set"
     assert set(ALL) == set(expected.split())
 
 
@@ -54,9 +55,11 @@ def test_sets_are_seeded_named_and_sized_by_field(name):
 @pytest.mark.parametrize("name", ALL)
 def test_every_field_changes_the_data(name):
     description = dataclasses.replace(ALL[name], n=64)
-    changed = {"gate": "nor", "standardize": "global", "binary": True, "symbols": 5}
+    changed = {"gate": "nor", "binary": True, "symbols": 5}
     for field in dataclasses.fields(description):
         value = getattr(description, field.name)
+        if field.name == "standardize":
+            changed["standardize"] = "feature" if value == "global" else "global"
         if field.name == "binary" and description.choices != 2:
             continue
         if field.name == "standardize" and description.kind == "tokens":
@@ -97,6 +100,9 @@ def test_binary_targets_encode_the_same_examples(name):
         (Parity(bits=4, n=17), "n=17: there are only 16 strings of bits=4"),
         (Adding(length=1), "length=1: must be at least 2"),
         (Copy(delay=0), "delay=0: must be at least 1"),
+        (ShapeSet(overlap=1.5), "overlap=1.5: must be from 0 to 1"),
+        (ShapeSet(largest=1.0), "smallest=0.2, largest=1.0: must be from 0.1 to 0.4, and from there to 0.9"),
+        (ShapeSet(binary=True), "binary=True: ShapeSet does not have two classes"),
         (Moons(test_fraction=1.0), "test_fraction=1.0: must be at least 0 and below 1"),
         (Moons(n=5, valid_fraction=0.01), "valid_fraction=0.01: selects 0 of 5 examples"),
     ],
