@@ -55,16 +55,16 @@ def board(rows, metric="valid_accuracy"):
 
 
 def test_the_regularizers_of_the_experiment_are_one_change_each():
-    regularizers = pytest.importorskip("experiments.regularizers")
+    regularizers = pytest.importorskip("experiments.claims.regularizers_on_scarce_data")
     rows = [described.row(described.resolve(run)) for run in regularizers.sweep()]
     found = board([row | {"valid_loss": 1.0 - at / 1e3} for at, row in enumerate(rows)], "valid_loss")
-    assert len(found.table) == 41
+    assert len(found.table) == 18
     base = found.design.base
     names = named(found)
     assert names[base] == "base"
     texts = set(names.names.values())
-    assert {"dropout 0.3", "l1 1e-05", "patience 5", "augment Translate(amount=0.1, whole=True)"} <= texts
-    assert len(texts) == 41
+    assert {"dropout 0.4", "l1 0.0001", "eval_every 1", "augment Translate(amount=0.13, whole=True)"} <= texts
+    assert len(texts) == 18
 
 
 def test_names_leave_out_what_is_shared():
