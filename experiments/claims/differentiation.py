@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import sympy as sp
 
 from lanes import Interval, Results, Verdict
 from lanes.analysis import differentiation as by
@@ -20,6 +19,8 @@ from lanes.analysis import differentiation as by
 
 def measure(_: Results) -> pd.DataFrame:
     """Operations of programs and formulas for n inputs; relative errors of ten derivatives, the largest, at five points."""
+    import sympy as sp  # of the extra `test`
+
     f = lambda x: jnp.tanh(jnp.mean(x * jnp.sin(x)))  # noqa: E731
     rows, programs = [], {"f itself": f, "reverse mode": jax.grad(f), "forward mode": jax.jacfwd(f)}
     programs["differences"] = lambda x: jax.vmap(lambda step: (f(x + step) - f(x - step)) / 2)(jnp.eye(len(x)))
