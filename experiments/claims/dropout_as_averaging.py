@@ -68,7 +68,8 @@ def figure(results: Results) -> plt.Figure:
     """Accuracy against the share of units removed."""
     drawing, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for rate, part in results.measured.groupby("dropout"):
-        axes.errorbar(SHARES, part[SHARES].mean(), 2.776 * part[SHARES].sem(), capsize=2, label=f"dropout {rate}")
+        half = [Interval.of(part[share]).half for share in SHARES]
+        axes.errorbar(SHARES, part[SHARES].mean(), half, capsize=2, label=f"dropout {rate}")
     axes.set(xlabel="share of hidden units removed", ylabel="test accuracy", title="Two layers of 128 units, 5 seeds")
     axes.legend()
     return drawing
