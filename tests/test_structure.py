@@ -253,10 +253,10 @@ def test_public_functions_and_classes_have_docstrings(package):
 
 
 def test_no_experiment_is_longer_than_a_page():
-    """65 lines of code below the docstring; 110 where a file holds a published table too."""
+    """75 lines of code below the docstring; 110 where a file holds a published table too."""
     for path in files("experiments"):
         text = path.read_text(encoding="utf-8")
         body = ast.parse(text).body
         docstring = body[0].end_lineno or 0 if body else 0
-        most = 110 if path.parent.name == "papers" else 65
+        most = 110 if path.parent.name == "papers" else 75
         assert len(text.splitlines()) - docstring <= most, path.name
