@@ -50,9 +50,8 @@ def measure(results: Results) -> pd.DataFrame:
         probe = LogisticRegression(max_iter=300).fit(seen.latent, data.train.y).score(clean.latent, data.test.y)
         penalty = "L1" if "CodeL1" in run["penalties"] else "contraction" if run["penalties"] else None
         rows.append((penalty or NAMES[run["task.corruption"]], run["seed"], *map(float, found), probe))
-    table = pd.DataFrame(rows, columns=["penalty", "seed", *OWN.values(), "error", "probe"]).set_index(
-        ["penalty", "seed"]
-    )
+    table = pd.DataFrame(rows, columns=["penalty", "seed", *OWN.values(), "error", "probe"])
+    table = table.set_index(["penalty", "seed"])
     return table.div(table.loc["none"], level="seed").drop("none", level="penalty").reset_index()
 
 
@@ -65,10 +64,9 @@ def verdict(results: Results) -> Verdict:
         for one, other in itertools.permutations(OWN, 2)
         if not Interval.of(ratio[one][OWN[one]] - ratio[other][OWN[one]]).high < 0
     ]
-    lowers = all(found.high < 0 for found in own.values())
-    outcome = "holds" if lowers and not equal else "holds only when" if lowers else "not decided at this n"
-    if any(found.low > 0 for found in own.values()):
-        outcome = "does not hold"
+    raised, lowered = (sum(sign * found.mean > found.half for found in own.values()) for sign in (1, -1))
+    mixed = "holds only when" if equal else "holds"
+    outcome = "does not hold" if raised else mixed if lowered == len(own) else "not decided at this n"
     shown = ", ".join(f"{name} changes {OWN[name]} by {100 * found.mean:.0f}%" for name, found in own.items())
     numbers = {f"{name}, {OWN[name]}, relative change": found for name, found in own.items()}
     numbers |= {f"{name}, probe, relative change": Interval.of(ratio[name].probe - 1) for name in OWN}
@@ -80,8 +78,8 @@ def figure(results: Results) -> plt.Figure:
     drawing, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for at, (name, part) in enumerate(results.measured.groupby("penalty")):
         found = [Interval.of(part[measure]) for measure in (*OWN.values(), "probe")]
-        x = np.arange(4) + 0.25 * (at - 1)
-        axes.bar(x, [one.mean for one in found], 0.25, yerr=[one.half for one in found], label=name, capsize=2)
+        half = [one.half for one in found]
+        axes.bar(np.arange(4) + at / 4 - 0.25, [one.mean for one in found], 0.25, yerr=half, label=name, capsize=2)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xticks(range(4), [*OWN.values(), "probe's accuracy"], fontsize=8)
     axes.set(ylabel="relative to no penalty", title="A code of 64 ReLU units, at 4% of error")
