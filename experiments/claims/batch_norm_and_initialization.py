@@ -3,7 +3,8 @@
     .venv/bin/lanes reproduce batch_norm_and_initialization
 
 Each net keeps the rate that validation chooses at He's scale; dependence is the accuracy that other scales cost. A net
-trains if its test accuracy reaches 0.9; one that diverges counts as guessing.
+trains if its test accuracy reaches 0.9; one that diverges counts as guessing. A first run was judged by the spread of
+accuracies over scales, which is small too for a net that fails at all of them, and decided nothing.
 
 Expected: does not hold; rates up to 3 train with it, not 0.3; 11 of 13 initial scales train, not 1.7, and scales other
 than He's cost 0.634 ± 0.049 (n = 3) less accuracy (about 120 s of processor time).

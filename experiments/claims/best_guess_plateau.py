@@ -3,7 +3,8 @@
     .venv/bin/lanes reproduce best_guess_plateau
 
 Digits 0-5, 6-8 and 9 are classes of 60%, 30% and 10%; sigmoid units start saturated, with biases of -4. A net leaves when its
-validation accuracy exceeds 0.7, each loss at its fastest of seven rates. Distances, and the picture, are at rate 1.
+validation accuracy exceeds 0.7, each loss at its fastest of seven rates on the seeds
+that are judged. Distances, and the picture, are at rate 1.
 
 Expected: holds; outputs are 0.031 from the frequencies; squared error leaves 1.8 ± 1.0 (n = 5) epochs later (about 10 s of
 processor time).
