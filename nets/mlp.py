@@ -27,8 +27,8 @@ class MLP(nn.Module):
         bias: initial value of the hidden biases.
         input_dropout: dropout rate on the inputs.
         scanned: the hidden layers after the first run in one loop, with stacked parameters `hidden_rest`
-            [layers - 1, …]. The function is the same; the time to compile does not grow with depth, so a net of 100
-            layers is ready as soon as one of two. All widths must be equal.
+            [layers - 1, …]. The function is the same, and its program does not grow with depth. All widths must be
+            equal.
         outputs, activation, kernel_init, dropout: filled by the engine.
     """
 

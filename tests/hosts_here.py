@@ -40,6 +40,12 @@ DATA = ("--mapping", "data", "--width", "1")
 LANES = ("--mapping", "shard_map", "--width", "1")
 
 
+def written(folder: Path) -> Path:
+    """The folder, with the sweep in it."""
+    (folder / "rates.py").write_text(FILE)
+    return folder
+
+
 class Job:
     """Processes of one command, each in a folder of its own or in the same one.
 

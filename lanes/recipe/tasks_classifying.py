@@ -89,7 +89,7 @@ class Classify(Task):
         return dataclasses.replace(self, weights=tuple(float(one) / mean for one in given))
 
     def check_data(self, run: Any, data: Any) -> None:
-        """Also raises ValueError for class weights of steps, and under a rule that takes no loss."""
+        """Also raises ValueError for class weights of steps or without a loss, and a loss with another boundary than the rule."""
         super().check_data(run, data)
         own = getattr(run.rule, "boundary", None)
         if data.task == "binary" and name_of(run.loss) == "zero_one" and own not in (None, 0.0):

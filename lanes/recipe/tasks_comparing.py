@@ -68,7 +68,7 @@ def threshold(run: Any) -> float:
     0 for logits, tanh and user-defined losses; ½ for probabilities and linear outputs. A rule that compares the net's own
     outputs with the targets has a boundary of its own.
     """
-    own = getattr(getattr(run, "rule", None), "boundary", None)
+    own = getattr(run.rule, "boundary", None)
     if own is not None and run.output in (None, OUTPUT_UNITS["identity"]):
         return float(own)
     kind = kind_of(run.loss)

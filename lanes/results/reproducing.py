@@ -222,26 +222,34 @@ def write(found: Reproduced, out: Path, name: str) -> None:
 
 
 def record(experiment: Experiment, found: Reproduced) -> None:
-    """Write the verdict and the picture beside the experiment, with the date and what they were made by."""
+    """Write the verdict, the picture and their tables beside the experiment, with the date and what made them.
+
+    Raises RequestError for a table that is too large, before anything is written.
+    """
     experiment.recorded.parent.mkdir(exist_ok=True)
     made = {
         "seconds": round(found.seconds, 1),
         "date": datetime.date.today().isoformat(),
         "by": f"lanes {importlib.metadata.version('lanes')}, jax {jax.__version__}, {os.cpu_count()} cores, {platform.machine()}",
     }
+    tables = {name: _compressed(table, name, experiment) for name, table in found.tables.items()}
     _write(found, experiment.recorded, made)
     for name, path in tables_of(experiment.recorded).items():
-        if name not in found.tables:
+        if name in tables:
+            write_bytes(path, tables[name])
+        else:
             path.unlink(missing_ok=True)
-            continue
-        buffer = io.BytesIO()
-        told = found.tables[name].dropna(axis="columns", how="all")
-        told.attrs = {}  # what rankings read of it
-        told.to_parquet(buffer, index=False, compression="zstd", write_statistics=False)
-        if buffer.tell() > LARGEST:
-            size = f"{buffer.tell() / 1e3:.0f} kB"
-            raise RequestError(f"the table {name!r} of {experiment.file} has {size}: measure less, or fewer rows")
-        write_bytes(path, buffer.getvalue())
+
+
+def _compressed(table: pd.DataFrame, name: str, experiment: Experiment) -> bytes:
+    """A table as Parquet of at most 150 kB, without the columns that are empty. Raises RequestError for a larger one."""
+    told, buffer = table.dropna(axis="columns", how="all"), io.BytesIO()
+    told.attrs = {}  # what rankings read of it
+    told.to_parquet(buffer, index=False, compression="zstd", write_statistics=False)
+    if buffer.tell() > LARGEST:
+        size = f"{buffer.tell() / 1e3:.0f} kB"
+        raise RequestError(f"the table {name!r} of {experiment.file} has {size}: measure less, or fewer rows")
+    return buffer.getvalue()
 
 
 def tables_of(recorded: Path) -> dict[str, Path]:

@@ -69,6 +69,16 @@ def test_layers_in_a_loop_compute_the_same_function(norm):
         )
 
 
+def test_the_program_of_layers_in_a_loop_does_not_grow_with_depth():
+    def length(depth):
+        net, x = MLP(widths=(4,) * depth, scanned=True), jnp.ones((2, 4))
+        params = jax.eval_shape(lambda: net.init(jax.random.key(0), x, train=False))
+        loss = jax.grad(lambda params: net.apply(params, x, train=False).sum())
+        return len(jax.jit(loss).lower(params).as_text().splitlines())
+
+    assert length(3) == length(100)
+
+
 def test_layers_in_a_loop_drop_units_of_their_own():
     net = MLP(widths=(400,) * 3, dropout=0.5, scanned=True, kernel_init=jax.nn.initializers.zeros, bias=1.0)
     x = jnp.ones((1, 3))

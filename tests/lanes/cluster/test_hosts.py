@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts_here import CHECKOUT, DATA, FILE, LANES, Job, are_close, are_equal, own_lines
+from hosts_here import CHECKOUT, DATA, FILE, LANES, Job, are_close, are_equal, own_lines, written
 
 from lanes import load
 
@@ -21,9 +21,7 @@ slow = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hosts")
-    (folder / "rates.py").write_text(FILE)
-    return folder
+    return written(tmp_path_factory.mktemp("hosts"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hosts_here import DATA, FILE, Job, free_port, own_lines
+from hosts_here import DATA, FILE, Job, free_port, own_lines, written
 
 from lanes.cluster.hosts import join
 from lanes.errors import RequestError
@@ -16,9 +16,7 @@ slow = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hosts")
-    (folder / "rates.py").write_text(FILE)
-    return folder
+    return written(tmp_path_factory.mktemp("hosts"))
 
 
 def refused(job: Job, text: str, folder: Path, out: str) -> None:

@@ -30,7 +30,7 @@ KEY = jax.random.key(0)
 def run(loss="softmax_cross_entropy", output=None, **fields):
     settings = {"label_smoothing": 0.0, "metrics": (), "input_noise": 0.0, **fields}
     unit = None if output is None else OUTPUT_UNITS[output]
-    return types.SimpleNamespace(loss=LOSSES[loss], output=unit, **{"augment": (), **settings})
+    return types.SimpleNamespace(loss=LOSSES[loss], output=unit, rule=RULES["gradient"], **{"augment": (), **settings})
 
 
 def measured(task, run, prediction, x, y, **outputs):
