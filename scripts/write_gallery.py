@@ -82,8 +82,9 @@ def entry(experiment: Experiment, folder: Path) -> str:
         lines += [f"**{str(verdict.outcome).capitalize()}**: {verdict.sentence}.", ""]
         lines += ["| measured | value |", "|---|---|"]
         lines += [f"| {cell(name)} | {cell(shown(number))} |" for name, number in verdict.numbers.items()]
-        lines += ["", f"{made['seconds']:.0f} s of processor time on {made['date']} ({made['by']})."]
-    for label in ("Published", "Source"):
+        beside = f", beside one {made['beside']}" if "beside" in made else ""
+        lines += ["", f"{made['seconds']:.0f} s of processor time{beside}, on {made['date']} ({made['by']})."]
+    for label in ("Needs", "Published", "Source"):
         if text := stated(experiment.module, label):
             lines.append(f"{label}: {text}")
     path = f"experiments/{experiment.file.relative_to(folder).as_posix()}"

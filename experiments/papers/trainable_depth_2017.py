@@ -4,7 +4,13 @@
 
 The correlation of two inputs tends to its fixed point as exp(-layer / ξ), so after some ξ no layer tells them apart. MNIST,
 width 300, biases of variance 0.05, SGD for 200 steps. Not as in the paper: batches of 100 and rate 1e-3, of which it states
-neither for certain, 40 pairs of depth and variance, and a net counts as trained from half the best accuracy at its depth.
+neither for certain, and 40 pairs of depth and variance. A net counts as trained from 20% training accuracy, where one class
+alone gives 11%; a first run had counted from half the best accuracy at the depth, which calls nets trained where none is.
+
+Recorded on one GPU, in 4 minutes beside three other papers.
+
+Expected: holds; depth below 6 ξ tells trained from untrained nets in 0.908 ± 0.036 (n = 3) of cases, one answer for
+all in 0.57 (about 660 s of processor time, beside one NVIDIA H100 80GB HBM3).
 
 Published: trainable where the depth is below about 6 ξ.
 
@@ -24,7 +30,16 @@ from nets import MLP, Normal
 
 DEPTHS, VARIANCES, BIAS = (10, 30, 50, 100, 300), (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0), 0.05
 UNITS: dict[str, Any] = {"activation": "tanh", "initializer": "lecun_normal", "bias_initializer": Normal(BIAS**0.5)}
-BASE = Run(data="mnist", **UNITS, optimizer="sgd", learning_rate=1e-3, batch_size=100, steps=200, train_examples=20_000)
+BASE = Run(
+    matmul_precision="highest",
+    data="mnist",
+    **UNITS,
+    optimizer="sgd",
+    learning_rate=1e-3,
+    batch_size=100,
+    steps=200,
+    train_examples=20_000,
+)
 
 
 def sweep() -> list[Run]:
@@ -51,7 +66,7 @@ def table(results: Results) -> pd.DataFrame:
     runs = results.runs.assign(variance=(results.runs.init_scale**2).round(2))
     runs = runs.assign(depth=runs["net.widths"].str.count(",") + 1)
     runs["ratio"] = runs.depth / runs.variance.map({each: scale(each) for each in VARIANCES})
-    return runs.assign(trained=runs.train_accuracy > 0.5 * runs.groupby("depth").train_accuracy.transform("max"))
+    return runs.assign(trained=runs.train_accuracy > 0.2)
 
 
 def verdict(results: Results) -> Verdict:
@@ -75,9 +90,10 @@ def figure(results: Results) -> plt.Figure:
     image = axes.pcolormesh(range(len(VARIANCES)), range(len(DEPTHS)), cells, shading="nearest", cmap="cividis")
     curve = np.interp(np.log([6 * scale(each) for each in VARIANCES]), np.log(DEPTHS), range(len(DEPTHS)))
     axes.plot(curve, "w.-", label="6 ξ (theory)")
-    axes.set(xlabel="variance of weights × fan-in", ylabel="depth", title="Training accuracy after 200 steps, tanh")
+    axes.set(xlabel="variance of weights × fan-in", ylabel="depth", title="tanh nets after 200 steps (grey: diverged)")
     axes.set_xticks(range(len(VARIANCES)), map(str, VARIANCES))
     axes.set_yticks(range(len(DEPTHS)), map(str, DEPTHS))
     drawing.colorbar(image, label="training accuracy")
-    axes.legend(labelcolor="white", facecolor="none")
+    axes.set_facecolor("lightgrey")  # where all seeds diverged
+    axes.legend(labelcolor="white", facecolor="none", loc="upper left")
     return drawing

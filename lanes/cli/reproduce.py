@@ -67,9 +67,14 @@ def main(arguments: Arguments) -> int:
 def _one(experiment: "Experiment", arguments: Arguments, left: float | None) -> ExitStatus:
     """Reproduce one experiment and say what came out."""
     from lanes.engine.options import Options
-    from lanes.results.reproducing import question, record, reproduce, write
+    from lanes.program.places import select_devices
+    from lanes.results.reproducing import question, record, reproduce, stated, write
 
     say(f"{experiment.name}: {question(experiment.module)}")
+    if (needs := stated(experiment.module, "Needs")) and select_devices(None)[0].platform == "cpu":
+        need, *_ = needs.split(". ")
+        say(f"  skipped: it needs {need} (lanes sweep {experiment.file} trains it here all the same)")
+        return ExitStatus.DONE
     options = Options(max_seconds=left, data_dir=arguments.data_dir, quiet=True)
     try:
         found = reproduce(experiment, arguments.out, options, sys.argv)

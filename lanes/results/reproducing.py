@@ -232,6 +232,8 @@ def record(experiment: Experiment, found: Reproduced) -> None:
         "date": datetime.date.today().isoformat(),
         "by": f"lanes {importlib.metadata.version('lanes')}, jax {jax.__version__}, {os.cpu_count()} cores, {platform.machine()}",
     }
+    if (device := jax.devices()[0]).platform != "cpu":
+        made["beside"] = device.device_kind
     tables = {name: _compressed(table, name, experiment) for name, table in found.tables.items()}
     _write(found, experiment.recorded, made)
     for name, path in tables_of(experiment.recorded).items():

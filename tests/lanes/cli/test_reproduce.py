@@ -122,3 +122,12 @@ def test_a_wrong_experiment_is_one_line(folder, capsys, edit, says):
 def test_wrong_requests_are_one_line(capsys, words, says):
     assert run(["reproduce", *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_needs_a_gpu_is_skipped_in_one_line_on_a_cpu(folder, capsys):
+    file = folder / "measured.py"
+    file.write_text(file.read_text().replace("a number?", "a number?\n\nNeeds: a GPU. It took an hour on one.\n"))
+    assert run(["reproduce", "measured"]) == 0
+    _, skipped = capsys.readouterr().out.splitlines()
+    assert skipped == f"  skipped: it needs a GPU (lanes sweep {file.relative_to(folder.parents[1])} trains it here all the same)"
+    assert not (folder.parents[1] / "calls.txt").exists()
