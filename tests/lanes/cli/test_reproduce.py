@@ -129,5 +129,8 @@ def test_what_needs_a_gpu_is_skipped_in_one_line_on_a_cpu(folder, capsys):
     file.write_text(file.read_text().replace("a number?", "a number?\n\nNeeds: a GPU. It took an hour on one.\n"))
     assert run(["reproduce", "measured"]) == 0
     _, skipped = capsys.readouterr().out.splitlines()
-    assert skipped == f"  skipped: it needs a GPU (lanes sweep {file.relative_to(folder.parents[1])} trains it here all the same)"
+    assert (
+        skipped
+        == f"  skipped: it needs a GPU (lanes sweep {file.relative_to(folder.parents[1])} trains it here all the same)"
+    )
     assert not (folder.parents[1] / "calls.txt").exists()
