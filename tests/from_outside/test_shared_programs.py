@@ -89,6 +89,27 @@ def test_a_shared_program_trains_what_separate_ones_do(shared, tmp_path):
         np.testing.assert_allclose(curves[name], separate[name], rtol=1e-5, atol=1e-7)
 
 
+def test_shards_with_a_shared_program_train_what_one_command_does(shared, tmp_path):
+    out = tmp_path / "out"
+    for index in range(2):
+        lanes.sweep(SOME, out, sharing="shared", pack_lanes=2, shard=(index, 2), **OPTIONS)
+    (programs, curves), (_, expected) = tables(out), tables(shared)
+    assert programs.nunique() == 1
+    pd.testing.assert_frame_equal(curves, expected, check_exact=True)
+
+
+def test_halving_in_a_shared_program_changes_no_number_of_a_survivor(shared, tmp_path):
+    out = tmp_path / "out"
+    lanes.sweep(SOME, out, sharing="shared", pack_lanes=2, halving=lanes.Halving(rungs=(1,), keep=0.5), **OPTIONS)
+    (programs, curves), (_, expected) = tables(out), tables(shared)
+    assert programs.nunique() == 1
+    assert len(curves) == 6 * 1 + 3 * 2  # six runs to the rung, half of them on from there
+    pd.testing.assert_frame_equal(curves, expected.loc[curves.index], check_exact=True)
+    first = expected.valid_loss.xs(1, level="epoch").sort_values()
+    survivors = curves.index[curves.index.get_level_values("epoch") == 3].get_level_values("run_id")
+    assert set(survivors) == set(first.index[:3])
+
+
 @pytest.mark.parametrize("way", ["auto", "separate"])
 def test_added_runs_join_a_recorded_program_or_bring_their_own(shared, tmp_path, way):
     """Whatever is asked for later, recorded runs keep their program, and so their numbers."""
