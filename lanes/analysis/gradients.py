@@ -51,6 +51,29 @@ def value_and_gradient_norm(loss: Loss, params: Tree) -> tuple[Array, Array]:
     return value, norm(jnp.stack([norm(leaf) for leaf in jax.tree.leaves(gradients)]))
 
 
+def noise_scale(loss: Callable[[Tree, Array, Array], Array], params: Tree, x: Array, y: Array) -> Array:
+    """tr Σ / |G|²: the variance of the gradients at single examples, divided by the squared norm of their mean.
+
+    The gradient of a batch of this size, drawn with replacement, has as much noise as signal (McCandlish et al., An Empirical
+    Model of Large-Batch Training, 2018: the simple noise scale). It is exact for the given examples. It can be compiled.
+
+    Args:
+        loss: (params, x, y) -> mean loss of examples, of whose losses none depends on another example.
+        params: where.
+        x, y: the examples [N, …]; 32 gradients are held at once.
+    """
+
+    def square(example: tuple[Array, Array]) -> Array:
+        return _squared_norm(jax.grad(loss)(params, *(part[None] for part in example)))
+
+    squares = jax.lax.map(square, (x, y), batch_size=32)
+    return jnp.mean(squares) / _squared_norm(jax.grad(loss)(params, x, y)) - 1
+
+
+def _squared_norm(tree: Tree) -> Array:
+    return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
 def norm(leaf: Array) -> Array:
     """‖leaf‖₂ in float32, scaled so that squares neither overflow nor vanish."""
     values = jnp.abs(jnp.asarray(leaf)).astype(jnp.float32)

@@ -30,8 +30,8 @@ class Arguments:
     metric: str | None = None
     """Metric to rank by; the default is what the runs monitor, else validation accuracy if there is one, else validation loss."""
     what: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """Diagnoses, by name; the default is activations gradients. Others: rank, jacobian, curvature, interpolation, landscape,
-    filters, maximized_inputs, saliency, reconstructions, traversals, latent_map, decision_regions."""
+    """Diagnoses, by name; the default is activations gradients. Others: noise, rank, jacobian, curvature, interpolation,
+    landscape, filters, maximized_inputs, saliency, reconstructions, traversals, latent_map, decision_regions."""
     epoch: str = "best"
     """best or last: the parameters of the best epoch by what the run monitors (the validation loss), or of the last epoch."""
     split: str = "train"

@@ -47,6 +47,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "latent_map": diagnosis_codes.latent_map,
     "decision_regions": diagnosis_regions.decision_regions,
     "gradients": diagnosis_norms.gradients,
+    "noise": diagnosis_norms.noise,
     "curvature": diagnosis_norms.curvature,
     "rank": diagnosis_norms.rank,
     "jacobian": diagnosis_norms.jacobian,

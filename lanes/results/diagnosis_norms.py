@@ -1,4 +1,4 @@
-"""The diagnoses `gradients`, `curvature`, `rank` and `jacobian` as tables."""
+"""The diagnoses `gradients`, `noise`, `curvature`, `rank` and `jacobian` as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,13 @@ import pandas as pd
 
 from lanes.analysis.curvature import curvature as curvature_of
 from lanes.analysis.curvature import hessian_product
-from lanes.analysis.gradients import GradientStatistics, gradient_statistics, in_order_of_use, value_and_gradient_norm
+from lanes.analysis.gradients import (
+    GradientStatistics,
+    gradient_statistics,
+    in_order_of_use,
+    noise_scale,
+    value_and_gradient_norm,
+)
 from lanes.analysis.spectra import JacobianSpectrum, Rank, jacobian_spectra, ranks
 from lanes.errors import RequestError
 from lanes.results.models import Model
@@ -49,6 +55,12 @@ def gradients_of_model(model: Model, params: Tree, x: jax.Array, y: jax.Array) -
 def _forward(subject: Subject) -> Any:
     view = subject.model.view(subject.inputs[:1], subject.targets[:1])
     return lambda params: subject.forward(params, view.inputs).prediction
+
+
+def noise(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:
+    """A row per run: the noise scale of its gradient."""
+    scale = Programs(lambda model, params, x, y: noise_scale(model.loss, params, x, y))
+    return {"noise": pd.DataFrame([{"run_id": one.run_id, "noise_scale": float(scale(one))} for one in subjects])}
 
 
 def curvature(subjects: Sequence[Subject]) -> dict[str, pd.DataFrame]:

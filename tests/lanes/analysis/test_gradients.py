@@ -1,10 +1,12 @@
 """Weight and gradient norms against NumPy and a closed form."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lanes.analysis.gradients import gradient_statistics, in_order_of_use, norm
+from lanes.analysis.gradients import gradient_statistics, in_order_of_use, noise_scale, norm
 
 
 def test_norms_are_those_of_a_linear_model():
@@ -23,6 +25,21 @@ def test_norms_are_those_of_a_linear_model():
     np.testing.assert_allclose(kernel.relative_gradient, np.linalg.norm(gradient) / np.sqrt(6), rtol=1e-5)
     assert (unused.gradient_norm, unused.zero_gradients, kernel.zero_gradients) == (0, 1, 0)
     assert np.isnan(unused.relative_gradient)
+
+
+def test_the_noise_scale_of_a_linear_model_is_that_of_its_gradients():
+    """loss = ½ (x·w + b - y)², whose gradient at one example is (x·w + b - y) (x, 1)."""
+    random = np.random.default_rng(0)
+    x, w = random.normal(size=(50, 3)), random.normal(size=3)
+    y = x @ [1.0, -2.0, 0.5] + random.normal(size=50)
+
+    def loss(params, x, y):
+        return jnp.mean(0.5 * (x @ params["w"] + params["b"] - y) ** 2)
+
+    params = {"w": jnp.asarray(w, jnp.float32), "b": jnp.float32(0.3)}
+    found = jax.jit(functools.partial(noise_scale, loss))(params, x.astype(np.float32), y.astype(np.float32))
+    each = (x @ w + 0.3 - y)[:, None] * np.c_[x, np.ones(50)]
+    np.testing.assert_allclose(found, np.trace(np.cov(each.T, bias=True)) / np.sum(each.mean(axis=0) ** 2), rtol=1e-5)
 
 
 def test_norms_neither_overflow_nor_vanish():

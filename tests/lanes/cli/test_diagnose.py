@@ -69,6 +69,23 @@ def test_rows_are_those_of_the_restored_net(swept):
     assert found.loc[("output", "kernel"), "gradient_norm"] == pytest.approx(gradient, rel=1e-4)
 
 
+def test_the_noise_scale_is_that_of_the_restored_net(swept):
+    """All examples of the split are fewer than 512."""
+    run_id = lanes.load(swept)["run_id"].iloc[0]
+    (found,) = lanes.diagnose(swept, "noise", run_ids=[run_id])["noise"]["noise_scale"]
+    net, variables = lanes.restore(swept, run_id)
+    data = OVERLAPPING.load()
+    x = (data.train.x - data.offset) * data.scale
+
+    def loss(params, x, y):
+        logits = net.apply({"params": params}, x[None], train=False)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y[None])[0]
+
+    gradients = jax.vmap(jax.grad(loss), (None, 0, 0))(variables["params"], x, data.train.y)
+    each = np.concatenate([np.reshape(leaf, (len(x), -1)).astype(float) for leaf in jax.tree.leaves(gradients)], axis=1)
+    assert found == pytest.approx(each.var(axis=0).sum() / np.sum(each.mean(axis=0) ** 2), rel=1e-4)
+
+
 @pytest.mark.slow
 def test_curvature_rank_and_jacobian_of_all_runs(swept, tmp_path, capsys):
     what = ["curvature", "rank", "jacobian"]
