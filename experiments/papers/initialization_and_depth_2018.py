@@ -122,8 +122,6 @@ def figure(results: Results) -> plt.Figure:
         means = first[name].groupby("depth").agg(lambda values: values.mean() if values.notna().all() else np.nan)
         right.plot(means, ".-", color=f"C{at}", label=name)
     left.set(xlabel="depth = width", ylabel="log₁₀ E‖h‖² / ‖x‖²", title="1,000 nets (dots), exact (lines)")
-    right.set(
-        xlabel="depth = width", ylabel="epochs to 20% accuracy", title="MNIST, where all 5 nets start", ylim=(0, 5)
-    )
+    right.set(xlabel="depth = width", ylabel="epochs to 20%", title="MNIST, where all 5 nets start", ylim=(0, 5))
     right.legend(fontsize=7)
     return drawing

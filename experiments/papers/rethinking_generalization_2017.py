@@ -116,12 +116,10 @@ def figure(results: Results) -> plt.Figure:
     drawing, axes = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
     found = accuracies(results)
     for part, at, colour in (("train", 0, "C0"), ("test", 1, "C1")):
-        values = [Interval.of(found[key][part]) for key in PUBLISHED]
-        halves = [np.nan_to_num(each.half) for each in values]
-        axes.bar(
-            np.arange(6) + 0.4 * at - 0.2, [each.mean for each in values], 0.38, yerr=halves, color=colour, label=part
-        )
-        axes.plot(np.arange(6) + 0.4 * at - 0.2, [each[at] for each in PUBLISHED.values()], "kD", ms=4)
+        values, places = [Interval.of(found[key][part]) for key in PUBLISHED], np.arange(6) + 0.4 * at - 0.2
+        means, halves = [each.mean for each in values], [np.nan_to_num(each.half) for each in values]
+        axes.bar(places, means, 0.38, yerr=halves, color=colour, label=part)
+        axes.plot(places, [each[at] for each in PUBLISHED.values()], "kD", ms=4)
     axes.plot([], [], "kD", ms=4, label="published, CIFAR-10")
     axes.axhline(10, color="grey", linestyle=":")
     axes.set_xticks(range(6), [f"{layers}×512\n{condition}" for layers, condition in PUBLISHED], fontsize=7)
