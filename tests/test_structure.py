@@ -253,10 +253,10 @@ def test_public_functions_and_classes_have_docstrings(package):
 
 
 def test_no_experiment_is_longer_than_a_page():
-    """75 lines of code below the docstring; 110 where a file holds a published table too."""
+    """66 lines of code below the docstring, blank ones not counted; 92 where a file holds a published table too."""
     for path in files("experiments"):
         text = path.read_text(encoding="utf-8")
         body = ast.parse(text).body
         docstring = body[0].end_lineno or 0 if body else 0
-        most = 110 if path.parent.name == "papers" else 75
-        assert len(text.splitlines()) - docstring <= most, path.name
+        most = 92 if path.parent.name == "papers" else 66
+        assert len([line for line in text.splitlines()[docstring:] if line.strip()]) <= most, path.name
