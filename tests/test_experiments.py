@@ -34,11 +34,11 @@ def path(request) -> Path:
 
 
 def plan_of(requested):
-    """The plan of an experiment's runs; skips the test if a data set or a sweep that it needs is missing here."""
+    """The plan of an experiment's runs; skips the test if a data set that it needs is missing here."""
     try:
         return make_plan(requested, OPTIONS)
     except RequestError as error:
-        if "lanes prepare" in str(error) or "holds no sweep" in str(error):
+        if "lanes prepare" in str(error):
             pytest.skip(f"missing on this machine: {error}")
         raise
 
@@ -90,15 +90,10 @@ def test_it_imports_only_public_names(path):
 
 
 def expanded(path: Path) -> list:
-    """The experiment's runs; skips the test if it has none, or starts from another experiment that has not been trained."""
+    """The experiment's runs; skips the test if it has none."""
     if path in JUDGED and not hasattr(load_module(path), "sweep"):
         pytest.skip("measures without training a run")
-    try:
-        return runs_of(path)
-    except RequestError as error:
-        if "holds no sweep" in str(error):
-            pytest.skip(f"starts from another experiment: {error}")
-        raise
+    return runs_of(path)
 
 
 def test_it_expands_into_runs(path):
