@@ -7,6 +7,9 @@ with probability 0.15, once for all runs) and nets of three convolutions on the 
 epochs, nothing selected. Weights and biases start uniform on ±1/√fan_in. The notebook has one run of each size, and
 prints 4 h 43 min of processor time for its 67 trainings, 253 s each; here are five of each, 335 trainings.
 
+Expected: holds; 9 of 9 falls, rises and falls of the test loss are there; it peaks at 4.32 with 36 hidden units, at
+5.67 with 47 and label noise, at 2.89 with 24 channels of convolutions (about 7690 s of processor time).
+
 Published: test loss at the first minimum, at the peak and of the largest net: clean 1.31 (h = 9), 4.42 (47), 2.34 (300);
 noisy 1.32 (16), 5.79 (61), 2.63 (300); convolutions 0.62 (10 channels), 3.10 (24), 1.77 (100).
 
