@@ -93,11 +93,11 @@ def figure(results: Results) -> plt.Figure:
         axes.fill_between(losses.columns, mean - half, mean + half, color=colour, alpha=0.25, linewidth=0)
         published = np.array(PUBLISHED[name].split(), float)
         axes.plot(SIZES[name], published, "o", color=colour, ms=3.5, fillstyle="none", label="published, n = 1")
-        axes.set(xscale="log", ylim=(0, None))
+        axes.set(xscale="log")
         axes.set_xticks(turns := (2, 5, 10, 24, 50, 100) if name == CONVOLUTIONS else (2, 10, 50, 300), map(str, turns))
         axes.minorticks_off()
         axes.legend(fontsize=7, frameon=False, loc="upper left")
-    panels[0].set(xlabel="hidden units h of 40-h-h-10", ylabel="test loss (nats)", title="MLPs")
+    panels[0].set(xlabel="hidden units h of 40-h-h-10", ylabel="test loss (nats)", title="MLPs", ylim=(0, None))
     panels[1].set(xlabel="channels of three convolutions", title="convolutional nets")
     drawing.suptitle("MNIST-1D: test loss descends twice as nets grow", fontsize=11)
     return drawing
