@@ -77,7 +77,7 @@ def verdict(results: Results) -> Verdict:
     return Verdict(outcome, sentence, numbers)
 
 
-def figure(results: Results) -> plt.Figure:
+def figure(results: Results, title: str = "SqueezeNet, CIFAR-10 as JPEG") -> plt.Figure:
     """Accuracies here and the published ones."""
     drawing, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
     found = accuracies(results)
@@ -89,6 +89,6 @@ def figure(results: Results) -> plt.Figure:
     axes.plot(list(PUBLISHED.values()), range(14), "kD", ms=4, label="published, CIFAR-10")
     axes.set_yticks(range(14), list(PUBLISHED))
     axes.invert_yaxis()
-    axes.set(xlabel="test accuracy, %", title=f"SqueezeNet, CIFAR-10 as JPEG, {len(found)} seeds")
+    axes.set(xlabel="test accuracy, %", title=f"{title}, {len(found)} seeds")
     axes.legend(fontsize=7)
     return drawing

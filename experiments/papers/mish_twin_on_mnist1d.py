@@ -16,25 +16,12 @@ Source: Misra (2019), the comparison of activations with SqueezeNet.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
+from mish_on_cifar10 import ACTIVATIONS
+from mish_on_cifar10 import figure as drawn
+from mish_on_cifar10 import verdict as verdict
 
-from lanes import MNIST1D, Interval, Results, Run, Verdict, grid
-from nets import CNN, LeakyReLU
-
-PUBLISHED = {
-    "mish": 87.48,
-    "gelu": 87.37,
-    "swish": 87.32,
-    "leaky_relu": 86.85,
-    "relu6": 86.75,
-    "relu": 86.66,
-    "elu": 86.41,
-}
-PUBLISHED |= {"selu": 83.91, "tanh": 83.15, "softplus": 83.00, "hard_tanh": 82.78, "softsign": 82.66}
-PUBLISHED |= {"log_sigmoid": 81.98, "sigmoid": 74.82}
-ACTIVATIONS = [LeakyReLU(0.3) if name == "leaky_relu" else name for name in PUBLISHED]
-SEEDS = 5
+from lanes import MNIST1D, Results, Run, grid
+from nets import CNN
 
 BASE = Run(
     data=MNIST1D(valid_fraction=0.0),
@@ -48,48 +35,9 @@ BASE = Run(
 
 def sweep() -> list[Run]:
     """Activations x seeds."""
-    return grid(BASE, activation=ACTIVATIONS, seed=range(SEEDS))
-
-
-def accuracies(results: Results) -> pd.DataFrame:
-    """Test accuracy in %, seeds x activations in the published order."""
-    runs = results.runs.assign(percent=100 * results.runs.test_accuracy.astype(float).fillna(0.1))
-    return runs.pivot_table(values="percent", index="seed", columns="activation")[list(PUBLISHED)]
-
-
-def verdict(results: Results) -> Verdict:
-    """Holds if Mish is above each of the others, paired by seed; only when, if it is above ReLU and not all others."""
-    found = accuracies(results)
-    gains = {name: Interval.of(found["mish"] - found[name]) for name in PUBLISHED if name != "mish"}
-    above, below = (
-        [name for name, gain in gains.items() if gain.low > 0],
-        [name for name, gain in gains.items() if gain.high < 0],
-    )
-    outcome = "not decided at this n" if "relu" not in [*above, *below] else "holds only when"
-    outcome = "does not hold" if "relu" in below else "holds" if len(above) == len(gains) else outcome
-    sentence = (
-        f"Mish names {gains['relu']} points more than ReLU (published 0.82); of 13 others it is above {len(above)} and below "
-        f"{len(below)}, at 95% each"
-    )
-    order = float(pd.Series(PUBLISHED).corr(found.mean(), method="spearman"))
-    numbers: dict[str, Interval | float] = {"rank correlation with the published order": order}
-    for name, published in PUBLISHED.items():
-        numbers[f"{name}, % (published {published})"] = Interval.of(found[name])
-    return Verdict(outcome, sentence, numbers)
+    return grid(BASE, activation=ACTIVATIONS, seed=range(5))
 
 
 def figure(results: Results) -> plt.Figure:
     """Accuracies here and the published ones."""
-    drawing, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
-    found = accuracies(results)
-    values = [Interval.of(found[name]) for name in PUBLISHED]
-    halves = [np.nan_to_num(each.half) for each in values]
-    axes.errorbar(
-        [each.mean for each in values], range(14), xerr=halves, fmt="o", capsize=3, label="here, 95% interval"
-    )
-    axes.plot(list(PUBLISHED.values()), range(14), "kD", ms=4, label="published, CIFAR-10")
-    axes.set_yticks(range(14), list(PUBLISHED))
-    axes.invert_yaxis()
-    axes.set(xlabel="test accuracy, %", title=f"CNN, MNIST-1D, {len(found)} seeds")
-    axes.legend(fontsize=7)
-    return drawing
+    return drawn(results, "CNN, MNIST-1D")
