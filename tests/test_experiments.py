@@ -25,6 +25,7 @@ JUDGED = [path for path in FILES if path.parent != FOLDER]
 SIBLING = CHECKOUT.parent / "shared" / "tfds"
 DATA_DIR = os.environ.get("TFDS_DATA_DIR") or (str(SIBLING) if SIBLING.is_dir() else None)
 PROGRAMS = 3  # trained per experiment, at most
+QUICK = ("xor", "l1_selects_l2_shrinks", "gates_and_regions")  # compile in seconds
 OPTIONS = Options(devices=1, width=1, quiet=True, data_dir=DATA_DIR)
 
 
@@ -108,7 +109,11 @@ def test_all_its_runs_are_valid(path):
     assert all(plan.parameters(planned.signature) > 0 for planned in plan.planned)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow) for path in FILES],
+    ids=[path.stem for path in FILES],
+)
 def test_its_programs_train_for_two_steps(path, tmp_path):
     """One run of each of at most three programs, spread over the experiment."""
     by_program = list({planned.signature: planned.run for planned in plan_of(expanded(path)).planned}.values())
