@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from lanes.cli.command import leave, tell
-from lanes.cli.process import exit_on_signals, ignore_debugging_variables, make_output_unfailing
+from lanes.cli.process import collect_rarely, exit_on_signals, ignore_debugging_variables, make_output_unfailing
 from lanes.errors import ExitStatus, unknown
 
 # Each command is the module of that name in this folder; only the one called is imported.
@@ -29,6 +29,7 @@ COMMANDS = {
 def main(*leading: str) -> None:
     """Run `leading` followed by this process's command line, and exit with the command's status."""
     make_output_unfailing()
+    collect_rarely()
     exit_on_signals()
     ignore_debugging_variables()
     leave(run([*leading, *sys.argv[1:]]))

@@ -33,7 +33,7 @@ class FinalEvaluation:
         # pmap takes no options, and shard_map must equal it bit for bit.
         options = cheap_to_compile(self.place) if self.place.mapping == "local" else {}
         function = Evaluate(pack.setup, pack.width)
-        return self.context.compiled.get(key, self.place, function, 2, (*own, data), **options)
+        return self.context.compiled.get(key, self.place, function, 2, (*own, data), stored=True, **options)
 
     def __call__(self, pack: Pack, variables: Tree, numbers: Tree, data: Data) -> dict[str, dict[str, Any]]:
         """Metrics [P] by split and name, from variables and numbers [P] and the data set at the place."""

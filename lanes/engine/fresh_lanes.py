@@ -99,7 +99,7 @@ class FreshLanes:
     def _call(self, key: Any, function: Callable, args: tuple[Any, ...]) -> Any:
         """Call a small one-device program, compiled for the place's first device."""
         first = self.place.first
-        return self.compiled.get(key, first, function, 0, args, **cheap_to_compile(self.place))(*args)
+        return self.compiled.get(key, first, function, 0, args, stored=True, **cheap_to_compile(self.place))(*args)
 
     def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The input of data-dependent initializers: the first training examples, and how they are standardized."""

@@ -74,7 +74,7 @@ class ResidentEpochs:
         shared = self.place.like((table, data, number, number), split=False)
         args = (*own, *shared)
         function = Chunk(pack.setup, pack.width, longest)
-        return self.context.compiled.get(training_key(pack), self.place, function, 3, args)
+        return self.context.compiled.get(training_key(pack), self.place, function, 3, args, stored=True)
 
     def _length(self, pack: Pack, left: int) -> int:
         """Number of epochs for the next call; 1 until the program's speed is known."""

@@ -76,7 +76,7 @@ class StreamedEpochs:
             at = state.epoch * setup.steps_per_epoch + step
             inputs = (seats.numbers, seats.slots, self._padded(x, y), bare)
             args = (partial, state.lanes.plateau.factor, *inputs, np.int32(at), np.int32(count))
-            block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args)
+            block = self.context.compiled.get(key, self.place, Block(setup, self.pack.width), 4, args, stored=True)
             partial = block(*args)
             step += count
             if step >= last or self.context.options.hosts.agreed(time.monotonic() > deadline):
@@ -97,7 +97,9 @@ class StreamedEpochs:
         data = self.data._replace(splits=splits)
         args = (state.lanes, state.partial, seats.numbers, data, np.int32(state.epoch))
         key = ("close", self.pack.signature, self.pack.width, self.pack.size)
-        program = self.context.compiled.get(key, self.place, Close(self.pack.setup, self.pack.width), 3, args)
+        program = self.context.compiled.get(
+            key, self.place, Close(self.pack.setup, self.pack.width), 3, args, stored=True
+        )
         lanes, measured = program(*args)
         return State(lanes, state.epoch + 1), measured
 
@@ -125,7 +127,7 @@ def evaluate_streamed(
         args = (best, numbers, data._replace(splits={"train": block}))
         key = ("evaluate", pack.signature, pack.width, pack.size, len(indices))
         function = Evaluate(pack.setup, pack.width)
-        metrics = jax.device_get(context.compiled.get(key, place, function, 2, args)(*args)["train"])
+        metrics = jax.device_get(context.compiled.get(key, place, function, 2, args, stored=True)(*args)["train"])
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value.astype(np.float64) * len(indices)
         done += len(indices)

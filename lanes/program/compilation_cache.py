@@ -3,9 +3,12 @@
 It also makes a second device of the same kind cheap (0.2 s instead of a compilation), and reuses autotuning's choices.
 """
 
+import contextlib
 import functools
 import inspect
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import jax
 from lanes.files import cache_dir
 
 MOST_BYTES = 2 * 2**30
+HIT = "/jax/compilation_cache/cache_hits"  # the event of a program that was found
 
 
 def switch_on() -> None:
@@ -31,6 +35,34 @@ def switch_on() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     _share_between_devices()
+
+
+@contextlib.contextmanager
+def apart(name: str) -> Iterator[None]:
+    """Within the block, this thread finds a program in the cache only if it was compiled under this name too."""
+    _by_thread().name = name
+    try:
+        yield
+    finally:
+        _by_thread().name = ""
+
+
+def found() -> int:
+    """Number of programs that this thread has found in the cache since this function was first called."""
+    return getattr(_by_thread(), "found", 0)
+
+
+@functools.cache
+def _by_thread() -> threading.local:
+    """For each thread, the name that its programs are compiled under, and a count that JAX's events increase."""
+    state = threading.local()
+
+    def note(event: str, **_: Any) -> None:
+        if event == HIT:
+            state.found = getattr(state, "found", 0) + 1
+
+    jax.monitoring.register_event_listener(note)
+    return state
 
 
 def _is_ours(folder: Path) -> bool:
@@ -58,4 +90,5 @@ def _share_between_devices() -> None:
 
 
 def _hash_without_device(original: Any, digest: Any, options: Any, **flags: bool) -> None:
+    digest.update(getattr(_by_thread(), "name", "").encode())
     original(digest, options, **{STRIP: flags.get(STRIP, False) or jax.default_backend() == "cpu"})

@@ -1,5 +1,6 @@
 """Compiled programs: each is traced once and compiled once per place; a sweep counts those it uses."""
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import jax
 
-from lanes.program import memory, xla_flags
+from lanes.program import memory, stored_programs, xla_flags
 from lanes.program.places import Place
 
 
@@ -29,9 +30,19 @@ class Programs:
         self._guard = threading.Lock()
 
     def get(
-        self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
+        self,
+        key: tuple[Any, ...],
+        place: Place,
+        function: Callable,
+        split: int,
+        args: tuple[Any, ...],
+        stored: bool = False,
+        **options: Any,
     ) -> Callable:
         """The program of `key` for a place; `split` is as in `Place.jitted`, `options` are XLA compiler options.
+
+        A program that is `stored` is the same in every process that asks for this key and function: it is loaded if an
+        earlier one left it on disk (`lanes.program.stored_programs`).
 
         Options that the place's compiler does not know are left out. Arguments must be on the place's devices: they decide
         where it runs. Places compile the same program one at a time: the next finds it already traced, and its compilation
@@ -47,8 +58,14 @@ class Programs:
         with lock:
             if (full, place) not in self._programs:
                 jitted = self._jitted.setdefault((full, place.mapping), place.jitted(function, split, len(args)))
-                # pmap compiles at its first call.
-                ready = jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+                path = None
+                if stored and place.mapping == "local":
+                    path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
+                if path is not None:
+                    compile_ = functools.partial(_compiled, jitted, args, options)
+                    ready = stored_programs.stored(path, place.devices[0], compile_)
+                else:
+                    ready = _compiled(jitted, args, options)
                 self._programs[full, place] = ready
             return self._programs[full, place]
 
@@ -57,6 +74,11 @@ class Programs:
         with self._guard:
             for cache in (self._programs, self._jitted, self._locks):
                 cache.clear()
+
+
+def _compiled(jitted: Callable, args: tuple[Any, ...], options: dict[str, Any]) -> Callable:
+    """A program, ready to be called; pmap compiles at its first call."""
+    return jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
 
 
 class Compiled:
