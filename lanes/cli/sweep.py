@@ -110,7 +110,6 @@ def main(arguments: Arguments) -> int:
         shard=None if arguments.shard is None else parse_shard(arguments.shard),
         helps_shards=arguments.shard is not None and is_auto(arguments.shard),
         max_seconds=arguments.max_seconds,
-        meanwhile=_import_page if arguments.report else None,
         data_dir=arguments.data_dir,
         data_bytes=arguments.data_bytes,
     )
@@ -239,12 +238,6 @@ def _document(outcome: "Outcome", out: Path) -> dict[str, Any]:
     if not table["status"].notna().any():
         return {**document, "leaderboards": [], "notes": [], "runs": rows(table)}
     return {**document, **results_document(table)}
-
-
-def _import_page() -> None:
-    """Import what writes the page, while devices train."""
-    import lanes.reporting.pages
-    import lanes.results.printed_leaderboard  # noqa: F401
 
 
 def _report(out: Path, has_trained: bool, quiet: bool) -> None:

@@ -45,7 +45,6 @@ class Options:
         callbacks: functions called after each chunk of whole epochs with a `Reached`, the curves of a pack's runs so far; each
             may return run_ids to end. They change no number but by that. If one raises, the sweep saves and stops. A callback
             with an attribute `called_every` is called after each so many epochs, where chunks then end.
-        meanwhile: called in the thread that waits once the first pack trains: work that would otherwise be done at the end.
         elsewhere: trains the packs in other processes, on the devices that these have; None trains here.
         hosts: the processes whose devices one program uses, and which of them this is.
     """
@@ -68,7 +67,6 @@ class Options:
     programs: Programs | None = None
     after_chunk: Callable[[Pack, int], bool | None] | None = None
     callbacks: Sequence[Callback] = ()
-    meanwhile: Callable[[], None] | None = None
     elsewhere: Elsewhere | None = None
     hosts: Hosts = ALONE
 

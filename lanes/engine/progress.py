@@ -65,7 +65,6 @@ class Progress:
         self.packs, self.quiet = packs, quiet
         self.runs = sum(len(pack.members) for pack in packs)
         self.packs_done = 0
-        self.has_begun = False
         self._left = TimeLeft(packs, places, until, compiled)
         self._current: dict[str, tuple[Pack, int]] = {}
         self._guard = threading.Lock()
@@ -91,7 +90,6 @@ class Progress:
         with self._guard:
             self._current[pack.pack_id] = pack, int(epoch)
             self._left.begin(pack, epoch, _who(by))
-            self.has_begun = True
 
     def epoch(self, pack: Pack, before: float, epoch: float, by: Hashable = None) -> None:
         """Note that a pack has been trained from one epoch to another; streaming takes parts of one."""

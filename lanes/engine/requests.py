@@ -102,7 +102,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         options.sharing,
         on_cpu,
         shapes=lambda member: traced[member.run_id],
-        seconds=lambda alike: widths.training_seconds(alike, traced[alike[0].run_id], places),
+        step_seconds=lambda member: widths.step_seconds(member, traced[member.run_id], places),
+        steps=lambda alike: widths.steps(alike, places),
     )
     shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
     return Plan(

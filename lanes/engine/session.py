@@ -21,7 +21,7 @@ from lanes.plan.packs import Pack
 from lanes.program import memory
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
-from lanes.storage import compaction, orbax_calls, records
+from lanes.storage import compaction, records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory
 from lanes.storage.intact_files import stamp
@@ -154,13 +154,9 @@ class Session:
         """
         limit = self.options.max_seconds
         began = time.monotonic()
-        is_ready = False
         while any(thread.is_alive() for thread in threads):
             for thread in threads:
                 thread.join(timeout=0.05)
-            if self._progress.has_begun and not is_ready:
-                is_ready = True
-                self._prepare_for_the_end()
             now = time.monotonic()
             if self.life.asked.is_set() or self.options.hosts.asked.is_set():
                 self.stop.set()
@@ -172,12 +168,6 @@ class Session:
                 if now > self._stopped_at + CHUNK_GRACE:
                     self._interrupted = True  # a chunk or a compilation is abandoned; the last checkpoint remains
                     break
-
-    def _prepare_for_the_end(self) -> None:
-        """While devices train: import what the first checkpoint takes, and do what the sweep's user would do afterwards."""
-        orbax_calls.ready()
-        if self.options.meanwhile is not None:
-            self.options.meanwhile()
 
     def _time_for_writing(self) -> float | None:
         return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None

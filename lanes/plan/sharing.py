@@ -138,7 +138,8 @@ def choose(
     way: str,
     on_cpu: bool,
     shapes: Callable[[Planned], Sequence[tuple[int, ...]]],
-    seconds: Callable[[Sequence[Planned]], float],
+    step_seconds: Callable[[Planned], float],
+    steps: Callable[[Sequence[Planned]], float],
 ) -> Choice:
     """The programs of runs: for each family one, one for each activation, one for each combination of all else, or one for
     each combination of all, whichever takes the least time by an estimate.
@@ -148,7 +149,8 @@ def choose(
         way: one of WAYS.
         on_cpu: whether they are trained on a CPU.
         shapes: of a run's parameters.
-        seconds: what training runs that differ in numbers only takes.
+        step_seconds: what a step of a run takes; those of a family take the same.
+        steps: those of runs that differ in numbers only.
     """
     shared: dict[str, Sharing] = {}
     alone, taken = _Estimate(0, 0.0, 0.0), _Estimate(0, 0.0, 0.0)
@@ -158,7 +160,8 @@ def choose(
         if len(parts) == 1:
             continue
         arrays = len(shapes(family[0]))
-        spent = {part[0].signature: seconds(part) for part in parts}
+        each = step_seconds(family[0])
+        spent = {part[0].signature: each * steps(part) for part in parts}
         ways = [
             [family],
             _by(family, lambda member: _branch(member.run, on_cpu)),

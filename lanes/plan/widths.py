@@ -148,7 +148,7 @@ def _ladder(platform: str) -> tuple[int, ...]:
 def _pays(alike: Sequence[Planned], shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> bool:
     """Whether training takes so long that a better width is worth finding: estimated, without a clock."""
     kind = "cpu" if places[0].devices[0].platform == "cpu" else "gpu"
-    if kind == "cpu" and _steps(alike, places) < 10_000:
+    if kind == "cpu" and steps(alike, places) < 10_000:
         return False
     return training_seconds(alike, shapes, places) > WORTH_SECONDS[kind]
 
@@ -161,12 +161,16 @@ def training_seconds(alike: Sequence[Planned], shapes: Sequence[tuple[int, ...]]
         shapes: of their parameters.
         places: where they are trained.
     """
+    return steps(alike, places) * step_seconds(alike[0], shapes, places)
+
+
+def step_seconds(planned: Planned, shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> float:
+    """The same for one step of one of them."""
     kind = "cpu" if places[0].devices[0].platform == "cpu" else "gpu"
-    each = STEP_SECONDS[kind] + width_timing.step_flops(alike[0], shapes) / FLOPS[kind]
-    return _steps(alike, places) * each
+    return STEP_SECONDS[kind] + width_timing.step_flops(planned, shapes) / FLOPS[kind]
 
 
-def _steps(alike: Sequence[Planned], places: Sequence[Place]) -> float:
+def steps(alike: Sequence[Planned], places: Sequence[Place]) -> float:
     """Steps of each place."""
     return sum(run.setup.horizon(run.run) for run in alike) / (len(places) * places[0].shards)
 

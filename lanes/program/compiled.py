@@ -50,7 +50,6 @@ class Programs:
         """
         if place.mapping == "local":
             options = self.compiler_options | options
-        options = xla_flags.known_options(place.devices[0], options)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
         full = (key, shapes, tuple(sorted(options.items())))
         with self._guard:
@@ -58,14 +57,10 @@ class Programs:
         with lock:
             if (full, place) not in self._programs:
                 jitted = self._jitted.setdefault((full, place.mapping), place.jitted(function, split, len(args)))
-                path = None
+                compile_, path = functools.partial(_compiled, jitted, place, args, options), None
                 if stored and place.mapping == "local":
                     path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
-                if path is not None:
-                    compile_ = functools.partial(_compiled, jitted, args, options)
-                    ready = stored_programs.stored(path, place.devices[0], compile_)
-                else:
-                    ready = _compiled(jitted, args, options)
+                ready = compile_() if path is None else stored_programs.stored(path, place.devices[0], compile_)
                 self._programs[full, place] = ready
             return self._programs[full, place]
 
@@ -76,9 +71,11 @@ class Programs:
                 cache.clear()
 
 
-def _compiled(jitted: Callable, args: tuple[Any, ...], options: dict[str, Any]) -> Callable:
-    """A program, ready to be called; pmap compiles at its first call."""
-    return jitted.lower(*args).compile(options or None) if hasattr(jitted, "lower") else jitted
+def _compiled(jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any]) -> Callable:
+    """A program, ready to be called, compiled with those of the options that the place's compiler knows."""
+    if not hasattr(jitted, "lower"):
+        return jitted  # pmap compiles at its first call
+    return jitted.lower(*args).compile(xla_flags.known_options(place.devices[0], options) or None)
 
 
 class Compiled:

@@ -13,11 +13,6 @@ import jax
 PATTERN = re.compile(r"[*?\[\]\\{}]")
 
 
-def ready() -> None:
-    """Import Orbax, which takes half a second, before it is needed."""
-    import orbax.checkpoint  # noqa: F401
-
-
 @contextlib.contextmanager
 def plain(folder: Path) -> Iterator[Path]:
     """The folder by a path without the characters that Orbax takes for a pattern: the path itself, or a link to it."""
