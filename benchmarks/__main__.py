@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import commands, comparisons, costs, lowering, timeline, whole
+from benchmarks import cocktail, commands, comparisons, costs, lowering, timeline, whole
 from benchmarks.measuring import Table, machine, put_between
 from benchmarks.setting import Setting
 from lanes.cli.command import leave, run_command
@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Table]] = {
     "scaling": commands.scaling,
     "conv_loop": costs.conv_loop,
     "regularizers": costs.regularizers,
+    "cocktail": cocktail.cocktail,
     "overhead": costs.overhead,
     "lowering": lowering.lowering,
 }
@@ -45,7 +46,7 @@ class Arguments:
 
     name: tyro.conf.Positional[str]
     """sweep, mnist_mlp, lenet, rnn, gru, resnet20, vae, conv_autoencoder, whole, timeline, architectures, startup, scaling,
-    conv_loop, regularizers, overhead or lowering."""
+    conv_loop, regularizers, cocktail, overhead or lowering."""
     repeats: int | None = None
     """Counted repetitions, taken in turn; the default is the benchmark's own number."""
     quick: bool = False

@@ -60,12 +60,14 @@ class WarmSweep:
 
     Attributes:
         first_seconds: duration of the first call, compilation included.
+        programs: training programs that a call uses.
     """
 
     def __init__(self, requested: list[Run], options: Options):
         programs = options.programs or Programs()
         self.requested, self.options = requested, dataclasses.replace(options, quiet=True, programs=programs)
         self.first_seconds: float | None = None
+        self.programs = 0
 
     def __call__(self) -> Sample:
         """Milliseconds per run of one sweep into a new directory.
@@ -80,6 +82,7 @@ class WarmSweep:
             seconds = time.perf_counter() - began
         if outcome.status:
             raise RuntimeError(f"sweep ended with status {outcome.status}: {'; '.join(outcome.failures)}")
+        self.programs = outcome.programs
         if self.first_seconds is None:
             self.first_seconds = seconds
         per_run = 1e3 / len(self.requested)

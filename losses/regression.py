@@ -33,8 +33,9 @@ def _magnitude_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
 
 
 def _errors(name: str, predictions: Array, targets: Array) -> Array:
+    """ŷ - y, [B, K]."""
     predictions, targets = shapes.aligned(name, predictions, targets)
-    return predictions - targets
+    return shapes.rows(predictions) - shapes.rows(targets)
 
 
 def squared_error(predictions: Array, targets: Array) -> Array:

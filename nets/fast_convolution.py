@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -163,6 +164,9 @@ def _rhs_tangent(settings: _Settings, lhs: jax.Array, rhs_dot: jax.Array) -> jax
     if block:
         return _by_rows_and_columns(settings, lhs, rhs_dot, block)
     rank = lhs.ndim - 2
+    ones = (1,) * rank
+    if settings.lhs_dilation != ones and settings.window_strides == settings.rhs_dilation == ones:
+        return _by_positions(settings, lhs, rhs_dot)
     space = tuple(range(rank))
     exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
     tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
@@ -214,6 +218,24 @@ def _by_rows_and_columns(settings: _Settings, x: jax.Array, w: jax.Array, block:
     blocks = x.reshape(x.shape[0] // block, block, *x.shape[1:])
     _, y = lax.scan(lambda _, x: (None, again(kernel, x)), None, blocks)
     return y.reshape(x.shape[0], height, width, features)
+
+
+def _by_positions(settings: _Settings, x: jax.Array, w: jax.Array) -> jax.Array:
+    """x ∗ w of a transposed convolution, y[s i + p - j] += x[i] w[j], by one product, [positions, C] by [C, k m O].
+
+    Its transpose is a product as well, of the inputs with y's slopes at the k m positions that each input reaches. As a
+    convolution it has a window as large as the image, most of it zeros.
+    """
+    *window, channels, features = w.shape
+    kernel = jnp.moveaxis(w, -2, 0).reshape(channels, -1)
+    products = jnp.dot(x.reshape(-1, channels), kernel, precision=settings.precision).reshape(*x.shape[:-1], -1)
+    y: Any = 0.0
+    parts = lax.split(products, (features,) * math.prod(window), axis=-1)
+    axes = [*zip(window, settings.padding, settings.lhs_dilation, strict=True)]
+    for position, part in zip(itertools.product(*map(range, window)), parts, strict=True):
+        pads = [(low - j, high + j - size + 1, s - 1) for j, (size, (low, high), s) in zip(position, axes, strict=True)]
+        y = y + lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    return y
 
 
 FEW = 16  # up to this number of channels XLA has only a slow kernel on CPU

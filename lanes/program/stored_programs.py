@@ -91,7 +91,7 @@ def stored(path: Path, device: jax.Device, compile_: Callable[[], Any]) -> Any:
         with compilation_cache.apart(path.name):
             program = compile_()
         # What is serialized again after it was read lacks functions (jaxlib 0.10.2).
-        if compilation_cache.found() == found and not path.exists():
+        if compilation_cache.found() == found:
             _keep(path, program)
     return program
 

@@ -1,0 +1,228 @@
+"""Executables on disk: what finds them, what must not, and that they compute what the compiler's own do."""
+
+import dataclasses
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from jax.experimental.compilation_cache import compilation_cache as jax_cache
+from small_sweeps import OVERLAPPING
+
+import losses
+import nets
+from lanes import Run, grid, load, load_curves
+from lanes.describe import checks
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.runner import run_sweep
+from lanes.errors import ExitStatus
+from lanes.plan.datasets import Datasets
+from lanes.plan.planned import plan_runs
+from lanes.program import compilation_cache, initialization, stored_programs
+from lanes.program.compiled import Programs
+from nets import MLP
+
+BASE = Run(data=OVERLAPPING, net=MLP(widths=(4,)), optimizer="adam", batch_size=16, epochs=2, dropout=0.2)
+SWEEP = grid(BASE, activation=["relu", "tanh"], initializer=["he_normal", "orthogonal"], learning_rate=[0.1, 0.3])
+ONE = Options(devices=1, width=2, quiet=True, pack_lanes=4)
+KINDS = ["initialize", "start", "train", "evaluate"]
+LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache folder of the test's own, as in a first process; the folder of executables in it."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.switch_on()
+    jax_cache.reset_cache()
+    yield tmp_path / "cache" / stored_programs.FOLDER
+    jax.config.update("jax_compilation_cache_dir", before)
+    jax_cache.reset_cache()
+
+
+def swept(out: Path, sweep: list[Run] = SWEEP, options: Options = ONE, again: bool = False) -> list[str]:
+    """Train a sweep with no program in memory; the names of the programs that were lowered, as they were."""
+    lowered: list[str] = []
+
+    def listen(event: str, _: float, **about: object) -> None:
+        # Whether an option is known is tried on an empty program, once in a process.
+        if event == LOWERING and "_nothing" not in str(about):
+            lowered.append(str(about.get("fun_name", about)))
+
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        outcome = run_sweep(make_plan(sweep, options), out, dataclasses.replace(options, programs=Programs()))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert outcome.status == ExitStatus.DONE, outcome.failures
+    assert not again or not lowered, lowered
+    return lowered
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Bit-equal results, but for times."""
+    for read, key in ((load, ["run_id"]), (load_curves, ["run_id", "epoch"])):
+        mine, theirs = (read(out).sort_values(key, ignore_index=True) for out in (one, other))
+        left_out = [name for name in ("seconds", "calls", "device") if name in mine]
+        pd.testing.assert_frame_equal(mine.drop(columns=left_out), theirs.drop(columns=left_out), check_exact=True)
+
+
+def test_a_second_process_lowers_nothing_and_computes_the_same(own_cache, tmp_path):
+    assert len(swept(tmp_path / "first")) == len(KINDS)
+    assert len(list(own_cache.iterdir())) == len(KINDS)
+    swept(tmp_path / "second", again=True)
+    assert_same(tmp_path / "first", tmp_path / "second")
+
+
+def test_an_executable_serves_every_device(own_cache, tmp_path):
+    """Compiled for one device and loaded for another, it computes there: the packs of two places end."""
+    swept(tmp_path / "first")
+    two = dataclasses.replace(ONE, devices=2)
+    swept(tmp_path / "second", options=two, again=True)
+    assert_same(tmp_path / "first", tmp_path / "second")
+    assert len(list(own_cache.iterdir())) == len(KINDS)
+
+
+@pytest.mark.parametrize("injury", ["flipped", "cut", "empty", "text"])
+def test_a_damaged_file_is_compiled_again(own_cache, tmp_path, injury):
+    swept(tmp_path / "first")
+    for path in own_cache.iterdir():
+        content = path.read_bytes()
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"flipped": flipped, "cut": content[:middle], "empty": b"", "text": b"x" * 64}[injury])
+    assert len(swept(tmp_path / "second")) == len(KINDS)
+    assert_same(tmp_path / "first", tmp_path / "second")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the platform's files have no owners")
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_what_others_may_write_is_not_read(own_cache, tmp_path, which):
+    swept(tmp_path / "first")
+    for path in own_cache.iterdir() if which == "file" else [own_cache]:
+        path.chmod(path.stat().st_mode | 0o020)
+    assert len(swept(tmp_path / "second")) == len(KINDS)
+
+
+def stretched(outputs, targets):
+    """A user's own metric."""
+    return 3 * losses.accuracy(outputs, targets)
+
+
+def test_a_program_with_the_users_own_code_is_not_stored(own_cache, tmp_path):
+    own = [dataclasses.replace(run, metrics=(stretched,)) for run in SWEEP]
+    assert len(swept(tmp_path / "first", own)) == len(KINDS)
+    assert not list(own_cache.iterdir())
+    assert len(swept(tmp_path / "second", own)) == len(KINDS)
+
+
+def test_a_full_disk_and_a_folder_that_cannot_be_made_change_nothing(own_cache, tmp_path, monkeypatch):
+    def nowhere(path: Path) -> Path:
+        return path / "no such folder"
+
+    nowhere.__module__ = stored_programs.__name__
+    monkeypatch.setattr(stored_programs, "temporary_beside", nowhere)
+    assert len(swept(tmp_path / "first")) == len(KINDS)
+    assert not list(own_cache.iterdir())
+    shutil.rmtree(own_cache)
+    own_cache.write_text("a file in its place")
+    assert len(swept(tmp_path / "second")) == len(KINDS)
+    assert_same(tmp_path / "first", tmp_path / "second")
+
+
+# ---- what finds a program -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(own_cache: Path) -> Callable[..., str | None]:
+    """A function that tells the name of the file of the program that makes a run's lanes."""
+    datasets = Datasets()
+
+    def found(shape: tuple[int, ...] = (3,), options: object = (), **changes: object) -> str | None:
+        resolved = checks.resolved(dataclasses.replace(BASE, **changes))
+        (planned,) = plan_runs([checks.check_with_data(resolved, datasets.of(resolved))], datasets)
+        function = functools.partial(initialization.start, planned.setup)
+        key = ("start", planned.signature)
+        path = stored_programs.file_of(key, jax.devices()[0], function, np.zeros(shape), options)
+        return None if path is None else path.name
+
+    return found
+
+
+def test_runs_that_differ_in_numbers_have_one_program(found):
+    assert found() is not None
+    assert len({found(), found(seed=3), found(learning_rate=0.5, dropout=0.4)}) == 1
+
+
+def test_a_program_is_found_by_all_that_it_depends_on(found, monkeypatch):
+    others = [
+        found(),
+        found(shape=(4,)),
+        found(options=[("xla_backend_optimization_level", 1)]),
+        found(activation="tanh"),
+        found(net=MLP(widths=(5,))),
+        found(batch_size=8),  # the number of steps in an epoch
+        found(optimizer="sgd"),
+        found(dropout=0.0),
+        found(data=dataclasses.replace(OVERLAPPING, n=200)),
+    ]
+    with jax.default_matmul_precision("highest"):
+        others.append(found())
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    others.append(found())
+    monkeypatch.undo()
+    for name in ("_code", "_machine"):
+        with monkeypatch.context() as changed:
+            original = getattr(stored_programs, name)()
+            changed.setattr(stored_programs, name, _another(original))
+            others.append(found())
+    assert None not in others
+    assert len(set(others)) == len(others)
+
+
+def _another(values: list[str]) -> Callable[[], list[str]]:
+    def another() -> list[str]:
+        return [*values, "changed"]
+
+    another.__module__ = stored_programs.__name__  # a replacement of somebody else's would be noticed
+    return another
+
+
+def test_every_file_that_programs_are_made_of_counts(tmp_path, monkeypatch):
+    folder = tmp_path / "nets"
+    shutil.copytree(Path(nets.__file__).parent, folder)
+    monkeypatch.setattr(nets, "__file__", str(folder / "__init__.py"))
+    before = stored_programs._code.__wrapped__()
+    assert before == stored_programs._code()
+    with open(folder / "dropout.py", "a") as file:
+        file.write("# another comment\n")
+    assert stored_programs._code.__wrapped__() != before
+
+
+def test_replaced_functions_are_noticed(found, monkeypatch):
+    """A function that somebody put into one of our modules, or a library's, changes programs and no description."""
+    assert found() is not None
+    for module, name in ((initialization, "initial_variables"), (jax.nn, "relu"), (losses, "accuracy")):
+        with monkeypatch.context() as replaced:
+            replaced.setattr(module, name, stretched)
+            assert found() is None
+    assert found() is not None
+
+
+def test_the_files_used_longest_ago_are_removed(own_cache, tmp_path, monkeypatch):
+    swept(tmp_path / "first")
+    files = sorted(own_cache.iterdir(), key=lambda path: path.stat().st_size)
+    for at, path in enumerate(files):
+        os.utime(path, (at, at))
+    monkeypatch.setattr(stored_programs, "MOST_BYTES", sum(path.stat().st_size for path in files[2:]))
+    stored_programs._remove_oldest(own_cache)
+    assert set(own_cache.iterdir()) == set(files[2:])
