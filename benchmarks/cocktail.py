@@ -32,7 +32,11 @@ def mixtures(run: Run, draws: int) -> list[Run]:
         drawn = {name: float(np.exp(random.uniform(*np.log(ends)))) for name, ends in RANGES.items()}
         own: dict[str, float | int] = {name: value for name, value in drawn.items() if random.random() < 0.5}
         changes.append(own | ({"patience": PATIENCE} if random.random() < 0.5 else {}))
-    return [one for change in changes for one in grid(run, {name: [value] for name, value in change.items()}, seed=range(SEEDS))]
+    return [
+        one
+        for change in changes
+        for one in grid(run, {name: [value] for name, value in change.items()}, seed=range(SEEDS))
+    ]
 
 
 def cocktail(setting: Setting) -> Table:
@@ -46,8 +50,9 @@ def cocktail(setting: Setting) -> Table:
     rows = interleaved([Way(name, sweep) for name, sweep in sweeps.items()], setting.repetitions(3))
     table = Table("cocktail", "ms per run", rows, SEPARATE)
     table.notes = [
-        f"{len(runs)} runs of the digits MLP: {len(runs) // SEEDS} draws × {SEEDS} seeds. Each draw has each of {', '.join(RANGES)} "
-        f"and patience on with probability ½; a patience of {PATIENCE} epochs ends no run, so that all train equally long.",
+        f"{len(runs)} runs of the digits MLP: {len(runs) // SEEDS} draws × {SEEDS} seeds. Each draw has each of "
+        f"{', '.join(RANGES)} and patience on with probability ½; a patience of {PATIENCE} epochs ends no run, so that all "
+        "train equally long.",
         *(
             f"{name}: {sweep.programs} training programs; the first sweep took {sweep.first_seconds or float('nan'):.0f} s, "
             "compilation included."

@@ -64,10 +64,17 @@ class Recording(Programs):
         self._once = threading.Lock()
 
     def get(
-        self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
+        self,
+        key: tuple[Any, ...],
+        place: Place,
+        function: Callable,
+        split: int,
+        args: tuple[Any, ...],
+        stored: bool = False,
+        **options: Any,
     ) -> Callable:
         """As in `Programs`, without a compiler."""
-        del options
+        del stored, options
         with self._once:
             if key not in self.found:
                 jitted = place.jitted(function, split, len(args))

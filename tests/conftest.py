@@ -5,6 +5,7 @@ and so do the tests that use `optimized_programs`. Sweeps of a file share their 
 `Options(programs=PROGRAMS)`.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from lanes.program import compilation_cache, xla_flags
 from lanes.program.compiled import Programs
 
+gc.set_threshold(50_000, 20, 20)  # as the command does: tracing makes millions of objects
 CHEAPEST = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]  # jaxlib 0.11 lacks the second
 NARROW = ["--xla_cpu_max_isa=SSE4_2"]  # without optimization, wide vectors in jaxlib 0.10.2 give wrong numbers
 if "XLA_FLAGS" not in os.environ:

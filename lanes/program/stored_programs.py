@@ -28,7 +28,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src.compiler import get_compile_options
 from jax.experimental import serialize_executable
 
 from lanes.files import cache_dir, remove_leftovers, temporary_beside
@@ -39,18 +38,12 @@ FOLDER = "executables"
 MOST_BYTES = 2**30  # of all files; those that were used longest ago are removed first
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 OURS = ("lanes", "nets", "losses")
-ELSEWHERE = (
-    "analysis",
-    "cli",
-    "cluster",
-    "reporting",
-    "results",
-    "storage",
-)  # rooms of lanes that programs are not made of
+ELSEWHERE = ("analysis", "cli", "cluster", "reporting", "results", "storage")  # rooms that programs are not made of
 # Roots of modules whose functions may stand in a module of ours: any other is a patch, which no signature tells of.
 KNOWN = {*OURS, *LIBRARIES, "ml_dtypes", "scipy", "equinox", "builtins", *sys.stdlib_module_names}
 # Settings of JAX that are read on the host only.
 ON_THE_HOST = ("jax_compilation_cache", "jax_persistent_cache", "jax_log", "jax_explain_cache", "jax_num_cpu_devices")
+SETTINGS = sorted(name for name in jax.config.values if not name.startswith(ON_THE_HOST))
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -68,7 +61,7 @@ def file_of(key: tuple[Any, ...], device: jax.Device, function: Callable, args: 
         args: of the program, or their shapes.
         options: the compiler's.
     """
-    folder = jax.config.values["jax_compilation_cache_dir"]
+    folder = jax.config.jax_compilation_cache_dir
     if device.platform != "cpu" or folder != str(cache_dir() / "programs") or not _is_safe(cache_dir() / FOLDER):
         return None
     try:
@@ -105,21 +98,26 @@ def _load(path: Path, device: jax.Device) -> Any:
         needs_lapack, serialized, in_tree, out_tree = pickle.loads(content)
         if needs_lapack:
             _initialize_lapack()
-        executable, arguments, no_kwargs = _Unpickler(io.BytesIO(serialized), device.client, [device]).load()
+        executable, arguments, no_kwargs = _for_device(serialized, device)
         return jax.stages.Compiled(executable.load(), [], in_tree.unflatten(arguments), out_tree, no_kwargs=no_kwargs)
     return None
 
 
-class _Unpickler(serialize_executable._JaxPjrtUnpickler):
-    """Reads an executable for a device of the same kind as the one that it was compiled for."""
+def _for_device(serialized: bytes, device: jax.Device) -> Any:
+    """What `serialize_executable` serialized, for any device of the kind that it was compiled for.
 
-    def persistent_load(self, pid: tuple[Any, ...]) -> Any:
-        """The device, also in place of the one that was named, and the executable for it."""
-        device = self.execution_devices[0]
-        if pid[0] == "exec":
-            options = get_compile_options(1, 1, np.array([[device.id]]))
-            return self.backend.deserialize_executable(pid[1], self.execution_devices, options)
-        return device if pid[0] == "device" else super().persistent_load(pid)
+    That module's own reader insists on the device itself. Raises whatever another version of JAX makes of this.
+    """
+    from jax._src.compiler import get_compile_options
+
+    class Unpickler(serialize_executable._JaxPjrtUnpickler):
+        def persistent_load(self, pid: tuple[Any, ...]) -> Any:
+            if pid[0] == "exec":
+                options = get_compile_options(1, 1, np.array([[device.id]]))
+                return self.backend.deserialize_executable(pid[1], self.execution_devices, options)
+            return device if pid[0] == "device" else super().persistent_load(pid)
+
+    return Unpickler(io.BytesIO(serialized), device.client, [device]).load()
 
 
 def _keep(path: Path, compiled: Any) -> None:
@@ -196,10 +194,10 @@ def _described(value: Any) -> Any:
 
 def _environment() -> list[Any]:
     """What programs depend on besides their description: code, libraries, JAX's settings, the compiler's flags, the processor."""
-    values = jax.config.values
-    settings = [f"{name}={values[name]}" for name in sorted(values) if not name.startswith(ON_THE_HOST)]
+    # One by one: `jax.config.values` fails while another thread's import adds a setting.
+    settings = [f"{name}={getattr(jax.config, name)}" for name in SETTINGS]
     of_thread = [repr(value) for value in jax._src.config.trace_context() if isinstance(value, PLAIN)]
-    return [_code(), _machine(), settings, of_thread, os.environ.get("XLA_FLAGS", "")]
+    return [_code(), _machine(), jax.default_backend(), settings, of_thread, os.environ.get("XLA_FLAGS", "")]
 
 
 @functools.cache
@@ -207,11 +205,15 @@ def _code() -> list[str]:
     """The versions of the libraries, and a hash of this project's files."""
     digest = hashlib.sha256()
     for name in OURS:
-        folder = Path(str(sys.modules[name].__file__)).parent
+        folder = _folder(name)
         for path in sorted(folder.rglob("*.py")):
             if path.relative_to(folder).parts[0] not in ELSEWHERE:
                 digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return [digest.hexdigest(), sys.version, *(importlib.metadata.version(name) for name in LIBRARIES)]
+
+
+def _folder(package: str) -> Path:
+    return Path(str(sys.modules[package].__file__)).parent
 
 
 @functools.cache
@@ -229,8 +231,10 @@ def _is_patched() -> bool:
 
 
 def _roots() -> Iterator[str]:
+    folders = tuple(str(_folder(name)) + os.sep for name in OURS)
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in OURS or name in ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax"):
+        ours = name.partition(".")[0] in OURS and str(getattr(module, "__file__", "")).startswith(folders)
+        if ours or name in ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax"):
             for value in list(vars(module).values()):
                 if inspect.isfunction(value):
                     yield value.__module__.partition(".")[0]

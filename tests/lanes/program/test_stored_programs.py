@@ -143,7 +143,7 @@ def test_a_full_disk_and_a_folder_that_cannot_be_made_change_nothing(own_cache, 
 
 
 @pytest.fixture
-def found(own_cache: Path) -> Callable[..., str | None]:
+def found(own_cache: Path) -> Callable[..., str | None]:  # noqa: ARG001
     """A function that tells the name of the file of the program that makes a run's lanes."""
     datasets = Datasets()
 
