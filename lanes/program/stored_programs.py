@@ -61,7 +61,7 @@ def file_of(key: tuple[Any, ...], device: jax.Device, function: Callable, args: 
         args: of the program, or their shapes.
         options: the compiler's.
     """
-    folder = jax.config.jax_compilation_cache_dir
+    folder = _settings()["jax_compilation_cache_dir"]
     if device.platform != "cpu" or folder != str(cache_dir() / "programs") or not _is_safe(cache_dir() / FOLDER):
         return None
     try:
@@ -194,10 +194,17 @@ def _described(value: Any) -> Any:
 
 def _environment() -> list[Any]:
     """What programs depend on besides their description: code, libraries, JAX's settings, the compiler's flags, the processor."""
-    # One by one: `jax.config.values` fails while another thread's import adds a setting.
-    settings = [f"{name}={getattr(jax.config, name)}" for name in SETTINGS]
+    values = _settings()
+    settings = [f"{name}={values[name]}" for name in SETTINGS]
     of_thread = [repr(value) for value in jax._src.config.trace_context() if isinstance(value, PLAIN)]
     return [_code(), _machine(), jax.default_backend(), settings, of_thread, os.environ.get("XLA_FLAGS", "")]
+
+
+def _settings() -> dict[str, Any]:
+    """JAX's settings, which cannot be read at the moment at which another thread's import adds one."""
+    while True:
+        with contextlib.suppress(RuntimeError):
+            return jax.config.values
 
 
 @functools.cache
