@@ -31,6 +31,8 @@ def mixtures(run: Run, draws: int) -> list[Run]:
     for _ in range(draws):
         drawn = {name: float(np.exp(random.uniform(*np.log(ends)))) for name, ends in RANGES.items()}
         own: dict[str, float | int] = {name: value for name, value in drawn.items() if random.random() < 0.5}
+        if "l2" in own:
+            own.pop("weight_decay", None)  # a run has one of the two
         changes.append(own | ({"patience": PATIENCE} if random.random() < 0.5 else {}))
     return [
         one
@@ -51,8 +53,8 @@ def cocktail(setting: Setting) -> Table:
     table = Table("cocktail", "ms per run", rows, SEPARATE)
     table.notes = [
         f"{len(runs)} runs of the digits MLP: {len(runs) // SEEDS} draws × {SEEDS} seeds. Each draw has each of "
-        f"{', '.join(RANGES)} and patience on with probability ½; a patience of {PATIENCE} epochs ends no run, so that all "
-        "train equally long.",
+        f"{', '.join(RANGES)} and patience on with probability ½, but not both l2 and weight_decay; a patience of {PATIENCE} "
+        "epochs ends no run, so that all train equally long.",
         *(
             f"{name}: {sweep.programs} training programs; the first sweep took {sweep.first_seconds or float('nan'):.0f} s, "
             "compilation included."

@@ -3,7 +3,8 @@
 JAX's persistent cache (`lanes.program.compilation_cache`) saves XLA's work only: it finds a program by its code, which must be
 traced and lowered first. A program of this project's own code is determined by its signature, so that is what names a file
 here, together with the shapes of the arguments, the compiler's options, the versions of the libraries, the text of this
-project's files, JAX's settings, and the processor. A program that calls functions of the user's own is never stored.
+project's files, JAX's settings, and the processor. A program that calls functions of the user's own is never stored; of a
+function that makes data it holds nothing.
 
 A file is unpickled, and its machine code runs, as that of JAX's own cache does. So it is read only if it and its folder belong
 to this user and nobody else may write there.
@@ -30,6 +31,7 @@ import jax
 import numpy as np
 from jax.experimental import serialize_executable
 
+from lanes.describe import trusted
 from lanes.files import cache_dir, remove_leftovers, temporary_beside
 from lanes.program import compilation_cache
 from lanes.program.step import Setup
@@ -70,7 +72,7 @@ def file_of(key: tuple[Any, ...], device: jax.Device, function: Callable, args: 
         text = json.dumps([key, _described(function), shapes, str(tree), options, _environment()])
     except (NotStorable, TypeError):
         return None
-    if '"version": ' in text.replace("\\", "") or _is_patched():  # the user's own functions
+    if _calls_own_code(key) or _is_patched():
         return None
     return cache_dir() / FOLDER / hashlib.sha256(text.encode()).hexdigest()
 
@@ -95,8 +97,8 @@ def _load(path: Path, device: jax.Device) -> Any:
     if content is None:
         return None
     with contextlib.suppress(Exception):  # whatever is wrong with it, the program can be compiled
-        needs_lapack, serialized, in_tree, out_tree = pickle.loads(content)
-        if needs_lapack:
+        serialized, in_tree, out_tree = pickle.loads(content)
+        if b"lapack_" in serialized:
             _initialize_lapack()
         executable, arguments, no_kwargs = _for_device(serialized, device)
         return jax.stages.Compiled(executable.load(), [], in_tree.unflatten(arguments), out_tree, no_kwargs=no_kwargs)
@@ -123,8 +125,7 @@ def _for_device(serialized: bytes, device: jax.Device) -> Any:
 def _keep(path: Path, compiled: Any) -> None:
     """Write a program's executable, and remove old ones if there is too much; failing to changes nothing."""
     with contextlib.suppress(Exception):  # a full disk, or a program that cannot be serialized
-        needs_lapack = "lapack_" in compiled.as_text()
-        content = pickle.dumps((needs_lapack, *serialize_executable.serialize(compiled)))
+        content = pickle.dumps(serialize_executable.serialize(compiled))
         temporary = temporary_beside(path)
         temporary.write_bytes(hashlib.sha256(content).digest() + content)
         os.replace(temporary, path)
@@ -190,6 +191,16 @@ def _described(value: Any) -> Any:
         fields = [_described(getattr(value, field.name)) for field in dataclasses.fields(value)]
         return [f"{type(value).__module__}:{type(value).__qualname__}", *fields]
     raise NotStorable(f"{value!r:.60}")
+
+
+def _calls_own_code(key: Any) -> bool:
+    """Whether a signature in a program's key names functions or classes of the user's, but for those that make data."""
+    if isinstance(key, tuple):
+        return any(map(_calls_own_code, key))
+    if not isinstance(key, str) or not key.startswith("{"):
+        return False
+    described, _ = json.JSONDecoder().raw_decode(key)
+    return bool(trusted.own_code([value for name, value in described.items() if name != "data"]))
 
 
 def _environment() -> list[Any]:

@@ -24,7 +24,7 @@ from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
 from lanes.plan.datasets import Datasets
 from lanes.plan.planned import plan_runs
-from lanes.program import compilation_cache, initialization, stored_programs
+from lanes.program import compilation_cache, initialization, memory, stored_programs
 from lanes.program.compiled import Programs
 from nets import MLP
 
@@ -123,6 +123,26 @@ def test_a_program_with_the_users_own_code_is_not_stored(own_cache, tmp_path):
     assert len(swept(tmp_path / "first", own)) == len(KINDS)
     assert not list(own_cache.iterdir())
     assert len(swept(tmp_path / "second", own)) == len(KINDS)
+
+
+def points():
+    """A user's own data."""
+    random = np.random.default_rng(0)
+    return random.normal(size=(120, 2)).astype(np.float32), random.integers(0, 3, 120)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_function_that_makes_data_is_no_part_of_a_program(tmp_path):
+    own = [dataclasses.replace(run, data=points) for run in SWEEP]
+    swept(tmp_path / "first", own)
+    swept(tmp_path / "second", own, again=True)
+    assert_same(tmp_path / "first", tmp_path / "second")
+
+
+def test_what_a_loaded_program_takes_in_memory_is_known(own_cache, tmp_path):
+    swept(tmp_path / "first")
+    largest = max(own_cache.iterdir(), key=lambda path: path.stat().st_size)
+    assert memory.taken(stored_programs._load(largest, jax.devices()[1])) > 0
 
 
 def test_a_full_disk_and_a_folder_that_cannot_be_made_change_nothing(own_cache, tmp_path, monkeypatch):
