@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import pytest
 
-from lanes.program import compilation_cache, xla_flags
+from lanes.program import compilation_cache, stored_programs, xla_flags
 from lanes.program.compiled import Programs
 
 gc.set_threshold(50_000, 20, 20)  # as the command does: tracing makes millions of objects
@@ -75,6 +75,12 @@ def _holds_much() -> bool:
 def optimized_programs() -> Callable[[], Programs]:
     """Makes a cache that compiles programs as users do: results promised to be bit-equal must be so there."""
     return lambda: Programs(**OPTIMIZED)
+
+
+@pytest.fixture
+def nothing_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No executable on disk, for tests that count compilations: other tests of this session may have left some."""
+    monkeypatch.setattr(stored_programs, "file_of", lambda *_: None)
 
 
 @pytest.fixture

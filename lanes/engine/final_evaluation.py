@@ -39,4 +39,4 @@ class FinalEvaluation:
         """Metrics [P] by split and name, from variables and numbers [P] and the data set at the place."""
         program = self.program(pack, variables, numbers, data)
         count = group_calls.lanes_per_call(self.place, pack)
-        return group_calls.call(self.place, program, count, (variables, numbers), (data,))
+        return group_calls.call(program, count, (variables, numbers), (data,))

@@ -52,7 +52,7 @@ class ResidentEpochs:
                 (table, data, np.int32(state.epoch), np.int32(count)),
             )
             per_call = group_calls.lanes_per_call(self.place, pack)
-            lanes, measured = group_calls.call(self.place, chunk, per_call, own, shared)
+            lanes, measured = group_calls.call(chunk, per_call, own, shared)
             lanes = self.place.split(lanes) if per_call < pack.size else lanes
             jax.block_until_ready(lanes.status)
             self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count

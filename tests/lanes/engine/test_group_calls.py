@@ -24,7 +24,7 @@ def test_outputs_are_those_of_one_call(count):
     weights, offset = np.arange(6, dtype=np.float32), np.float32(3)
     compiled = jax.jit(program)
     on_device = HERE.split(lanes), HERE.split(weights)
-    out = group_calls.call(HERE, compiled, count, on_device, (HERE.shared(offset),))
+    out = group_calls.call(compiled, count, on_device, (HERE.shared(offset),))
     np.testing.assert_array_equal(out["sum"], lanes["x"].sum(axis=1) * weights + 3)
     np.testing.assert_array_equal(out["x"], lanes["x"][:, ::-1])
 

@@ -234,7 +234,7 @@ class Compilations:
 
 
 @pytest.fixture
-def compilations():
+def compilations(nothing_stored):  # noqa: ARG001
     counter = Compilations()
     jax.monitoring.register_event_duration_secs_listener(counter)
     yield counter
@@ -331,6 +331,7 @@ def test_a_streamed_sweep_resumes_at_the_exact_batch(streamed, tmp_path, chunks)
     assert_same(tmp_path / "out", streamed[0])
 
 
+@pytest.mark.usefixtures("nothing_stored")
 def test_nothing_but_its_programs_is_compiled(tmp_path):
     """Neither before the first step nor after the last: no operation outside the programs compiles one of its own."""
     compiled: list[str] = []

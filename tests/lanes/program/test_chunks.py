@@ -447,6 +447,7 @@ def compilations() -> list[str]:
     return COMPILING
 
 
+@pytest.mark.usefixtures("nothing_stored")
 def test_other_numbers_neighbours_and_chunks_compile_nothing(bench, compilations):
     """Rates, strengths, seeds, activations, lengths and chunks are inputs of the existing programs."""
     bench.train(pack_of([A, B], [C]))
