@@ -251,7 +251,8 @@ def _is_patched() -> bool:
 def _roots() -> Iterator[str]:
     folders = tuple(str(_folder(name)) + os.sep for name in OURS)
     for name, module in list(sys.modules.items()):
-        ours = name.partition(".")[0] in OURS and str(getattr(module, "__file__", "")).startswith(folders)
+        package, room = (*name.split("."), "")[:2]
+        ours = package in OURS and room not in ELSEWHERE and str(getattr(module, "__file__", "")).startswith(folders)
         if ours or name in ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax"):
             for value in list(vars(module).values()):
                 if inspect.isfunction(value):

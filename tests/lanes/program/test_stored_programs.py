@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import importlib
 import os
+import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from small_sweeps import OVERLAPPING
 
+import lanes
 import losses
 import nets
 from lanes import Run, grid, load, load_curves
@@ -237,6 +240,14 @@ def test_replaced_functions_are_noticed(found, monkeypatch):
         with monkeypatch.context() as replaced:
             replaced.setattr(module, name, stretched)
             assert found() is None
+    assert found() is not None
+
+
+def test_no_module_of_this_project_looks_replaced(found):
+    """What the project's own modules import is known, whatever a process has imported."""
+    for package in (lanes, nets, losses):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     assert found() is not None
 
 
