@@ -250,11 +250,11 @@ def _is_patched() -> bool:
 
 def _roots() -> Iterator[str]:
     folders = tuple(str(_folder(name)) + os.sep for name in OURS)
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # other threads import, also while a list of pairs is made
         package, room = (*name.split("."), "")[:2]
         ours = package in OURS and room not in ELSEWHERE and str(getattr(module, "__file__", "")).startswith(folders)
         if ours or name in ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax"):
-            for value in list(vars(module).values()):
+            for value in vars(module).copy().values():
                 if inspect.isfunction(value):
                     yield value.__module__.partition(".")[0]
 

@@ -2,10 +2,15 @@
 
 import dataclasses
 import functools
+import gc
 import importlib
+import itertools
 import os
 import pkgutil
 import shutil
+import sys
+import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -249,6 +254,34 @@ def test_no_module_of_this_project_looks_replaced(found):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     assert found() is not None
+
+
+def test_other_threads_may_import_meanwhile(monkeypatch):
+    """A list of pairs of `sys.modules` is no atom: the collector runs while it is made, and threads with it."""
+    ended, interval, threshold = threading.Event(), sys.getswitchinterval(), gc.get_threshold()
+    monkeypatch.setattr(sys, "modules", sys.modules.copy())
+
+    def imports() -> None:
+        for number in itertools.count():
+            sys.modules[f"another_{number % 1000}"] = types.ModuleType("another")
+            if ended.is_set():
+                return
+            if number % 1000 == 999:
+                for name in [name for name in sys.modules.copy() if name.startswith("another_")]:
+                    del sys.modules[name]
+
+    thread = threading.Thread(target=imports)
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(50)
+    try:
+        thread.start()
+        for _ in range(30):
+            assert stored_programs._is_patched() is False
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
 
 
 def test_the_files_used_longest_ago_are_removed(own_cache, tmp_path, monkeypatch):
