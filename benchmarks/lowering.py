@@ -63,18 +63,10 @@ class Recording(Programs):
         self.found: dict[tuple[Any, ...], Program] = {}
         self._once = threading.Lock()
 
-    def get(
-        self,
-        key: tuple[Any, ...],
-        place: Place,
-        function: Callable,
-        split: int,
-        args: tuple[Any, ...],
-        stored: bool = False,
-        **options: Any,
-    ) -> Callable:
+    def get(self, key: tuple[Any, ...], place: Place, *wanted: Any, **options: Any) -> Callable:
         """As in `Programs`, without a compiler."""
-        del stored, options
+        del options
+        function, split, args = wanted
         with self._once:
             if key not in self.found:
                 jitted = place.jitted(function, split, len(args))

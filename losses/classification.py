@@ -91,7 +91,7 @@ def sigmoid_cross_entropy(predictions: Array, targets: Array) -> Array:
 def _of_each(logits: Array, targets: Array) -> Array:
     """The cross-entropy of each logit: (1 - y) max(z, 0) + y max(-z, 0) + log(1 + e^-|z|).
 
-    Two logarithms of sigmoids, and what reverse differentiation makes of them, take three times as long.
+    Two logarithms of sigmoids, and what reverse differentiation makes of them, take twice as long.
     """
     linear = shapes.weighted(1 - targets, jnp.maximum(logits, 0)) + shapes.weighted(targets, jnp.maximum(-logits, 0))
     return linear + jnp.log1p(jnp.exp(-jnp.abs(logits)))
