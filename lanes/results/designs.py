@@ -1,6 +1,7 @@
 """How a sweep's combinations cover its axes: as a complete grid, one change of a base at a time, or otherwise."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -57,6 +58,33 @@ def is_grid(axes: Sequence[Axis], table: pd.DataFrame) -> bool:
         len(table) == math.prod(len(axis.values) for axis in axes)
         and not table[[a.name for a in axes]].duplicated().any()
     )
+
+
+def joined(axes: Sequence[Axis], table: pd.DataFrame) -> tuple[list[Axis], pd.DataFrame]:
+    """The axes and their table with those that were changed one at a time as one axis.
+
+    Plain runs, runs with `l2` and runs with `dropout`, each with every activation, are a complete grid of the activation and of
+    an axis `(l2, dropout)` of three values. Axes that were combined in another way stay as they are.
+    """
+    codes = {axis.name: table[axis.name].map({value: at for at, value in enumerate(axis.values)}) for axis in axes}
+    groups = {axis.name: {axis.name} for axis in axes}
+    for one, other in itertools.combinations(axes, 2):
+        seen = set(zip(codes[one.name], codes[other.name], strict=True))
+        if len(seen) < len(one.values) * len(other.values):
+            together = groups[one.name] | groups[other.name]
+            groups |= dict.fromkeys(together, together)
+    found, table = [], table.copy()
+    for axis in axes:
+        group = [each for each in axes if each.name in groups[axis.name]]
+        names = [each.name for each in group]
+        settings = table[names].drop_duplicates(ignore_index=True)
+        if len(group) == 1 or one_at_a_time(group, settings) is None:
+            found.append(axis)
+        elif axis is group[0]:
+            name = f"({', '.join(names)})"
+            table[name] = [str(row) for row in table[names].itertuples(index=False, name=None)]
+            found.append(Axis(name, tuple(dict.fromkeys(table[name]))))
+    return found, table
 
 
 def as_array(axes: Sequence[Axis], table: pd.DataFrame) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from lanes.results import anova, forest
 from lanes.results.axes import Axis
 from lanes.results.comparisons import noise_variance
-from lanes.results.designs import as_array, is_grid
+from lanes.results.designs import as_array, is_grid, joined
 from lanes.results.intervals import RESOLUTION, Interval, half_width, mean_interval
 from lanes.results.leaderboard import Leaderboard
 
@@ -86,30 +87,35 @@ def importance(board: Leaderboard) -> Importance:
     """The importance of the swept axes for the ranking metric.
 
     A complete grid is decomposed exactly (`anova`), on the seeds for which every combination has a value; intervals are the
-    jackknife's over seeds. Otherwise a random forest is fitted to each seed's runs (`forest`), and intervals are Student's over
-    seeds.
+    jackknife's over seeds. Axes that were changed one at a time count as one, named `(l2, dropout)`. Otherwise a random forest
+    is fitted to each seed's runs (`forest`), and intervals are Student's over seeds.
     """
     if len(board.axes) < 2:
         return Importance("", "one axis explains all" if board.axes else "nothing was varied")
     if board.design is not None:
         return Importance("", "each combination differs from the base in one field: see what each change does")
     by_seed = board.combinations_of(board.values).reindex(range(len(board.table)))
-    if is_grid(board.axes, board.table):
+    axes, table = joined(board.axes, board.table)
+    if len(axes) > 1 and is_grid(axes, table):
         whole = by_seed.loc[:, by_seed.notna().all()]
         if whole.shape[1] or by_seed.notna().any(axis=1).all():
-            return _exact(board, whole, by_seed)
+            return _exact(board, axes, as_array(axes, table), whole, by_seed)
     return _fitted(board, by_seed)
 
 
-def _exact(board: Leaderboard, whole: pd.DataFrame, by_seed: pd.DataFrame) -> Importance:
-    """By functional ANOVA of the means over the seeds that have all combinations."""
+def _exact(
+    board: Leaderboard, axes: Sequence[Axis], places: np.ndarray, whole: pd.DataFrame, by_seed: pd.DataFrame
+) -> Importance:
+    """By functional ANOVA of the means over the seeds that have all combinations; `places` are their rows in a grid of `axes`."""
     if whole.shape[1]:
         values, left = whole.to_numpy(dtype=float), by_seed.shape[1] - whole.shape[1]
         note = f"{left} of {by_seed.shape[1]} seeds lack a combination and are left out." if left else ""
     else:
         values = by_seed.mean(axis=1).to_numpy()[:, None]
         note = "No seed has all combinations: these are the means over the seeds that each has, without an interval."
-    count, places = values.shape[1], as_array(board.axes, board.table)
+    if merged := sorted({axis.name for axis in axes} - {axis.name for axis in board.axes}):
+        note = f"{' and '.join(merged)}: varied one at a time, so one axis here. {note}".strip()
+    count = values.shape[1]
     means = [
         values.mean(axis=1),
         *(np.delete(values, seed, axis=1).mean(axis=1) for seed in range(count if count > 1 else 0)),
@@ -126,7 +132,7 @@ def _exact(board: Leaderboard, whole: pd.DataFrame, by_seed: pd.DataFrame) -> Im
         half = half_width(np.array(anova.jackknife_deviation(float(share[0]), share[1:])), np.array(count))
         return Interval(float(share[0]), float(half), count, proportion=True)
 
-    names, nothing = [axis.name for axis in board.axes], Interval(math.nan, math.nan, 0)
+    names, nothing = [axis.name for axis in axes], Interval(math.nan, math.nan, 0)
     shares = []
     for term, part in parts.items():
         by_noise = noise * anova.degrees(places.shape, term) / places.size / float(variance[0])

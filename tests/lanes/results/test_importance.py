@@ -96,6 +96,30 @@ def test_a_seed_without_a_combination_is_left_out_and_an_incomplete_grid_has_no_
     assert importance(board).method == FOREST
 
 
+@pytest.mark.parametrize("order", [("activation", "l2", "dropout"), ("l2", "activation", "dropout")])
+def test_axes_that_were_varied_one_at_a_time_are_one_axis_of_a_grid(order):
+    """Each activation plain, with `l2` and with `dropout`: by hand a table of three activations and three settings."""
+    axes = {"activation": ["relu", "tanh", "elu"], "l2": [0.0, 1e-4], "dropout": [0.0, 0.1]}
+    both = {(a, 1e-4, 0.1) for a in axes["activation"]}
+    effects = {"relu": 0.0, "tanh": 0.03, "elu": 0.05}, {(0.0, 0.0): 0.0, (1e-4, 0.0): 0.01, (0.0, 0.1): 0.04}
+
+    def value(fields, seed):
+        first, second = effects[0][fields["activation"]], effects[1][fields["l2"], fields["dropout"]]
+        return 0.5 + first + second + 10 * first * second + 0.001 * seed
+
+    drop = {tuple(dict(zip(axes, one, strict=True))[name] for name in order) for one in both}
+    skipped = {(*one, seed) for one in drop for seed in range(4)}
+    board = board_of({name: axes[name] for name in order}, value, drop=skipped)
+    found = importance(board)
+    assert (found.method, len(found.shares)) == (ANOVA, 3)
+    assert "(l2, dropout): varied one at a time" in found.note
+    table = np.array([[a + b + 10 * a * b for b in effects[1].values()] for a in effects[0].values()])
+    whole, rows, columns = table.var(), table.mean(axis=1).var(), table.mean(axis=0).var()
+    assert found.of("activation").share.mean == pytest.approx(rows / whole)
+    assert found.of("(l2, dropout)").share.mean == pytest.approx(columns / whole)
+    assert found.of("activation", "(l2, dropout)").share.mean == pytest.approx((whole - rows - columns) / whole)
+
+
 @pytest.mark.parametrize(
     ("axes", "value", "reason"),
     [
