@@ -103,7 +103,7 @@ class Worker:
         from lanes.errors import RequestError
         from lanes.plan.datasets import Datasets
         from lanes.plan.families import Families
-        from lanes.program.compiled import Compiled
+        from lanes.program.compiled import Compiled, Programs
         from lanes.storage import calls
         from lanes.storage.directory import Directory
         from lanes.storage.provenance import Call
@@ -120,7 +120,7 @@ class Worker:
         self._options = Options(**{**job.options, "callbacks": self._callbacks(job), "quiet": True})
         self._datasets = Datasets(self._options.data_dir)
         self._families: Families = Families(self._datasets)
-        self._compiled = Compiled(len(self._places))
+        self._compiled = Compiled(len(self._places), Programs())  # kept from task to task
         name = calls.begin(self._directory, Call(self._places, tuple(job.command)), cluster=True)
         self._life = self._until_left.enter_context(Life(self._directory, name))
         return self._call_file()

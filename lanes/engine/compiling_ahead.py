@@ -1,11 +1,12 @@
 """Compiling ahead of time: a pack's training program while its lanes are made, the next one while it trains.
 
-Programs that evaluate are compiled while the program that trains is compiled or runs.
+Programs that evaluate are compiled while the program that trains is compiled or runs. A program that one pack needs is compiled
+for one place, others for all.
 """
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from lanes.engine.final_evaluation import evaluation_key
@@ -13,15 +14,32 @@ from lanes.engine.fresh_lanes import start_key
 from lanes.engine.resident_epochs import training_key
 from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
+from lanes.program.places import Place
 
 POLL_SECONDS = 0.05
 
 
 class _Background:
-    """A thread that looks for something to compile every `poll_seconds`, until the block ends."""
+    """A thread that looks for something to compile every `poll_seconds`, until the block ends.
 
-    def __init__(self, name: str, trainers: Sequence[Trainer], poll_seconds: float):
+    Args:
+        name: the thread's.
+        trainers: one per place; they only compile.
+        begun: returns the pack that each place has taken.
+        waiting: returns the packs not yet taken, in order.
+        poll_seconds: interval between looks at them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        trainers: Sequence[Trainer],
+        begun: Callable[[], Mapping[Place, Pack]],
+        waiting: Callable[[], Sequence[Pack]],
+        poll_seconds: float,
+    ):
         self._trainers, self._poll_seconds = trainers, poll_seconds
+        self._begun, self._waiting = begun, waiting
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -40,8 +58,11 @@ class _Background:
         """Compile what there is to compile."""
         raise NotImplementedError
 
-    def _compile(self, compile_at: Callable[[Trainer], None]) -> None:
-        for trainer in self._trainers:
+    def _compile(self, pack: Pack, compile_at: Callable[[Trainer], None]) -> None:
+        begun = self._begun()
+        others = sum(training_key(other) == training_key(pack) for other in (*begun.values(), *self._waiting())) > 1
+        taken = [trainer for trainer in self._trainers if begun.get(trainer.place) is pack]
+        for trainer in self._trainers if others else taken or self._trainers[:1]:
             if not self._ended.is_set():
                 with contextlib.suppress(Exception):  # the pack's own turn meets the same error and reports it
                     compile_at(trainer)
@@ -51,34 +72,30 @@ class _Background:
 
 
 class Ahead(_Background):
-    """Compiles in the background, for every place: packs just started, then at most the next in the queue.
+    """Compiles in the background: programs of packs just begun, then at most the next in the queue.
 
     Args:
-        trainers: one per place; they only compile.
-        begun: returns the packs that places have taken.
-        waiting: returns the packs not yet taken, in order.
-        poll_seconds: interval between looks at them.
+        trainers, begun, waiting, poll_seconds: as of `_Background`.
     """
 
     def __init__(
         self,
         trainers: Sequence[Trainer],
-        begun: Callable[[], Sequence[Pack]],
+        begun: Callable[[], Mapping[Place, Pack]],
         waiting: Callable[[], Sequence[Pack]],
         poll_seconds: float = POLL_SECONDS,
     ):
-        super().__init__("lanes-ahead", trainers, poll_seconds)
-        self._begun, self._waiting = begun, waiting
+        super().__init__("lanes-ahead", trainers, begun, waiting, poll_seconds)
         self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
         self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
 
     def _look(self) -> None:
         if (pack := self._next()) is not None:
-            self._compile(lambda trainer: trainer.compile(pack))
+            self._compile(pack, lambda trainer: trainer.compile(pack))
 
     def _next(self) -> Pack | None:
         """A pack whose program is not requested yet: one begun or, if the last program made ahead is in use, one waiting."""
-        for begun in self._begun():
+        for begun in self._begun().values():
             key = training_key(begun)
             if key not in self._tried and not self._is_begun(key):
                 self._tried.add(key)
@@ -96,25 +113,28 @@ class Ahead(_Background):
 
 
 class EvaluationAhead(_Background):
-    """Compiles the programs that evaluate the packs begun, in the background and for every place.
+    """Compiles the programs that evaluate the packs begun, in the background.
 
     A pack's turn comes when its lanes are made: before that, tracing would hold up the tracing of its training program. The
     program of a resumed pack, whose lanes are read, is compiled when it is wanted.
 
     Args:
-        trainers, begun, poll_seconds: as of `Ahead`.
+        trainers, begun, waiting, poll_seconds: as of `_Background`.
     """
 
     def __init__(
-        self, trainers: Sequence[Trainer], begun: Callable[[], Sequence[Pack]], poll_seconds: float = POLL_SECONDS
+        self,
+        trainers: Sequence[Trainer],
+        begun: Callable[[], Mapping[Place, Pack]],
+        waiting: Callable[[], Sequence[Pack]],
+        poll_seconds: float = POLL_SECONDS,
     ):
-        super().__init__("lanes-ahead-evaluation", trainers, poll_seconds)
-        self._begun = begun
+        super().__init__("lanes-ahead-evaluation", trainers, begun, waiting, poll_seconds)
         self._tried: set[tuple[Any, ...]] = set()
 
     def _look(self) -> None:
-        for pack in self._begun():
+        for pack in self._begun().values():
             key = evaluation_key(pack)
             if key not in self._tried and self._is_begun(start_key(pack)):
                 self._tried.add(key)
-                self._compile(lambda trainer, pack=pack: trainer.compile_evaluation(pack))  # type: ignore[misc]
+                self._compile(pack, lambda trainer, pack=pack: trainer.compile_evaluation(pack))  # type: ignore[misc]

@@ -19,6 +19,7 @@ from lanes.program.lane import Lane
 from lanes.program.places import Place
 from lanes.storage import initial_weights
 
+INITIALIZE = "initialize"
 Tree = Any
 
 
@@ -67,6 +68,11 @@ def _drawings(pack: Pack) -> list[Drawing]:
     return drawings
 
 
+def drawing_keys(pack: Pack) -> set[tuple[Any, ...]]:
+    """What the keys of the programs that draw a pack's variables begin with."""
+    return {(INITIALIZE, drawing.key) for drawing in _drawings(pack)}
+
+
 class FreshLanes:
     """Makes the lanes of packs at one place; finds their shapes without making them."""
 
@@ -88,7 +94,7 @@ class FreshLanes:
             initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in drawing.runs], pack.size)
             args = (variables, *first.shared((initial, indices, np.int32(count))), examples)
             draw = functools.partial(initialization.initialize, setup)
-            variables = self._call(("initialize", drawing.key, pack.size), draw, args)
+            variables = self._call((INITIALIZE, drawing.key, pack.size), draw, args)
         sources = {int(lane): m.run.init_from for lane, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))

@@ -15,6 +15,7 @@ from lanes.engine.progress import Progress
 from lanes.engine.requests import Plan
 from lanes.engine.rungs import Stage
 from lanes.engine.signals import StopOnSignal
+from lanes.engine.spent_programs import SpentPrograms
 from lanes.engine.trainer import Interrupted, Trainer
 from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack
@@ -76,7 +77,8 @@ class Session:
         self.steps = self.computed = 0
         self.trained: set[str] = set()
         self._waiting = collections.deque(todo)
-        self._begun: dict[Place, Pack] = {}  # the pack that each place took last
+        self._begun: dict[Place, Pack] = {}  # the pack that each place is at
+        self._spent = SpentPrograms(compiled, todo)
         self._guard = threading.Lock()
         self._interrupted = self._has_said = False
         self._claims = Claims(directory.path)
@@ -126,7 +128,7 @@ class Session:
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
                 if self.stage.until is None and not self.options.hosts.several:
                     evaluating = [Trainer(place, context) for place in self.plan.places]
-                    background.enter_context(EvaluationAhead(evaluating, self._under_way))
+                    background.enter_context(EvaluationAhead(evaluating, self._under_way, self._upcoming))
                 self._wait(threads, trainers)
             try:
                 if not self._writer.close(self._time_for_writing()):
@@ -172,9 +174,9 @@ class Session:
     def _time_for_writing(self) -> float | None:
         return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None
 
-    def _under_way(self) -> list[Pack]:
+    def _under_way(self) -> dict[Place, Pack]:
         with self._guard:
-            return list(self._begun.values())
+            return dict(self._begun)
 
     def _upcoming(self) -> list[Pack]:
         with self._guard:
@@ -190,6 +192,7 @@ class Session:
                         self.trained.update(member.run_id for member in pack.members)
                     self._writer.submit(self._after, pack)
                     self._progress.pack_done(pack)
+                    self._release(trainer.place, pack)
                 except Interrupted:
                     self._interrupted = True
                     break
@@ -201,6 +204,7 @@ class Session:
                         break  # reported once, at the end
                     self.options.hosts.lost(error)
                     self._fail(pack, error)
+                    self._release(trainer.place, pack)
                     if self.options.hosts.several:
                         break  # the other processes may be in the middle of the pack
         except OSError as error:  # of a claim
@@ -209,6 +213,13 @@ class Session:
             with self._guard:
                 self.steps += trainer.steps
                 self.computed += trainer.computed
+
+    def _release(self, place: Place, pack: Pack) -> None:
+        """Give back what an ended pack was the last to need; at a rung packs go on with their programs."""
+        with self._guard:
+            self._begun.pop(place, None)
+        if self.stage.until is None:
+            self._spent.ended(pack)
 
     def _train(self, trainer: Trainer, pack: Pack) -> None:
         """Train a pack, at a smaller width if its own does not fit into memory."""

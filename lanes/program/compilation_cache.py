@@ -6,6 +6,7 @@ It also makes a second device of the same kind cheap (0.2 s instead of a compila
 import contextlib
 import functools
 import inspect
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -39,10 +40,15 @@ def switch_on() -> None:
 
 @contextlib.contextmanager
 def apart(name: str) -> Iterator[None]:
-    """Within the block, this thread finds a program in the cache only if it was compiled under this name too."""
+    """Within the block, this thread finds a program in the cache only if it was compiled under this name too.
+
+    Nothing is written there, if JAX still has the setting that forbids it for one thread.
+    """
+    longest = getattr(jax._src.config, "persistent_cache_min_compile_time_secs", None)
     _by_thread().name = name
     try:
-        yield
+        with longest(math.inf) if callable(longest) else contextlib.nullcontext():
+            yield
     finally:
         _by_thread().name = ""
 

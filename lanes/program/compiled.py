@@ -66,9 +66,16 @@ class Programs:
 
     def clear(self) -> None:
         """Forget every program."""
+        self.forget(lambda _: True)
+
+    def forget(self, is_spent: Callable[[tuple[Any, ...]], bool]) -> None:
+        """Forget the programs whose key is spent."""
         with self._guard:
-            for cache in (self._programs, self._jitted, self._locks):
-                cache.clear()
+            for found in [found for found in self._locks if is_spent(found[0])]:
+                del self._locks[found]
+            for cache in (self._programs, self._jitted):
+                for found in [found for found in cache if is_spent(found[0][0])]:
+                    del cache[found]
 
 
 def _compiled(jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any]) -> Callable:
@@ -92,6 +99,7 @@ class Compiled:
 
     def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
         self.sharers = sharers
+        self._owns_programs = programs is None
         self.programs = Programs() if programs is None else programs
         self.keys: list[tuple[Any, ...]] = []
         self.seconds: dict[tuple[Any, ...], float] = {}
@@ -121,6 +129,18 @@ class Compiled:
                     self.keys.append(key)
             self._by_thread.waited = self.waited() + time.perf_counter() - asked
             return self._ready[key, place]
+
+    def forget(self, is_spent: Callable[[tuple[Any, ...]], bool]) -> None:
+        """Give the memory of the programs back whose key is spent; those of a shared cache stay there.
+
+        A program that is asked for all the same is compiled again.
+        """
+        with self._guard:
+            for found in [found for found in self._ready if is_spent(found[0])]:
+                del self._ready[found]
+        if self._owns_programs:
+            self.programs.forget(is_spent)
+        memory.give_back()
 
     def waited(self) -> float:
         """Seconds that the calling thread has waited for programs, compiled by it or by another."""

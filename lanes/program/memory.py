@@ -1,5 +1,7 @@
 """Device memory: how much is free, how much a compiled program takes, and whether an error means that it ran out."""
 
+import contextlib
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,12 @@ def check(program: Any, device: jax.Device, sharers: int = 1) -> None:
         raise NotEnoughMemoryError(
             f"{megabytes(needed)} are needed on {device.device_kind}, {megabytes(available)} are free"
         )
+
+
+def give_back() -> None:
+    """Give freed memory of the host back to the system, which the C library's allocator (glibc's) would keep."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_exhausted(error: BaseException) -> bool:

@@ -82,7 +82,7 @@ def stored(path: Path, device: jax.Device, compile_: Callable[[], Any]) -> Any:
     program = _load(path, device)
     if program is None:
         found = compilation_cache.found()
-        # Otherwise a change of this project's files that leaves the program as it was would find it in JAX's cache.
+        # One copy on disk is enough. And a change of this project's files that leaves a program as it was would find it there.
         with compilation_cache.apart(path.name):
             program = compile_()
         # What is serialized again after it was read lacks functions (jaxlib 0.10.2).

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,9 @@ from small_sweeps import OWN_ACTIVATION as BASE
 
 import lanes
 from lanes import Run, grid
-from lanes.engine.compiling_ahead import Ahead
 from lanes.engine.fresh_lanes import FreshLanes
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
-from lanes.engine.resident_epochs import training_key
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import make_packs, numbers_of
@@ -192,82 +189,6 @@ def test_a_program_compiled_from_shapes_takes_arrays_of_those_shapes(mapping):
     args = place.split(lanes_), place.shared(shared)
     np.testing.assert_array_equal(program(*args), np.arange(8) + 3)
     assert compiled.get(("sum",), place, None, 1, args) is program  # type: ignore[arg-type]
-
-
-# ---- the next program ----------------------------------------------------------------------------------------------
-
-
-class RecordingTrainer:
-    """A trainer that only records what it compiles."""
-
-    def __init__(self):
-        self.context, self.made = SimpleNamespace(compiled=Compiled()), []
-
-    def compile(self, pack):
-        self.made.append(pack.signature)
-        self.context.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
-
-
-class FakePack:
-    """A pack of nothing but a signature."""
-
-    def __init__(self, signature):
-        self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
-
-
-class Begun:
-    """The packs begun so far, as the thread sees them each time it polls."""
-
-    def __init__(self, packs=()):
-        self.packs, self.polls = packs, 0
-
-    def __call__(self):
-        self.polls += 1
-        return self.packs
-
-    def wait_for_polls(self, count):
-        """Wait until the thread has polled `count` times, compiled what it found, and polled again."""
-        until, patience = self.polls + count + 1, time.monotonic() + 60
-        while self.polls < until:
-            assert time.monotonic() < patience
-            time.sleep(0.005)
-
-
-def test_at_most_one_program_is_compiled_ahead():
-    trainers, waiting, begun = [RecordingTrainer(), RecordingTrainer()], [FakePack(name) for name in "aabbcc"], Begun()
-    with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
-        for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
-            begun.wait_for_polls(2)
-            assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
-            waiting.pop(0)
-
-
-def test_programs_of_the_packs_begun_are_compiled_first():
-    class Streamed(RecordingTrainer):
-        def compile(self, pack):
-            if pack.signature == "streamed":
-                self.made.append(pack.signature)
-            else:
-                super().compile(pack)
-
-    trainer, begun = Streamed(), Begun([FakePack("streamed"), FakePack("b")])
-    with Ahead([trainer], begun, lambda: [FakePack("a"), FakePack("c")], poll_seconds=0.01):
-        begun.wait_for_polls(5)
-    assert trainer.made == ["streamed", "b", "a"]
-
-
-def test_errors_of_compiling_ahead_are_left_to_training():
-    class Failing(RecordingTrainer):
-        def compile(self, pack):
-            super().compile(pack)
-            raise ValueError("too large")
-
-    trainer, waiting, begun = Failing(), [FakePack("a"), FakePack("b")], Begun()
-    with Ahead([trainer], begun, lambda: waiting, poll_seconds=0.01):
-        begun.wait_for_polls(2)
-        waiting.pop(0)
-        begun.wait_for_polls(2)
-    assert trainer.made == ["a", "b"]
 
 
 # ---- whole sweeps --------------------------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""Which programs are compiled ahead of their turn and for which places, and which are forgotten once no pack needs them."""
+
+import dataclasses
+import time
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+
+from lanes import Run, grid
+from lanes.engine.compiling_ahead import Ahead
+from lanes.engine.fresh_lanes import drawing_keys, start_key
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
+from lanes.engine.resident_epochs import training_key
+from lanes.engine.runner import run_sweep
+from lanes.engine.spent_programs import SpentPrograms
+from lanes.errors import ExitStatus
+from lanes.plan.packs import make_packs
+from lanes.program.compiled import Compiled
+from lanes.program.places import make_places
+from nets import MLP
+
+HERE, THERE = make_places(jax.devices()[:2], "local")
+
+
+class RecordingTrainer:
+    """A trainer that only records what it compiles."""
+
+    def __init__(self, place=HERE):
+        self.context, self.place, self.made = SimpleNamespace(compiled=Compiled()), place, []
+
+    def compile(self, pack):
+        self.made.append(pack.signature)
+        self.context.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
+
+
+class FakePack:
+    """A pack of nothing but a signature."""
+
+    def __init__(self, signature):
+        self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
+
+
+class Begun:
+    """The packs that places are at, as the thread sees them each time it polls."""
+
+    def __init__(self, packs=None):
+        self.packs, self.polls = packs or {}, 0
+
+    def __call__(self):
+        self.polls += 1
+        return self.packs
+
+    def wait_for_polls(self, count):
+        """Wait until the thread has polled `count` times, compiled what it found, and polled again."""
+        until, patience = self.polls + count + 1, time.monotonic() + 60
+        while self.polls < until:
+            assert time.monotonic() < patience
+            time.sleep(0.005)
+
+
+def test_at_most_one_program_is_compiled_ahead():
+    trainers, waiting, begun = [RecordingTrainer(), RecordingTrainer()], [FakePack(name) for name in "aabbcc"], Begun()
+    with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
+        for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
+            begun.wait_for_polls(2)
+            assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
+            waiting.pop(0)
+
+
+def test_programs_of_the_packs_begun_are_compiled_first():
+    class Streamed(RecordingTrainer):
+        def compile(self, pack):
+            if pack.signature == "streamed":
+                self.made.append(pack.signature)
+            else:
+                super().compile(pack)
+
+    trainer, begun = Streamed(), Begun({HERE: FakePack("streamed"), THERE: FakePack("b")})
+    with Ahead([trainer], begun, lambda: [FakePack("a"), FakePack("c")], poll_seconds=0.01):
+        begun.wait_for_polls(5)
+    assert trainer.made == ["streamed", "b", "a"]
+
+
+def test_errors_of_compiling_ahead_are_left_to_training():
+    class Failing(RecordingTrainer):
+        def compile(self, pack):
+            super().compile(pack)
+            raise ValueError("too large")
+
+    trainer, waiting, begun = Failing(), [FakePack("a"), FakePack("b")], Begun()
+    with Ahead([trainer], begun, lambda: waiting, poll_seconds=0.01):
+        begun.wait_for_polls(2)
+        waiting.pop(0)
+        begun.wait_for_polls(2)
+    assert trainer.made == ["a", "b"]
+
+
+def test_a_program_that_one_pack_needs_is_compiled_for_the_place_that_took_it():
+    trainers = RecordingTrainer(HERE), RecordingTrainer(THERE)
+    begun, waiting = Begun({THERE: FakePack("a")}), [FakePack("b"), FakePack("c"), FakePack("c")]
+    with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
+        begun.wait_for_polls(3)
+        assert [trainer.made for trainer in trainers] == [["b"], ["a"]]  # the first place compiles for who comes first
+        begun.packs = {HERE: waiting.pop(0), THERE: begun.packs[THERE]}
+        begun.wait_for_polls(3)
+        assert [trainer.made for trainer in trainers] == [["b", "c"], ["a", "c"]]
+
+
+# ---- programs that no pack left needs ------------------------------------------------------------------------------
+
+BASE = Run(data="digits", batch_size=32, epochs=1, train_examples=64)
+NETS = [MLP(widths=(width,)) for width in (4, 6, 8, 10)]
+
+
+def test_programs_are_forgotten_with_the_last_pack_that_needs_them():
+    """Two packs of one program, one with another loss that draws by the same program, and one of another net."""
+    small, large = (dataclasses.replace(BASE, net=net) for net in NETS[:2])
+    runs = [*grid(small, learning_rate=[0.1, 0.2]), *grid(small, loss=["hinge"]), large]
+    options = Options(devices=1, width=1, quiet=True)
+    plan = make_plan(runs, options)
+    widths = {planned.signature: 1 for planned in plan.planned}
+    packs = make_packs(plan.planned, widths, workers=1, shards=1, most=widths)
+    first, second = (pack for pack in packs if sum(pack.signature == other.signature for other in packs) == 2)
+    hinge = next(p for p in packs if p.signature != first.signature and drawing_keys(p) == drawing_keys(first))
+    other = next(pack for pack in packs if drawing_keys(pack) != drawing_keys(first))
+    all_keys = {key for p in packs for key in (training_key(p), start_key(p), *((*k, 1) for k in drawing_keys(p)))}
+    left = set(all_keys)
+    compiled = SimpleNamespace(forget=lambda is_spent: left.difference_update([key for key in left if is_spent(key)]))
+    spent = SpentPrograms(compiled, packs)
+    spent.ended(first)
+    assert left == all_keys
+    spent.ended(second)
+    assert all_keys - left == {training_key(first), start_key(first)}
+    spent.ended(other)
+    assert not {training_key(other), start_key(other), *((*k, 1) for k in drawing_keys(other))} & left
+    spent.ended(hinge)
+    assert not left
+
+
+def test_a_sweep_of_many_nets_holds_the_programs_of_few(tmp_path):
+    def live() -> int:
+        return len(jax.devices()[0].client.live_executables())
+
+    before, found = live(), []
+    options = Options(devices=1, width=1, quiet=True, after_chunk=lambda *_: found.append(live() - before))
+    outcome = run_sweep(make_plan(grid(BASE, net=NETS), options), tmp_path / "out", options)
+    assert outcome.status == ExitStatus.DONE, outcome.failures
+    assert len(found) == len(NETS)
+    assert max(found) <= 2 * 4 + 1, found  # a pack's four, those of the next pack, and one that JAX itself compiled
