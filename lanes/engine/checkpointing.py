@@ -34,7 +34,7 @@ class Checkpointing:
 
     def __init__(self, place: Place, context: Context):
         self.place, self.context = place, context
-        self.fresh = FreshLanes(place, context.compiled, context.datasets)
+        self.fresh = FreshLanes(place, context.compiled, context.shapes)
         self._read_back = False
         self._calls: dict[str, tuple[str, ...]] = {}  # of earlier calls, by pack
 
@@ -53,7 +53,7 @@ class Checkpointing:
     def _received(self, pack: Pack, numbers: dict[str, np.ndarray], own: State | None, told: list[Any]) -> State:
         """Process 0's state, which is `own` there, on the devices of all processes."""
         epoch, step, has_partial = told
-        shapes = self.fresh.shapes(pack, numbers)
+        shapes = self.context.shapes.lanes(pack, numbers)
         like: tuple[Any, ...] = (shapes,)
         if has_partial:
             like += (jax.eval_shape(Epoch(pack.setup, pack.width).begin, shapes),)
@@ -95,7 +95,7 @@ class Checkpointing:
 
     def _fits(self, pack: Pack, numbers: dict[str, np.ndarray], leaves: dict[str, np.ndarray]) -> bool:
         """Whether a checkpoint has the arrays of a pack's lanes."""
-        shapes = finished.shapes_of(self.fresh.shapes(pack, numbers))
+        shapes = finished.shapes_of(self.context.shapes.lanes(pack, numbers))
         return SPENT in leaves and all(name in leaves and leaves[name].shape == s.shape for name, s in shapes.items())
 
     def _going_on(
@@ -106,7 +106,11 @@ class Checkpointing:
         found = [source for source in sources if source is not None]
         if not found:
             return None
-        going = finished.going_on(pack, found, self.fresh.shapes(pack, numbers)) if len(found) == len(sources) else None
+        going = (
+            finished.going_on(pack, found, self.context.shapes.lanes(pack, numbers))
+            if len(found) == len(sources)
+            else None
+        )
         if going is None:
             self.context.directory.warn(
                 f"pack {pack.pack_id}: the state of the finished runs is missing or damaged, so it is trained from the start"
@@ -149,7 +153,7 @@ class Checkpointing:
     ) -> tuple[State, dict[str, np.ndarray], float]:
         """The state saved under a number, with its history."""
         epoch, step = divmod(number, pack.setup.steps_per_epoch + 1)
-        shapes = self.fresh.shapes(pack, numbers)
+        shapes = self.context.shapes.lanes(pack, numbers)
         lanes = self.place.split(checkpoints.unflatten(shapes, leaves))
         partial = None
         if step:

@@ -1,6 +1,7 @@
 """What the trainers of a sweep share, whatever devices they use."""
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Mapping
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from lanes.data.loading import Dataset
 from lanes.engine.callbacks import Callbacks, History, Variables
+from lanes.engine.fresh_lanes import LaneShapes
 from lanes.engine.options import Options
 from lanes.engine.progress import Progress
 from lanes.engine.rungs import WHOLE, Stage
@@ -51,6 +53,11 @@ class Context:
     stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
     callbacks: Callbacks | None = None
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def shapes(self) -> LaneShapes:
+        """The shapes of fresh lanes."""
+        return LaneShapes(self.datasets)
 
     def data_of(self, pack: Pack) -> Dataset:
         """The data set of a pack's runs."""

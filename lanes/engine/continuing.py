@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from lanes.describe import runs
-from lanes.engine.fresh_lanes import FreshLanes
+from lanes.engine.fresh_lanes import LaneShapes
 from lanes.engine.requests import Plan, in_programs
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Planned
-from lanes.program.compiled import Compiled
 from lanes.program.rehearsal import reads_length
 from lanes.program.sharing import sharing_of
 from lanes.storage.directory import Directory
@@ -80,7 +79,7 @@ def inexact(plan: Plan, member: Planned, source: Finished) -> str | None:
         return "they cannot be trained by the program of the finished ones"
     pack = Pack((member,), 1, 1)
     numbers = numbers_of(pack)
-    lanes = FreshLanes(plan.places[0], Compiled(), plan.datasets).shapes(pack, numbers)
+    lanes = LaneShapes(plan.datasets).lanes(pack, numbers)
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (lanes, numbers))
     train = plan.datasets.of(run).train
     x_dtype = jnp.int32 if train.x.dtype == jnp.int32 else jnp.float32

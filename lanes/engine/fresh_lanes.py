@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -73,19 +74,56 @@ def drawing_keys(pack: Pack) -> set[tuple[Any, ...]]:
     return {(INITIALIZE, drawing.key) for drawing in _drawings(pack)}
 
 
-class FreshLanes:
-    """Makes the lanes of packs at one place; finds their shapes without making them."""
+class LaneShapes:
+    """The shapes of fresh lanes, traced once for all places and for the threads that compile ahead."""
 
-    def __init__(self, place: Place, compiled: Compiled, datasets: Datasets):
-        self.place, self.compiled, self.datasets = place, compiled, datasets
-        self._shapes: dict[str, Tree] = {}
+    def __init__(self, datasets: Datasets):
+        self._datasets = datasets
+        self._guard = threading.Lock()
+        self._variables: dict[str, Tree] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+
+    def variables(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
+        """The variables of a pack's lanes [P, …]."""
+
+        def of_lane(numbers: Tree, examples: Tree) -> Tree:
+            return initialization.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
+
+        with self._guard:
+            if pack.signature not in self._variables:
+                first = {name: value[0] for name, value in numbers.items()}
+                self._variables[pack.signature] = jax.eval_shape(of_lane, first, self.examples(pack))
+        one = self._variables[pack.signature]
+        return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), one)
+
+    def lanes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
+        """The lanes themselves."""
+        variables, key = self.variables(pack, numbers), (pack.signature, pack.size)
+        with self._guard:
+            if key not in self._lanes:
+                empty = jax.ShapeDtypeStruct((pack.size,), bool)
+                start = functools.partial(initialization.start, pack.setup)
+                self._lanes[key] = jax.eval_shape(start, variables, numbers, empty)
+        return self._lanes[key]
+
+    def examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The input of data-dependent initializers: the first training examples, and how they are standardized."""
+        data = self._datasets.of(pack.setup.run)
+        return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
+
+
+class FreshLanes:
+    """Makes the lanes of packs at one place."""
+
+    def __init__(self, place: Place, compiled: Compiled, shapes: LaneShapes):
+        self.place, self.compiled, self._shapes = place, compiled, shapes
 
     def make(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
         """Fresh lanes, drawn on the place's first device by one program, or two if some initializers have their own."""
         first = self.place.first
-        shapes = self._variables(pack, numbers)
+        shapes = self._shapes.variables(pack, numbers)
         variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
-        examples = first.shared(self._examples(pack))
+        examples = first.shared(self._shapes.examples(pack))
         for drawing in _drawings(pack):
             setup = dataclasses.replace(pack.setup, run=drawing.runs[0])
             count = len(drawing.lanes)
@@ -106,24 +144,3 @@ class FreshLanes:
         """Call a small one-device program, compiled for the place's first device."""
         first = self.place.first
         return self.compiled.get(key, first, function, 0, args, stored=True, **cheap_to_compile(self.place))(*args)
-
-    def _examples(self, pack: Pack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The input of data-dependent initializers: the first training examples, and how they are standardized."""
-        data = self.datasets.of(pack.setup.run)
-        return np.asarray(data.train.x[: initialization.INIT_EXAMPLES]), np.asarray(data.offset), np.asarray(data.scale)
-
-    def _variables(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:
-        def of_lane(numbers: Tree, examples: Tree) -> Tree:
-            return initialization.initial_variables(pack.setup, runs.with_numbers(pack.setup.run, numbers), examples)
-
-        if pack.signature not in self._shapes:
-            first = {name: value[0] for name, value in numbers.items()}
-            self._shapes[pack.signature] = jax.eval_shape(of_lane, first, self._examples(pack))
-        shapes = self._shapes[pack.signature]
-        return jax.tree.map(lambda s: jax.ShapeDtypeStruct((pack.size, *s.shape), s.dtype), shapes)
-
-    def shapes(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
-        """The shapes and types of fresh lanes, without making them."""
-        variables = self._variables(pack, numbers)
-        empty = jax.ShapeDtypeStruct((pack.size,), bool)
-        return jax.eval_shape(functools.partial(initialization.start, pack.setup), variables, numbers, empty)

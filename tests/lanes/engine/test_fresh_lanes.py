@@ -9,7 +9,7 @@ from small_sweeps import OVERLAPPING
 
 from lanes import Run, grid
 from lanes.describe import checks
-from lanes.engine.fresh_lanes import FreshLanes
+from lanes.engine.fresh_lanes import FreshLanes, LaneShapes
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, make_packs, numbers_of
 from lanes.plan.planned import plan_runs
@@ -38,7 +38,7 @@ def pack_of(sweep) -> Pack:
 def drawn(sweep, compiled, device=0):
     """The initial parameters by run_id, and a pack's lanes."""
     pack = pack_of(sweep)
-    fresh = FreshLanes(Place((jax.devices()[device],), "local"), compiled, DATASETS)
+    fresh = FreshLanes(Place((jax.devices()[device],), "local"), compiled, LaneShapes(DATASETS))
     lanes = fresh.make(pack, numbers_of(pack))
     params = jax.device_get(lanes.trained.params)
     return {

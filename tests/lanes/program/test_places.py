@@ -16,7 +16,7 @@ from small_sweeps import OWN_ACTIVATION as BASE
 
 import lanes
 from lanes import Run, grid
-from lanes.engine.fresh_lanes import FreshLanes
+from lanes.engine.fresh_lanes import FreshLanes, LaneShapes
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
@@ -229,7 +229,7 @@ def test_fresh_lanes_have_the_types_of_restored_ones():
     """With a weak type the training program would be compiled again, ahead of time and after a resume."""
     plan = make_plan(SWEEP[:2], Options(devices=1))
     (pack,) = make_packs(plan.planned, {member.signature: 2 for member in plan.planned}, 1, 1)
-    fresh = FreshLanes(HERE, Compiled(), plan.datasets).make(pack, numbers_of(pack))
+    fresh = FreshLanes(HERE, Compiled(), LaneShapes(plan.datasets)).make(pack, numbers_of(pack))
     assert [leaf.weak_type for leaf in jax.tree.leaves(fresh)] == [False] * len(jax.tree.leaves(fresh))
 
 
