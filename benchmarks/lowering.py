@@ -28,7 +28,9 @@ from lanes.program.places import MAPPINGS, Place
 
 PLATFORMS = ("cuda", "tpu")
 WIDTH = 2  # lanes computed at once
-STEP_LOOP = 4  # loops around a training step: over groups of lanes, epochs, attempts at an epoch, and steps
+STEP_LOOP = (
+    3  # loops around a training step: over epochs, attempts at an epoch, and steps; these packs have one group of lanes
+)
 # Targets of custom calls that are no calls at run time.
 ANNOTATIONS = ("Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "annotate_device_placement")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from lanes.program import compilation_cache, stored_programs, xla_flags
 from lanes.program.compiled import Programs
@@ -81,6 +82,19 @@ def optimized_programs() -> Callable[[], Programs]:
 def nothing_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """No executable on disk, for tests that count compilations: other tests of this session may have left some."""
     monkeypatch.setattr(stored_programs, "file_of", lambda *_: None)
+
+
+@pytest.fixture
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache folder of the test's own, as in a first process."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.switch_on()
+    jax_cache.reset_cache()
+    yield tmp_path / "cache"
+    jax.config.update("jax_compilation_cache_dir", before)
+    jax_cache.reset_cache()
 
 
 @pytest.fixture

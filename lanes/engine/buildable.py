@@ -9,15 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from lanes.describe import blanks, runs
+from lanes.describe import blanks, identity, runs
 from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
 from lanes.engine.effects import check_effects, numbers_have_effect
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
-from lanes.plan.planned import Planned, initializer_key, initializing, undrawing
+from lanes.plan.planned import NOT_TRAINING, Planned, initializer_key, initializing, undrawing
 from lanes.program import initialization
+from lanes.program.determined import shapes_of as shapes_of_arrays
 from lanes.program.initialization import DRAWING
 from lanes.program.over_lanes import Data
 from lanes.program.own_functions import place_of, place_of_equations
@@ -30,6 +31,7 @@ from lanes.program.rehearsal import (
     rehearse_training,
     shapes_of,
 )
+from lanes.program.stored_rehearsals import Told, told
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.recipe.schedules import Constant
 from lanes.storage import initial_weights
@@ -97,12 +99,12 @@ class Buildable:
     def _rehearsed_initialization(self, member: Planned) -> frozenset[str]:
         key = initializer_key(member)
         if key not in self._drawn:
-            self._drawn[key] = self._rehearse_initialization(member)
+            self._drawn[key] = self._rehearse_initialization(member, key)
         variables, effective = self._drawn[key]
         self.variables.setdefault(member.signature, variables)
         return effective
 
-    def _rehearse_initialization(self, member: Planned) -> tuple[Tree, frozenset[str]]:
+    def _rehearse_initialization(self, member: Planned, key: str) -> Told:
         data, run = self._datasets.of(member.run), initializing(member.run)
         setup = dataclasses.replace(member.setup, run=run)
         numbers = initialization.initial_numbers(runs.numbers(run))
@@ -110,8 +112,13 @@ class Buildable:
         x, _ = shapes_of(data.train)
         examples = jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), np.asarray(data.offset), np.asarray(data.scale)
         what = f"net {type(run.net).__name__} cannot be built for examples of shape {setup.features}"
-        variables, rehearsal = _told(what, lambda: rehearse_initialization(setup, _typed(numbers), examples))
-        return variables, _in_range(rehearsal, run.net)
+        typed = _typed(numbers)
+
+        def rehearse() -> Told:
+            variables, rehearsal = _told(what, lambda: rehearse_initialization(setup, typed, examples))
+            return variables, _in_range(rehearsal, run.net)
+
+        return told(("initialize", key), (setup, shapes_of_arrays((typed, examples))), rehearse)
 
     def _rehearse_training(self, member: Planned) -> frozenset[str]:
         # Of the activations that share a program, each run's own is traced: the others are the table's.
@@ -127,8 +134,17 @@ class Buildable:
         key = f"{self._datasets.key(member.run)} as {data.task}, tokens: {data.holds_tokens}"
         if key not in self._bounds:
             self._bounds[key] = bounds_of(list(splits.values()))
-        training = setup, numbers, self.variables[member.signature], arrays, self._bounds[key]
-        return _in_range(_told(what, lambda: rehearse_training(*training)), run.net)
+        variables, bounds = self.variables[member.signature], self._bounds[key]
+
+        def rehearse() -> Told:
+            return None, _in_range(
+                _told(what, lambda: rehearse_training(setup, numbers, variables, arrays, bounds)), run.net
+            )
+
+        signature = identity.signature(run, NOT_TRAINING, member.descriptions.versions)
+        bounds_now = [(name, *bounds[name]) for name in sorted(bounds)]
+        about = setup, shapes_of_arrays((numbers, variables, arrays)), bounds_now
+        return told(("train", signature, sorted(splits)), about, rehearse)[1]
 
 
 def _typed(numbers: Mapping[str, Any]) -> dict[str, Any]:

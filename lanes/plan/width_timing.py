@@ -22,7 +22,7 @@ from lanes.describe import runs
 from lanes.files import cache_dir, write_bytes
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Planned
-from lanes.program import initialization, lane, memory
+from lanes.program import determined, initialization, lane, memory
 from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data
 from lanes.program.places import Place, cores
@@ -35,19 +35,22 @@ TIMED_SECONDS = 0.5  # of calls at one width
 LEAST_TURNS, MOST_TURNS = 4, 50
 MOST_STEPS = 32
 CALL_FLOPS = 5e9  # of one timed call, approximately
+OPERATIONS = "operations"  # the cache's folder of counted operations
 MOST_PLACES = 8  # most devices measured at once
 
 
 def step_flops(planned: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
     """Approximate floating-point operations of a training step of one lane: three passes of multiply-adds."""
-    once = sum(math.prod(shape) for shape in shapes)  # the fallback for a net that cannot be traced
-    for dtype in (jnp.float32, jnp.int32):
-        with contextlib.suppress(Exception):  # a user's own net may need any kind of input
-            once = max(
-                once,
-                inspection.multiply_adds(build_net(planned.setup, planned.compiled), planned.setup.features, dtype),
-            )
-            break
+
+    def count() -> int:
+        once = sum(math.prod(shape) for shape in shapes)  # the fallback for a net that cannot be traced
+        for dtype in (jnp.float32, jnp.int32):
+            with contextlib.suppress(Exception):  # a user's own net may need any kind of input
+                net = build_net(planned.setup, planned.compiled)
+                return max(once, inspection.multiply_adds(net, planned.setup.features, dtype))
+        return once
+
+    once = determined.remembered(OPERATIONS, ("forward", planned.signature), planned.setup, count)
     return 6.0 * max(1, once) * planned.run.batch_size
 
 

@@ -11,14 +11,13 @@ import shutil
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
-from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from small_sweeps import OVERLAPPING
 
 import lanes
@@ -32,7 +31,7 @@ from lanes.engine.runner import run_sweep
 from lanes.errors import ExitStatus
 from lanes.plan.datasets import Datasets
 from lanes.plan.planned import plan_runs
-from lanes.program import compilation_cache, initialization, memory, stored_programs
+from lanes.program import determined, initialization, memory, stored_programs
 from lanes.program.compiled import Programs
 from nets import MLP
 
@@ -44,16 +43,9 @@ LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache folder of the test's own, as in a first process; the folder of executables in it."""
-    before = jax.config.values["jax_compilation_cache_dir"]
-    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.switch_on()
-    jax_cache.reset_cache()
-    yield tmp_path / "cache" / stored_programs.FOLDER
-    jax.config.update("jax_compilation_cache_dir", before)
-    jax_cache.reset_cache()
+def own_cache(cache_of_its_own: Path) -> Path:
+    """The folder of executables in a cache of the test's own."""
+    return cache_of_its_own / stored_programs.FOLDER
 
 
 def swept(out: Path, sweep: list[Run] = SWEEP, options: Options = ONE, again: bool = False) -> list[str]:
@@ -159,8 +151,8 @@ def test_a_full_disk_and_a_folder_that_cannot_be_made_change_nothing(own_cache, 
     def nowhere(path: Path) -> Path:
         return path / "no such folder"
 
-    nowhere.__module__ = stored_programs.__name__
-    monkeypatch.setattr(stored_programs, "temporary_beside", nowhere)
+    nowhere.__module__ = determined.__name__
+    monkeypatch.setattr(determined, "temporary_beside", nowhere)
     assert len(swept(tmp_path / "first")) == len(KINDS)
     assert not list(own_cache.iterdir())
     shutil.rmtree(own_cache)
@@ -212,8 +204,8 @@ def test_a_program_is_found_by_all_that_it_depends_on(found, monkeypatch):
         others.append(found())
     for name in ("_code", "_machine"):
         with monkeypatch.context() as changed:
-            original = getattr(stored_programs, name)()
-            changed.setattr(stored_programs, name, _another(original))
+            original = getattr(determined, name)()
+            changed.setattr(determined, name, _another(original))
             others.append(found())
     assert None not in others
     assert len(set(others)) == len(others)
@@ -223,7 +215,7 @@ def _another(values: list[str]) -> Callable[[], list[str]]:
     def another() -> list[str]:
         return [*values, "changed"]
 
-    another.__module__ = stored_programs.__name__  # a replacement of somebody else's would be noticed
+    another.__module__ = determined.__name__  # a replacement of somebody else's would be noticed
     return another
 
 
@@ -231,11 +223,11 @@ def test_every_file_that_programs_are_made_of_counts(tmp_path, monkeypatch):
     folder = tmp_path / "nets"
     shutil.copytree(Path(nets.__file__).parent, folder)
     monkeypatch.setattr(nets, "__file__", str(folder / "__init__.py"))
-    before = stored_programs._code.__wrapped__()
-    assert before == stored_programs._code()
+    before = determined._code.__wrapped__()
+    assert before == determined._code()
     with open(folder / "dropout.py", "a") as file:
         file.write("# another comment\n")
-    assert stored_programs._code.__wrapped__() != before
+    assert determined._code.__wrapped__() != before
 
 
 def test_replaced_functions_are_noticed(found, monkeypatch):
@@ -276,7 +268,7 @@ def test_other_threads_may_import_meanwhile(monkeypatch):
     try:
         thread.start()
         for _ in range(30):
-            assert stored_programs._is_patched() is False
+            assert determined._is_patched() is False
     finally:
         ended.set()
         thread.join()
@@ -284,11 +276,10 @@ def test_other_threads_may_import_meanwhile(monkeypatch):
         gc.set_threshold(*threshold)
 
 
-def test_the_files_used_longest_ago_are_removed(own_cache, tmp_path, monkeypatch):
+def test_the_files_used_longest_ago_are_removed(own_cache, tmp_path):
     swept(tmp_path / "first")
     files = sorted(own_cache.iterdir(), key=lambda path: path.stat().st_size)
     for at, path in enumerate(files):
         os.utime(path, (at, at))
-    monkeypatch.setattr(stored_programs, "MOST_BYTES", sum(path.stat().st_size for path in files[2:]))
-    stored_programs._remove_oldest(own_cache)
+    determined._remove_oldest(own_cache, sum(path.stat().st_size for path in files[2:]))
     assert set(own_cache.iterdir()) == set(files[2:])
