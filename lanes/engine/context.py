@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Context:
         stops: the runs that are asked to end.
         callbacks: called after each chunk of whole epochs.
         continued: the finished run that each run goes on from, by run_id; most go on from none.
+        variables: shapes of one lane's variables by signature, as far as planning knows them.
     """
 
     directory: Directory
@@ -53,11 +55,12 @@ class Context:
     stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
     callbacks: Callbacks | None = None
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
+    variables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def shapes(self) -> LaneShapes:
         """The shapes of fresh lanes."""
-        return LaneShapes(self.datasets)
+        return LaneShapes(self.datasets, self.variables)
 
     def data_of(self, pack: Pack) -> Dataset:
         """The data set of a pack's runs."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -75,12 +75,17 @@ def drawing_keys(pack: Pack) -> set[tuple[Any, ...]]:
 
 
 class LaneShapes:
-    """The shapes of fresh lanes, traced once for all places and for the threads that compile ahead."""
+    """The shapes of fresh lanes, traced once for all places and for the threads that compile ahead.
 
-    def __init__(self, datasets: Datasets):
+    Args:
+        datasets: the data sets of the runs.
+        variables: shapes of one lane's variables, by signature, as far as they are known.
+    """
+
+    def __init__(self, datasets: Datasets, variables: Mapping[str, Tree] = {}):
         self._datasets = datasets
         self._guard = threading.Lock()
-        self._variables: dict[str, Tree] = {}
+        self._variables = dict(variables)
         self._lanes: dict[tuple[str, int], Lane] = {}
 
     def variables(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Tree:

@@ -196,7 +196,9 @@ def describe(plan: Plan, options: Options, directory: Directory | None = None) -
     ]
     lines += [f"  {note}" for note in found.notes]
     each = found.tracing_seconds / len(found.programs)
-    lines.append(f"  every program was traced to check it, now or before: {found.tracing_seconds:.1f} s, {each:.2f} s a program")
+    lines.append(
+        f"  every program was traced to check it, now or before: {found.tracing_seconds:.1f} s, {each:.2f} s a program"
+    )
     if found.halving is not None:
         lines.append(f"  {found.halving}")
     return "\n".join(map(printable, lines))

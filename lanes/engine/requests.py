@@ -5,6 +5,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lanes.describe import comparable, directions, identity
 from lanes.describe.halving import Halving
@@ -35,6 +36,7 @@ class Plan:
         datasets: where their data come from.
         places: where they are trained.
         shapes: of the net's parameters, by signature.
+        variables: shapes of one lane's initial variables, by signature; of those that are not here they are traced again.
         tracing_seconds: what tracing the programs took, to check them.
         programs: how the runs' programs were chosen, in one line.
         notes: what is worth knowing of it, a line each.
@@ -49,6 +51,7 @@ class Plan:
     programs: str = ""
     notes: tuple[str, ...] = ()
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
+    variables: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
@@ -106,8 +109,16 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         steps=lambda alike: widths.steps(alike, places),
     )
     shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
+    drawn = {member.run_id: buildable.variables[member.signature] for member in together}
     return Plan(
-        chosen.planned, datasets, places, shapes, seconds, chosen.said, tuple(dict.fromkeys(filter(None, notes)))
+        chosen.planned,
+        datasets,
+        places,
+        shapes,
+        seconds,
+        chosen.said,
+        tuple(dict.fromkeys(filter(None, notes))),
+        variables={member.signature: drawn[member.run_id] for member in chosen.planned},
     )
 
 
@@ -163,7 +174,9 @@ def in_programs(plan: Plan, programs: Mapping[str, Sharing]) -> Plan:
 
 def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
     shapes = {new.signature: plan.shapes[old.signature] for new, old in zip(planned, plan.planned, strict=True)}
-    return dataclasses.replace(plan, planned=planned, shapes=shapes)
+    pairs = zip(planned, plan.planned, strict=True)
+    variables = {new.signature: plan.variables[old.signature] for new, old in pairs if old.signature in plan.variables}
+    return dataclasses.replace(plan, planned=planned, shapes=shapes, variables=variables)
 
 
 def followed(halving: Halving | None, planned: Sequence[Planned]) -> Halving | None:

@@ -114,6 +114,7 @@ class Session:
                 stops=self.life.stops,
                 callbacks=Callbacks(self.options.callbacks, self.directory.path),
                 continued=self.plan.continued,
+                variables=self.plan.variables,
             )
             trainers = [Trainer(place, context) for place in self.plan.places]
             threads = [

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from small_sweeps import OVERLAPPING
 
+from benchmarks import lowering
 from lanes import Run, grid
 from lanes.describe import checks
 from lanes.engine.fresh_lanes import FreshLanes, LaneShapes
+from lanes.engine.options import Options
+from lanes.engine.requests import make_plan
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, make_packs, numbers_of
 from lanes.plan.planned import plan_runs
@@ -87,3 +90,13 @@ def test_own_and_transforming_initializers_keep_programs_of_their_own():
     assert not initialization.may_share(doubled)
     checked = [checks.resolved(dataclasses.replace(BASE, initializer=one)).initializer for one in ("lsuv", "he_normal")]
     assert [initialization.may_share(one) for one in checked] == [False, True]
+
+
+@pytest.mark.parametrize("label", ["net mlp", "net lstm", "net cnn", "net vae", "task impute", "all regularizers"])
+def test_planning_knows_the_shapes_of_lanes(label):
+    run, _ = lowering.cases()[label]
+    plan = make_plan([run], Options(devices=1))
+    (pack,) = make_packs(plan.planned, {member.signature: 2 for member in plan.planned}, 1, 1)
+    known, traced = LaneShapes(plan.datasets, plan.variables), LaneShapes(plan.datasets)
+    assert pack.signature in plan.variables
+    assert known.lanes(pack, numbers_of(pack)) == traced.lanes(pack, numbers_of(pack))
