@@ -55,12 +55,13 @@ class Arguments:
 def main(arguments: Arguments) -> int:
     """The exit status: 0 diagnosed; 2 (raised as a RequestError) for an invalid request."""
     from lanes.reporting.diagnosis_pictures import note, write_pictures
-    from lanes.results.diagnosis import DEFAULT, FOLDER, check_folder, diagnose, write_tables
+    from lanes.results.diagnosis import DEFAULT, check_folder, diagnose, write_tables
     from lanes.results.documents import rows
     from lanes.results.versions import LEFT_OUT
+    from lanes.storage.directory import DIAGNOSES
 
     what = tuple(dict.fromkeys(name for group in arguments.what for name in group)) or DEFAULT
-    folder = arguments.out or arguments.directory / FOLDER
+    folder = arguments.out or arguments.directory / DIAGNOSES
     check_folder(folder)
     tables = diagnose(
         arguments.directory,

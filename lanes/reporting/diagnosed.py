@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lanes.files import oddity
 from lanes.reporting.markup import Markup, escape, paragraph, together
-from lanes.results.diagnosis import FOLDER
+from lanes.storage.directory import DIAGNOSES
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_BYTES = 600_000  # of pictures on a page
@@ -17,7 +17,7 @@ def diagnoses(directories: Iterable[Path]) -> Markup:
     shown: list[Markup] = []
     left_out: list[str] = []
     spent = 0
-    for path in [path for directory in directories for path in _pictures(directory / FOLDER)]:
+    for path in [path for directory in directories for path in _pictures(directory / DIAGNOSES)]:
         content = path.read_bytes()
         if not content.startswith(PNG):
             continue
@@ -40,7 +40,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _figure(path: Path, content: bytes) -> Markup:
     name = path.stem.replace("_", " ")
     source = base64.b64encode(content).decode()
-    caption = f"{name} ({FOLDER}/{path.name}; numbers in the Parquet files beside it)"
+    caption = f"{name} ({DIAGNOSES}/{path.name}; numbers in the Parquet files beside it)"
     return Markup(
         f'<figure><img src="data:image/png;base64,{source}" alt="{escape(name)}" style="max-width:100%">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"

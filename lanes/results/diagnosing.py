@@ -13,8 +13,8 @@ from lanes.errors import RequestError, unknown
 from lanes.files import make_folder, write_bytes
 from lanes.results import diagnosis_activations, diagnosis_norms
 from lanes.results.subjects import SPLITS, Programs, Subject, Subjects, over_runs
+from lanes.storage.directory import DIAGNOSES
 
-FOLDER = "diagnoses"
 NOTED = ("mean", "std", "saturated", "dead")  # of activations
 Rows = list[dict[str, Any]]
 
@@ -94,7 +94,7 @@ class Diagnose:
 
 
 def _file(reached: Reached, name: str) -> Path:
-    return reached.directory / FOLDER / f"training_{name}" / f"{reached.pack}.parquet"
+    return reached.directory / DIAGNOSES / f"training_{name}" / f"{reached.pack}.parquet"
 
 
 def _write(table: pd.DataFrame, path: Path, directory: Path) -> None:

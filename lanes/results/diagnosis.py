@@ -53,7 +53,6 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "jacobian": diagnosis_norms.jacobian,
 }
 DEFAULT = ("activations", "gradients")
-FOLDER = "diagnoses"  # of a sweep's directory
 EXAMPLES = 512
 
 

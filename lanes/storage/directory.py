@@ -52,6 +52,7 @@ from lanes.storage.typed import stacked, to_pandas
 # say which sweep they belong to.
 FORMAT = 4
 MERGED = "merged-"
+DIAGNOSES = "diagnoses"  # the folder of what `lanes diagnose` writes
 PART_NAME = re.compile(rf"{PACK_NAME.pattern}|{MERGED}[0-9a-f]{{16}}")
 ATTEMPTS = 20  # at listing parts while another worker joins them
 
