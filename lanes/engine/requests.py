@@ -91,13 +91,7 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     _check_epochs(planned)
     on_cpu, began = places[0].devices[0].platform == "cpu", time.perf_counter()
     together = sharing.together(planned, on_cpu)
-    buildable, notes = Buildable(datasets), []
-    for member in together:  # one program of a family is traced, whatever its runs are trained by
-        buildable.check(member)
-        if member.run.init_from is not None:
-            with refusing(f"init_from is {member.run.init_from!r}"):
-                notes.append(buildable.check_init_from(member.run.init_from, member))
-                initial_weights.check_data(member.run.init_from, member.data)
+    buildable, notes = _traced(together, datasets)
     seconds = time.perf_counter() - began
     traced = {member.run_id: buildable.shapes(member.signature) for member in together}
     chosen = sharing.choose(
@@ -117,9 +111,24 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         shapes,
         seconds,
         chosen.said,
-        tuple(dict.fromkeys(filter(None, notes))),
+        notes,
         variables={member.signature: drawn[member.run_id] for member in chosen.planned},
     )
+
+
+def _traced(members: Sequence[Planned], datasets: Datasets) -> tuple[Buildable, tuple[str, ...]]:
+    """What tracing told, of one program of each family, whatever its runs are trained by; and what is worth knowing of it.
+
+    Raises RequestError for what cannot be traced or changes nothing.
+    """
+    buildable, notes = Buildable(datasets), []
+    for member in members:
+        buildable.check(member)
+        if member.run.init_from is not None:
+            with refusing(f"init_from is {member.run.init_from!r}"):
+                notes.append(buildable.check_init_from(member.run.init_from, member))
+                initial_weights.check_data(member.run.init_from, member.data)
+    return buildable, tuple(dict.fromkeys(filter(None, notes)))
 
 
 def _own_places(options: Options) -> list[Place]:
