@@ -7,7 +7,7 @@ for one place, others for all.
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from lanes.engine.final_evaluation import evaluation_key
 from lanes.engine.fresh_lanes import start_key
@@ -23,25 +23,26 @@ class _Background:
     """A thread that looks for something to compile every `poll_seconds`, until the block ends.
 
     Args:
-        name: the thread's.
         trainers: one per place; they only compile.
         begun: returns the pack that each place has taken.
         waiting: returns the packs not yet taken, in order.
         poll_seconds: interval between looks at them.
     """
 
+    name: ClassVar[str]  # the thread's
+
     def __init__(
         self,
-        name: str,
         trainers: Sequence[Trainer],
         begun: Callable[[], Mapping[Place, Pack]],
         waiting: Callable[[], Sequence[Pack]],
-        poll_seconds: float,
+        poll_seconds: float = POLL_SECONDS,
     ):
         self._trainers, self._poll_seconds = trainers, poll_seconds
         self._begun, self._waiting = begun, waiting
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+        self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,22 +73,10 @@ class _Background:
 
 
 class Ahead(_Background):
-    """Compiles in the background: programs of packs just begun, then at most the next in the queue.
+    """Compiles in the background: programs of packs just begun, then at most the next in the queue."""
 
-    Args:
-        trainers, begun, waiting, poll_seconds: as of `_Background`.
-    """
-
-    def __init__(
-        self,
-        trainers: Sequence[Trainer],
-        begun: Callable[[], Mapping[Place, Pack]],
-        waiting: Callable[[], Sequence[Pack]],
-        poll_seconds: float = POLL_SECONDS,
-    ):
-        super().__init__("lanes-ahead", trainers, begun, waiting, poll_seconds)
-        self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
-        self._made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
+    name = "lanes-ahead"
+    _made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
 
     def _look(self) -> None:
         if (pack := self._next()) is not None:
@@ -117,20 +106,9 @@ class EvaluationAhead(_Background):
 
     A pack's turn comes when its lanes are made: before that, tracing would hold up the tracing of its training program. The
     program of a resumed pack, whose lanes are read, is compiled when it is wanted.
-
-    Args:
-        trainers, begun, waiting, poll_seconds: as of `_Background`.
     """
 
-    def __init__(
-        self,
-        trainers: Sequence[Trainer],
-        begun: Callable[[], Mapping[Place, Pack]],
-        waiting: Callable[[], Sequence[Pack]],
-        poll_seconds: float = POLL_SECONDS,
-    ):
-        super().__init__("lanes-ahead-evaluation", trainers, begun, waiting, poll_seconds)
-        self._tried: set[tuple[Any, ...]] = set()
+    name = "lanes-ahead-evaluation"
 
     def _look(self) -> None:
         for pack in self._begun().values():

@@ -64,15 +64,15 @@ def file_of(folder: str, key: tuple[Any, ...], about: Any) -> Path | None:
 
 
 def remembered(folder: str, key: tuple[Any, ...], about: Any, find: Callable[[], Any]) -> Any:
-    """What `find` returns, a JSON value, or what it returned in an earlier process for the same key.
+    """What `find` returns, a JSON value, or what it returned in an earlier process for the same key; None is not kept.
 
-    Arguments: as of `file_of`. Errors of `find` pass through, and nothing is kept then.
+    Arguments: as of `file_of`. Errors of `find` pass through.
     """
     path = file_of(folder, key, about)
     if path is not None and (content := read(path)) is not None:
         return json.loads(content)
     found = find()
-    if path is not None:
+    if path is not None and found is not None:
         write(path, json.dumps(found).encode(), MOST_BYTES)
     return found
 

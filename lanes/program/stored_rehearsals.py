@@ -8,22 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lanes.program import determined
 
 FOLDER = "rehearsals"
 
-Told = tuple[
-    Any, frozenset[str]
-]  # shapes of the variables, nested dictionaries or None, and the numbers with an effect
-
-
-class _NotPlainError(Exception):
-    """The variables of a net are no nested dictionaries."""
-
-    def __init__(self, told: Told):
-        super().__init__()
-        self.told = told
+Told = tuple[Any, frozenset[str]]  # shapes of the variables or None, and the numbers with an effect
 
 
 def told(key: tuple[Any, ...], about: Any, rehearse: Callable[[], Told]) -> Told:
@@ -31,34 +22,33 @@ def told(key: tuple[Any, ...], about: Any, rehearse: Callable[[], Told]) -> Told
 
     Arguments: `key` and `about` as of `determined.file_of`.
     """
+    now: list[Told] = []
 
     def find() -> Any:
-        shapes, effective = rehearse()
+        now.append(rehearse())
+        shapes, effective = now[0]
         try:
             return _encoded(shapes), sorted(effective)
         except TypeError:
-            raise _NotPlainError((shapes, effective)) from None
+            return None
 
-    try:
-        shapes, effective = determined.remembered(FOLDER, key, about, find)
-    except _NotPlainError as found:  # cannot be kept
-        return found.told
-    return _decoded(shapes), frozenset(effective)
+    kept = determined.remembered(FOLDER, key, about, find)
+    return now[0] if now else (_decoded(kept[0]), frozenset(kept[1]))
 
 
 def _encoded(tree: Any) -> Any:
-    if tree is None or (type(tree) is jax.ShapeDtypeStruct and not tree.weak_type and tree.sharding is None):
-        return tree and [str(tree.dtype), *tree.shape]
+    """Shapes in nested dictionaries as JSON. Raises TypeError for any other tree."""
+    if tree is None:
+        return None
     if type(tree) is dict and all(isinstance(name, str) for name in tree):
         return {name: _encoded(part) for name, part in tree.items()}
-    raise TypeError(f"{type(tree).__name__} among the variables")
+    plain = type(tree) is jax.ShapeDtypeStruct and not tree.weak_type and tree.sharding is None
+    if plain and isinstance(tree.dtype, np.dtype):
+        return [str(tree.dtype), *tree.shape]
+    raise TypeError(f"{tree!r} among the variables")
 
 
 def _decoded(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {name: _decoded(part) for name, part in tree.items()}
-    return tree and jax.ShapeDtypeStruct(tuple(tree[1:]), _dtype(tree[0]))
-
-
-def _dtype(name: str) -> Any:
-    return jax.dtypes.canonicalize_dtype(jnp.dtype(name))
+    return None if tree is None else jax.ShapeDtypeStruct(tuple(tree[1:]), jnp.dtype(tree[0]))
