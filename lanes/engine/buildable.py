@@ -92,10 +92,6 @@ class Buildable:
         """
         return initial_weights.check(text, self.variables[member.signature]["params"])
 
-    def shapes(self, signature: str) -> list[tuple[int, ...]]:
-        """The shapes of a net's parameters."""
-        return [leaf.shape for leaf in jax.tree.leaves(self.variables[signature]["params"])]
-
     def _rehearsed_initialization(self, member: Planned) -> frozenset[str]:
         key = initializer_key(member)
         if key not in self._drawn:
@@ -145,6 +141,11 @@ class Buildable:
         bounds_now = [(name, *bounds[name]) for name in sorted(bounds)]
         about = setup, shapes_of_arrays((numbers, variables, arrays)), bounds_now
         return told(("train", signature, sorted(splits)), about, rehearse)[1]
+
+
+def parameter_shapes(variables: Tree) -> list[tuple[int, ...]]:
+    """The shapes of the parameters among a net's variables."""
+    return [leaf.shape for leaf in jax.tree.leaves(variables["params"])]
 
 
 def _typed(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from lanes.describe.halving import Halving
 from lanes.describe.runs import Run, metric_names
 from lanes.describe.versions import Versions
 from lanes.engine import callbacks
-from lanes.engine.buildable import Buildable
+from lanes.engine.buildable import Buildable, parameter_shapes
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
 from lanes.plan import sharing, widths
@@ -35,8 +36,7 @@ class Plan:
         planned: the runs.
         datasets: where their data come from.
         places: where they are trained.
-        shapes: of the net's parameters, by signature.
-        variables: shapes of one lane's initial variables, by signature; of those that are not here they are traced again.
+        variables: shapes of one lane's initial variables, by signature.
         tracing_seconds: what tracing the programs took, to check them.
         programs: how the runs' programs were chosen, in one line.
         notes: what is worth knowing of it, a line each.
@@ -46,12 +46,16 @@ class Plan:
     planned: list[Planned]
     datasets: Datasets
     places: list[Place]
-    shapes: dict[str, list[tuple[int, ...]]]
+    variables: Mapping[str, Any] = dataclasses.field(repr=False)
     tracing_seconds: float = 0.0
     programs: str = ""
     notes: tuple[str, ...] = ()
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
-    variables: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @functools.cached_property
+    def shapes(self) -> dict[str, list[tuple[int, ...]]]:
+        """The shapes of the net's parameters, by signature."""
+        return {signature: parameter_shapes(found) for signature, found in self.variables.items()}
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
@@ -93,7 +97,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     together = sharing.together(planned, on_cpu)
     buildable, notes = _traced(together, datasets)
     seconds = time.perf_counter() - began
-    traced = {member.run_id: buildable.shapes(member.signature) for member in together}
+    drawn = {member.run_id: buildable.variables[member.signature] for member in together}
+    traced = {run_id: parameter_shapes(variables) for run_id, variables in drawn.items()}
     chosen = sharing.choose(
         planned,
         options.sharing,
@@ -102,18 +107,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         step_seconds=lambda member: widths.step_seconds(member, traced[member.run_id], places),
         steps=lambda alike: widths.steps(alike, places),
     )
-    shapes = {member.signature: traced[member.run_id] for member in chosen.planned}
-    drawn = {member.run_id: buildable.variables[member.signature] for member in together}
-    return Plan(
-        chosen.planned,
-        datasets,
-        places,
-        shapes,
-        seconds,
-        chosen.said,
-        notes,
-        variables={member.signature: drawn[member.run_id] for member in chosen.planned},
-    )
+    variables = {member.signature: drawn[member.run_id] for member in chosen.planned}
+    return Plan(chosen.planned, datasets, places, variables, seconds, chosen.said, notes)
 
 
 def _traced(members: Sequence[Planned], datasets: Datasets) -> tuple[Buildable, tuple[str, ...]]:
@@ -182,10 +177,9 @@ def in_programs(plan: Plan, programs: Mapping[str, Sharing]) -> Plan:
 
 
 def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
-    shapes = {new.signature: plan.shapes[old.signature] for new, old in zip(planned, plan.planned, strict=True)}
     pairs = zip(planned, plan.planned, strict=True)
-    variables = {new.signature: plan.variables[old.signature] for new, old in pairs if old.signature in plan.variables}
-    return dataclasses.replace(plan, planned=planned, shapes=shapes, variables=variables)
+    variables = {new.signature: plan.variables[old.signature] for new, old in pairs}
+    return dataclasses.replace(plan, planned=planned, variables=variables)
 
 
 def followed(halving: Halving | None, planned: Sequence[Planned]) -> Halving | None:
