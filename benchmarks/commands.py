@@ -29,8 +29,12 @@ def command(experiment: Path, out: Path, *options: str) -> list[str]:
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """This process's environment, with `cache` for lanes' own caches and no compilation cache of JAX's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
+    """This process's environment, with `cache` for lanes' own caches and no compilation cache of JAX's.
+
+    Python keeps byte code there, as it does unless told otherwise.
+    """
+    left_out = ("JAX_COMPILATION_CACHE", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "LANES_CACHE_DIR": str(cache)}
 
 
