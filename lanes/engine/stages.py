@@ -14,8 +14,8 @@ from lanes.engine.rungs import WHOLE, Rungs, Stage
 from lanes.engine.session import Session, waiting_line
 from lanes.engine.signals import StopOnSignal
 from lanes.errors import ExitStatus
-from lanes.plan import shards
-from lanes.plan.packs import Pack
+from lanes.plan import shards, widths
+from lanes.plan.packs import Pack, longest_first
 from lanes.program.compiled import Compiled
 from lanes.storage import calls
 from lanes.storage.claims import Claims, have_locks
@@ -94,6 +94,7 @@ class Stages:
 
     def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
+        packs = longest_first(packs, self._seconds, lambda pack: self.plan.datasets.key(pack.setup.run))
         options = self._options_now()
         elsewhere = self.options.elsewhere
         if elsewhere is None:
@@ -114,6 +115,11 @@ class Stages:
             if session.stop.is_set() and status == ExitStatus.DONE and stage.until is not None
             else status
         )
+
+    def _seconds(self, pack: Pack) -> float:
+        """An estimate, without a clock, of how long one device trains a pack."""
+        step = widths.step_seconds(pack.members[0], self.plan.shapes.get(pack.signature, ()), self.plan.places)
+        return pack.size * pack.epochs * pack.setup.steps_per_epoch * step
 
     def _helps(self) -> bool:
         """Whether other shards write into this directory, and can see by locks which packs are trained here."""

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,6 +162,28 @@ def _groups(members: Sequence[Planned], width: int) -> list[tuple[Planned | None
 def _costly(member: Planned) -> tuple[bool, ...]:
     """Which of the costly fields that may be neutral in its program a run has on."""
     return tuple(not runs.is_off(member.run, name) for name in COSTLY if name in member.sharing.neutral)
+
+
+def longest_first(
+    packs: Sequence[Pack], seconds: Callable[[Pack], float], data: Callable[[Pack], Hashable]
+) -> list[Pack]:
+    """Packs in the order in which they are trained: long ones first, so that no place is left with one at the end.
+
+    The packs of a data set stay together, and so do those of a program.
+
+    Args:
+        packs: in the order in which they were asked for, which decides between equals.
+        seconds: an estimate of how long a pack takes.
+        data: what is equal for packs of the same data set, as it is for all packs of a program.
+    """
+    longest: dict[str, float] = {}
+    of: dict[str, Hashable] = {}  # the data set of each program
+    for pack in packs:
+        longest[pack.signature] = max(longest.get(pack.signature, 0.0), seconds(pack))
+        of.setdefault(pack.signature, data(pack))
+    sets = {found: at for at, found in enumerate(dict.fromkeys(of.values()))}
+    rank = {name: (sets[of[name]], -longest[name], at) for at, name in enumerate(longest)}
+    return sorted(packs, key=lambda pack: rank[pack.signature])
 
 
 def power_of_two(count: int) -> int:

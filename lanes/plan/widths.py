@@ -19,6 +19,14 @@ from nets import Recurrent
 
 MANY_PARAMETERS = 2**14  # of a net: the parameters, gradients and two moments of four such lanes take 1 MiB
 BETTER = 0.85  # of the default's time: the most that another width may take to be preferred
+# Time of a lane's step on a CPU by width, relative to the usual width, for nets of up to so many parameters
+# (docs/performance.md).
+RELATIVE = (
+    (2**14, {1: 1.5, 2: 1.15, 3: 1.05, 4: 1.0, 5: 1.0}),
+    (2**16, {1: 1.1, 2: 1.0, 3: 1.0, 4: 1.0, 5: 1.0}),
+    (math.inf, {1: 1.05, 2: 1.0, 3: 1.06, 4: 1.13, 5: 1.2}),
+)
+FEWER = 0.95  # of the usual width's time by these: the most that another width may take to be preferred
 CPU_WIDTHS = (1, 4, 16)
 GPU_WIDTHS = (16, 64, 256, 1024, 4096)
 GPU_LANES = 16384  # most lanes in a pack on any device but a CPU
@@ -68,7 +76,7 @@ def choose_widths(
         elif requested is not None:
             choices[signature] = Choice(_fitting(requested, most, warn), "given")
         else:
-            choices[signature] = _automatic(alike, shapes[signature], places, most, data_of)
+            choices[signature] = _automatic(alike, shapes[signature], places, most, data_of, len(members) == 1)
     return choices
 
 
@@ -84,8 +92,7 @@ def _fitting(requested: int, most: int, warn: Callable[[str], None]) -> int:
 
 def lane_limit(shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> int:
     """Lanes whose states fit into the memory of a place."""
-    parameters = sum(math.prod(shape) for shape in shapes)
-    return memory.most_lanes(parameters, places[0].devices[0], len(places)) * places[0].shards
+    return memory.most_lanes(_parameters(shapes), places[0].devices[0], len(places)) * places[0].shards
 
 
 def most_lanes(
@@ -115,7 +122,12 @@ def cpu_width(shapes: Sequence[tuple[int, ...]]) -> int:
     """
     if any(len(shape) > 2 for shape in shapes):
         return 1
-    return 4 if sum(math.prod(shape) for shape in shapes) <= MANY_PARAMETERS else 2
+    return 4 if _parameters(shapes) <= MANY_PARAMETERS else 2
+
+
+def _parameters(shapes: Sequence[tuple[int, ...]]) -> int:
+    """Number of a net's parameters, by their shapes."""
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def _group_sizes(alike: Sequence[Planned]) -> list[int]:
@@ -129,16 +141,47 @@ def _automatic(
     places: Sequence[Place],
     most: int,
     data_of: Callable[[Planned], Dataset] | None,
+    is_only: bool,
 ) -> Choice:
     sizes = _group_sizes(alike)
     limit = min(max(sizes), most)  # empty lanes of a group are computed too, so the width is at most the number of runs
     platform = places[0].devices[0].platform
-    default = min(default_width(alike[0], shapes, platform), limit)
+    usual = default_width(alike[0], shapes, platform)
+    default = min(usual, limit)
+    if platform == "cpu" and usual > 1:
+        # Where there is one program only, no more lanes at once than usual: other devices need groups, too.
+        default = _with_fewer_empty(usual, _parameters(shapes), sizes, default if is_only else limit)
     candidates = sorted({default, *(min(width, limit) for width in _ladder(platform))})
     if data_of is None or len(candidates) == 1 or not _pays(alike, shapes, places):
         return Choice(default, "default")
     seconds = width_timing.remembered(alike[0], data_of(alike[0]), places, default, candidates)
     return best(seconds, sizes, default)
+
+
+def _with_fewer_empty(usual: int, parameters: int, sizes: Sequence[int], most: int) -> int:
+    """The width of the least total time if many lanes would be empty at the usual one, as with 5 runs in groups of 4.
+
+    It does not depend on the number of devices, so that a sweep has the same numbers on any of them.
+
+    Args:
+        usual: the default width on a CPU, given enough runs.
+        parameters: of the net.
+        sizes: sizes of the sets of runs that may be computed together.
+        most: the largest width.
+    """
+    relative = next(found for limit, found in RELATIVE if parameters <= limit)
+
+    def total(width: int) -> float:
+        return relative[width] * _lanes(width, sizes)
+
+    fits = min(usual, most)
+    fastest = min((width for width in relative if width <= most), key=total)
+    return fastest if total(fastest) < FEWER * total(fits) else fits
+
+
+def _lanes(width: int, sizes: Sequence[int]) -> int:
+    """Lanes that are computed, empty ones included, by sizes of the sets of runs that may be computed together."""
+    return sum(-(-size // width) * width for size in sizes)
 
 
 def _ladder(platform: str) -> tuple[int, ...]:
@@ -185,7 +228,7 @@ def best(seconds: Mapping[int, float], sizes: Sequence[int], default: int) -> Ch
     """
 
     def total(width: int) -> float:
-        return seconds[width] * sum(-(-size // width) * width for size in sizes)
+        return seconds[width] * _lanes(width, sizes)
 
     if not math.isfinite(seconds.get(default, math.inf)):
         known = [width for width in seconds if math.isfinite(seconds[width])]

@@ -11,7 +11,7 @@ from lanes.data.generated_sets import Blobs
 from lanes.describe import checks, runs
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families
-from lanes.plan.packs import MOST_LANES, make_packs
+from lanes.plan.packs import MOST_LANES, longest_first, make_packs
 from lanes.plan.planned import plan_runs
 from lanes.plan.sharing import together
 from lanes.plan.widths import cpu_width
@@ -78,6 +78,31 @@ def test_lanes_computed_together_share_the_index_of_their_activation(width):
         for at in range(0, pack.size, width):
             group = [lane for lane in pack.lanes[at : at + width] if lane is not None]
             assert len({lane.run.activation for lane in group}) <= 1
+
+
+def test_long_packs_are_trained_first_and_those_of_a_program_and_of_a_data_set_together():
+    sweep = [
+        run
+        for data in (Blobs(n=120), Blobs(n=160))
+        for size, epochs in ((2, 1), (64, 1), (2, 9), (8, 1))
+        for run in grid(BASE, data=[data], net=[MLP(widths=(size,))], epochs=[epochs], seed=range(6))
+    ]
+    _, packs = packs_of(sweep, width=4, workers=2, share=False)
+
+    def seconds(pack):
+        return pack.size * pack.epochs * pack.members[0].run.net.widths[0]
+
+    def data(pack):
+        return pack.members[0].run.data
+
+    ordered = longest_first(packs[::-1], seconds, data)
+    assert sorted(pack.pack_id for pack in ordered) == sorted(pack.pack_id for pack in packs)
+    assert [key for key, _ in itertools.groupby(ordered, data)] == [Blobs(n=160), Blobs(n=120)]
+    programs = [key for key, _ in itertools.groupby(ordered, lambda pack: pack.signature)]
+    assert len(programs) == len(set(programs))
+    for _, alike in itertools.groupby(ordered, data):
+        longest = [max(map(seconds, same)) for _, same in itertools.groupby(alike, lambda pack: pack.signature)]
+        assert longest == sorted(longest, reverse=True)
 
 
 def test_every_place_gets_a_pack():

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_sweeps import OWN_ACTIVATION as BASE
 
 import lanes
@@ -52,6 +54,51 @@ def test_the_width_is_at_most_the_number_of_runs_computed_together():
     shared = grid(dataclasses.replace(BASE, activation="relu"), activation=["relu", "tanh"], seed=range(3))
     assert choose(plan_of(shared, devices=2)) == Choice(3, "default")  # six runs, three of each activation
     assert choose(plan_of([BASE], devices=2), requested=4) == Choice(4, "given")
+
+
+@pytest.mark.parametrize(
+    ("runs", "programs", "width"),
+    [(5, 2, 5), (6, 2, 3), (7, 2, 4), (9, 2, 3), (10, 2, 5), (40, 2, 4), (5, 1, 3), (9, 1, 3), (10, 1, 4)],
+)
+def test_few_lanes_are_empty(runs, programs, width):
+    """5 runs in groups of 4 would be computed as 8; where there is one program only, two devices share them."""
+    nets = [MLP(widths=(4,) * depth) for depth in range(1, programs + 1)]
+    plan = plan_of(grid(BASE, net=nets, seed=range(runs)), devices=2)
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places).values()
+    assert list(choices) == [Choice(width, "default")] * programs
+    one = plan_of(grid(BASE, net=nets, seed=range(runs)), devices=1)
+    assert list(widths.choose_widths(one.planned, one.shapes, one.places).values()) == list(choices)
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    st.sampled_from([2, 4]),
+    st.integers(1, 10**6),
+    st.integers(1, 8),
+)
+def test_the_width_takes_no_longer_than_the_usual_one(sizes, usual, parameters, most):
+    """By an independent count of lanes, empty ones included, and the table of relative times."""
+    (relative,) = [found for limit, found in widths.RELATIVE if parameters <= limit][:1]
+
+    def total(width):
+        groups = sum(len(range(0, size, width)) for size in sizes)
+        return groups * width * relative[width]
+
+    found = widths._with_fewer_empty(usual, parameters, sizes, most)
+    assert 1 <= found <= most
+    assert total(found) <= total(min(usual, most))
+    assert all(total(found) <= total(other) / widths.FEWER for other in relative if other <= most)
+
+
+@pytest.mark.parametrize(("units", "width"), [(250, 5), (270, 5), (1000, 1)])
+def test_five_runs_of_larger_nets_have_no_empty_lanes(units, width):
+    """64-units-10: one at a time where five exceed the cache."""
+    nets = [MLP(widths=(units,)), MLP(widths=(units + 1,))]
+    plan = plan_of(
+        grid(dataclasses.replace(BASE, data="digits", activation="relu"), net=nets, seed=range(5)), devices=2
+    )
+    choices = widths.choose_widths(plan.planned, plan.shapes, plan.places).values()
+    assert [choice.width for choice in choices] == [width, width]
 
 
 def test_a_small_sweep_is_not_measured_and_a_large_one_is(forty, monkeypatch):
