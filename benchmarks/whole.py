@@ -42,7 +42,8 @@ def whole(setting: Setting) -> Table:
         "24 runs: 2 activations × 2 initializers × 2 rates × 3 seeds; 192 runs: experiments/quickstart.py. Every run is the "
         f"digits MLP, {digits_mlp.epochs} epochs, with validation after each.",
         "lanes: the process of `lanes sweep`, from its start to its end: imports, planning, compilation, training, results, "
-        "curves, checkpoints, table and page. Cold: empty caches; warm: programs and data in the cache.",
+        "curves, checkpoints, table and page. Cold: empty caches; warm: programs and data in the cache. Python's byte code is "
+        "kept.",
         "torch: two processes of one thread each, from their start to the end of the later one: imports, reading the arrays, "
         "training ensembles (24 models: one of 12 in each process; 192: four of 24 in each), validation after every epoch. "
         "No regularizers, one initialization, nothing written: less than the sweeps of lanes do.",
