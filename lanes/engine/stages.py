@@ -94,7 +94,7 @@ class Stages:
 
     def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
-        packs = longest_first(packs, self._seconds, lambda pack: self.plan.datasets.key(pack.setup.run))
+        packs = longest_first(packs, self._step_seconds, lambda pack: self.plan.datasets.key(pack.setup.run))
         options = self._options_now()
         elsewhere = self.options.elsewhere
         if elsewhere is None:
@@ -116,10 +116,9 @@ class Stages:
             else status
         )
 
-    def _seconds(self, pack: Pack) -> float:
-        """An estimate, without a clock, of how long one device trains a pack."""
-        step = widths.step_seconds(pack.members[0], self.plan.shapes.get(pack.signature, ()), self.plan.places)
-        return pack.size * pack.epochs * pack.setup.steps_per_epoch * step
+    def _step_seconds(self, pack: Pack) -> float:
+        """An estimate, without a clock, of how long a step of one lane takes."""
+        return widths.step_seconds(pack.members[0], self.plan.shapes.get(pack.signature, ()), self.plan.places)
 
     def _helps(self) -> bool:
         """Whether other shards write into this directory, and can see by locks which packs are trained here."""

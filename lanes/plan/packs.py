@@ -165,7 +165,7 @@ def _costly(member: Planned) -> tuple[bool, ...]:
 
 
 def longest_first(
-    packs: Sequence[Pack], seconds: Callable[[Pack], float], data: Callable[[Pack], Hashable]
+    packs: Sequence[Pack], step_seconds: Callable[[Pack], float], data: Callable[[Pack], Hashable]
 ) -> list[Pack]:
     """Packs in the order in which they are trained: long ones first, so that no place is left with one at the end.
 
@@ -173,16 +173,19 @@ def longest_first(
 
     Args:
         packs: in the order in which they were asked for, which decides between equals.
-        seconds: an estimate of how long a pack takes.
-        data: what is equal for packs of the same data set, as it is for all packs of a program.
+        step_seconds: an estimate of how long a step of one lane takes; equal for all packs of a program, as `data` is.
+        data: what is equal for packs of the same data set.
     """
-    longest: dict[str, float] = {}
-    of: dict[str, Hashable] = {}  # the data set of each program
+    alike: dict[str, list[Pack]] = {}
     for pack in packs:
-        longest[pack.signature] = max(longest.get(pack.signature, 0.0), seconds(pack))
-        of.setdefault(pack.signature, data(pack))
-    sets = {found: at for at, found in enumerate(dict.fromkeys(of.values()))}
-    rank = {name: (sets[of[name]], -longest[name], at) for at, name in enumerate(longest)}
+        alike.setdefault(pack.signature, []).append(pack)
+    if len(alike) == 1:
+        return list(packs)
+    sets: dict[Hashable, int] = {}
+    rank: dict[str, tuple[int, float, int]] = {}
+    for signature, same in alike.items():
+        steps = max(pack.size * pack.epochs * pack.setup.steps_per_epoch for pack in same)
+        rank[signature] = sets.setdefault(data(same[0]), len(sets)), -steps * step_seconds(same[0]), len(rank)
     return sorted(packs, key=lambda pack: rank[pack.signature])
 
 

@@ -9,14 +9,14 @@ from small_sweeps import OVERLAPPING
 
 from benchmarks import lowering
 from lanes import Run, grid
-from lanes.describe import checks
-from lanes.engine.fresh_lanes import FreshLanes, LaneShapes
+from lanes.describe import checks, runs
+from lanes.engine.fresh_lanes import FreshLanes, LaneShapes, cheap_to_compile, is_repetitive
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, make_packs, numbers_of
-from lanes.plan.planned import plan_runs
-from lanes.program import initialization
+from lanes.plan.planned import initializing, plan_runs
+from lanes.program import initialization, xla_flags
 from lanes.program.compiled import Compiled, Programs
 from lanes.program.places import Place
 from nets import MLP, Uniform
@@ -100,3 +100,33 @@ def test_planning_knows_the_shapes_of_lanes(label):
     known, traced = LaneShapes(plan.datasets, plan.variables), LaneShapes(plan.datasets)
     assert pack.signature in plan.variables
     assert known.lanes(pack, numbers_of(pack)) == traced.lanes(pack, numbers_of(pack))
+
+
+def test_only_a_deep_net_of_one_width_is_repetitive():
+    sizes = {(): False, (64, 64): False, (64,) * 3: False, (64,) * 10: True, (64, 48, 32, 24, 16): False}
+    for widths, expected in sizes.items():
+        pack = pack_of([dataclasses.replace(BASE, net=MLP(widths=widths))])
+        assert is_repetitive(LaneShapes(DATASETS).variables(pack, numbers_of(pack))) is expected
+
+
+@pytest.mark.parametrize("initializer", ["he_normal", "orthogonal", "sparse"])
+def test_variables_are_equal_with_and_without_fusion_emitters(initializer):
+    """So a net's initial variables do not depend on how its program is compiled."""
+    pack = pack_of([dataclasses.replace(BASE, net=MLP(widths=(6, 5)), initializer=initializer)])
+    setup = dataclasses.replace(pack.setup, run=initializing(pack.members[0].run))
+    numbers = initialization.initial_numbers(runs.numbers(pack.members[0].run))
+
+    def draw(numbers):
+        return initialization.initial_variables(
+            setup, runs.with_numbers(setup.run, numbers), LaneShapes(DATASETS).examples(pack)
+        )
+
+    place = Place((jax.devices()[0],), "local")
+    lowered, drawn = jax.jit(draw).lower(numbers), []
+    for repetitive in (False, True):
+        options = xla_flags.known_options(place.devices[0], cheap_to_compile(place, repetitive))
+        if "xla_cpu_use_fusion_emitters" not in options:
+            pytest.skip("this version of XLA has no choice of emitters")
+        drawn.append(lowered.compile(options)(numbers))
+    for one, other in zip(*map(jax.tree.leaves, drawn), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -89,13 +89,20 @@ def test_long_packs_are_trained_first_and_those_of_a_program_and_of_a_data_set_t
     ]
     _, packs = packs_of(sweep, width=4, workers=2, share=False)
 
+    asked = []
+
+    def step_seconds(pack):
+        asked.append(pack.signature)
+        return pack.members[0].run.net.widths[0]
+
     def seconds(pack):
-        return pack.size * pack.epochs * pack.members[0].run.net.widths[0]
+        return pack.size * pack.epochs * pack.setup.steps_per_epoch * pack.members[0].run.net.widths[0]
 
     def data(pack):
         return pack.members[0].run.data
 
-    ordered = longest_first(packs[::-1], seconds, data)
+    ordered = longest_first(packs[::-1], step_seconds, data)
+    assert len(asked) == len(set(asked))  # counting operations may trace the net
     assert sorted(pack.pack_id for pack in ordered) == sorted(pack.pack_id for pack in packs)
     assert [key for key, _ in itertools.groupby(ordered, data)] == [Blobs(n=160), Blobs(n=120)]
     programs = [key for key, _ in itertools.groupby(ordered, lambda pack: pack.signature)]
