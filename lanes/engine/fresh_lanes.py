@@ -25,12 +25,12 @@ Tree = Any
 
 
 def cheap_to_compile(place: Place, repetitive: bool = False) -> dict[str, Any]:
-    """Compiler options for programs that run once per pack: on a CPU a third of the compile time, and no slower to run.
+    """Compiler options for programs that run once per pack: on a CPU half the compile time or less, and no slower to run.
 
     Args:
         place: where the program runs.
-        repetitive: whether many of its kernels are equal, which XLA's fusion emitters compile once. Without them, different
-            kernels compile in less time.
+        repetitive: whether many of its kernels are equal, which XLA's fusion emitters compile once. Without the emitters,
+            different kernels compile in less time.
     """
     if place.devices[0].platform != "cpu":
         return {}

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -59,7 +58,7 @@ class Plan:
 
     def parameters(self, signature: str) -> int:
         """Number of parameters of a signature's net."""
-        return sum(math.prod(shape) for shape in self.shapes[signature])
+        return widths.parameters(self.shapes[signature])
 
 
 def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str] = ()) -> Plan:

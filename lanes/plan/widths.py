@@ -22,7 +22,7 @@ BETTER = 0.85  # of the default's time: the most that another width may take to 
 # Time of a lane's step on a CPU by width, relative to the usual width, for nets of up to so many parameters
 # (docs/performance.md).
 RELATIVE = (
-    (2**14, {1: 1.5, 2: 1.15, 3: 1.05, 4: 1.0, 5: 1.0}),
+    (MANY_PARAMETERS, {1: 1.5, 2: 1.15, 3: 1.05, 4: 1.0, 5: 1.0}),
     (2**16, {1: 1.1, 2: 1.0, 3: 1.0, 4: 1.0, 5: 1.0}),
     (math.inf, {1: 1.05, 2: 1.0, 3: 1.06, 4: 1.13, 5: 1.2}),
 )
@@ -92,7 +92,7 @@ def _fitting(requested: int, most: int, warn: Callable[[str], None]) -> int:
 
 def lane_limit(shapes: Sequence[tuple[int, ...]], places: Sequence[Place]) -> int:
     """Lanes whose states fit into the memory of a place."""
-    return memory.most_lanes(_parameters(shapes), places[0].devices[0], len(places)) * places[0].shards
+    return memory.most_lanes(parameters(shapes), places[0].devices[0], len(places)) * places[0].shards
 
 
 def most_lanes(
@@ -122,10 +122,10 @@ def cpu_width(shapes: Sequence[tuple[int, ...]]) -> int:
     """
     if any(len(shape) > 2 for shape in shapes):
         return 1
-    return 4 if _parameters(shapes) <= MANY_PARAMETERS else 2
+    return 4 if parameters(shapes) <= MANY_PARAMETERS else 2
 
 
-def _parameters(shapes: Sequence[tuple[int, ...]]) -> int:
+def parameters(shapes: Sequence[tuple[int, ...]]) -> int:
     """Number of a net's parameters, by their shapes."""
     return sum(math.prod(shape) for shape in shapes)
 
@@ -150,7 +150,7 @@ def _automatic(
     default = min(usual, limit)
     if platform == "cpu" and usual > 1:
         # Where there is one program only, no more lanes at once than usual: other devices need groups, too.
-        default = _with_fewer_empty(usual, _parameters(shapes), sizes, default if is_only else limit)
+        default = _with_fewer_empty(usual, parameters(shapes), sizes, default if is_only else limit)
     candidates = sorted({default, *(min(width, limit) for width in _ladder(platform))})
     if data_of is None or len(candidates) == 1 or not _pays(alike, shapes, places):
         return Choice(default, "default")
@@ -158,18 +158,18 @@ def _automatic(
     return best(seconds, sizes, default)
 
 
-def _with_fewer_empty(usual: int, parameters: int, sizes: Sequence[int], most: int) -> int:
+def _with_fewer_empty(usual: int, count: int, sizes: Sequence[int], most: int) -> int:
     """The width of the least total time if many lanes would be empty at the usual one, as with 5 runs in groups of 4.
 
     It does not depend on the number of devices, so that a sweep has the same numbers on any of them.
 
     Args:
         usual: the default width on a CPU, given enough runs.
-        parameters: of the net.
+        count: of the net's parameters.
         sizes: sizes of the sets of runs that may be computed together.
         most: the largest width.
     """
-    relative = next(found for limit, found in RELATIVE if parameters <= limit)
+    relative = next(found for limit, found in RELATIVE if count <= limit)
 
     def total(width: int) -> float:
         return relative[width] * _lanes(width, sizes)

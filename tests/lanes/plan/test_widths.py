@@ -78,7 +78,7 @@ def test_few_lanes_are_empty(runs, programs, width):
 )
 def test_the_width_takes_no_longer_than_the_usual_one(sizes, usual, parameters, most):
     """By an independent count of lanes, empty ones included, and the table of relative times."""
-    (relative,) = [found for limit, found in widths.RELATIVE if parameters <= limit][:1]
+    relative = next(found for limit, found in widths.RELATIVE if parameters <= limit)
 
     def total(width):
         groups = sum(len(range(0, size, width)) for size in sizes)
