@@ -17,6 +17,7 @@ from lanes.plan.packs import Pack
 from lanes.program.places import Place
 
 POLL_SECONDS = 0.05
+FIRST_POLL_SECONDS = 0.002  # until a place has taken a pack
 
 
 class _Background:
@@ -40,6 +41,7 @@ class _Background:
     ):
         self._trainers, self._poll_seconds = trainers, poll_seconds
         self._begun, self._waiting = begun, waiting
+        self._compiled = trainers[0].context.compiled
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
@@ -69,14 +71,32 @@ class _Background:
                     compile_at(trainer)
 
     def _is_begun(self, key: tuple[Any, ...]) -> bool:
-        return self._trainers[0].context.compiled.is_begun(key)
+        return self._compiled.is_begun(key)
 
 
 class Ahead(_Background):
-    """Compiles in the background: programs of packs just begun, then at most the next in the queue."""
+    """Compiles in the background: programs of packs just begun, then at most the next in the queue.
+
+    While it traces the first of them, places wait (`Compiled.traced`): Python runs one thread at a time, and this program
+    takes longest to compile.
+    """
 
     name = "lanes-ahead"
     _made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
+
+    def __enter__(self) -> Self:
+        self._compiled.traced.clear()
+        return super().__enter__()
+
+    def _work(self) -> None:
+        try:
+            for _ in range(int(self._poll_seconds / FIRST_POLL_SECONDS)):
+                if self._begun() or self._ended.wait(FIRST_POLL_SECONDS):
+                    break
+            self._look()
+        finally:
+            self._compiled.traced.set()
+        super()._work()
 
     def _look(self) -> None:
         if (pack := self._next()) is not None:

@@ -52,11 +52,13 @@ class ResidentEpochs:
                 (table, data, np.int32(state.epoch), np.int32(count)),
             )
             per_call = group_calls.lanes_per_call(self.place, pack)
-            lanes, measured = group_calls.call(chunk, per_call, own, shared)
+            lanes, history = group_calls.call(chunk, per_call, own, shared)
             lanes = self.place.split(lanes) if per_call < pack.size else lanes
             jax.block_until_ready(lanes.status)
             self._epoch_seconds[pack.signature] = (time.perf_counter() - before) / count
-            return State(lanes, state.epoch + count), measured
+            history = jax.device_get(history)
+            names = self._function(pack).metrics(data)
+            return State(lanes, state.epoch + count), {name: history[..., at] for at, name in enumerate(names)}
 
         return advance
 
@@ -73,8 +75,10 @@ class ResidentEpochs:
         number = jax.ShapeDtypeStruct((), np.int32)
         shared = self.place.like((table, data, number, number), split=False)
         args = (*own, *shared)
-        function = Chunk(pack.setup, pack.width, longest)
-        return self.context.compiled.get(training_key(pack), self.place, function, 3, args, stored=True)
+        return self.context.compiled.get(training_key(pack), self.place, self._function(pack), 3, args, stored=True)
+
+    def _function(self, pack: Pack) -> Chunk:
+        return Chunk(pack.setup, pack.width, self.longest(pack))
 
     def _length(self, pack: Pack, left: int) -> int:
         """Number of epochs for the next call; 1 until the program's speed is known."""

@@ -121,12 +121,12 @@ class Session:
                 threading.Thread(target=self._work, args=(trainer,), name=f"lanes-place-{number}", daemon=True)
                 for number, trainer in enumerate(trainers)
             ]
-            for thread in threads:
-                thread.start()
             compiling = [Trainer(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
                 if not self.options.hosts.several:  # whose processes compile in the same order
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
+                for thread in threads:
+                    thread.start()
                 if self.stage.until is None and not self.options.hosts.several:
                     evaluating = [Trainer(place, context) for place in self.plan.places]
                     background.enter_context(EvaluationAhead(evaluating, self._under_way, self._upcoming))

@@ -55,6 +55,7 @@ class Trainer:
         submit = self.context.writer.submit
         data = self._on_device(self.context.data_of(pack))
         numbers, slots = numbers_of(pack), order_tables.slots(pack)
+        self.context.compiled.traced.wait()
         state, history, spent = self._checkpointing.resume(pack, numbers)
         home = now = regrouping.seats(self.place, np.arange(pack.size), numbers, slots)
         if "train" in data.splits:

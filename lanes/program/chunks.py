@@ -33,8 +33,8 @@ class Chunk:
 
     def __call__(
         self, lanes: Lane, numbers: Numbers, slots: Array, orders: Array, data: Data, first: Array, count: Array
-    ) -> tuple[Lane, dict[str, Array]]:
-        """Lanes [P] after the chunk, and the history: each metric [P, longest], NaN where nothing was measured.
+    ) -> tuple[Lane, Array]:
+        """Lanes [P] after the chunk, and the history [P, longest, `metrics`], NaN where nothing was measured.
 
         Args:
             lanes: [P], before the chunk.
@@ -52,7 +52,9 @@ class Chunk:
         def batch(rows: Array) -> tuple[Array, Array]:
             return standardize(x[rows], data.offset, data.scale), y[rows]
 
-        def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, dict[str, Array]]:
+        names = program.metrics(data)
+
+        def group(lanes: Lane, numbers: Numbers, slots: Array) -> tuple[Lane, Array]:
             def going(carry: tuple[Array, Lane, Any]) -> Array:
                 return (carry[0] < count) & jnp.any(carry[1].status == Status.RUNNING)
 
@@ -74,13 +76,18 @@ class Chunk:
                     batch,
                 )
                 lanes, measured = program.close(lanes, partial, numbers, data, number)
-                return at + 1, lanes, {name: history[name].at[:, at].set(measured[name]) for name in history}
+                row = jnp.stack([measured[name].astype(history.dtype) for name in names], axis=-1)
+                return at + 1, lanes, lax.dynamic_update_slice_in_dim(history, row[:, None], at, axis=1)
 
-            history = {name: jnp.full((self.width, self.longest), jnp.nan) for name in program.metrics(data)}
+            history = jnp.full((self.width, self.longest, len(names)), jnp.nan)
             _, lanes, history = lax.while_loop(going, epoch, (jnp.int32(0), lanes, history))
             return lanes, history
 
         return over_groups(group, self.width, lanes, numbers, slots)
+
+    def metrics(self, data: Data) -> tuple[str, ...]:
+        """Names of the metrics in the history, in its order."""
+        return Epoch(self.setup, self.width).metrics(data)
 
 
 @dataclasses.dataclass(frozen=True)

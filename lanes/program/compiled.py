@@ -37,9 +37,12 @@ class Programs:
         split: int,
         args: tuple[Any, ...],
         stored: bool = False,
+        traced: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> Callable:
         """The program of `key` for a place; `split` is as in `Place.jitted`, `options` are XLA compiler options.
+
+        `traced` is called once the program has been traced, before XLA compiles it, if it must be.
 
         A program that is `stored` is the same in every process that asks for this key and function: it is loaded if an
         earlier one left it on disk (`lanes.program.stored_programs`).
@@ -57,7 +60,7 @@ class Programs:
         with lock:
             if (full, place) not in self._programs:
                 jitted = self._jitted.setdefault((full, place.mapping), place.jitted(function, split, len(args)))
-                compile_, path = functools.partial(_compiled, jitted, place, args, options), None
+                compile_, path = functools.partial(_compiled, jitted, place, args, options, traced), None
                 if stored and place.mapping == "local":
                     path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
                 ready = compile_() if path is None else stored_programs.stored(path, place.devices[0], compile_)
@@ -78,11 +81,15 @@ class Programs:
                     del cache[found]
 
 
-def _compiled(jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any]) -> Callable:
+def _compiled(
+    jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any], traced: Callable[[], None]
+) -> Callable:
     """A program, ready to be called, compiled with those of the options that the place's compiler knows."""
     if not hasattr(jitted, "lower"):
         return jitted  # pmap compiles at its first call
-    return jitted.lower(*args).compile(xla_flags.known_options(place.devices[0], options) or None)
+    lowered = jitted.lower(*args)
+    traced()
+    return lowered.compile(xla_flags.known_options(place.devices[0], options) or None)
 
 
 class Compiled:
@@ -95,6 +102,7 @@ class Compiled:
     Attributes:
         keys: of the programs, in the order they first became ready.
         seconds: time spent tracing and compiling, by key.
+        traced: cleared by who wants to wait until the next program has been traced or found.
     """
 
     def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
@@ -103,6 +111,8 @@ class Compiled:
         self.programs = Programs() if programs is None else programs
         self.keys: list[tuple[Any, ...]] = []
         self.seconds: dict[tuple[Any, ...], float] = {}
+        self.traced = threading.Event()
+        self.traced.set()
         self._ready: dict[Any, Callable] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -121,7 +131,8 @@ class Compiled:
         with lock:
             if (key, place) not in self._ready:
                 began = time.perf_counter()
-                ready = self.programs.get(key, place, function, split, args, **options)
+                ready = self.programs.get(key, place, function, split, args, traced=self.traced.set, **options)
+                self.traced.set()
                 memory.check(ready, place.first.devices[0], self.sharers)
                 self._ready[key, place] = ready
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began

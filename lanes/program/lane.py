@@ -124,6 +124,7 @@ def close_epoch(run: Run, before: Lane, after: Trained, seen: Measured, last: Ar
     stopped = judged & patience.stopped
     ended = jnp.where(stopped, Status.STOPPED_EARLY, jnp.where(kept & last, Status.DONE, before.status))
     status = jnp.where(diverged, Status.DIVERGED, ended)
+    kept, improved = _computed_once(kept), _computed_once(improved)
     return Lane(
         trained=choose(kept, after, before.trained),
         best=choose(improved, {"params": evaluated_params(run, after), "rest": after.rest}, before.best),
@@ -146,6 +147,15 @@ def monitored(run: Run, seen: Measured, validated: bool) -> Array:
         return seen.valid["loss"] if validated else seen.batch_loss
     value = seen.valid[run.monitor.removeprefix("valid_")]
     return -value if directions.ranking_direction(run.monitor, directions.own_directions([run])) else value
+
+
+def _computed_once(condition: Array) -> Array:
+    """The condition, by a division, which XLA does not repeat on a CPU.
+
+    Cheap operations are repeated in the loop of each array that depends on them, which is then a kernel of its own to compile;
+    with one number as its condition, choosing is the same kernel for all arrays of a shape.
+    """
+    return 1 / jnp.where(condition, 1.0, 2.0) > 0.75
 
 
 def choose(condition: Array, new: Tree, old: Tree) -> Tree:

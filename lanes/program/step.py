@@ -26,7 +26,7 @@ from lanes.recipe.rules import Problem
 from lanes.recipe.schedules_own import schedule_of
 from lanes.recipe.tasks_predicting import View
 from losses import L1, L2, one_hot
-from losses.penalties_on_weights import is_kernel, total
+from losses.penalties_on_weights import is_kernel
 from nets import Outputs, outputs_of
 from nets.abilities import EmbedsTokens, HasThreshold
 from nets.activations import PerLayer
@@ -336,8 +336,14 @@ def train_step(
 
 
 def all_finite(tree: Tree) -> Array:
-    """Whether every number is finite: 0 · x is 0 for finite x and NaN otherwise, so one sum is enough."""
-    return jnp.asarray(sum(total(leaf * 0) for leaf in jax.tree.leaves(tree))) == 0
+    """Whether every number is finite: 0 · x is 0 for finite x and NaN otherwise, so a sum is enough.
+
+    Leaves of a type are summed side by side: one by one, each shape is several kernels to compile.
+    """
+    leaves = jax.tree.leaves(tree)
+    kinds = dict.fromkeys(leaf.dtype for leaf in leaves)
+    flat = [jnp.concatenate([leaf.reshape(-1) for leaf in leaves if leaf.dtype == kind]) for kind in kinds]
+    return functools.reduce(jnp.logical_and, [jnp.sum(part * 0) == 0 for part in flat], jnp.bool_(True))
 
 
 def evaluated_params(run: Run, state: Trained) -> Tree:

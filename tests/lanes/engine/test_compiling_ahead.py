@@ -53,8 +53,11 @@ class Begun:
         return self.packs
 
     def wait_for_polls(self, count):
-        """Wait until the thread has polled `count` times, compiled what it found, and polled again."""
-        until, patience = self.polls + count + 1, time.monotonic() + 60
+        """Wait until the thread has polled `count` times, compiled what it found, and polled again.
+
+        Before its first look at what waits, it polls five more times, to see whether a place takes a pack.
+        """
+        until, patience = self.polls + 5 + count + 1, time.monotonic() + 60
         while self.polls < until:
             assert time.monotonic() < patience
             time.sleep(0.005)
