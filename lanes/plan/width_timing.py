@@ -50,7 +50,7 @@ def step_flops(planned: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
                 return max(once, inspection.multiply_adds(net, planned.setup.features, dtype))
         return once
 
-    once = determined.remembered(OPERATIONS, ("forward", planned.signature), planned.setup, count)
+    once = determined.remembered(OPERATIONS, ("forward", planned.signature, tuple(shapes)), planned.setup, count)
     return 6.0 * max(1, once) * planned.run.batch_size
 
 
