@@ -5,7 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from lanes.cli.command import leave, tell
-from lanes.cli.process import collect_rarely, exit_on_signals, ignore_debugging_variables, make_output_unfailing
+from lanes.cli.process import (
+    collect_rarely,
+    exit_on_signals,
+    ignore_debugging_variables,
+    load_f2py_when_used,
+    make_output_unfailing,
+)
 from lanes.errors import ExitStatus, unknown
 
 # Each command is the module of that name in this folder; only the one called is imported.
@@ -45,6 +51,7 @@ def run(words: Sequence[str]) -> int:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
         module = importlib.import_module(f"lanes.cli.{name}")
+        load_f2py_when_used()
     except Exception as error:
         return tell(error)
     return module.run(rest)

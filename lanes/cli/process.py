@@ -5,6 +5,7 @@ Only the process's entry point calls these; commands that are called from Python
 
 import contextlib
 import gc
+import importlib.util
 import io
 import os
 import signal
@@ -64,6 +65,20 @@ def collect_rarely() -> None:
     sweep's time.
     """
     gc.set_threshold(50_000, 20, 20)
+
+
+def load_f2py_when_used() -> None:
+    """Load `numpy.f2py` when something of it is used: SciPy takes all names from NumPy, this module among them, and loading it
+    takes a tenth of a second.
+    """
+    name = "numpy.f2py"
+    if name in sys.modules or (spec := importlib.util.find_spec(name)) is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    sys.modules["numpy"].f2py = module  # type: ignore[attr-defined]  # as an import sets it
 
 
 def exit_on_signals() -> None:

@@ -35,7 +35,6 @@ class Checkpointing:
     def __init__(self, place: Place, context: Context):
         self.place, self.context = place, context
         self.fresh = FreshLanes(place, context.compiled, context.shapes)
-        self._read_back = False
         self._calls: dict[str, tuple[str, ...]] = {}  # of earlier calls, by pack
 
     def resume(self, pack: Pack, numbers: dict[str, np.ndarray]) -> tuple[State, dict[str, np.ndarray], float]:
@@ -175,11 +174,11 @@ class Checkpointing:
             directory.write_part(directory.curves, pack.pack_id, curves, {pack.pack_id: mark})
         epoch = number // (pack.setup.steps_per_epoch + 1)
         directory.save_checkpoint(pack.pack_id, mark, epoch, leaves, self.calls(pack))
-        if not self._read_back:
+        if not self.context.readable.is_set():
             found = checkpoints.read(folder, directory.sweep)
             if found is None or found[1].keys() != leaves.keys():
                 raise OSError(f"{folder / str(number)} was written and cannot be read back: choose another --out")
-            self._read_back = True
+            self.context.readable.set()
 
 
 def _is_possible(pack: Pack, number: int, leaves: dict[str, np.ndarray]) -> bool:

@@ -41,6 +41,7 @@ class Context:
         callbacks: called after each chunk of whole epochs.
         continued: the finished run that each run goes on from, by run_id; most go on from none.
         variables: shapes of one lane's variables by signature, as far as planning knows them.
+        readable: set once a checkpoint has been read back.
     """
 
     directory: Directory
@@ -56,6 +57,7 @@ class Context:
     callbacks: Callbacks | None = None
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
     variables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    readable: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @functools.cached_property
     def shapes(self) -> LaneShapes:

@@ -42,7 +42,7 @@ class Programs:
     ) -> Callable:
         """The program of `key` for a place; `split` is as in `Place.jitted`, `options` are XLA compiler options.
 
-        `traced` is called once the program has been traced, before XLA compiles it, if it must be.
+        `traced` is called once the program has been traced, before XLA compiles it, or found on disk, before it is loaded.
 
         A program that is `stored` is the same in every process that asks for this key and function: it is loaded if an
         earlier one left it on disk (`lanes.program.stored_programs`).
@@ -63,6 +63,8 @@ class Programs:
                 compile_, path = functools.partial(_compiled, jitted, place, args, options, traced), None
                 if stored and place.mapping == "local":
                     path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
+                if path is not None and path.exists():
+                    traced()
                 ready = compile_() if path is None else stored_programs.stored(path, place.devices[0], compile_)
                 self._programs[full, place] = ready
             return self._programs[full, place]

@@ -83,6 +83,23 @@ def test_jaxs_debugging_variables_are_ignored_with_a_line(monkeypatch, capsys):
     assert [line.split()[1] for line in lines] == ["JAX_ENABLE_X64", "JAX_DEBUG_NANS"]
 
 
+def test_numpys_f2py_is_loaded_when_something_of_it_is_used(tmp_path):
+    """SciPy takes the module along with all other names of NumPy, and uses nothing of it."""
+    (tmp_path / "uses.py").write_text(
+        "import sys\n"
+        "from lanes.cli.process import load_f2py_when_used\n"
+        "load_f2py_when_used()\n"
+        "load_f2py_when_used()\n"
+        "import scipy.linalg, scipy.special\n"
+        "part = 'numpy.f2py.crackfortran'\n"
+        "print(part in sys.modules)\n"
+        "import numpy.f2py\n"
+        "print(numpy.f2py.get_include()[-3:], part in sys.modules, numpy.f2py is sys.modules['numpy.f2py'])\n"
+    )
+    done = shell(f"{shlex.quote(sys.executable)} uses.py", tmp_path)
+    assert done.stdout.split() == ["False", "src", "True", "True"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_sweep_trains_under_jaxs_debugging_variables_and_without_docstrings(tmp_path):
     (tmp_path / "tiny.py").write_text(TINY)

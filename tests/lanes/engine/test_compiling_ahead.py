@@ -1,11 +1,13 @@
 """Which programs are compiled ahead of their turn and for which places, and which are forgotten once no pack needs them."""
 
 import dataclasses
+import threading
 import time
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from lanes import Run, grid
 from lanes.engine.compiling_ahead import Ahead
@@ -17,7 +19,7 @@ from lanes.engine.runner import run_sweep
 from lanes.engine.spent_programs import SpentPrograms
 from lanes.errors import ExitStatus
 from lanes.plan.packs import make_packs
-from lanes.program.compiled import Compiled
+from lanes.program.compiled import Compiled, Programs
 from lanes.program.places import make_places
 from nets import MLP
 
@@ -40,6 +42,10 @@ class FakePack:
 
     def __init__(self, signature):
         self.signature, self.width, self.size, self.seeds = signature, 1, 1, 1
+
+
+def negative(x):
+    return -x
 
 
 class Begun:
@@ -98,6 +104,51 @@ def test_errors_of_compiling_ahead_are_left_to_training():
         waiting.pop(0)
         begun.wait_for_polls(2)
     assert trainer.made == ["a", "b"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_places_wait_until_the_first_program_is_traced_or_cannot_be(fails):
+    class Slow(RecordingTrainer):
+        tracing, going_on = threading.Event(), threading.Event()
+
+        def compile(self, pack):
+            self.tracing.set()
+            assert self.going_on.wait(60)
+            if fails:
+                raise ValueError("too large")
+            super().compile(pack)
+
+    trainer = Slow()
+    traced = trainer.context.compiled.traced
+    assert traced.is_set()  # nobody waits where nothing is compiled ahead
+    with Ahead([trainer], Begun({HERE: FakePack("a")}), list, poll_seconds=0.01):
+        assert trainer.tracing.wait(60)
+        assert not traced.is_set()
+        trainer.going_on.set()
+        assert traced.wait(60)
+    trainer.going_on.clear()
+    trainer.tracing.clear()
+
+
+def test_places_do_not_wait_where_nothing_is_to_be_compiled():
+    trainer = RecordingTrainer()
+    with Ahead([trainer], Begun(), list, poll_seconds=0.01):
+        assert trainer.context.compiled.traced.wait(60)
+
+
+def test_a_program_is_traced_before_xla_compiles_it_and_found_before_it_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path))
+    seen = []
+
+    def get(programs):
+        key, args = ("train", "a"), (jnp.zeros(1),)
+        return programs.get(
+            key, HERE, negative, 0, args, stored=True, traced=lambda: seen.append(len(programs._programs))
+        )
+
+    assert get(Programs())(jnp.ones(1)) == -1
+    assert get(Programs())(jnp.ones(1)) == -1  # from disk
+    assert seen == [0, 0]
 
 
 def test_a_program_that_one_pack_needs_is_compiled_for_the_place_that_took_it():

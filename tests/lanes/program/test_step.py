@@ -12,7 +12,7 @@ from lanes import Run
 from lanes.data.orders import epoch_order
 from lanes.describe import checks
 from lanes.program import lane
-from lanes.program.step import STREAMS, Setup, apply, perturb, stream, train_step
+from lanes.program.step import STREAMS, Setup, all_finite, apply, perturb, stream, train_step
 from lanes.recipe.tasks_classifying import Classify
 from losses import ActivityL1, Contractive, MaxNorm, WeightNoise
 from nets import MLP
@@ -192,6 +192,15 @@ def test_non_finite_values_are_reported():
     assert not bool(first(LINEAR, x=bad)[1].finite)
     huge = {"output": {"kernel": W * np.float32(1e30), "bias": BIAS}}
     assert not bool(first(dataclasses.replace(LINEAR, l2=1.0), huge)[1].finite)
+
+
+def test_a_number_that_is_not_finite_is_found_in_any_leaf():
+    tree = {"a": jnp.ones((3, 2)), "b": jnp.full(4, 3e38), "c": jnp.arange(3), "d": jnp.ones((2, 1), jnp.bfloat16)}
+    assert all_finite(tree)
+    assert all_finite({})
+    for name in ("a", "b", "d"):
+        for wrong in (jnp.inf, -jnp.inf, jnp.nan):
+            assert not all_finite({**tree, name: tree[name].at[-1].set(wrong)})
 
 
 def test_jit_changes_only_rounding():
