@@ -1,6 +1,6 @@
-"""The 1,797 handwritten digits of 8×8 pixels that scikit-learn ships, as a TFDS data set.
+"""The 1,797 handwritten digits of 8×8 pixels that scikit-learn ships, for sweeps and as a TFDS data set.
 
-Preparing it needs neither a network nor TensorFlow.
+Sweeps read scikit-learn's file, without importing it or TFDS. Preparing the TFDS set needs neither a network nor TensorFlow.
 
 Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), test part.
 """
@@ -8,6 +8,8 @@ Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Le
 import contextlib
 import dataclasses
 import functools
+import gzip
+import importlib.util
 import io
 import os
 import shutil
@@ -28,6 +30,7 @@ SPLITS = {"train": 1437, "validation": 180, "test": 180}
 SEED = 1797  # determines which digit is in which split; part of the version
 WHITE = 16  # the highest grey level
 CLASSES = tuple("0123456789")
+SOURCE = Path("datasets", "data", "digits.csv.gz")  # in scikit-learn's folder: 64 grey levels and the digit in a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +51,11 @@ class Digits:
     label_noise: float = label_noise_field()
 
     def load(self, data_dir: str | None = None) -> Dataset:
-        """The data set: prepared and decoded the first time, then read from the array cache."""
+        """The data set: from scikit-learn's file the first time, then from the array cache; it is in no `data_dir`."""
+        del data_dir
 
         def make(allocate: Allocate) -> None:
-            for name, (x, y) in read_digits(data_dir).items():
+            for name, (x, y) in digits_splits().items():
                 allocate(f"{name}_x", x.shape, np.uint8)[...] = x
                 allocate(f"{name}_y", y.shape, np.int32)[...] = y
 
@@ -81,21 +85,6 @@ class Digits:
         return data.with_label_noise(self.label_noise, self.split_seed)
 
 
-def read_digits(data_dir: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The arrays of the prepared set, (images, labels) by split; they are the same where no folder can hold one."""
-    import tensorflow_datasets as tfds
-
-    folder = prepared_digits(data_dir)
-    if folder is None:
-        return digits_splits()
-    builder = tfds.builder_from_directory(str(folder))
-    splits = {}
-    for name in SPLITS:
-        rows = list(builder.as_data_source(split=name))
-        splits[name] = (np.stack([row["image"] for row in rows]), np.array([row["label"] for row in rows]))
-    return splits
-
-
 def prepared_digits(data_dir: str | None) -> Path | None:
     """The folder of the prepared set, which is prepared if there is none; None if no folder can be written."""
     folders = [*data_dirs(data_dir), cache_dir() / "tfds"]
@@ -110,17 +99,34 @@ def prepared_digits(data_dir: str | None) -> Path | None:
 
 def digits_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """scikit-learn's arrays by split, stratified and shuffled: (uint8 [N, 8, 8, 1] of 0 … 16, int64 [N])."""
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    order = stratified_order(source.target, SEED)
-    images = source.images.astype(np.uint8)[..., None]
+    images, labels = source_digits()
+    order = stratified_order(labels, SEED)
     splits, start = {}, 0
     for name, count in SPLITS.items():
         rows = order[start : start + count]
-        splits[name] = (images[rows], source.target[rows])
+        splits[name] = (images[rows], labels[rows])
         start += count
     return splits
+
+
+def source_digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's images (uint8 [1797, 8, 8, 1] of 0 … 16) and labels (int64 [1797]), in its order.
+
+    Its file is read where it is, since importing scikit-learn takes a second; where it is not, `load_digits` is called.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        with contextlib.suppress(
+            OSError, ValueError, EOFError
+        ):  # another version may keep it elsewhere, or in another form
+            with gzip.open(Path(folder) / SOURCE, "rt") as file:
+                table = np.loadtxt(file, np.uint8, delimiter=",")
+            if table.shape == (sum(SPLITS.values()), 65) and table[:, :-1].max() == WHITE:
+                return table[:, :-1].reshape(-1, 8, 8, 1), table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    return source.images.astype(np.uint8)[..., None], source.target
 
 
 @functools.cache

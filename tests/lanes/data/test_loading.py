@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import errno
+import gzip
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from lanes.data.array_cache import cached_arrays
 from lanes.data.dataset import check_dataset, stratified_order
 from lanes.data.loading import DATASETS, Dataset, Split, from_arrays, load_dataset
 from lanes.data.standardizing import standardization
+from lanes.data.tfds_records import find_prepared
 from lanes.files import cache_dir
 
 ROOT = Path(__file__).parents[3]
@@ -88,17 +90,51 @@ def test_digits_can_be_prepared_by_two_processes_at_once(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
-    assert [len(x) for x, _ in digits.read_digits(str(tmp_path)).values()] == [1437, 180, 180]
+    assert len(list(find_prepared("digits", str(tmp_path)).glob("*.array_record*"))) == 3
 
 
-def test_digits_go_to_the_cache_if_the_data_folder_cannot_be_written(tmp_path, monkeypatch):
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(tmp_path, monkeypatch):
+    """Its file where it is, one of another form, and none."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    for contents in (None, b"1,2\n", b"no numbers"):
+        if contents is not None:
+            (tmp_path / "file.gz").write_bytes(gzip.compress(contents))
+            monkeypatch.setattr(digits, "SOURCE", tmp_path / "file.gz")
+        images, labels = digits.source_digits()
+        assert (images.shape, images.dtype, labels.dtype) == ((1797, 8, 8, 1), np.uint8, np.int64)
+        np.testing.assert_array_equal(images[..., 0], source.images)
+        np.testing.assert_array_equal(labels, source.target)
+    (tmp_path / "file.gz").unlink()
+    np.testing.assert_array_equal(digits.source_digits()[1], source.target)
+
+
+def test_digits_need_no_folder_for_data(tmp_path, monkeypatch):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(blocker / "under_a_file"))
+    monkeypatch.setenv("HOME", str(blocker))
+    monkeypatch.setenv("LANES_CACHE_DIR", str(blocker / "cache"))
+    assert len(load_dataset("digits").train) == 1437
+
+
+def test_digits_are_prepared_in_the_cache_if_the_data_folder_cannot_be_written(tmp_path, monkeypatch):
     blocker = tmp_path / "file"
     blocker.write_text("")
     monkeypatch.setenv("TFDS_DATA_DIR", str(blocker / "under_a_file"))
     monkeypatch.setenv("HOME", str(blocker))
     monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
-    assert len(load_dataset("digits").train) == 1437
-    assert (tmp_path / "cache" / "tfds" / "digits" / "1.0.0" / "dataset_info.json").is_file()
+    import tensorflow_datasets as tfds
+
+    folder = digits.prepared_digits(None)
+    assert folder == tmp_path / "cache" / "tfds" / "digits" / "1.0.0"
+    prepared = tfds.builder_from_directory(str(folder)).as_data_source(split="train")
+    train = load_dataset("digits").train
+    assert len(prepared) == len(train)
+    for at in (0, 700, 1436):
+        np.testing.assert_array_equal(prepared[at]["image"], train.x[at])
+        assert prepared[at]["label"] == train.y[at]
 
 
 def test_valid_fraction_leaves_the_test_split_of_digits_alone():
