@@ -336,8 +336,7 @@ def train_step(
 
 
 def all_finite(tree: Tree) -> Array:
-    """Whether every number is finite: 0 · x is 0 for finite x and NaN otherwise, so a sum is enough, of all leaves of a type
-    side by side: one by one, each shape takes several kernels to compile."""
+    """Whether every number is finite: 0 · x sums to 0, of all leaves of a type side by side (few kernels to compile)."""
     leaves = jax.tree.leaves(tree)
     kinds = dict.fromkeys(leaf.dtype for leaf in leaves)
     flat = [jnp.concatenate([leaf.reshape(-1) for leaf in leaves if leaf.dtype == kind]) for kind in kinds]
