@@ -200,6 +200,47 @@ def test_few_channels_are_folded_into_more():
     assert channels(lambda x, w: convolve(x, w, (1, 1), "SAME"), *enough) == [16]
 
 
+WIDENED = {  # x, w, strides, padding, dilation of x: channels of the convolutions forward and to the gradient of x
+    "strides": ((8, 8, 8, 1), (3, 3, 1, 16), (2, 2), "SAME", (1, 1), [(1, 17), (16, 1)]),
+    "strides, odd": ((8, 8, 8, 5), (3, 3, 5, 12), (2, 2), "SAME", (1, 1), [(6, 17), (12, 5)]),
+    "too many to fold": ((8, 8, 8, 12), (3, 3, 12, 16), (1, 1), "SAME", (1, 1), [(12, 17), (16, 12)]),
+    "odd": ((8, 9, 9, 3), (3, 3, 3, 32), (1, 1), "SAME", (1, 1), [(4, 32), (32, 3)]),
+    "many outputs": ((8, 9, 9, 3), (3, 3, 3, 64), (1, 1), "SAME", (1, 1), [(3, 64), (64, 3)]),
+    "enough": ((8, 8, 8, 16), (3, 3, 16, 16), (1, 1), "SAME", (1, 1), [(16, 16), (16, 16)]),
+    "transposed": ((8, 7, 7, 16), (3, 3, 16, 1), (1, 1), ((1, 2), (1, 2)), (2, 2), [(16, 1), (1, 17)]),
+    "transposed, odd": ((8, 7, 7, 16), (3, 3, 16, 3), (1, 1), ((1, 2), (1, 2)), (2, 2), [(16, 3), (4, 17)]),
+}
+
+
+@pytest.mark.parametrize("case", WIDENED)
+def test_channels_of_zeros_are_added_where_they_make_a_convolution_fast(case):
+    """Values, both gradients and forward mode are those of `lax`, whatever is added."""
+    shape, window, strides, padding, dilation, expected = WIDENED[case]
+    x, w = (jax.random.normal(jax.random.key(i), size) for i, size in enumerate((shape, window)))
+    numbers = ("NHWC", "HWIO", "NHWC")
+
+    def ours(x, w):
+        return convolve(x, w, strides, padding, lhs_dilation=dilation)
+
+    def plain(x, w):
+        return lax.conv_general_dilated(
+            x, w, strides, padding, lhs_dilation=dilation, dimension_numbers=numbers, precision="highest"
+        )
+
+    slope = jax.random.normal(jax.random.key(2), plain(x, w).shape)
+
+    def everything(function):
+        y, backwards = jax.vjp(function, x, w)
+        return y, *backwards(slope), jax.jvp(function, (x, w), (2 * x, w))[1]
+
+    for found, wanted in zip(everything(ours), everything(plain), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(jnp.abs(wanted).max()))
+    traced = jax.make_jaxpr(jax.grad(lambda x: (ours(x, w) * slope).sum()))(x)
+    backward = list(convolutions(traced.jaxpr))[-1].invars[1].aval.shape[-2:]
+    (forward,) = (e.invars[1].aval.shape[-2:] for e in convolutions(jax.make_jaxpr(ours)(x, w).jaxpr))
+    assert [forward, backward] == expected
+
+
 def test_other_layouts_are_refused():
     x, w = arguments(2, 1, jnp.float32)
     numbers = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWOI", "NHWC"))
