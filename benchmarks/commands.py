@@ -53,7 +53,7 @@ def startup(setting: Setting) -> Table:
     notes = [
         "From the start of the process of `lanes sweep experiments/quickstart.py` until the curves of a pack's first "
         "epoch are on disk: imports, validation, data, compilation, initialization, 44 steps of a pack, one file.",
-        "Cold also prepares the digits. Python's byte code and the disk's pages are warm in both.",
+        "Cold also reads the digits from scikit-learn's file. Python's byte code and the disk's pages are warm in both.",
     ]
     return Table("startup", "s", rows, notes=notes)
 
