@@ -68,8 +68,9 @@ def collect_rarely() -> None:
 
 
 def load_f2py_when_used() -> None:
-    """Load `numpy.f2py` when something of it is used: SciPy takes all names from NumPy, this module among them, and loading it
-    takes a tenth of a second.
+    """Load `numpy.f2py` when something of it is used, which here is never.
+
+    SciPy takes all names from NumPy, this module among them, and loading it takes a tenth of a second.
     """
     name = "numpy.f2py"
     if name in sys.modules or (spec := importlib.util.find_spec(name)) is None or spec.loader is None:

@@ -116,9 +116,7 @@ def source_digits() -> tuple[np.ndarray, np.ndarray]:
     """
     spec = importlib.util.find_spec("sklearn")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        with contextlib.suppress(
-            OSError, ValueError, EOFError
-        ):  # another version may keep it elsewhere, or in another form
+        with contextlib.suppress(OSError, ValueError, EOFError):  # another version's file may differ
             with gzip.open(Path(folder) / SOURCE, "rt") as file:
                 table = np.loadtxt(file, np.uint8, delimiter=",")
             if table.shape == (sum(SPLITS.values()), 65) and table[:, :-1].max() == WHITE:
