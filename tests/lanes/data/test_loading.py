@@ -110,23 +110,26 @@ def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(tmp_path, monke
     np.testing.assert_array_equal(digits.source_digits()[1], source.target)
 
 
-def test_digits_need_no_folder_for_data(tmp_path, monkeypatch):
-    blocker = tmp_path / "file"
-    blocker.write_text("")
-    monkeypatch.setenv("TFDS_DATA_DIR", str(blocker / "under_a_file"))
-    monkeypatch.setenv("HOME", str(blocker))
+@pytest.fixture
+def blocker(tmp_path, monkeypatch):
+    """A file where the folders for data would have to be."""
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(file / "under_a_file"))
+    monkeypatch.setenv("HOME", str(file))
+    return file
+
+
+def test_digits_need_no_folder_for_data(blocker, monkeypatch):
     monkeypatch.setenv("LANES_CACHE_DIR", str(blocker / "cache"))
     assert len(load_dataset("digits").train) == 1437
 
 
+@pytest.mark.usefixtures("blocker")
 def test_digits_are_prepared_in_the_cache_if_the_data_folder_cannot_be_written(tmp_path, monkeypatch):
-    blocker = tmp_path / "file"
-    blocker.write_text("")
-    monkeypatch.setenv("TFDS_DATA_DIR", str(blocker / "under_a_file"))
-    monkeypatch.setenv("HOME", str(blocker))
-    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
     import tensorflow_datasets as tfds
 
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path / "cache"))
     folder = digits.prepared_digits(None)
     assert folder == tmp_path / "cache" / "tfds" / "digits" / "1.0.0"
     prepared = tfds.builder_from_directory(str(folder)).as_data_source(split="train")
