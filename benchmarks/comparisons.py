@@ -13,6 +13,7 @@ from lanes.engine.options import Options
 
 SWEEP = "lanes: the whole sweep"
 MODELS = 24  # in one ensemble of torch
+MODULES = 1024  # most models of torch.func, which are made one by one
 # Of each larger net: lanes in a pack, and the widths that suit a CPU.
 PACKS = {
     "mnist_mlp": (24, (1, 2, 4)),
@@ -103,7 +104,8 @@ def net(name: str, setting: Setting) -> Table:
     ]
     with Peers(trained, setting.peer_python, "cpu" if setting.on_cpu else "cuda") as peers:
         rows, rate = _with_product(
-            [*ours, *_eager(peers, setting, (1, 2), channels_last=name in CONVOLUTIONAL)], setting
+            [*ours, *_eager(peers, setting, (1, 2) if setting.on_cpu else (1,), channels_last=name in CONVOLUTIONAL)],
+            setting,
         )
         measured = [row for row in rows[: len(ours)] if row.values]
         fastest = min(measured, key=lambda row: row.median).name if measured else None
@@ -147,11 +149,12 @@ def _ensembles(peers: Peers, setting: Setting) -> list[Way]:
     """Ensembles of digits MLPs in torch, in one and in two processes."""
     if peers.missing:
         return []
-    sizes = (MODELS,) if setting.on_cpu else (1024, 16384)
     kinds = {"ensemble": "hand-batched (baddbmm)", "func": "torch.func"}
+    sizes, processes = ((MODELS,), (1, 2)) if setting.on_cpu else ((64, 1024, 16384), (1,))
     return [
-        peers.torch(f"torch, {kind}, {models} models, {n} process{'es' * (n > 1)}", way, n, models=models)
-        for models, (way, kind), n in itertools.product(sizes, kinds.items(), (1, 2))
+        peers.torch(f"torch, {kind}, {models:,} models, {n} process{'es' * (n > 1)}", way, n, models=models)
+        for models, (way, kind), n in itertools.product(sizes, kinds.items(), processes)
+        if not (way == "func" and models > MODULES)
     ]
 
 

@@ -29,14 +29,13 @@ def prepared(request: Request, data: Arrays) -> tuple[dict[str, torch.Tensor], t
     for name in ("x", "valid_x"):
         if tensors[name].ndim == 4:  # images, as [N, C, H, W]
             tensors[name] = tensors[name].movedim(-1, 1).contiguous(memory_format=layout)
-    random, examples = np.random.default_rng(0), len(data["x"])
-    size = request["steps"] * request["batch"]
-    orders = [
-        [random.permutation(examples)[:size].reshape(request["steps"], -1) for _ in range(request["epochs"])]
-        for _ in range(request.get("models", 1))
-    ]
-    stacked = np.array(orders).reshape(len(orders), request["epochs"] * request["steps"], request["batch"])
-    return tensors, torch.from_numpy(stacked).to(device)
+    torch.manual_seed(0)
+    if device != "cpu":
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX has it by default
+    steps, size, models = request["steps"], request["batch"], request.get("models", 1)
+    drawn = [torch.rand(models, len(data["x"]), device=device).argsort(1) for _ in range(request["epochs"])]
+    orders = torch.stack([epoch[:, : steps * size] for epoch in drawn], 1)
+    return tensors, orders.reshape(models, request["epochs"] * steps, size)
 
 
 def settle(device: str) -> None:

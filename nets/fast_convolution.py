@@ -28,6 +28,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from nets import convolution_as_product as as_product
+
 Padding = str | Sequence[tuple[int, int]]
 
 
@@ -53,9 +55,10 @@ def convolve(
 ) -> jax.Array:
     """y[b, i, o] = Σ_{j, c} x[b, s i + d j - p, c] w[j, c, o], with the signature that `flax.linen.Conv` calls.
 
-    The form is decided at trace time by `jax.default_backend()`: on CPU the form described above, elsewhere plain
-    `lax.conv_general_dilated`. (`lax.platform_dependent` would put both into every jaxpr, and the decision never
-    changes a value: a CPU program traced where a GPU is the default is correct, only slower.)
+    The form is decided at trace time by `jax.default_backend()`: on CPU the form described above, on GPU a product with patches
+    where that pays (`nets.convolution_as_product`), elsewhere plain `lax.conv_general_dilated`. (`lax.platform_dependent` would
+    put all into every jaxpr, and the decision never changes a value: a CPU program traced where a GPU is the default is correct,
+    only slower.)
 
     The derivative is a custom JVP, not a custom VJP, so forward mode, second derivatives, `vmap` and `linearize` work
     as for any function; only tangents that are evaluated rather than transposed are off the fast path.
@@ -88,9 +91,14 @@ def convolve(
     pads = tuple((int(low), int(high)) for low, high in padding)
     inner = tuple(lhs_dilation or (1,) * rank)
     settings = _Settings(tuple(window_strides), pads, inner, dilation, feature_group_count, precision)
-    if _AS_STATED.get() or jax.default_backend() != "cpu" or feature_group_count > 1:
+    if _AS_STATED.get() or feature_group_count > 1:
         return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
-    return _ordinary(settings, lhs, rhs)
+    if jax.default_backend() == "cpu":
+        return _ordinary(settings, lhs, rhs)
+    shape = settings[:4]
+    if jax.default_backend() == "gpu" and as_product.pays(lhs.shape, rhs.shape, *shape):
+        return as_product.convolved(lhs, rhs, *shape, precision)
+    return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
 
 
 _AS_STATED: contextvars.ContextVar[bool] = contextvars.ContextVar("as_stated", default=False)

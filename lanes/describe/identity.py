@@ -10,7 +10,7 @@ import flax.linen as nn
 from lanes.describe import trusted
 from lanes.describe.descriptions import is_description, is_left_out, map_traced
 from lanes.describe.encoding import decode, encode
-from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, is_off, resolve
+from lanes.describe.runs import FIELDS, SWITCHED, TABLES, TRACED, Run, SharedRun, is_off, resolve
 from lanes.describe.versions import Versions
 from lanes.errors import RequestError
 
@@ -120,7 +120,7 @@ def parsed(text: Any) -> dict[str, Any]:
 
 def signature(run: Run, ignore: tuple[str, ...] = (), versions: Versions | None = None) -> str:
     """What a program is compiled for: the JSON of the resolved run with its traced numbers blanked."""
-    out: dict[str, Any] = {}
+    out: dict[str, Any] = {"batched": True} if isinstance(run, SharedRun) and run.batched else {}
     versions = Versions() if versions is None else versions
     for name in FIELDS:
         value = getattr(run, name)

@@ -151,10 +151,12 @@ class SharedRun(Run):
 
     Attributes:
         neutral: switched fields that are off in some runs of the program; they are traced, and neutral where they are off.
+        batched: whether runs that are computed at once may have different activations and costly fields (`Sharing`).
         on: by field, whether it is on in any lane of the group that is computed; set inside the program.
     """
 
     neutral: tuple[str, ...] = ()
+    batched: bool = False
     on: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from lanes.plan.packs import Pack
 from lanes.program.lane import Lane, Status
 from lanes.program.places import Place
-from lanes.program.shared_activation import INDEX
+from lanes.program.shared_activation import INDEX, is_of_group
 
 LEAST_FREED = 8  # regroup only if it frees at least one in 8 of the computed groups: copying the state is not free
 
@@ -68,7 +68,7 @@ def regrouped(
 ) -> tuple[Lane, Seats]:
     """The lanes and their seats, with running lanes together if that frees enough groups; otherwise unchanged."""
     running = np.asarray(lanes.status) == Status.RUNNING
-    keys = numbers.get(INDEX, np.zeros(pack.size))[now.order]
+    keys = (numbers[INDEX] if is_of_group(pack.setup.run) else np.zeros(pack.size))[now.order]
     order = better_order(keys, running, pack.width, place.shards)
     if order is None:
         return lanes, now

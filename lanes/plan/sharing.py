@@ -54,19 +54,19 @@ def kind(member: Planned) -> Any:
 # ---- families: runs that could share a program --------------------------------------------------------------------
 
 
-def families(planned: Sequence[Planned], on_cpu: bool) -> list[list[Planned]]:
+def families(planned: Sequence[Planned]) -> list[list[Planned]]:
     """The runs by what their programs cannot share: all but numbers, switched fields, activations and schedules.
 
-    A conditional inside a step costs next to nothing on a CPU. Elsewhere it may cost a round trip to the host, so that
-    neither activations nor fields that take time are shared there.
+    A conditional inside a step costs next to nothing on a CPU. Elsewhere every branch is computed (`Sharing.batched`), in
+    kernels that are there anyway.
     """
     keys: dict[Any, str] = {}
     found: dict[str, list[Planned]] = {}
     for member in planned:
-        branch = _branch(member.run, on_cpu)
+        branch = _branch(member.run)
         if (member.signature, branch) not in keys:
             free = ["activation"] * bool(branch) + ["schedule"] * bool(shared_schedule.branch_of(member.run.schedule))
-            ignore = (*NOT_TRAINING, *_fields(member.run, on_cpu), *free)
+            ignore = (*NOT_TRAINING, *may_be_neutral(member.run), *free)
             text = identity.signature(member.run, ignore, member.descriptions.versions)
             keys[member.signature, branch] = f"{ignore} {text}"
         found.setdefault(keys[member.signature, branch], []).append(member)
@@ -76,33 +76,29 @@ def families(planned: Sequence[Planned], on_cpu: bool) -> list[list[Planned]]:
 def widest(family: Sequence[Planned], on_cpu: bool) -> Sharing:
     """What one program for a whole family shares."""
     distinct = list({member.signature: member.run for member in family}.values())
-    fields = _fields(distinct[0], on_cpu)
+    fields = may_be_neutral(distinct[0])
     on = {name: {not runs.is_off(run, name) for run in distinct} for name in fields}
-    activations = {_branch(run, on_cpu) for run in distinct}
+    activations = {_branch(run) for run in distinct}
     schedules = {shared_schedule.branch_of(run.schedule) for run in distinct}
+    neutral = tuple(name for name in fields if len(on[name]) > 1)
+    branches = tuple(name for name in shared_activation.BRANCHES if len(activations) > 1 and name in activations)
     return Sharing(
-        tuple(name for name in fields if len(on[name]) > 1),
-        tuple(name for name in shared_activation.BRANCHES if len(activations) > 1 and name in activations),
+        neutral,
+        branches,
         tuple(name for name in shared_schedule.BRANCHES if len(schedules) > 1 and name in schedules),
+        batched=not on_cpu and bool(branches or set(neutral) & set(COSTLY)),
     )
 
 
-def _fields(run: Run, on_cpu: bool) -> tuple[str, ...]:
-    return tuple(name for name in may_be_neutral(run) if on_cpu or name not in COSTLY)
-
-
-def _branch(run: Run, on_cpu: bool) -> str | None:
+def _branch(run: Run) -> str | None:
     """The branch that would compute the run's activation; None where it is built in."""
-    return shared_activation.branch_of(run.activation) if on_cpu and isinstance(run.net, MLP) else None
+    return shared_activation.branch_of(run.activation) if isinstance(run.net, MLP) else None
 
 
 def together(planned: Sequence[Planned], on_cpu: bool) -> list[Planned]:
     """The runs, each family in one program."""
     shared = {
-        member.run_id: found
-        for family in families(planned, on_cpu)
-        for found in [widest(family, on_cpu)]
-        for member in family
+        member.run_id: found for family in families(planned) for found in [widest(family, on_cpu)] for member in family
     }
     return in_program(planned, shared)
 
@@ -114,6 +110,7 @@ PROGRAM_SECONDS, ARRAY_SECONDS = 2.0, 0.4
 BRANCH_SECONDS = 0.012  # of a further activation, for each parameter array
 # Share of a step's time that a program spends on what it shares.
 SWITCH_SHARE, NEUTRAL_SHARE = 0.02, 0.01
+BATCHED_SHARE = 0.2  # of a costly field where it is computed for runs that have it off, too
 
 
 class Choice(NamedTuple):
@@ -155,7 +152,7 @@ def choose(
     shared: dict[str, Sharing] = {}
     alone, taken = _Estimate(0, 0.0, 0.0), _Estimate(0, 0.0, 0.0)
     would = alone
-    for family in families(planned, on_cpu):
+    for family in families(planned):
         parts = _by(family, lambda member: member.signature)
         if len(parts) == 1:
             continue
@@ -164,7 +161,7 @@ def choose(
         spent = {part[0].signature: each * steps(part) for part in parts}
         ways = [
             [family],
-            _by(family, lambda member: _branch(member.run, on_cpu)),
+            _by(family, lambda member: _branch(member.run)),
             _by(family, _but_activation),
             parts,
         ]
@@ -197,6 +194,7 @@ def _estimated(
         further = max(0, len(sharing.activations) - 1)
         compiling += PROGRAM_SECONDS + ARRAY_SECONDS * arrays + BRANCH_SECONDS * arrays * further
         share = NEUTRAL_SHARE * len(sharing.neutral) + (SWITCH_SHARE if sharing.activations else 0.0)
+        share += BATCHED_SHARE * len(set(sharing.neutral) & set(COSTLY)) * sharing.batched
         extra += share * sum(spent[signature] for signature in {member.signature for member in part})
     return _Estimate(len(parts), compiling, extra)
 

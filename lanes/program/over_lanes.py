@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding
 
 from lanes.describe import runs
 from lanes.describe.runs import Run, SharedRun
-from lanes.program.shared_activation import INDEX
+from lanes.program.shared_activation import INDEX, is_of_group
 from lanes.program.skipping import COSTLY
 
 Tree = Any
@@ -30,9 +30,9 @@ class Data(NamedTuple):
     scale: Any
 
 
-def apart(numbers: Numbers) -> tuple[Numbers, Numbers]:
-    """(numbers of each lane, numbers that a group of lanes has in common): a switch's index must not be batched."""
-    common = {name: value[0] for name, value in numbers.items() if name == INDEX}
+def apart(template: Run, numbers: Numbers) -> tuple[Numbers, Numbers]:
+    """(numbers of each lane, numbers that a group of lanes has in common): the index of a switch."""
+    common = {name: value[0] for name, value in numbers.items() if name == INDEX and is_of_group(template)}
     return {name: value for name, value in numbers.items() if name not in common}, common
 
 
@@ -64,8 +64,13 @@ def in_group(template: Run, width: int, numbers: Numbers) -> Callable[..., Tree]
         width: lanes in the group.
         numbers: the traced numbers [width], which fill the blanks.
     """
-    own, common = apart(numbers)
-    on = {name: jnp.any(runs.is_not_neutral(name, own[name])) for name in COSTLY if runs.may_be_neutral(template, name)}
+    own, common = apart(template, numbers)
+    always = isinstance(template, SharedRun) and template.batched
+    on = {
+        name: always or jnp.any(runs.is_not_neutral(name, own[name]))
+        for name in COSTLY
+        if runs.may_be_neutral(template, name)
+    }
 
     def mapped(function: Callable[..., Tree], tree: Tree, *more: Tree) -> Tree:
         def of_lane(tree: Tree, numbers: Numbers, *more: Tree) -> Tree:

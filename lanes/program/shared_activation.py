@@ -1,8 +1,8 @@
-"""One program for several activations: a switch on an index that all lanes of a group share.
+"""One program for several activations: a switch on an index that all lanes of a group share, or that each lane has.
 
-The conditional is outside the `vmap` over lanes, so only the selected branch runs; a batched index would compute them
-all. The branches are those that the program needs, which its directory records; no number depends on which others there
-are.
+A group's index is outside the `vmap` over lanes, so only the selected branch runs: on a CPU. An index of each lane makes a
+selection of the switch: every branch is computed, in the kernel of the layer, and a group may hold any activations. The
+branches are those that the program needs, which its directory records; no number depends on which others there are.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lanes.describe.runs import Run
+from lanes.describe.runs import Run, SharedRun
 from nets.activations import ACTIVATIONS, Learned, Widening
 
 _LEFT_OUT = ("silu", "softmax")  # silu equals swish; softmax is not elementwise
@@ -108,6 +108,11 @@ def shared(activation: Any, branches: tuple[str, ...]) -> AnyActivation:
 INDEX = "activation.index"
 
 
+def is_of_group(run: Run) -> bool:
+    """Whether the lanes of a group must have the same activation, at one index."""
+    return isinstance(run.activation, AnyActivation) and not (isinstance(run, SharedRun) and run.batched)
+
+
 def group_key(run: Run) -> float:
     """A key that must be equal for all lanes of a group."""
-    return run.activation.index if isinstance(run.activation, AnyActivation) else 0.0
+    return run.activation.index if isinstance(run.activation, AnyActivation) and is_of_group(run) else 0.0

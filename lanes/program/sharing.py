@@ -18,6 +18,7 @@ from lanes.recipe.optimizers_update import Optimizer
 from nets import bridge
 
 SEPARATE = "separate"  # the text of a program whose runs differ in their numbers only
+BATCHED = "batched"  # begins the text of a program that selects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +29,22 @@ class Sharing:
         neutral: switched fields that some of them have on and others off.
         activations: names of the branches of a switch over activations; none if the activation is built in.
         schedules: names of the schedules that are computed; none if the schedule is built in.
+        batched: whether runs that are computed at once may differ in activation and in costly fields: every branch is
+            computed, for all of them, and each run's is selected, as suits accelerators. Otherwise a conditional for each
+            group of lanes, which has one activation, skips what none of the group needs.
     """
 
     neutral: tuple[str, ...] = ()
     activations: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
+    batched: bool = False
 
     @property
     def text(self) -> str:
-        """What a directory records: `dropout l2 activation=relu,tanh`, or "separate"."""
+        """What a directory records: `dropout l2 activation=relu,tanh`, with `batched` in front, or "separate"."""
         listed = {"activation": self.activations, "schedule": self.schedules}
         words = [f"{name}={','.join(branches)}" for name, branches in listed.items() if branches]
-        return " ".join([*self.neutral, *words]) or SEPARATE
+        return " ".join([*[BATCHED] * self.batched, *self.neutral, *words]) or SEPARATE
 
     def allows(self, run: Run) -> bool:
         """Whether a run may be trained by such a program."""
@@ -56,14 +61,20 @@ def sharing_of(text: Any) -> Sharing:
     Raises RequestError for a text that no program has.
     """
     words = text.split() if isinstance(text, str) and text != SEPARATE else []  # a missing text: of an older table
+    batched = words[:1] == [BATCHED]
     found: dict[str, list[str]] = {"neutral": [], "activation": [], "schedule": []}
-    for word in words:
+    for word in words[batched:]:
         name, equals, branches = word.partition("=")
         found.setdefault(name if equals else "neutral", []).extend(branches.split(",") if equals else [word])
     known = {"neutral": SWITCHED, "activation": shared_activation.BRANCHES, "schedule": shared_schedule.BRANCHES}
-    if not found.keys() <= known.keys() or not all(set(names) <= set(known[kind]) for kind, names in found.items()):
+    batches_nothing = batched and not words[1:]
+    if (
+        batches_nothing
+        or not found.keys() <= known.keys()
+        or not all(set(names) <= set(known[kind]) for kind, names in found.items())
+    ):
         raise RequestError(f"a run's program is {text!r:.100}, which this version does not know")
-    return Sharing(*(tuple(names) for names in found.values()))
+    return Sharing(*(tuple(names) for names in found.values()), batched=batched)  # type: ignore[arg-type, misc]
 
 
 def may_be_neutral(run: Run) -> tuple[str, ...]:
@@ -96,7 +107,9 @@ def compiled_for(run: Run, sharing: Sharing) -> Run:
         values["activation"] = shared_activation.shared(run.activation, sharing.activations)
     if sharing.schedules:
         values["schedule"] = shared_schedule.shared(run.schedule, sharing.schedules)
-    return SharedRun(**values, neutral=sharing.neutral) if sharing.neutral else Run(**values)
+    if sharing.neutral or sharing.batched:
+        return SharedRun(**values, neutral=sharing.neutral, batched=sharing.batched)
+    return Run(**values)
 
 
 def by_name(compiled: Run) -> Run:

@@ -27,14 +27,18 @@ def file_of(key: tuple[Any, ...], device: jax.Device, function: Callable, args: 
 
     Args:
         key: of the program, with the signatures of its runs.
-        device: where it runs; executables are stored for CPUs only.
+        device: where it runs; executables are stored for CPUs, and for a GPU that is the only one.
         function: what it computes, a description that holds the `Setup`.
         args: of the program, or their shapes.
         options: the compiler's.
     """
-    if device.platform != "cpu":
+    if device.platform == "cpu":
+        runs_on: tuple[str, ...] = ()
+    elif device.platform == "gpu" and device.client.device_count() == 1:
+        runs_on = (device.device_kind, device.client.platform_version)
+    else:
         return None
-    return determined.file_of(FOLDER, key, (function, determined.shapes_of(args), options))
+    return determined.file_of(FOLDER, key, (function, determined.shapes_of(args), options, *runs_on))
 
 
 def stored(path: Path, device: jax.Device, compile_: Callable[[], Any]) -> Any:

@@ -1,6 +1,7 @@
 """Experiment files whose runs differ in regularizers and activations: how many programs, and that results do not notice."""
 
 import dataclasses
+import functools
 import shutil
 import time
 from pathlib import Path
@@ -17,7 +18,9 @@ from lanes.cli import train
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.errors import RequestError
+from lanes.plan import sharing as plan_sharing
 from lanes.program.compiled import Programs
+from lanes.results.evaluation import evaluate
 from lanes.storage.directory import Directory
 from nets import MLP
 from nets.activations import LeakyReLU
@@ -37,6 +40,7 @@ FEW = '\nEXTRA = ({}, {"l2": [1e-3]}, {"dropout": [0.2]})\n'
 MORE = '\nEXTRA = ({}, {"l2": [1e-3]}, {"dropout": [0.2]}, {"l2": [1e-2], "dropout": [0.5]}, {"clip": [0.1]})\n'
 BASE = Run(data=OVERLAPPING, net=MLP(widths=(6,)), batch_size=16, epochs=3, learning_rate=0.05)
 SOME = [run for extra in ({}, {"l2": [1e-3]}, {"dropout": [0.2]}) for run in grid(BASE, seed=range(2), **extra)]
+MANY = [dataclasses.replace(run, activation=name) for run in SOME for name in ("relu", "tanh")]
 OPTIONS = {"width": 2, "devices": 1, "quiet": True, "programs": PROGRAMS}
 
 
@@ -87,6 +91,41 @@ def test_a_shared_program_trains_what_separate_ones_do(shared, tmp_path):
     assert set(own) == {"separate"}
     for name in ("batch_loss", "valid_loss", "penalty"):
         np.testing.assert_allclose(curves[name], separate[name], rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory) -> Path:
+    """A directory as a sweep on an accelerator leaves it, of runs that differ in activation too."""
+    out = tmp_path_factory.mktemp("batched") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("together", "choose"):
+            original = getattr(plan_sharing, name)
+            patch.setattr(plan_sharing, name, functools.partial(_as_on_an_accelerator, original))
+        lanes.sweep(MANY, out, sharing="shared", **OPTIONS)
+    return out
+
+
+def _as_on_an_accelerator(original, *args, **options):
+    return original(*(False if one is True else one for one in args), **options)
+
+
+def test_a_batched_program_trains_what_separate_ones_do_and_is_kept_elsewhere(batched, tmp_path):
+    """A directory from an accelerator is resumed and evaluated on a CPU by the program that it records."""
+    lanes.sweep(MANY, tmp_path / "own", sharing="separate", **OPTIONS)
+    (programs, curves), (_, separate) = tables(batched), tables(tmp_path / "own")
+    assert set(programs) == {"batched l2 dropout activation=tanh,relu"}
+    for name in ("batch_loss", "valid_loss", "penalty"):
+        np.testing.assert_allclose(curves[name], separate[name], rtol=1e-5, atol=1e-7)
+    out = tmp_path / "out"
+    shutil.copytree(batched, out)
+    results = lanes.load(out).set_index("run_id").sort_index()
+    evaluated = evaluate(out, split="valid").set_index("run_id").sort_index()
+    np.testing.assert_allclose(evaluated["evaluated_loss"], results["valid_loss"], rtol=1e-5)
+    (out / "results").joinpath(sorted(path.name for path in (out / "results").iterdir())[0]).unlink()
+    shutil.rmtree(out / "checkpoints")
+    lanes.sweep(MANY, out, **OPTIONS)
+    pd.testing.assert_frame_equal(tables(out)[1], curves, check_exact=True)
+    assert set(tables(out)[0]) == set(programs)
 
 
 def test_shards_with_a_shared_program_train_what_one_command_does(shared, tmp_path):

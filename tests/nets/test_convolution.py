@@ -35,8 +35,11 @@ def layouts(rank):
     return f"N{space}C", f"{space}IO", f"N{space}C"
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_all_derivatives_equal_those_of_xla(case):
+def test_values_and_all_derivatives_equal_those_of_xla(case, backend, monkeypatch):
+    """In the form of a CPU, and in that of a GPU, which a CPU computes as well."""
+    monkeypatch.setattr("jax.default_backend", lambda: backend)
     rank, stride, dilation, inner, groups, padding = CASES[case]
     with jax.enable_x64(True):
         x, w = arguments(rank, groups, jnp.float64)
@@ -58,6 +61,19 @@ def test_values_and_all_derivatives_equal_those_of_xla(case):
 
         expected, got = jax.jit(lambda: (derivatives(xlas), derivatives(ours)))()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), expected, got)
+
+
+def test_a_gpu_takes_large_convolutions_as_they_are(monkeypatch):
+    """Those whose patches would take more memory traffic than a convolution for each net costs."""
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+
+    def primitives(x, w):
+        traced = jax.make_jaxpr(lambda x, w: convolve(x, w, (1, 1), "SAME"))(x, w)
+        return "conv_general_dilated" in str(traced)
+
+    kernel = jax.ShapeDtypeStruct((3, 3, 16, 16), jnp.float32)
+    images = [jax.ShapeDtypeStruct((64, size, size, 16), jnp.float32) for size in (32, 64)]
+    assert [primitives(x, kernel) for x in images] == [False, True]
 
 
 def test_float32_gradients_equal_those_of_xla():

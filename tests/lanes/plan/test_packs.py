@@ -24,11 +24,11 @@ BASE = Run(data=Blobs(n=120), net=MLP(widths=(4,)), batch_size=8, epochs=2)
 DATASETS = Datasets()
 
 
-def planned(sweep, share=True):
+def planned(sweep, share=True, on_cpu=True):
     """The runs, in one program for each family (`share`), or in programs that differ in everything but numbers."""
     checked = [checks.resolved(run) for run in sweep]
     separate = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS)
-    return together(separate, on_cpu=True) if share else separate
+    return together(separate, on_cpu) if share else separate
 
 
 def packs_of(sweep, width=4, workers=1, shards=1, share=True):
@@ -41,6 +41,19 @@ MIXED = (
     + grid(BASE, l2=[1e-3], seed=range(3))
     + grid(BASE, dropout=[0.1], epochs=[3], seed=range(70))
 )
+
+
+def test_an_accelerators_groups_hold_any_activations():
+    sweep = grid(BASE, activation=["relu", "tanh", ELU(alpha=0.5)], dropout=[0.0, 0.1], learning_rate=[1e-3, 1e-2])
+    listed = planned(sweep, on_cpu=False)
+    assert {member.sharing.text for member in listed} == {"batched dropout activation=tanh,relu,elu"}
+    (pack,) = make_packs(listed, {listed[0].signature: 12}, 1, 1)
+    assert (pack.width, pack.size, pack.members.count(None)) == (12, 12, 0)
+    by_conditions = planned(sweep)
+    assert {member.sharing.batched for member in by_conditions} == {False}
+    assert {member.signature for member in listed}.isdisjoint(member.signature for member in by_conditions)
+    plain = planned(grid(BASE, l2=[0.0, 1e-3]), on_cpu=False)  # costs nothing, and so needs no choice
+    assert {member.sharing.text for member in plain} == {"l2"}
 
 
 def test_dealt_packs_share_what_follows_one_another():

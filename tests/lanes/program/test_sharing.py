@@ -44,6 +44,7 @@ ON: dict[str, dict[str, Any]] = {
     "momentum of rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
 }
 ALL = Sharing(("l1", "l2", "weight_decay", "dropout", "input_noise", "label_smoothing", "clip", "patience"))
+BATCHED = dataclasses.replace(ALL, activations=("relu", "tanh", "sigmoid", "elu", "swish", "softplus"), batched=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +172,25 @@ def test_the_bits_of_an_activation_do_not_depend_on_the_other_branches(name):
     assert_close(first, stepped([run, run], Sharing()))
 
 
+def test_a_batched_group_holds_any_activations_and_fields():
+    """As the program of an accelerator does: whoever the neighbours are, the bits are the same, and those of its own program."""
+    listed = [with_(), with_(activation="tanh", dropout=0.4), with_(activation=ELU(0.5), input_noise=0.5, clip=0.01)]
+    among = stepped(listed, BATCHED)
+    for at, run in enumerate(listed):
+        assert_equal(among[at], stepped([run] * 3, BATCHED)[0])
+        assert_close(among[at], stepped([run], Sharing())[0])
+
+
+@pytest.mark.parametrize("size", [1e3, 1e30])
+def test_an_activation_that_overflows_beside_the_selected_one_changes_nothing(size):
+    """The gradient of a branch that is not selected would be 0 times infinity."""
+    run, x = with_(optimizer="sgd", learning_rate=1e-3 / size), X * np.float32(size)
+    (params, loss), *_ = stepped([run, with_(activation="swish")], BATCHED, x=x)
+    expected, expected_loss = stepped([run], Sharing(), x=x)[0]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), params, expected)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+
+
 def test_schedules_in_one_program():
     listed = [with_(), with_(schedule=Cosine(final=0.1, warmup=3.0)), with_(schedule=Linear(final=0.2))]
     shared = stepped(listed, Sharing(schedules=("constant", "linear", "cosine")))
@@ -185,11 +205,13 @@ def test_what_a_program_shares_as_text():
         ALL,
         Sharing(("l2",), ("tanh", "relu")),
         Sharing((), ("elu", "mish"), ("step", "cosine")),
+        BATCHED,
     ):
         assert sharing_of(sharing.text) == sharing
     assert Sharing().text == "separate"
     assert Sharing(("l2", "dropout"), ("tanh", "relu")).text == "l2 dropout activation=tanh,relu"
-    for text in ("nothing", "l2 activation=cube", "seed", "activation=", "schedule=plateau"):
+    assert Sharing(("l2", "dropout"), ("tanh",), batched=True).text == "batched l2 dropout activation=tanh"
+    for text in ("batched", "l2 batched", "nothing", "l2 activation=cube", "seed", "activation=", "schedule=plateau"):
         with pytest.raises(RequestError, match="a run's program is"):
             sharing_of(text)
 

@@ -13,6 +13,7 @@ import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -169,12 +170,12 @@ def found(own_cache: Path) -> Callable[..., str | None]:  # noqa: ARG001
     """A function that tells the name of the file of the program that makes a run's lanes."""
     datasets = Datasets()
 
-    def found(shape: tuple[int, ...] = (3,), options: object = (), **changes: object) -> str | None:
+    def found(shape: tuple[int, ...] = (3,), options: object = (), device: Any = None, **changes: object) -> str | None:
         resolved = checks.resolved(dataclasses.replace(BASE, **changes))
         (planned,) = plan_runs([checks.check_with_data(resolved, datasets.of(resolved))], datasets)
         function = functools.partial(initialization.start, planned.setup)
         key = ("start", planned.signature)
-        path = stored_programs.file_of(key, jax.devices()[0], function, np.zeros(shape), options)
+        path = stored_programs.file_of(key, device or jax.devices()[0], function, np.zeros(shape), options)
         return None if path is None else path.name
 
     return found
@@ -183,6 +184,18 @@ def found(own_cache: Path) -> Callable[..., str | None]:  # noqa: ARG001
 def test_runs_that_differ_in_numbers_have_one_program(found):
     assert found() is not None
     assert len({found(), found(seed=3), found(learning_rate=0.5, dropout=0.4)}) == 1
+
+
+def test_a_gpus_program_is_found_by_its_kind_where_it_is_the_only_one(found):
+    def gpu(kind: str = "A", version: str = "cuda 13000", count: int = 1, platform: str = "gpu") -> Any:
+        client = types.SimpleNamespace(device_count=lambda: count, platform_version=version)
+        return types.SimpleNamespace(platform=platform, device_kind=kind, client=client)
+
+    names = [found(device=device) for device in (None, gpu(), gpu("B"), gpu(version="cuda 12090"))]
+    assert None not in names
+    assert len(set(names)) == 4
+    assert found(device=gpu()) == names[1]
+    assert found(device=gpu(count=2)) is found(device=gpu(platform="tpu")) is None
 
 
 def test_a_program_is_found_by_all_that_it_depends_on(found, monkeypatch):
