@@ -257,7 +257,7 @@ def cases(quick: bool = False) -> dict[str, tuple[Run, str]]:
 
 
 NOTES = (
-    "Lowered on a CPU by `jax.export` with the rules of each platform, as for a GPU's choices (plain convolutions, one "
-    "activation in a program); nothing was compiled or run.",
+    "Lowered on a CPU by `jax.export` with the rules of each platform, traced with a GPU's choices (small convolutions as "
+    "products); nothing was compiled or run.",
     "In the step: inside the loop over training steps. Calls: custom calls by name, for which XLA needs a kernel.",
 )
