@@ -58,13 +58,23 @@ def ignore_debugging_variables() -> None:
             warn(f"note: {name} is ignored: runs are compiled, in float32, and may diverge")
 
 
+LOADING = 500_000  # more objects than imports make
+
+
 def collect_rarely() -> None:
-    """Look for garbage in reference cycles after every 50,000 new objects in place of 700.
+    """Look for garbage in reference cycles first after 500,000 new objects, then as `loaded` says, in place of every 700.
 
     Imports and tracing make millions of objects that stay, and walking through them again and again takes a tenth of a short
     sweep's time.
     """
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(LOADING, 20, 20)
+
+
+def loaded() -> None:
+    """After `collect_rarely`: never look at the objects that imports made, and for garbage after every 50,000 from now on."""
+    if gc.get_threshold()[0] == LOADING:
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
 
 
 def load_f2py_when_used() -> None:

@@ -10,6 +10,7 @@ import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
+from lanes.cli.process import loaded
 from lanes.cli.sweep_hosts import joined, refusing_together, run_together
 from lanes.cli.sweep_request import Choices, Request, requested
 from lanes.errors import ExitStatus, RequestError, say, warn
@@ -99,6 +100,7 @@ def main(arguments: Arguments) -> int:
     from lanes.program.places import prepare_devices
     from lanes.reporting.trackers import trackers
 
+    loaded()
     tracking = trackers([name for group in arguments.track for name in group])
     halving = parse_halving(arguments.halving, arguments.keep, arguments.halving_metric)
     _check_cluster(arguments)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 from lanes.describe import blanks, identity, runs
 from lanes.describe.blanks import Blank
 from lanes.describe.descriptions import map_traced
+from lanes.describe.runs import Run
 from lanes.engine.effects import check_effects, numbers_have_effect
 from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
 from lanes.plan.planned import NOT_TRAINING, Planned, initializer_key, initializing, undrawing
-from lanes.program import initialization
+from lanes.program import initialization, shared_activation
 from lanes.program.determined import shapes_of as shapes_of_arrays
 from lanes.program.initialization import DRAWING
 from lanes.program.over_lanes import Data
@@ -31,6 +32,7 @@ from lanes.program.rehearsal import (
     rehearse_training,
     shapes_of,
 )
+from lanes.program.shared_activation import AnyActivation
 from lanes.program.stored_rehearsals import Told, told
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
 from lanes.recipe.schedules import Constant
@@ -67,13 +69,9 @@ class Buildable:
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
         numbers = list(runs.numbers(member.run))
-        named = tuple(name for name in numbers if name.startswith(("activation.", "schedule.")))
-        own = member.signature, named
-        if own not in self._training:
-            self._check_optimizer(member)
-            self._training[own] = self._rehearse_training(member)
-        check_effects(member.run, numbers, self._initial[key], self._training[own], self.variables[member.signature])
-        if numbers_have_effect(numbers, self._initial[key] | self._training[own]):
+        training = self._rehearsed_training(member, numbers)
+        check_effects(member.run, numbers, self._initial[key], training, self.variables[member.signature])
+        if numbers_have_effect(numbers, self._initial[key] | training):
             self._sound.add((member.signature, member.family))
 
     def _check_optimizer(self, member: Planned) -> None:
@@ -116,11 +114,22 @@ class Buildable:
 
         return told(("initialize", key), (setup, shapes_of_arrays((typed, examples))), rehearse)
 
-    def _rehearse_training(self, member: Planned) -> frozenset[str]:
-        # Of the activations that share a program, each run's own is traced: the others are the table's.
-        run = dataclasses.replace(
-            undrawing(member.compiled), activation=member.run.activation, schedule=member.run.schedule
-        )
+    def _rehearsed_training(self, member: Planned, numbers: Sequence[str]) -> frozenset[str]:
+        """The run's numbers with an effect in training. Of activations that share a program, the table's, one is rehearsed."""
+        activation, is_shared = member.run.activation, isinstance(member.compiled.activation, AnyActivation)
+        if is_shared:
+            activation = shared_activation.with_parameter(member.compiled.activation.branches) or activation
+        rehearsed = dataclasses.replace(undrawing(member.compiled), activation=activation, schedule=member.run.schedule)
+        fields = ("schedule.",) if is_shared else ("activation.", "schedule.")
+        own = member.signature, tuple(name for name in numbers if name.startswith(fields))
+        if own not in self._training:
+            self._check_optimizer(member)
+            self._training[own] = self._rehearse_training(member, rehearsed)
+        found = self._training[own]
+        acts = is_shared and any(name.startswith("activation.") for name in found)
+        return found | {name for name in numbers if acts and name.startswith("activation.")}
+
+    def _rehearse_training(self, member: Planned, run: Run) -> frozenset[str]:
         setup, data = dataclasses.replace(member.setup, run=run), self._datasets.of(member.run)
         splits = data.splits()
         shapes = {name: shapes_of(split) for name, split in splits.items()}

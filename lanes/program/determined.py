@@ -18,6 +18,7 @@ import os
 import platform
 import stat
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ OURS = ("lanes", "nets", "losses")
 ELSEWHERE = ("analysis", "cli", "cluster", "reporting", "results", "storage")  # rooms that programs are not made of
 # Roots of modules whose functions may stand in a module of ours: any other is a patch, which no signature tells of.
 KNOWN = {*OURS, *LIBRARIES, "ml_dtypes", "scipy", "equinox", "builtins", *sys.stdlib_module_names}
+LOOKED_UP = ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax")  # modules of others that are looked at, too
 # Settings of JAX that are read on the host only.
 ON_THE_HOST = ("jax_compilation_cache", "jax_persistent_cache", "jax_log", "jax_explain_cache", "jax_num_cpu_devices")
 SETTINGS = sorted(name for name in jax.config.values if not name.startswith(ON_THE_HOST))
@@ -210,10 +212,15 @@ def _is_patched() -> bool:
 
 def _roots() -> Iterator[str]:
     folders = tuple(str(_folder(name)) + os.sep for name in OURS)
-    for name, module in sys.modules.copy().items():  # other threads import, also while a list of pairs is made
-        package, room = (*name.split("."), "")[:2]
-        ours = package in OURS and room not in ELSEWHERE and str(getattr(module, "__file__", "")).startswith(folders)
-        if ours or name in ("jax.nn", "jax.numpy", "jax.lax", "jax.random", "optax"):
-            for value in vars(module).copy().values():
-                if inspect.isfunction(value):
-                    yield value.__module__.partition(".")[0]
+    modules = sys.modules.copy()  # other threads import, also while a list of pairs is made
+    ours = [name for name in modules if name.startswith(OURS) and _makes_programs(name)]
+    ours = [name for name in ours if str(getattr(modules[name], "__file__", "")).startswith(folders)]
+    for name in (*ours, *(name for name in LOOKED_UP if name in modules)):
+        for value in vars(modules[name]).copy().values():
+            if type(value) is types.FunctionType:
+                yield value.__module__.partition(".")[0]
+
+
+def _makes_programs(module: str) -> bool:
+    package, room = (*module.split("."), "")[:2]
+    return package in OURS and room not in ELSEWHERE

@@ -7,7 +7,7 @@ branches are those that the program needs, which its directory records; no numbe
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -85,6 +85,11 @@ def _backward(
 
 
 _any.defvjp(_forward, _backward)
+
+
+def with_parameter(branches: Sequence[str]) -> Any:
+    """The first of the activations of `branches` that has a parameter; None if none has."""
+    return next((BRANCHES[name] for name in branches if _parameter(BRANCHES[name]) is not None), None)
 
 
 _BY_TYPE = {type(entry): name for name, entry in BRANCHES.items() if _parameter(entry) is not None}
