@@ -57,8 +57,8 @@ def kind(member: Planned) -> Any:
 def families(planned: Sequence[Planned]) -> list[list[Planned]]:
     """The runs by what their programs cannot share: all but numbers, switched fields, activations and schedules.
 
-    A conditional inside a step costs next to nothing on a CPU. Elsewhere every branch is computed (`Sharing.batched`), in
-    kernels that are there anyway.
+    A conditional inside a step costs next to nothing on a CPU. Elsewhere every branch is computed (`Sharing.batched`),
+    in the kernels of the layers.
     """
     keys: dict[Any, str] = {}
     found: dict[str, list[Planned]] = {}
@@ -110,7 +110,7 @@ PROGRAM_SECONDS, ARRAY_SECONDS = 2.0, 0.4
 BRANCH_SECONDS = 0.012  # of a further activation, for each parameter array
 # Share of a step's time that a program spends on what it shares.
 SWITCH_SHARE, NEUTRAL_SHARE = 0.02, 0.01
-BATCHED_SHARE = 0.2  # of a costly field where it is computed for runs that have it off, too
+BATCHED_SHARE = 0.2  # of a costly field where it is computed for runs that have it off, too; an estimate, not measured
 
 
 class Choice(NamedTuple):

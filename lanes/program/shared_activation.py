@@ -2,7 +2,8 @@
 
 A group's index is outside the `vmap` over lanes, so only the selected branch runs: on a CPU. An index of each lane makes a
 selection of the switch: every branch is computed, in the kernel of the layer, and a group may hold any activations. The
-branches are those that the program needs, which its directory records; no number depends on which others there are.
+branches are those that the program needs, which its directory records; with an index of the group no number depends on which
+others there are.
 """
 
 import dataclasses

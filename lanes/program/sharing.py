@@ -67,12 +67,8 @@ def sharing_of(text: Any) -> Sharing:
         name, equals, branches = word.partition("=")
         found.setdefault(name if equals else "neutral", []).extend(branches.split(",") if equals else [word])
     known = {"neutral": SWITCHED, "activation": shared_activation.BRANCHES, "schedule": shared_schedule.BRANCHES}
-    batches_nothing = batched and not words[1:]
-    if (
-        batches_nothing
-        or not found.keys() <= known.keys()
-        or not all(set(names) <= set(known[kind]) for kind, names in found.items())
-    ):
+    is_known = found.keys() <= known.keys() and all(set(names) <= set(known[kind]) for kind, names in found.items())
+    if not is_known or words == [BATCHED]:
         raise RequestError(f"a run's program is {text!r:.100}, which this version does not know")
     return Sharing(*(tuple(names) for names in found.values()), batched=batched)  # type: ignore[arg-type, misc]
 

@@ -145,7 +145,8 @@ def _common(runs: pd.DataFrame, metric: str) -> bool:
     """Whether a metric compares all runs, and has values in each kind of run that has values at all."""
     if len(set(_measured(runs, metric))) > 1:
         return False
-    kinds = [part for part in _split(runs, _keys(runs)) if any(_has(part, name) for name in DEFAULTS)]
+    values = runs[[name for name in dict.fromkeys((*DEFAULTS, metric)) if name in runs]]
+    kinds = [part for part in _split(values, _keys(runs)) if any(_has(part, name) for name in DEFAULTS)]
     return bool(kinds) and all(_has(part, metric) for part in kinds)
 
 
