@@ -1,7 +1,8 @@
 """What a group of lanes skips if a field that takes time in each step is off in all of them, in a program that has it on.
 
-Its conditions are one for the group, outside the `vmap` over lanes. In a group that does not skip, the field changes nothing
-in the lanes that have it off, to the bit: a lane's numbers do not depend on its neighbours.
+Its conditions are one for the group, outside the `vmap` over lanes; a batched program (`lanes.program.sharing`) never skips. In a
+group that does not skip, the field changes nothing in the lanes that have it off, to the bit: a lane's numbers do not depend on
+its neighbours.
 """
 
 import contextlib
