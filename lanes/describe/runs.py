@@ -299,10 +299,7 @@ def may_be_neutral(run: Run, name: str) -> bool:
 
 
 def is_any_on(run: Run, name: str) -> Any:
-    """Whether a field that may be neutral is on in any lane of the group: traced, and one for all its lanes.
-
-    Outside a group, whether it is on in the run itself.
-    """
+    """Whether a field that may be neutral is on in any lane of the group, one answer for all, or outside a group in the run."""
     on = run.on if isinstance(run, SharedRun) else {}
     return on[name] if name in on else is_not_neutral(name, getattr(run, name))
 
