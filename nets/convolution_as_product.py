@@ -7,74 +7,66 @@ Nets that are mapped over have a kernel each, and XLA makes one convolution with
 import itertools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Numbers in the patches of a batch (docs/performance.md, an H200). Above MOST, reading and writing them takes longer than groups.
-MOST = 10_000_000
+# Numbers in the patches of a batch (docs/performance.md, an H200).
+MOST = 10_000_000  # up to which the product was timed; near it, it gains an eighth
 KEPT = 8_000_000  # to which they are kept for the backward pass, which takes memory; above, made again
 
 
-def pays(
-    x: tuple[int, ...],
-    w: tuple[int, ...],
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    lhs_dilation: Sequence[int],
-    rhs_dilation: Sequence[int],
-) -> bool:
+class Form(NamedTuple):
+    """What a convolution is besides its arrays, a number or a pair per dimension.
+
+    Attributes:
+        strides: s.
+        padding: (low, high).
+        lhs_dilation: number of zeros between inputs, plus one.
+        rhs_dilation: d.
+    """
+
+    strides: Sequence[int]
+    padding: Sequence[tuple[int, int]]
+    lhs_dilation: Sequence[int]
+    rhs_dilation: Sequence[int]
+
+
+def pays(x: tuple[int, ...], w: tuple[int, ...], form: Form) -> bool:
     """Whether the product takes less time than a convolution with a group per net, by the shapes of `convolved`."""
-    return 0 < _numbers(x, w, strides, padding, lhs_dilation, rhs_dilation) <= MOST
+    return 0 < _numbers(x, w, form) <= MOST
 
 
-def convolved(
-    x: jax.Array,
-    w: jax.Array,
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    lhs_dilation: Sequence[int],
-    rhs_dilation: Sequence[int],
-    precision: object,
-) -> jax.Array:
+def convolved(x: jax.Array, w: jax.Array, form: Form, precision: object) -> jax.Array:
     """y[b, i, o] = Σ_{j, c} x[b, s i + d j - p, c] w[j, c, o].
 
     Args:
         x: [B, *space, in].
         w: [*window, in, out].
-        strides: s, a number per dimension.
-        padding: (low, high) per dimension.
-        lhs_dilation: number of zeros between inputs, plus one.
-        rhs_dilation: d.
+        form: s, p and d.
         precision: of the product, as in `jnp.dot`.
 
     Returns:
         y [B, *space', out].
     """
-    between = [(low, high, inner - 1) for (low, high), inner in zip(padding, lhs_dilation, strict=True)]
+    between = [(low, high, inner - 1) for (low, high), inner in zip(form.padding, form.lhs_dilation, strict=True)]
 
     def product(x: jax.Array, w: jax.Array) -> jax.Array:
         padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *between, (0, 0, 0)])
-        patches = _patches(padded, w.shape[:-2], strides, rhs_dilation)
+        patches = _patches(padded, w.shape[:-2], form)
         return jnp.dot(patches, w.reshape(-1, w.shape[-1]), precision=precision)  # type: ignore[arg-type]
 
-    size = _numbers(x.shape, w.shape, strides, padding, lhs_dilation, rhs_dilation)
+    size = _numbers(x.shape, w.shape, form)
     return (product if size <= KEPT else jax.checkpoint(product))(x, w)
 
 
-def _numbers(
-    x: tuple[int, ...],
-    w: tuple[int, ...],
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    lhs_dilation: Sequence[int],
-    rhs_dilation: Sequence[int],
-) -> int:
+def _numbers(x: tuple[int, ...], w: tuple[int, ...], form: Form) -> int:
     """Numbers in the patches of a batch; 0 where the window fits nowhere."""
-    axes = zip(x[1:-1], padding, lhs_dilation, strict=True)
+    axes = zip(x[1:-1], form.padding, form.lhs_dilation, strict=True)
     padded = [low + (size - 1) * inner + 1 + high for size, (low, high), inner in axes]
-    positions = [_positions(*axis) for axis in zip(padded, w[:-2], strides, rhs_dilation, strict=True)]
+    positions = [_positions(*axis) for axis in zip(padded, w[:-2], form.strides, form.rhs_dilation, strict=True)]
     return x[0] * math.prod(max(0, count) for count in positions) * math.prod(w[:-1])
 
 
@@ -83,12 +75,12 @@ def _positions(size: int, window: int, stride: int, dilation: int) -> int:
     return (size - (window - 1) * dilation - 1) // stride + 1
 
 
-def _patches(x: jax.Array, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]) -> jax.Array:
+def _patches(x: jax.Array, window: Sequence[int], form: Form) -> jax.Array:
     """x [B, *space, C] -> the window's inputs at each position, [B, *space', window · C]."""
-    sizes = [_positions(*axis) for axis in zip(x.shape[1:-1], window, strides, dilation, strict=True)]
+    sizes = [_positions(*axis) for axis in zip(x.shape[1:-1], window, form.strides, form.rhs_dilation, strict=True)]
     parts = []
     for offsets in itertools.product(*map(range, window)):
-        first = [j * d for j, d in zip(offsets, dilation, strict=True)]
-        last = [start + (size - 1) * s + 1 for start, size, s in zip(first, sizes, strides, strict=True)]
-        parts.append(lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *strides, 1)))
+        first = [j * d for j, d in zip(offsets, form.rhs_dilation, strict=True)]
+        last = [start + (size - 1) * s + 1 for start, size, s in zip(first, sizes, form.strides, strict=True)]
+        parts.append(lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *form.strides, 1)))
     return jnp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]

@@ -95,9 +95,9 @@ def convolve(
         return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
     if jax.default_backend() == "cpu":
         return _ordinary(settings, lhs, rhs)
-    shape = settings[:4]
-    if jax.default_backend() == "gpu" and as_product.pays(lhs.shape, rhs.shape, *shape):
-        return as_product.convolved(lhs, rhs, *shape, precision)
+    form = as_product.Form(*settings[:4])
+    if jax.default_backend() == "gpu" and as_product.pays(lhs.shape, rhs.shape, form):
+        return as_product.convolved(lhs, rhs, form, precision)
     return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
 
 
