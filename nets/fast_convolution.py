@@ -165,8 +165,7 @@ def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax
         return _convolved(settings, lhs_dot, jnp.swapaxes(wide, -1, -2), "*OI")[..., : rhs.shape[-1]]
     if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(_output_size(settings, lhs_dot, rhs)):
         # Far fewer positions in y than in x: a matrix product from each costs less than a convolution onto all of x.
-        patches = _patches(settings, lhs_dot, rhs)
-        return jnp.tensordot(patches, rhs.reshape(-1, rhs.shape[-1]), 1, precision=settings.precision)
+        return as_product.product(lhs_dot, rhs, as_product.Form(*settings[:4]), settings.precision)
     kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
     y = _convolved(_unpadded(settings), _fold_columns(settings, lhs_dot, rhs, fold), kernel, "*OI")
     return _unfold_columns(y, fold)
@@ -334,15 +333,6 @@ def _fold_kernel(w: jax.Array, fold: int) -> jax.Array:
     flat = rows.reshape(k, fold * (columns + 1), channels, features)[:, : fold * columns]
     shifted = flat.reshape(k, fold, q, fold, channels, features)  # i, b, p, a, c, o
     return shifted.transpose(0, 2, 3, 4, 1, 5).reshape(k, q, fold * channels, fold * features)
-
-
-def _patches(settings: _Settings, x: jax.Array, rhs: jax.Array) -> jax.Array:
-    """x [B, H, W, C] -> the window's inputs at each position, [B, H', W', k m C]."""
-    height, width = _output_size(settings, x, rhs)
-    x = jnp.pad(x, ((0, 0), *settings.padding, (0, 0)))
-    k, m = rhs.shape[:2]
-    inputs = [x[:, i : i + height, j : j + width] for i in range(k) for j in range(m)]
-    return jnp.concatenate(inputs, axis=-1)
 
 
 _ordinary.defjvp(_ordinary_jvp, symbolic_zeros=True)

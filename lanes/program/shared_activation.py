@@ -121,4 +121,4 @@ def is_of_group(run: Run) -> bool:
 
 def group_key(run: Run) -> float:
     """A key that must be equal for all lanes of a group."""
-    return run.activation.index if isinstance(run.activation, AnyActivation) and is_of_group(run) else 0.0
+    return run.activation.index if is_of_group(run) else 0.0

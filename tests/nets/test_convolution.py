@@ -64,7 +64,7 @@ def test_values_and_all_derivatives_equal_those_of_xla(case, backend, monkeypatc
 
 
 def test_a_gpu_takes_large_convolutions_as_they_are(monkeypatch):
-    """Those whose patches would take more memory traffic than a convolution for each net costs."""
+    """Those with more numbers in their patches than a product was timed with."""
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
 
     def primitives(x, w):
