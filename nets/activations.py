@@ -55,6 +55,15 @@ class Learned(Protocol):
 
 
 @runtime_checkable
+class Layered(Protocol):
+    """An activation that differs from layer to layer."""
+
+    def of_layer(self, layer: int) -> "Activation":
+        """The activation of the hidden layer of this number, from 0."""
+        ...
+
+
+@runtime_checkable
 class Widening(Protocol):
     """An activation with several input features per output feature."""
 
@@ -211,6 +220,10 @@ class PerLayer:
 
     def __call__(self) -> Activation:
         return self.activation.module() if isinstance(self.activation, Learned) else self.activation
+
+    def of_layer(self, layer: int) -> "PerLayer":
+        """The value of this field for the hidden layer of this number, from 0."""
+        return PerLayer(self.activation.of_layer(layer)) if isinstance(self.activation, Layered) else self
 
     @property
     def pieces(self) -> int:

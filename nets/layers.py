@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.activations import Widening
+from nets.activations import PerLayer, Widening
 from nets.dropout import DropoutKind, is_without_effect
 from nets.masks import kept
 from nets.normalization import NORMALIZATIONS
@@ -55,6 +55,11 @@ def hyperbolic_tangent() -> Callable[[jax.Array], jax.Array]:
 def pieces_of(activation: Factory) -> int:
     """How many features a layer needs before this activation for each one after it (1 except for maxout)."""
     return int(activation.pieces) if isinstance(activation, Widening) else 1
+
+
+def of_layer(activation: Factory, layer: int) -> Factory:
+    """The factory for the hidden layer of this number, from 0, of a net whose activation may differ from layer to layer."""
+    return activation.of_layer(layer) if isinstance(activation, PerLayer) else activation
 
 
 def hidden_fields(net: Any) -> dict[str, Any]:

@@ -8,7 +8,17 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
+from nets.layers import (
+    Dropout,
+    Factory,
+    HiddenDense,
+    Initializer,
+    flatten,
+    hidden_fields,
+    kernel_default,
+    of_layer,
+    rectifier,
+)
 from nets.normalization import check_norm
 from nets.shapes import check_positive
 
@@ -49,6 +59,7 @@ class MLP(nn.Module):
         fields = {"dropout": self.dropout, **hidden_fields(self)}
         alone = 1 if self.scanned else len(self.widths)
         for layer, width in enumerate(self.widths[:alone]):
+            fields["activation"] = of_layer(self.activation, layer)
             h = HiddenDense(width, name=f"hidden_{layer}", **fields)(h, train=train)
         if rest := len(self.widths) - alone:
             h = _scanned(HiddenDense(self.widths[0], name="hidden_rest", **fields), h, rest, train)

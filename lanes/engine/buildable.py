@@ -18,7 +18,8 @@ from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import stacked
 from lanes.plan.planned import NOT_TRAINING, Planned, initializer_key, initializing, undrawing
-from lanes.program import initialization, shared_activation
+from lanes.plan.sharing_widths import but_widths
+from lanes.program import initialization, shared_activation, shared_widths
 from lanes.program.determined import shapes_of as shapes_of_arrays
 from lanes.program.initialization import DRAWING
 from lanes.program.over_lanes import Data
@@ -121,7 +122,9 @@ class Buildable:
             activation = shared_activation.with_parameter(member.compiled.activation.branches) or activation
         rehearsed = dataclasses.replace(undrawing(member.compiled), activation=activation, schedule=member.run.schedule)
         fields = ("schedule.",) if is_shared else ("activation.", "schedule.")
-        own = member.signature, tuple(name for name in numbers if name.startswith(fields))
+        # Perceptrons of other widths are traced alike.
+        program = but_widths(member) if shared_widths.may_share(member.run) else member.signature
+        own = program, tuple(name for name in numbers if name.startswith(fields))
         if own not in self._training:
             self._check_optimizer(member)
             self._training[own] = self._rehearse_training(member, rehearsed)

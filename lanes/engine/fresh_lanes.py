@@ -79,7 +79,7 @@ def _drawings(pack: Pack) -> list[Drawing]:
             kinds = [initializing(pack.members[by_initializer[key][0]].run).initializer for key in keys]
             index = [i for i, key in enumerate(keys) for _ in by_initializer[key]]
             alike = [initialization.sharing(run, kinds, i) for run, i in zip(alike, index, strict=True)]
-        drawings.append(Drawing(keys, lanes, alike))
+        drawings.append(Drawing((*keys, *map(str, pack.members[0].sharing.widths)), lanes, alike))
     return drawings
 
 

@@ -15,7 +15,7 @@ from lanes.engine import callbacks
 from lanes.engine.buildable import Buildable, parameter_shapes
 from lanes.engine.options import Options
 from lanes.errors import RequestError, unknown
-from lanes.plan import sharing, widths
+from lanes.plan import sharing, sharing_widths, widths
 from lanes.plan.datasets import Datasets
 from lanes.plan.families import Families, refusing
 from lanes.plan.planned import Planned
@@ -106,8 +106,18 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         step_seconds=lambda member: widths.step_seconds(member, traced[member.run_id], places),
         steps=lambda alike: widths.steps(alike, places),
     )
-    variables = {member.signature: drawn[member.run_id] for member in chosen.planned}
-    return Plan(chosen.planned, datasets, places, variables, seconds, chosen.said, notes)
+    sized = sharing_widths.choose(
+        chosen.planned,
+        "separate"
+        if options.callbacks
+        else options.sharing,  # a callback is given the parameters of a pack as one array
+        params=lambda member: drawn[member.run_id]["params"],
+        step_seconds=lambda member, count: widths.dense_step_seconds(member, count, places),
+        steps=lambda alike: widths.steps(alike, places),
+    )
+    said = "; ".join(filter(None, (chosen.said, sized.said)))
+    variables = sharing_widths.variables_of(sized.planned, drawn)
+    return Plan(sized.planned, datasets, places, variables, seconds, said, notes)
 
 
 def _traced(members: Sequence[Planned], datasets: Datasets) -> tuple[Buildable, tuple[str, ...]]:
@@ -177,7 +187,12 @@ def in_programs(plan: Plan, programs: Mapping[str, Sharing]) -> Plan:
 
 def _replanned(plan: Plan, planned: list[Planned]) -> Plan:
     pairs = zip(planned, plan.planned, strict=True)
-    variables = {new.signature: plan.variables[old.signature] for new, old in pairs}
+    variables = {
+        new.signature: sharing_widths.in_widths(plan.variables[old.signature], new.run, new.sharing.widths)
+        if new.sharing.widths != old.sharing.widths
+        else plan.variables[old.signature]
+        for new, old in pairs
+    }
     return dataclasses.replace(plan, planned=planned, variables=variables)
 
 

@@ -45,4 +45,6 @@ class SpentPrograms:
 
 def _net(pack: Pack) -> str:
     """Equal for packs that share programs that draw variables."""
-    return initializer_key(pack.members[0], without_initializer=True)
+    first = pack.members[0]
+    # A pack that holds nets of several widths has the programs of all of them.
+    return pack.signature if first.sharing.widths else initializer_key(first, without_initializer=True)

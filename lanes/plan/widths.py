@@ -213,6 +213,12 @@ def step_seconds(planned: Planned, shapes: Sequence[tuple[int, ...]], places: Se
     return STEP_SECONDS[kind] + width_timing.step_flops(planned, shapes) / FLOPS[kind]
 
 
+def dense_step_seconds(planned: Planned, count: int, places: Sequence[Place]) -> float:
+    """The same if its net were a perceptron of `count` parameters."""
+    kind = "cpu" if places[0].devices[0].platform == "cpu" else "gpu"
+    return STEP_SECONDS[kind] + 6.0 * count * planned.run.batch_size / FLOPS[kind]
+
+
 def steps(alike: Sequence[Planned], places: Sequence[Place]) -> float:
     """Steps of each place."""
     return sum(run.setup.horizon(run.run) for run in alike) / (len(places) * places[0].shards)

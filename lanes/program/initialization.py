@@ -75,15 +75,24 @@ def initialize(setup: Setup, variables: Tree, numbers: Numbers, lanes: Array, co
     """`variables` [P, …], where those of `lanes[:count]` are drawn by the setup's initializer from `numbers[:count]`.
 
     Lanes are drawn one at a time, in a loop of traced length: a lane's draws do not depend on other lanes, and a switch over
-    initializers computes one of them.
+    initializers computes one of them. Where `variables` are larger (`lanes.program.shared_widths`), zeros follow the draws.
     """
 
     def put(i: Array, variables: Tree) -> Tree:
         own = {name: value[i] for name, value in numbers.items()}
         new = initial_variables(setup, runs.with_numbers(setup.run, own), examples)
-        return jax.tree.map(lambda leaves, leaf: leaves.at[lanes[i]].set(leaf), variables, new)
+        return jax.tree.map(
+            lambda leaves, leaf: leaves.at[lanes[i]].set(_filled(leaf, leaves.shape[1:])), variables, new
+        )
 
     return lax.fori_loop(0, count, put, variables)
+
+
+def _filled(leaf: Array, shape: tuple[int, ...]) -> Array:
+    """The array followed by zeros along each axis that is longer in `shape`."""
+    if leaf.shape == shape:
+        return leaf
+    return jnp.pad(leaf, [(0, size - own) for size, own in zip(shape, leaf.shape, strict=True)])
 
 
 def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:

@@ -38,6 +38,13 @@ BRANCHES: dict[str, Callable] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Units:
+    """A number of units, which is traced."""
+
+    count: float
+
+
+@dataclasses.dataclass(frozen=True)
 class AnyActivation:
     """The activation at `index` of `branches`, with its parameter if it has one; both numbers are traced.
 
@@ -45,15 +52,33 @@ class AnyActivation:
         branches: names in BRANCHES.
         index: position in `branches`.
         parameter: the value of the activation's field.
+        units: how many of its units each hidden layer has; those that follow give 0. All of them if it is empty.
     """
 
     branches: tuple[str, ...]
     index: float = 0.0
     parameter: float = 0.0
+    units: tuple[Units, ...] = ()
+
+    def of_layer(self, layer: int) -> Callable[[jax.Array], jax.Array]:
+        """The activation of the hidden layer of this number, from 0."""
+        return _Cut(self, self.units[layer].count) if self.units else self
 
     def __call__(self, z: jax.Array) -> jax.Array:
         """g(z), with the shape and dtype of z."""
         return _any(self.branches, jnp.asarray(self.index, jnp.int32), jnp.asarray(self.parameter, jnp.float32), z)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """An activation of the first `count` units, a traced number, and 0 for those that follow."""
+
+    activation: AnyActivation
+    count: Any
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        units = jnp.arange(z.shape[-1], dtype=jnp.float32)
+        return jnp.where(units < self.count, self.activation(z), jnp.zeros((), z.dtype))
 
 
 def _branch(entry: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -102,13 +127,14 @@ def branch_of(activation: Any) -> str | None:
     return _BY_TYPE.get(type(activation)) or _BY_ID.get(id(activation))
 
 
-def shared(activation: Any, branches: tuple[str, ...]) -> AnyActivation:
-    """The activation as a position in `branches`, which must have a branch for it."""
+def shared(activation: Any, branches: tuple[str, ...], units: Sequence[int] = ()) -> AnyActivation:
+    """The activation as a position in `branches`, which must have a branch for it, for layers of which it has these units."""
     name = branch_of(activation)
     assert name is not None
     field = _parameter(BRANCHES[name])
     parameter = 0.0 if field is None else float(getattr(activation, field))
-    return AnyActivation(branches, float(branches.index(name)), parameter)
+    held = tuple(Units(float(count)) for count in units)
+    return AnyActivation(branches, float(branches.index(name)), parameter, held)
 
 
 INDEX = "activation.index"

@@ -10,7 +10,7 @@ from lanes.describe import runs
 from lanes.describe.descriptions import is_description
 from lanes.describe.runs import FIELDS, SWITCHED, Run, SharedRun
 from lanes.errors import RequestError
-from lanes.program import shared_activation, shared_schedule
+from lanes.program import shared_activation, shared_schedule, shared_widths
 from lanes.program.shared_activation import AnyActivation
 from lanes.program.shared_schedule import AnySchedule
 from lanes.recipe.optimizers_own import FromFactory, optimizer_of
@@ -29,6 +29,7 @@ class Sharing:
         neutral: switched fields that some of them have on and others off.
         activations: names of the branches of a switch over activations; none if the activation is built in.
         schedules: names of the schedules that are computed; none if the schedule is built in.
+        widths: of the hidden layers of the program's net, of which runs may have fewer units; none if all have as many.
         batched: whether runs that are computed at once may differ in activation and in costly fields: every branch is
             computed, for all of them, and each run's is selected, as suits accelerators. Otherwise a conditional for each
             group of lanes, which has one activation, skips what none of the group needs.
@@ -37,12 +38,13 @@ class Sharing:
     neutral: tuple[str, ...] = ()
     activations: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
     batched: bool = False
 
     @property
     def text(self) -> str:
-        """What a directory records: `dropout l2 activation=relu,tanh`, with `batched` in front, or "separate"."""
-        listed = {"activation": self.activations, "schedule": self.schedules}
+        """What a directory records: `dropout l2 activation=relu,tanh widths=64,64`, with `batched` in front, or "separate"."""
+        listed = {"activation": self.activations, "schedule": self.schedules, "widths": tuple(map(str, self.widths))}
         words = [f"{name}={','.join(branches)}" for name, branches in listed.items() if branches]
         return " ".join([*[BATCHED] * self.batched, *self.neutral, *words]) or SEPARATE
 
@@ -51,6 +53,8 @@ class Sharing:
         if self.activations and shared_activation.branch_of(run.activation) not in self.activations:
             return False
         if self.schedules and shared_schedule.branch_of(run.schedule) not in self.schedules:
+            return False
+        if self.widths and not shared_widths.fits(run, self.widths):
             return False
         return set(self.neutral) <= set(may_be_neutral(run))
 
@@ -62,15 +66,17 @@ def sharing_of(text: Any) -> Sharing:
     """
     words = text.split() if isinstance(text, str) and text != SEPARATE else []  # a missing text: of an older table
     batched = words[:1] == [BATCHED]
-    found: dict[str, list[str]] = {"neutral": [], "activation": [], "schedule": []}
+    found: dict[str, list[str]] = {"neutral": [], "activation": [], "schedule": [], "widths": []}
     for word in words[batched:]:
         name, equals, branches = word.partition("=")
         found.setdefault(name if equals else "neutral", []).extend(branches.split(",") if equals else [word])
     known = {"neutral": SWITCHED, "activation": shared_activation.BRANCHES, "schedule": shared_schedule.BRANCHES}
+    widths = found.pop("widths")
     is_known = found.keys() <= known.keys() and all(set(names) <= set(known[kind]) for kind, names in found.items())
-    if not is_known or words == [BATCHED]:
+    if not is_known or words == [BATCHED] or not all(width.isdecimal() and width.isascii() for width in widths):
         raise RequestError(f"a run's program is {text!r:.100}, which this version does not know")
-    return Sharing(*(tuple(names) for names in found.values()), batched=batched)  # type: ignore[arg-type, misc]
+    neutral, activations, schedules = (tuple(names) for names in found.values())
+    return Sharing(neutral, activations, schedules, tuple(map(int, widths)), batched)
 
 
 def may_be_neutral(run: Run) -> tuple[str, ...]:
@@ -99,8 +105,12 @@ def compiled_for(run: Run, sharing: Sharing) -> Run:
     for name in sharing.neutral:
         if runs.is_off(run, name):
             values[name] = _neutral(run, name)
-    if sharing.activations:
-        values["activation"] = shared_activation.shared(run.activation, sharing.activations)
+    if sharing.activations or sharing.widths:
+        branches = sharing.activations or (str(shared_activation.branch_of(run.activation)),)
+        units = run.net.widths if sharing.widths else ()
+        values["activation"] = shared_activation.shared(run.activation, branches, units)
+    if sharing.widths:
+        values["net"] = run.net.clone(widths=sharing.widths)
     if sharing.schedules:
         values["schedule"] = shared_schedule.shared(run.schedule, sharing.schedules)
     if sharing.neutral or sharing.batched:
@@ -112,7 +122,9 @@ def by_name(compiled: Run) -> Run:
     """The run as its program's signature describes it: what is a position in a list by the names in the list."""
     named: dict[str, Any] = {}
     if isinstance(compiled.activation, AnyActivation):
-        named["activation"] = f"any of {', '.join(compiled.activation.branches)}"
+        named["activation"] = f"any of {', '.join(compiled.activation.branches)}" + " of some units" * bool(
+            compiled.activation.units
+        )
     if isinstance(compiled.schedule, AnySchedule):
         names = [shared_schedule.branch_of(schedule) for schedule in compiled.schedule.schedules]
         named["schedule"] = f"any of {', '.join(map(str, names))}"

@@ -11,6 +11,7 @@ import pandas as pd
 from lanes.engine.callbacks import Reached
 from lanes.errors import RequestError, unknown
 from lanes.files import make_folder, write_bytes
+from lanes.program import shared_widths
 from lanes.results import diagnosis_activations, diagnosis_norms
 from lanes.results.subjects import SPLITS, Programs, Subject, Subjects, over_runs
 from lanes.storage.directory import DIAGNOSES
@@ -64,7 +65,10 @@ class Diagnose:
         subjects = []
         for at in due:
             variables = jax.tree.map(lambda leaf, at=at: leaf[at], dict(reached.variables))
-            subjects.append(self._subjects.of(ids[at], reached.runs[ids[at]], reached.data, variables))
+            run = reached.runs[ids[at]]
+            if shared_widths.may_share(run):  # its program's net may be wider
+                variables["params"] = shared_widths.own_part(variables["params"], run.net.widths)
+            subjects.append(self._subjects.of(ids[at], run, reached.data, variables))
         epochs = {ids[at]: int(reached.epochs[at]) for at in due}
         for name in self.what:
             found = over_runs(self._programs[name], subjects)

@@ -15,7 +15,7 @@ from lanes.errors import RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, numbers_of
 from lanes.plan.planned import Planned
-from lanes.program import judging, predictions
+from lanes.program import judging, predictions, shared_widths
 from lanes.program.compiled import Compiled, Programs
 from lanes.program.metrics import Evaluate
 from lanes.program.mixtures import Mixture, Parts, mixture_of
@@ -29,7 +29,7 @@ from lanes.results.evaluation_request import Request
 from lanes.results.prediction_files import PredictionFile
 from lanes.results.told import CLEAN, Kind, Tables, said
 from lanes.storage.directory import Directory
-from lanes.storage.trained import variables_of
+from lanes.storage.trained import lane_of, variables_of
 
 Tree = Any
 MEMBER, ENSEMBLE = "mean member", "ensemble"  # in the column run_id
@@ -88,7 +88,7 @@ class Evaluator:
             own = jax.tree.map(lambda leaf, padded=padded: leaf[padded], variables)
             for index in indices:
                 columns[rows["run_id"].iloc[index]] = {"evaluated_on": self._name(members[index])}
-            for label, variant in self._variants(own):
+            for label, variant in self._variants(group, own):
                 of_group = self._prepared(group, variant)
                 for condition in (None, *self.request.conditions):
                     whole = f"{label}_{condition.name}" if condition is not None else label
@@ -101,11 +101,11 @@ class Evaluator:
                         columns[rows["run_id"].iloc[index]] |= row
         return columns
 
-    def _variants(self, variables: Tree) -> Iterator[tuple[str, Tree]]:
+    def _variants(self, group: Pack, variables: Tree) -> Iterator[tuple[str, Tree]]:
         """The variables as they are and pruned, with the ends of their columns' names."""
         yield "", variables
         for sparsity in self.request.prune:
-            yield f"_pruned_{sparsity:g}", {**variables, "params": pruned(variables["params"], sparsity)}
+            yield f"_pruned_{sparsity:g}", {**variables, "params": _pruned(group, variables["params"], sparsity)}
 
     def _prepared(self, group: Pack, variables: Tree) -> tuple[Tree, Tree]:
         """Variables and numbers on the device, with the batch statistics that are asked for."""
@@ -268,6 +268,23 @@ def no_prediction(member: Planned) -> RequestError:
     return RequestError(
         f"task {type(member.run.task).__name__} has no prediction to average: leave out --ensemble and --mc-dropout"
     )
+
+
+def _pruned(group: Pack, params: Tree, sparsity: float) -> Tree:
+    """The parameters of a group's lanes, each with the smallest of its own net's weights at 0."""
+    if not group.members[0].sharing.widths:
+        return pruned(params, sparsity)
+    lanes = []
+    for at, member in enumerate(group.lanes):
+        of_lane = jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], params)
+        own = shared_widths.own_part(lane_of(of_lane, 0), (member or group.members[0]).run.net.widths)
+        kept = pruned(jax.tree.map(lambda leaf: leaf[None], own), sparsity)
+        lanes.append(jax.tree.map(lambda leaf, like: _filled(leaf, like.shape), kept, of_lane))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
+
+
+def _filled(leaf: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.pad(leaf, [(0, size - own) for size, own in zip(shape, leaf.shape, strict=True)])
 
 
 def _groups(members: Sequence[Planned], width: int) -> Iterator[tuple[list[int], Pack]]:

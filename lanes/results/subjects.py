@@ -22,7 +22,7 @@ from lanes.program.step import Setup, standardize
 from lanes.results.models import Model
 from lanes.storage import data_records
 from lanes.storage.directory import Directory
-from lanes.storage.trained import Variables, run_of, variables_of
+from lanes.storage.trained import Variables, own_variables, run_of, variables_of
 from nets import Outputs
 
 Array = jax.Array
@@ -217,7 +217,8 @@ def subjects_of(
         stored = variables_of(opened, str(pack), lanes, epoch, average)
         for at, name in enumerate(rows["run_id"]):
             of_lane = jax.tree.map(lambda leaf, at=at: leaf[at], stored)
-            variables = {"params": of_lane["params"], **of_lane["rest"]}
+            whole = {"params": of_lane["params"], **of_lane["rest"]}
+            variables = own_variables(described.loc[name], whole)
             found[name] = making.of(name, of_id[name], datasets.of(of_id[name]), variables)
     return [found[name] for name in table["run_id"]]
 

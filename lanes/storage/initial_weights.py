@@ -39,7 +39,8 @@ def load(text: str) -> dict[str, Leaves]:
     (directory,) = existing([source.directory], changes=False)
     row = trained.find_run(directory, source.run)
     variables = trained.variables_of(directory, row["pack"], [int(row["lane"])])
-    leaves = {part: {path: leaf[0] for path, leaf in flat(variables[part]).items()} for part in ("params", "rest")}
+    own = trained.own_variables(row, {part: trained.lane_of(variables[part], 0) for part in ("params", "rest")})
+    leaves = {part: flat(tree) for part, tree in own.items()}
     if not source.subtree:
         return leaves
     depth = len(source.subtree)

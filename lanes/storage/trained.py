@@ -14,6 +14,7 @@ import pandas as pd
 from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
 from lanes.describe.columns import display_name
+from lanes.describe.encoding import decode
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description, parsed
 from lanes.describe.outputs import fitted
@@ -22,11 +23,14 @@ from lanes.errors import DamagedFileError, RequestError
 from lanes.plan.datasets import Datasets
 from lanes.plan.planned import setup_of
 from lanes.program.natural import in_natural_units
+from lanes.program.shared_widths import own_part
+from lanes.program.sharing import sharing_of
 from lanes.program.step import build_net
 from lanes.storage import checkpoints, data_records
 from lanes.storage.directory import Directory, existing
 from lanes.storage.experiment_copies import modules_of
 from lanes.storage.references import parse
+from lanes.storage.schema import PROGRAM
 
 Variables = dict[str, Any]
 Restored = tuple[nn.Module, Variables]  # a net and its variables
@@ -184,7 +188,7 @@ def runs_and_variables(
     for (pack, average), indices in packs.items():
         stacked = variables_of(opened, pack, [int(rows[at]["lane"]) for at in indices], epoch, average)
         whole = {"params": stacked["params"], **stacked["rest"]}
-        variables |= {at: _lane(whole, number) for number, at in enumerate(indices)}
+        variables |= {at: own_variables(rows[at], lane_of(whole, number)) for number, at in enumerate(indices)}
     datasets = _checked_data(opened, described, data_dir)
     out = []
     for at, run in enumerate(described):
@@ -220,7 +224,7 @@ def stored_variables(
     row = find_run(opened, run_id)
     average = runs.resolve(run_of(opened, row, trust)).average if epoch == "last" else None
     variables = variables_of(opened, row["pack"], [int(row["lane"])], epoch, average)
-    return row["run_id"], _lane({"params": variables["params"], **variables["rest"]}, 0)
+    return row["run_id"], own_variables(row, lane_of({"params": variables["params"], **variables["rest"]}, 0))
 
 
 def data_of(directory: Directory, run: Run, data_dir: str | None = None) -> Dataset:
@@ -246,15 +250,25 @@ def _checked_data(directory: Directory, described: Sequence[Run], data_dir: str 
     return datasets
 
 
-def _lane(tree: Any, at: int) -> Any:
+def own_variables(row: pd.Series, variables: Variables) -> Variables:
+    """The variables of a run's own net, by its row of `runs.parquet`, where its program's net may be wider."""
+    text = row.get(PROGRAM)
+    if not isinstance(text, str) or not sharing_of(text).widths:
+        return variables
+    widths = decode(parsed(row["description"])["net"]).widths
+    return {**variables, "params": own_part(variables["params"], widths)}
+
+
+def lane_of(tree: Any, at: int) -> Any:
     """A lane's arrays, of a tree of stacked ones."""
-    return {name: _lane(leaf, at) if isinstance(leaf, dict) else leaf[at] for name, leaf in tree.items()}
+    return {name: lane_of(leaf, at) if isinstance(leaf, dict) else leaf[at] for name, leaf in tree.items()}
 
 
 def variables_of(
     directory: Directory, pack: str, lanes: list[int], epoch: str = "best", average: Any = None
 ) -> Variables:
-    """The variables that were evaluated, `{"params", "rest"}` [len(lanes), …], from a pack's newest checkpoint.
+    """The variables that were evaluated, `{"params", "rest"}` [len(lanes), …], from a pack's newest checkpoint, in the sizes of
+    the program's net (`own_variables`).
 
     Args:
         directory: of the sweep.
