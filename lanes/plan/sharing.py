@@ -48,7 +48,8 @@ def kind(member: Planned) -> Any:
     """A key that is equal for runs that differ in their numbers only, whatever their programs share."""
     on = tuple(not runs.is_off(member.run, name) for name in runs.SWITCHED)
     branches = shared_activation.branch_of(member.run.activation), shared_schedule.branch_of(member.run.schedule)
-    return member.signature, on, branches
+    widths = member.run.net.widths if member.sharing.widths else ()
+    return member.signature, on, branches, widths
 
 
 # ---- families: runs that could share a program --------------------------------------------------------------------

@@ -40,7 +40,6 @@ def may_share(run: Run) -> bool:
         and net.norm is None
         and branch_of(run.activation) is not None
         and type(optimizer) in OPTIMIZERS
-        and getattr(optimizer, "eps", 1.0) > 0
         and type(run.rule) is Gradient
         and type(run.average) in AVERAGES
         and type(run.task).__module__.partition(".")[0] == "lanes"

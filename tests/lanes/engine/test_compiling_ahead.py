@@ -172,7 +172,7 @@ def test_programs_are_forgotten_with_the_last_pack_that_needs_them():
     """Two packs of one program, one with another loss that draws by the same program, and one of another net."""
     small, large = (dataclasses.replace(BASE, net=net) for net in NETS[:2])
     runs = [*grid(small, learning_rate=[0.1, 0.2]), *grid(small, loss=["hinge"]), large]
-    options = Options(devices=1, width=1, quiet=True)
+    options = Options(devices=1, width=1, quiet=True, sharing="separate")
     plan = make_plan(runs, options)
     widths = {planned.signature: 1 for planned in plan.planned}
     packs = make_packs(plan.planned, widths, workers=1, shards=1, most=widths)
@@ -198,7 +198,9 @@ def test_a_sweep_of_many_nets_holds_the_programs_of_few(tmp_path):
         return len(jax.devices()[0].client.live_executables())
 
     before, found = live(), []
-    options = Options(devices=1, width=1, quiet=True, after_chunk=lambda *_: found.append(live() - before))
+    options = Options(
+        devices=1, width=1, quiet=True, sharing="separate", after_chunk=lambda *_: found.append(live() - before)
+    )
     outcome = run_sweep(make_plan(grid(BASE, net=NETS), options), tmp_path / "out", options)
     assert outcome.status == ExitStatus.DONE, outcome.failures
     assert len(found) == len(NETS)

@@ -95,7 +95,9 @@ def test_five_runs_of_larger_nets_have_no_empty_lanes(units, width):
     """64-units-10: one at a time where five exceed the cache."""
     nets = [MLP(widths=(units,)), MLP(widths=(units + 1,))]
     plan = plan_of(
-        grid(dataclasses.replace(BASE, data="digits", activation="relu"), net=nets, seed=range(5)), devices=2
+        grid(dataclasses.replace(BASE, data="digits", activation="relu"), net=nets, seed=range(5)),
+        devices=2,
+        sharing="separate",
     )
     choices = widths.choose_widths(plan.planned, plan.shapes, plan.places).values()
     assert [choice.width for choice in choices] == [width, width]
