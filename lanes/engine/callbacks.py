@@ -50,7 +50,10 @@ class Reached:
 
     @functools.cached_property
     def variables(self) -> Variables:
-        """The runs' variables as they are evaluated, `params` and others by name, [runs, …]; fetched when first read."""
+        """The runs' variables as they are evaluated, `params` and others by name, [runs, …]; fetched when first read.
+
+        Where the directory records that perceptrons of several widths share a program, zeros follow a narrower net's numbers.
+        """
         return self.fetch()
 
     @property

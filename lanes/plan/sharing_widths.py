@@ -88,8 +88,8 @@ def choose(
         m.run_id: dataclasses.replace(m.sharing, widths=shared[m.run_id]) for m in planned if m.run_id in shared
     }
     said = (
-        f"nets of {before} widths have {after} programs, as wide as the widest net of each (--programs separate): this saves "
-        f"about {saved:.0f} s of compiling and costs about {extra:.1f} s of training"
+        f"{after} programs as wide as the widest of their nets in place of {before} of other widths (--programs separate): "
+        f"this saves about {saved:.0f} s of compiling and costs about {extra:.1f} s of training"
     )
     return Choice(in_program(planned, programs), said)
 

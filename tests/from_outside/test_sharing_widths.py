@@ -72,7 +72,10 @@ def test_the_dry_run_says_what_was_chosen(tmp_path, call):
         way: call(file, "--out", tmp_path / "out", "--dry-run", "--programs", way)[1] for way in ("auto", "separate")
     }
     assert "by 1 training programs" in said["auto"]
-    assert "nets of 2 widths have 1 programs, as wide as the widest net of each (--programs separate): " in said["auto"]
+    chosen = (
+        "1 programs as wide as the widest of their nets in place of 2 of other widths (--programs separate): this saves"
+    )
+    assert chosen in said["auto"]
     assert "by 4 training programs" in said["separate"]
 
 
