@@ -49,7 +49,8 @@ class Arguments:
     width: str = "auto"
     """Lanes computed at once; auto picks a width, by measuring if the sweep is long enough to repay it."""
     programs: str = "auto"
-    """shared: one program for runs that differ in regularizers, activation or schedule; separate; auto takes what is faster."""
+    """shared: one program for runs that differ in regularizers, activation or schedule; separate; auto takes what is faster.
+    Perceptrons of other widths share one where this is faster, unless separate."""
     devices: int | None = None
     """Use the first N devices; a CPU counts as one device per core."""
     hosts: bool = False

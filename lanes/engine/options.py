@@ -25,7 +25,8 @@ class Options:
     Attributes:
         width: lanes computed at once; None takes the directory's width, or else chooses one.
         sharing: whether runs that differ in which switched fields are on, in activation or schedule, share a training program:
-            "shared", "separate", or "auto", which estimates what is faster. A directory keeps the programs of its runs.
+            "shared", "separate", or "auto", which estimates what is faster; unless "separate", perceptrons of other widths share
+            one where this is faster. A directory keeps the programs of its runs.
         devices: number of devices to use; None uses all.
         mapping: how packs map onto devices: "local", "shard_map", "pmap" or "data" (`lanes.program.places`).
         shard: (I, N): train only the packs I, I + N, I + 2N, …

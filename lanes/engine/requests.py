@@ -106,11 +106,11 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         step_seconds=lambda member: widths.step_seconds(member, traced[member.run_id], places),
         steps=lambda alike: widths.steps(alike, places),
     )
+    # A callback is given the parameters of a pack as one array.
+    way = "separate" if options.callbacks else options.sharing
     sized = sharing_widths.choose(
         chosen.planned,
-        "separate"
-        if options.callbacks
-        else options.sharing,  # a callback is given the parameters of a pack as one array
+        way,
         params=lambda member: drawn[member.run_id]["params"],
         step_seconds=lambda member, count: widths.dense_step_seconds(member, count, places),
         steps=lambda alike: widths.steps(alike, places),

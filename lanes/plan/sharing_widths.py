@@ -70,7 +70,7 @@ def choose(
     saved = extra = 0.0
     for family in _families(planned):
         sizes = [_Sized(alike, params(alike[0]), steps(alike)) for alike in family]
-        sizes.sort(key=lambda size: _count(size.params))
+        sizes.sort(key=lambda size: shared_widths.parameters(size.params, size.widths))
         parts = _parts(sizes, step_seconds)
         before, after = before + len(sizes), after + len(parts)
         alone = sum(_seconds([size], step_seconds) for size in sizes)
@@ -101,7 +101,9 @@ def _families(planned: Sequence[Planned]) -> list[list[list[Planned]]]:
         by_signature.setdefault(member.signature, []).append(member)
     found: dict[Any, list[list[Planned]]] = {}
     for alike in by_signature.values():
-        if all(shared_widths.may_share(member.run) for member in alike):
+        # Runs of a family differ in numbers only.
+        distinct = {member.run_id if member.family is None else member.family: member.run for member in alike}
+        if all(map(shared_widths.may_share, distinct.values())):
             found.setdefault((but_widths(alike[0]), alike[0].sharing), []).append(alike)
     return [programs for programs in found.values() if len(programs) > 1]
 
@@ -127,7 +129,7 @@ def _parts(sizes: Sequence[_Sized], step_seconds: Callable[[Planned, int], float
 
 def _seconds(sizes: Sequence[_Sized], step_seconds: Callable[[Planned, int], float]) -> float:
     """What a program of these sizes takes, but for what a program for each takes as well."""
-    count = _count(shared_widths.resized(sizes[0].params, _widest(sizes)))
+    count = shared_widths.parameters(sizes[0].params, _widest(sizes))
     return _compiling(sizes[0]) + sum(size.steps * step_seconds(size.runs[0], count) for size in sizes)
 
 
@@ -137,11 +139,6 @@ def _compiling(size: _Sized) -> float:
 
 def _widest(sizes: Sequence[_Sized]) -> tuple[int, ...]:
     return tuple(max(layer) for layer in zip(*(size.widths for size in sizes), strict=True))
-
-
-def _count(params: Tree) -> int:
-    """Number of parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def in_widths(variables: Tree, run: Run, widths: Sequence[int]) -> Tree:

@@ -5,6 +5,7 @@ number by itself leaves them at 0. Only the order differs in which products sum,
 program's widths, not on the other runs. Weights are drawn at a run's own widths, and restored at these.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ Tree = Any
 # What changes each number by itself, and leaves at 0 what has a gradient of 0.
 OPTIMIZERS = (SGD, Momentum, Nesterov, Adagrad, Adadelta, RMSProp, Adam, AdamW, Lion)
 AVERAGES = (type(None), EMA, SWA)
-FIRST, OUTPUT = "hidden_", "output"  # names of a perceptron's layers
+HIDDEN, OUTPUT = "hidden_", "output"  # names of a perceptron's layers
 
 
 def may_share(run: Run) -> bool:
@@ -66,6 +67,13 @@ def resized(params: Tree, widths: Sequence[int]) -> Tree:
     return jax.tree_util.tree_map_with_path(of_leaf, params)
 
 
+def parameters(params: Tree, widths: Sequence[int]) -> int:
+    """The number of a perceptron's parameters at these widths, from their shapes at its own."""
+    ends = params[f"{HIDDEN}0"]["dense"]["kernel"].shape[0], params[OUTPUT]["kernel"].shape[-1]
+    sizes = (ends[0], *widths, ends[1])
+    return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+
+
 def own_part(params: Tree, widths: Sequence[int]) -> Tree:
     """The parameters of a perceptron of these widths among those of a wider one."""
 
@@ -78,6 +86,6 @@ def own_part(params: Tree, widths: Sequence[int]) -> Tree:
 def _shape(path: Any, shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
     """The shape of one of a perceptron's arrays at these widths; it has another one in `shape`."""
     layer = str(path[0].key)
-    at = len(widths) if layer == OUTPUT else int(layer.removeprefix(FIRST))
+    at = len(widths) if layer == OUTPUT else int(layer.removeprefix(HIDDEN))
     inputs = shape[:-1] if at == 0 else (widths[at - 1],) * (len(shape) - 1)
     return *inputs, (shape[-1] if layer == OUTPUT else widths[at])

@@ -122,9 +122,8 @@ def by_name(compiled: Run) -> Run:
     """The run as its program's signature describes it: what is a position in a list by the names in the list."""
     named: dict[str, Any] = {}
     if isinstance(compiled.activation, AnyActivation):
-        named["activation"] = f"any of {', '.join(compiled.activation.branches)}" + " of some units" * bool(
-            compiled.activation.units
-        )
+        of_units = " of some units" if compiled.activation.units else ""
+        named["activation"] = f"any of {', '.join(compiled.activation.branches)}{of_units}"
     if isinstance(compiled.schedule, AnySchedule):
         names = [shared_schedule.branch_of(schedule) for schedule in compiled.schedule.schedules]
         named["schedule"] = f"any of {', '.join(map(str, names))}"

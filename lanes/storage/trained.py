@@ -14,7 +14,6 @@ import pandas as pd
 from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
 from lanes.describe.columns import display_name
-from lanes.describe.encoding import decode
 from lanes.describe.experiment_files import load_module
 from lanes.describe.identity import from_description, parsed
 from lanes.describe.outputs import fitted
@@ -251,11 +250,19 @@ def _checked_data(directory: Directory, described: Sequence[Run], data_dir: str 
 
 
 def own_variables(row: pd.Series, variables: Variables) -> Variables:
-    """The variables of a run's own net, by its row of `runs.parquet`, where its program's net may be wider."""
+    """The variables of a run's own net, by its row of `runs.parquet`, where its program's net may be wider.
+
+    Raises RequestError for a row that no such program has.
+    """
     text = row.get(PROGRAM)
     if not isinstance(text, str) or not sharing_of(text).widths:
         return variables
-    widths = decode(parsed(row["description"])["net"]).widths
+    net = parsed(row["description"])["net"]
+    widths = net.get("fields", {}).get("widths") if isinstance(net, dict) else None
+    if not isinstance(widths, list) or not all(type(width) is int for width in widths):
+        raise RequestError(
+            f"run {row['run_id']} has the program {text!r}, and its net has no widths: its row is damaged"
+        )
     return {**variables, "params": own_part(variables["params"], widths)}
 
 

@@ -1,6 +1,7 @@
 """Sweeps over the widths of a perceptron: one program, and results, files and later commands do not notice."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from lanes import Run, grid
 from lanes.cli import train
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
+from lanes.errors import RequestError
 from lanes.program.compiled import Programs
 from lanes.results.evaluation import evaluate
+from lanes.storage.directory import Directory
+from lanes.storage.trained import own_variables
 from nets import MLP
 
 SIZES = [(3, 8), (6, 2), (5, 5)]
@@ -111,12 +115,14 @@ def test_evaluating_and_pruning_see_each_nets_own_weights(shared, separate, tmp_
     np.testing.assert_allclose(found["evaluated_loss_pruned_0.5"], expected["evaluated_loss_pruned_0.5"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_shards_train_what_one_command_does(shared, tmp_path):
     for index in range(2):
         lanes.sweep(SOME, tmp_path, pack_lanes=2, shard=(index, 2), **OPTIONS)
     assert_same(tmp_path, shared)
 
 
+@pytest.mark.slow
 def test_halving_changes_no_number_of_a_survivor(shared, tmp_path):
     lanes.sweep(SOME, tmp_path, pack_lanes=2, halving=lanes.Halving(rungs=(1,), keep=0.5), **OPTIONS)
     (programs, curves), (_, expected) = tables(tmp_path), tables(shared)
@@ -132,6 +138,7 @@ def test_a_stopped_sweep_goes_on_with_the_recorded_program(shared, tmp_path):
     assert_same(tmp_path, shared)
 
 
+@pytest.mark.slow
 def test_longer_runs_go_on_from_finished_ones(shared, tmp_path):
     longer = [dataclasses.replace(run, epochs=5) for run in SOME]
     lanes.sweep(longer, tmp_path / "whole", **OPTIONS)
@@ -169,6 +176,7 @@ def test_a_net_starts_from_a_run_of_a_shared_program(shared, tmp_path):
     assert tables(tmp_path)[1]["batch_loss"].iloc[0] < tables(shared)[1].loc[run_id]["batch_loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_diagnoses_see_each_nets_own_units(shared, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(shared, out)
@@ -197,3 +205,12 @@ def test_the_choice_weighs_compiling_against_training():
     many = grid(dataclasses.replace(BASE, epochs=10**5), {"net.widths": [(8,), (10,), (2000,)]}, seed=range(20))
     assert signatures(few) == 1
     assert signatures(many) == 2
+
+
+def test_a_damaged_row_is_told(shared):
+    row = Directory(shared).planned_runs().iloc[0].copy()
+    row["description"] = json.dumps(json.loads(row["description"]) | {"net": "relu"})
+    with pytest.raises(
+        RequestError, match=r"has the program 'widths=6,8', and its net has no widths: its row is damaged$"
+    ):
+        own_variables(row, {"params": {}})

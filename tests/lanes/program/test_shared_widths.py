@@ -142,6 +142,18 @@ def test_three_nets_in_one_program():
         assert np.abs(state.params["output"]["kernel"]).max() > 0.1
 
 
+@pytest.mark.parametrize("name", sorted(BRANCHES))
+def test_an_activation_of_units_that_are_missing_has_no_derivative(name):
+    """0 at the sum that they have, whatever the activation and its derivative are there."""
+    one = checks.resolved(with_(activation=name))
+    activation = compiled_for(one, Sharing(widths=(7, 7))).activation
+    z = jnp.zeros((2, 7))
+    values, pull = jax.vjp(activation.of_layer(1), z)
+    np.testing.assert_array_equal(values[:, 3:], 0)
+    np.testing.assert_array_equal(pull(jnp.ones_like(z))[0][:, 3:], 0)
+    np.testing.assert_array_equal(values[:, :3], BRANCHES[name](z)[:, :3])
+
+
 def test_no_number_depends_on_the_other_runs_of_the_program():
     wide = Sharing(widths=(8, 8))
     (alone, *_), (beside, *_) = (
