@@ -3,8 +3,8 @@
     .venv/bin/lanes reproduce capacity
 
 Expected: not decided at this n; error with right labels, 512 units less 128: -0.0017 ± 0.0065 (n = 10); right labels,
-512 units less the same with L2: -0.014 ± 0.012 (n = 10); 30% random labels, 512 units less 8: -0.002 ± 0.032 (n = 10);
-30% random labels, 512 units less the same with L2: 0.068 ± 0.025 (n = 10) (about 80 s of processor time).
+512 units less the same with L2: -0.012 ± 0.011 (n = 10); 30% random labels, 512 units less 8: -0.002 ± 0.032 (n = 10);
+30% random labels, 512 units less the same with L2: 0.067 ± 0.024 (n = 10) (about 50 s of processor time).
 
 Source: Abad, Introducción al Deep Learning; Belkin et al., Reconciling modern machine learning practice (2019).
 """

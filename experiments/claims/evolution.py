@@ -8,8 +8,8 @@ inputs, and until 0.05 in ever wider nets on 128 digits. The cost grows if the s
 descent's against the parameters, in log-log, is above 1/2. Sizes and goals were settled in trials with other seeds; rates
 and steps of the nets were set anew after a first run with these seeds, in which most of the widest did not arrive.
 
-Expected: not decided at this n; the ratio's slope is 0.86 ± 0.18 (n = 5) as inputs are added, 0.33 ± 0.20 (n = 5) as
-hidden units are (about 160 s of processor time).
+Expected: not decided at this n; the ratio's slope is 0.86 ± 0.18 (n = 5) as inputs are added, 0.35 ± 0.21 (n = 5) as
+hidden units are (about 90 s of processor time).
 
 Source: Krawiec, Neural Networks and Deep Learning (2018); Salimans et al. (2017), section 3.2, on the intrinsic dimension.
 """

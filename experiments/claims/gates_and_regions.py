@@ -8,7 +8,7 @@ layer of four units maps x and y to 2 |x| - 1 and 2 |y| - 1. After a first run, 
 which had not learned all gates in 50 epochs, and inputs without noise.
 
 Expected: does not hold; single units compute the four gates in 20 of 20 tries, XOR in 0 of 5; 32 trained ReLUs carve
-384 ± 19 (n = 5) regions in one layer, 604 ± 191 (n = 5) in two, and 20 that fold 1024 (about 60 s of processor time).
+384 ± 19 (n = 5) regions in one layer, 604 ± 191 (n = 5) in two, and 20 that fold 1024 (about 40 s of processor time).
 
 Source: a lecture at the University of Ferrara, "convex areas ≤ number of neurons in the hidden layers"; Krawiec, Elementy
 Inteligencji Obliczeniowej (2018); Montúfar et al. (2014), who fold; Hanin and Rolnick (2019): n² / 2 at any depth.

@@ -3,7 +3,7 @@
     .venv/bin/lanes reproduce size_and_data
 
 Expected: holds only when; the gain is counted in halvings: 128 units gain 1.15 ± 1.00 (n = 5) halvings of the error
-more than 4, and -0.13 ± 0.17 (n = 5) of error more (about 80 s of processor time).
+more than 4, and -0.13 ± 0.17 (n = 5) of error more (about 30 s of processor time).
 
 Source: Abad, Introducción al Deep Learning; Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017).
 """
