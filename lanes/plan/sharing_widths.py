@@ -151,8 +151,6 @@ def variables_of(planned: Sequence[Planned], drawn: Mapping[str, Tree]) -> dict[
     found: dict[str, Tree] = {}
     for member in planned:
         if member.signature not in found:
-            own = drawn[member.run_id]
-            found[member.signature] = (
-                in_widths(own, member.run, member.sharing.widths) if member.sharing.widths else own
-            )
+            own, widths = drawn[member.run_id], member.sharing.widths
+            found[member.signature] = in_widths(own, member.run, widths) if widths else own
     return found
