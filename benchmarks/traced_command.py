@@ -27,6 +27,7 @@ CALLS = {
     "lanes.engine.requests:make_plan": PLANNING,
     "lanes.engine.buildable:Buildable.check": CHECKING,
     "lanes.data.loading:load_dataset": DATA,
+    "lanes.program.stored_programs:load": LOADING,
     "lanes.storage.records:record": WRITING,
     "lanes.storage.compaction:join_parts": WRITING,
     "lanes.reporting.pages:write_report": PAGE,

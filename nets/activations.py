@@ -56,10 +56,10 @@ class Learned(Protocol):
 
 @runtime_checkable
 class Layered(Protocol):
-    """An activation that differs from layer to layer."""
+    """An activation or an initializer that differs from layer to layer."""
 
-    def of_layer(self, layer: int) -> "Activation":
-        """The activation of the hidden layer of this number, from 0."""
+    def of_layer(self, layer: int) -> Any:
+        """That of the layer of this number, from 0."""
         ...
 
 

@@ -18,15 +18,18 @@ BIAS, SCALE, WEIGHT, KERNEL = "bias", "scale", "weight", "kernel"
 class ByFanIn(Protocol):
     """An initializer whose draws of biases depend on the number of inputs of their units."""
 
-    def biases(self, key: jax.Array, shape: tuple[int, ...], fan_in: int, dtype: Any = jnp.float32, /) -> jax.Array:
+    def biases(self, key: jax.Array, shape: tuple[int, ...], fan_in: Any, dtype: Any = jnp.float32, /) -> jax.Array:
         """Biases of the shape, of units with `fan_in` inputs."""
         ...
 
 
-def with_biases(params: Mapping[str, Any], initializer: Callable[..., jax.Array], key: jax.Array) -> dict[str, Any]:
+def with_biases(
+    params: Mapping[str, Any], initializer: Callable[..., jax.Array], key: jax.Array, fan_ins: Mapping[str, Any] = {}
+) -> dict[str, Any]:
     """The parameters with every bias drawn by `initializer(key, shape, dtype)`; the other parameters are unchanged.
 
-    One that is `ByFanIn` is also told the number of inputs, from the `kernel` [*window, in, out] beside the bias.
+    One that is `ByFanIn` is also told the number of inputs, from the `kernel` [*window, in, out] beside the bias, or from
+    `fan_ins`, by the name of a layer of the net, where these differ.
 
     A bias is a parameter named `bias`, of a layer without a `scale` (that of a normalization stays). Each has a key of its
     own, which depends on its place among the net's biases in the order of their names.
@@ -35,17 +38,18 @@ def with_biases(params: Mapping[str, Any], initializer: Callable[..., jax.Array]
     """
     count = 0
 
-    def drawn(tree: Mapping[str, Any]) -> dict[str, Any]:
+    def drawn(tree: Mapping[str, Any], layer: str = "") -> dict[str, Any]:
         nonlocal count
         out: dict[str, Any] = {}
         for name in sorted(tree):
             leaf = tree[name]
             if isinstance(leaf, Mapping):
-                out[name] = drawn(leaf)
+                out[name] = drawn(leaf, layer or name)
             elif name == BIAS and _is_of_a_layer(tree):
                 own = jax.random.fold_in(key, count)
                 if isinstance(initializer, ByFanIn):
-                    new = initializer.biases(own, leaf.shape, _fan_in(tree, leaf), leaf.dtype)
+                    fan_in = fan_ins[layer] if layer in fan_ins else _fan_in(tree, leaf)
+                    new = initializer.biases(own, leaf.shape, fan_in, leaf.dtype)
                 else:
                     new = initializer(own, leaf.shape, leaf.dtype)
                 if jnp.shape(new) != leaf.shape:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
+from nets.activations import Layered
 from nets.initializers_by_shape import (
     Constant,
     FanInUniform,
@@ -51,7 +52,12 @@ class Scaled:
     gain: Any
 
     def __call__(self, key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
-        return self.initializer(key, shape, dtype) * jnp.asarray(self.gain, dtype)
+        # XLA would contract the gain with a factor of the initializer's own, in some programs and not in others.
+        return lax.optimization_barrier(self.initializer(key, shape, dtype)) * jnp.asarray(self.gain, dtype)
+
+    def of_layer(self, layer: int) -> "Scaled":
+        """The initializer of the layer of this number, from 0, times the gain."""
+        return Scaled(self.initializer.of_layer(layer), self.gain) if isinstance(self.initializer, Layered) else self
 
 
 def scaled(initializer: Initializer, gain: Any) -> Scaled | ScaledTransformed:

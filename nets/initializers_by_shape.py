@@ -77,9 +77,10 @@ class FanInUniform:
     def __call__(self, key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
         return self.biases(key, shape, math.prod(shape[:-1]), dtype)
 
-    def biases(self, key: Array, shape: Shape, fan_in: int, dtype: Any = jnp.float32) -> Array:
-        """Biases of units with `fan_in` inputs."""
-        limit = jnp.asarray(self.factor, dtype) / jnp.asarray(math.sqrt(fan_in), dtype)
+    def biases(self, key: Array, shape: Shape, fan_in: Any, dtype: Any = jnp.float32) -> Array:
+        """Biases of units with `fan_in` inputs, a number that may be traced."""
+        root = math.sqrt(fan_in) if isinstance(fan_in, int) else jnp.sqrt(fan_in)
+        limit = jnp.asarray(self.factor, dtype) / jnp.asarray(root, dtype)
         return jax.random.uniform(key, tuple(shape), dtype, -1.0, 1.0) * limit
 
     def check(self) -> None:
@@ -103,6 +104,10 @@ class Normal:
         _check_above_zero("std", self.std)
 
 
+# Of kinds that keep the variance of a signal: variance times fan, and the fan.
+XAVIER, LECUN, HE = (1.0, "fan_avg"), (1.0, "fan_in"), (2.0, "fan_in")
+
+
 # The normal forms are not truncated, as in the papers; jax.nn.initializers.he_normal and the like truncate at two
 # standard deviations (with the same variance).
 def xavier_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -111,7 +116,7 @@ def xavier_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ U(-a, a), a = √(6 / (fan_in + fan_out)); variance 2 / (fan_in + fan_out)
     Reference: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010
     """
-    return _scaled_to_fan(1.0, "fan_avg", "uniform", key, shape, dtype)
+    return _scaled_to_fan(*XAVIER, "uniform", key, shape, dtype)
 
 
 def xavier_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -120,7 +125,7 @@ def xavier_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ N(0, 2 / (fan_in + fan_out)), not truncated
     Reference: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010
     """
-    return _scaled_to_fan(1.0, "fan_avg", "normal", key, shape, dtype)
+    return _scaled_to_fan(*XAVIER, "normal", key, shape, dtype)
 
 
 def lecun_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -129,7 +134,7 @@ def lecun_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ U(-a, a), a = √(3 / fan_in); variance 1 / fan_in
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998
     """
-    return _scaled_to_fan(1.0, "fan_in", "uniform", key, shape, dtype)
+    return _scaled_to_fan(*LECUN, "uniform", key, shape, dtype)
 
 
 def lecun_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -138,7 +143,7 @@ def lecun_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ N(0, 1) / √fan_in, not truncated; variance 1 / fan_in
     Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998
     """
-    return _scaled_to_fan(1.0, "fan_in", "normal", key, shape, dtype)
+    return _scaled_to_fan(*LECUN, "normal", key, shape, dtype)
 
 
 def he_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -147,7 +152,7 @@ def he_uniform(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ U(-a, a), a = √(6 / fan_in); variance 2 / fan_in
     Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015
     """
-    return _scaled_to_fan(2.0, "fan_in", "uniform", key, shape, dtype)
+    return _scaled_to_fan(*HE, "uniform", key, shape, dtype)
 
 
 def he_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
@@ -156,7 +161,7 @@ def he_normal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:
     Formula: w ~ N(0, 1) / √(fan_in / 2), not truncated; variance 2 / fan_in
     Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015
     """
-    return _scaled_to_fan(2.0, "fan_in", "normal", key, shape, dtype)
+    return _scaled_to_fan(*HE, "normal", key, shape, dtype)
 
 
 def orthogonal(key: Array, shape: Shape, dtype: Any = jnp.float32) -> Array:

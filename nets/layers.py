@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nets.activations import PerLayer, Widening
+from nets.activations import Layered, Widening
 from nets.dropout import DropoutKind, is_without_effect
 from nets.masks import kept
 from nets.normalization import NORMALIZATIONS
@@ -57,9 +57,9 @@ def pieces_of(activation: Factory) -> int:
     return int(activation.pieces) if isinstance(activation, Widening) else 1
 
 
-def of_layer(activation: Factory, layer: int) -> Factory:
-    """The factory for the hidden layer of this number, from 0, of a net whose activation may differ from layer to layer."""
-    return activation.of_layer(layer) if isinstance(activation, PerLayer) else activation
+def of_layer(value: Any, layer: int) -> Any:
+    """The activation or initializer of the layer of this number, from 0, of a net where it may differ from layer to layer."""
+    return value.of_layer(layer) if isinstance(value, Layered) else value
 
 
 def hidden_fields(net: Any) -> dict[str, Any]:

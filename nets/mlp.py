@@ -59,11 +59,11 @@ class MLP(nn.Module):
         fields = {"dropout": self.dropout, **hidden_fields(self)}
         alone = 1 if self.scanned else len(self.widths)
         for layer, width in enumerate(self.widths[:alone]):
-            fields["activation"] = of_layer(self.activation, layer)
+            fields |= {name: of_layer(getattr(self, name), layer) for name in ("activation", "kernel_init")}
             h = HiddenDense(width, name=f"hidden_{layer}", **fields)(h, train=train)
         if rest := len(self.widths) - alone:
             h = _scanned(HiddenDense(self.widths[0], name="hidden_rest", **fields), h, rest, train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return nn.Dense(self.outputs, kernel_init=of_layer(self.kernel_init, len(self.widths)), name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse what cannot be built for examples of this shape.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -63,24 +64,40 @@ class Drawing(NamedTuple):
 
 
 def _drawings(pack: Pack) -> list[Drawing]:
-    """The programs that draw a pack's variables: one for all initializers that may share it, one for each other."""
-    found: dict[str, dict[str, list[int]]] = {}
+    """The programs that draw a pack's variables: one for all initializers that may share it, one for each other.
+
+    If the pack's net is as wide as the widest of theirs, a program draws nets of all widths by the initializers that can be
+    drawn as parts, and others a net of one size each.
+    """
+    widths = pack.members[0].sharing.widths
+    found: dict[tuple[bool, str], dict[str, list[int]]] = {}
     for at, member in enumerate(pack.members):
-        key = initializer_key(member)
+        as_part = bool(widths) and initialization.may_draw_parts(member.run)
+        key = initializer_key(member, without_widths=as_part)
         shared = initialization.may_share(member.run.initializer)
-        program = initializer_key(member, without_initializer=True) if shared else key
-        found.setdefault(program, {}).setdefault(key, []).append(at)
+        program = initializer_key(member, without_initializer=True, without_widths=as_part) if shared else key
+        found.setdefault((as_part, program), {}).setdefault(key, []).append(at)
     drawings = []
-    for by_initializer in found.values():
+    for (as_part, _), by_initializer in found.items():
         keys = tuple(sorted(by_initializer))
         lanes = [at for key in keys for at in by_initializer[key]]
         alike = [initializing(pack.members[at].run) for at in lanes]
-        if len(keys) > 1:
+        if len(keys) > 1 or as_part:
             kinds = [initializing(pack.members[by_initializer[key][0]].run).initializer for key in keys]
             index = [i for i, key in enumerate(keys) for _ in by_initializer[key]]
-            alike = [initialization.sharing(run, kinds, i) for run, i in zip(alike, index, strict=True)]
-        drawings.append(Drawing((*keys, *map(str, pack.members[0].sharing.widths)), lanes, alike))
+            sizes = [_sizes(pack, run) if as_part else () for run in alike]
+            alike = [
+                initialization.sharing(*one) for one in zip(alike, [kinds] * len(alike), index, sizes, strict=True)
+            ]
+        if as_part:
+            alike = [dataclasses.replace(run, net=pack.setup.run.net) for run in alike]
+        drawings.append(Drawing((*keys, *map(str, widths)), lanes, alike))
     return drawings
+
+
+def _sizes(pack: Pack, run: Run) -> tuple[int, ...]:
+    """Inputs, units of the hidden layers and outputs of a run's perceptron."""
+    return math.prod(pack.setup.features), *run.net.widths, pack.setup.outputs
 
 
 def drawing_keys(pack: Pack) -> set[tuple[Any, ...]]:

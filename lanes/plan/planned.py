@@ -83,9 +83,17 @@ def initializing(run: Run) -> Run:
     return run if depends else dataclasses.replace(run, activation=ACTIVATIONS["identity"])
 
 
-def initializer_key(member: Planned, without_initializer: bool = False) -> str:
-    """A key that is equal for runs whose initial variables are drawn by the same function, or but for the initializer."""
+def initializer_key(member: Planned, without_initializer: bool = False, without_widths: bool = False) -> str:
+    """A key that is equal for runs whose initial variables are drawn by the same function.
+
+    Args:
+        member: the run.
+        without_initializer: but for the initializer.
+        without_widths: but for the widths of its net, a perceptron.
+    """
     run = initializing(member.run)
+    if without_widths:
+        run = dataclasses.replace(run, net=run.net.clone(widths=(0,) * len(run.net.widths)))
     initial = (*INITIAL, "data", "train_examples", "valid_fraction")
     ignore = tuple(
         name for name in runs.FIELDS if name not in initial or (without_initializer and name == "initializer")

@@ -111,7 +111,7 @@ PROGRAM_SECONDS, ARRAY_SECONDS = 2.0, 0.4
 BRANCH_SECONDS = 0.012  # of a further activation, for each parameter array
 # Share of a step's time that a program spends on what it shares.
 SWITCH_SHARE, NEUTRAL_SHARE = 0.02, 0.01
-BATCHED_SHARE = 0.2  # of a costly field where it is computed for runs that have it off, too; an estimate, not measured
+BATCHED_SHARE = 0.1  # of a costly field where it is computed for runs that have it off, too
 
 
 class Choice(NamedTuple):

@@ -13,9 +13,8 @@ from lanes.plan.sharing import ARRAY_SECONDS, PROGRAM_SECONDS, Choice, in_progra
 from lanes.program import shared_widths
 from lanes.program.sharing import by_name
 
-# Share of a program's seconds that a wider one saves: initial weights are drawn at a net's own widths, and devices compile side
-# by side.
-SAVED_SHARE = 0.3
+# Share of a program's seconds that a wider one saves: devices compile side by side.
+SAVED_SHARE = 0.35
 
 Tree = Any
 
@@ -128,7 +127,7 @@ def _parts(sizes: Sequence[_Sized], step_seconds: Callable[[Planned, int], float
 
 
 def _seconds(sizes: Sequence[_Sized], step_seconds: Callable[[Planned, int], float]) -> float:
-    """What a program of these sizes takes, but for what a program for each takes as well."""
+    """What a program of these sizes takes."""
     count = shared_widths.parameters(sizes[0].params, _widest(sizes))
     return _compiling(sizes[0]) + sum(size.steps * step_seconds(size.runs[0], count) for size in sizes)
 

@@ -1,6 +1,7 @@
 """The small program that draws the initial variables of lanes, and the one that makes fresh lanes from them."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,14 @@ from jax import Array, lax
 from lanes.describe import runs
 from lanes.describe.runs import Run
 from lanes.program import lane as lane_
+from lanes.program import shared_widths
 from lanes.program.lane import Lane
 from lanes.program.over_lanes import Numbers, Tree
+from lanes.program.shared_activation import Units
 from lanes.program.step import Setup, build_net, standardize, stream
 from nets.biases import with_biases
 from nets.initializers import INITIALIZERS, Initializer, scaled
+from nets.initializers_of_part import draws_parts, part
 from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
@@ -39,15 +43,32 @@ def undrawn(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arr
 
 @dataclasses.dataclass(frozen=True)
 class AnyInitializer:
-    """The initializer at `index`, which is traced, among `kinds`: a program that draws for all of them has the net once."""
+    """The initializer at `index`, which is traced, among `kinds`: a program that draws for all of them has the net once.
+
+    Attributes:
+        kinds: the initializers.
+        index: position in `kinds`.
+        sizes: inputs, units of the hidden layers and outputs of the net that is drawn, where the program's is a wider one.
+    """
 
     kinds: tuple[Initializer, ...]
     index: float = 0.0
+    sizes: tuple[Units, ...] = ()
+
+    def of_layer(self, layer: int) -> "AnyInitializer":
+        """The initializer of the layer of this number, from 0."""
+        return dataclasses.replace(self, sizes=self.sizes[layer : layer + 2])
 
     def __call__(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         """The kernel that the chosen kind draws. A lane is drawn at a time, so the other kinds' draws are not computed."""
-        draws = [lambda key, kind=kind: kind(key, shape, dtype) for kind in self.kinds]
+        draws = [functools.partial(self._drawn, kind, shape=shape, dtype=dtype) for kind in self.kinds]
         return lax.switch(jnp.asarray(self.index, jnp.int32), draws, key)
+
+    def _drawn(self, kind: Initializer, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        if not self.sizes:
+            return kind(key, shape, dtype)
+        inputs, outputs = self.sizes
+        return part(kind, key, shape, (inputs.count, outputs.count), dtype)
 
 
 def may_share(initializer: Any) -> bool:
@@ -60,10 +81,23 @@ def may_share(initializer: Any) -> bool:
     )
 
 
-def sharing(run: Run, kinds: Sequence[Initializer], index: int) -> Run:
-    """The run with its initializer at `index` among those that it shares a program with."""
+def sharing(run: Run, kinds: Sequence[Initializer], index: int, sizes: Sequence[int] = ()) -> Run:
+    """The run with its initializer at `index` among those that it shares a program with, and the sizes of its net if any."""
     own = (*kinds[:index], run.initializer, *kinds[index + 1 :])
-    return dataclasses.replace(run, initializer=AnyInitializer(own, float(index)))
+    initializer = AnyInitializer(own, float(index), tuple(Units(float(size)) for size in sizes))
+    return dataclasses.replace(run, initializer=initializer)
+
+
+def may_draw_parts(run: Run) -> bool:
+    """Whether a perceptron may be drawn as part of a wider one."""
+    bias = run.bias_initializer
+    return draws_parts(run.initializer) and (bias is None or draws_parts(bias))
+
+
+def _own_widths(run: Run) -> list[Any]:
+    """The traced widths of the net that is drawn, where the program's is a wider one."""
+    initializer = run.initializer
+    return [units.count for units in initializer.sizes[1:-1]] if isinstance(initializer, AnyInitializer) else []
 
 
 def initial_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,14 +132,17 @@ def _filled(leaf: Array, shape: tuple[int, ...]) -> Array:
 def initial_variables(setup: Setup, run: Run, examples: Examples) -> Tree:
     """`{"params", "rest"}` of one run; the examples are for data-dependent initializers."""
     x = standardize(*(jnp.asarray(part) for part in examples))
-    initializer = scaled(run.initializer, run.init_scale)
+    initializer, widths = scaled(run.initializer, run.init_scale), _own_widths(run)
     net = build_net(setup, run)
     keys = {name: stream(run.seed, name) for name in ("dropout", "sample")}
     variables: Any = net.init({"params": stream(run.seed, "initialization"), **keys}, x[:1], train=False)
     variables = {name: tree for name, tree in variables.items() if name != "intermediates"}
     if run.bias_initializer is not None:
-        params = with_biases(variables["params"], run.bias_initializer, stream(run.seed, "bias"))
+        fan_ins = shared_widths.fan_ins(widths)
+        params = with_biases(variables["params"], run.bias_initializer, stream(run.seed, "bias"), fan_ins)
         variables = {**variables, "params": params}
+    if widths:
+        variables = {**variables, "params": shared_widths.cleared(variables["params"], widths)}
     if isinstance(initializer, Transforming):
         variables = initializer.transform(variables, net, x, stream(run.seed, "transform"))
     return {"params": variables.pop("params"), "rest": variables}

@@ -2,7 +2,8 @@
 
 Units that a run lacks give 0, their weights start at 0, and so do all derivatives with respect to these: whatever updates each
 number by itself leaves them at 0. Only the order differs in which products sum, so that a run's last digits depend on the
-program's widths, not on the other runs. Weights are drawn at a run's own widths, and restored at these.
+program's widths, not on the other runs. Weights are drawn at a run's own widths (`nets.initializers_of_part`), and restored at
+these.
 """
 
 import itertools
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from lanes.describe import runs
 from lanes.describe.descriptions import is_description
@@ -83,7 +86,25 @@ def own_part(params: Tree, widths: Sequence[int]) -> Tree:
     return jax.tree_util.tree_map_with_path(of_leaf, params)
 
 
-def _shape(path: Any, shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
+def fan_ins(widths: Sequence[Any]) -> dict[str, Any]:
+    """The inputs of a perceptron's layers after the first, from the widths of its hidden layers."""
+    layers = [f"{HIDDEN}{at}" for at in range(1, len(widths))]
+    return dict(zip([*layers, *[OUTPUT] * bool(widths)], widths, strict=True))
+
+
+def cleared(params: Tree, widths: Sequence[Any]) -> Tree:
+    """The parameters of a perceptron, 0 where one of these widths, which may be traced, has none."""
+
+    def of_leaf(path: Any, leaf: Any) -> Any:
+        inside = jnp.ones(leaf.shape, bool)
+        for axis, size in enumerate(_shape(path, leaf.shape, widths)):
+            inside &= lax.broadcasted_iota(jnp.float32, leaf.shape, axis) < size
+        return jnp.where(inside, leaf, jnp.zeros((), leaf.dtype))
+
+    return jax.tree_util.tree_map_with_path(of_leaf, params)
+
+
+def _shape(path: Any, shape: tuple[int, ...], widths: Sequence[Any]) -> tuple[Any, ...]:
     """The shape of one of a perceptron's arrays at these widths; it has another one in `shape`."""
     layer = str(path[0].key)
     at = len(widths) if layer == OUTPUT else int(layer.removeprefix(HIDDEN))

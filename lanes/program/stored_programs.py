@@ -43,7 +43,7 @@ def file_of(key: tuple[Any, ...], device: jax.Device, function: Callable, args: 
 
 def stored(path: Path, device: jax.Device, compile_: Callable[[], Any]) -> Any:
     """The program of a file for a device, or the one that `compile_` makes, which is stored there for the next process."""
-    program = _load(path, device)
+    program = load(path, device)
     if program is None:
         found = compilation_cache.found()
         # One copy on disk is enough. And a change of this project's files that leaves a program as it was would find it there.
@@ -55,7 +55,7 @@ def stored(path: Path, device: jax.Device, compile_: Callable[[], Any]) -> Any:
     return program
 
 
-def _load(path: Path, device: jax.Device) -> Any:
+def load(path: Path, device: jax.Device) -> Any:
     """The program of a file; None if there is none, or not one that can be trusted or read."""
     content = determined.read(path)
     if content is None:

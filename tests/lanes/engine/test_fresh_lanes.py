@@ -10,16 +10,16 @@ from small_sweeps import OVERLAPPING
 from benchmarks import lowering
 from lanes import Run, grid
 from lanes.describe import checks, runs
-from lanes.engine.fresh_lanes import FreshLanes, LaneShapes, cheap_to_compile, is_repetitive
+from lanes.engine.fresh_lanes import FreshLanes, LaneShapes, cheap_to_compile, drawing_keys, is_repetitive
 from lanes.engine.options import Options
 from lanes.engine.requests import make_plan
 from lanes.plan.datasets import Datasets
 from lanes.plan.packs import Pack, make_packs, numbers_of
 from lanes.plan.planned import initializing, plan_runs
-from lanes.program import initialization, xla_flags
+from lanes.program import initialization, shared_widths, xla_flags
 from lanes.program.compiled import Compiled, Programs
 from lanes.program.places import Place
-from nets import MLP, Uniform
+from nets import MLP, FanInUniform, Uniform
 
 DATASETS = Datasets()
 PROGRAMS = Programs()
@@ -31,6 +31,13 @@ def doubled(key, shape, dtype=np.float32):
     return 2 * jax.random.normal(key, shape, dtype)
 
 
+def wide_pack_of(sweep) -> Pack:
+    """A pack whose net is as wide as the widest of the runs."""
+    planned = make_plan(sweep, Options(devices=1)).planned
+    (pack,) = make_packs(planned, {member.signature: 8 for member in planned}, 1, 1)
+    return pack
+
+
 def pack_of(sweep) -> Pack:
     checked = [checks.resolved(run) for run in sweep]
     planned = plan_runs([checks.check_with_data(run, DATASETS.of(run)) for run in checked], DATASETS)
@@ -40,7 +47,11 @@ def pack_of(sweep) -> Pack:
 
 def drawn(sweep, compiled, device=0):
     """The initial parameters by run_id, and a pack's lanes."""
-    pack = pack_of(sweep)
+    return drawn_of(pack_of(sweep), compiled, device)
+
+
+def drawn_of(pack, compiled, device=0):
+    """Those of a pack."""
     fresh = FreshLanes(Place((jax.devices()[device],), "local"), compiled, LaneShapes(DATASETS))
     lanes = fresh.make(pack, numbers_of(pack))
     params = jax.device_get(lanes.trained.params)
@@ -50,7 +61,7 @@ def drawn(sweep, compiled, device=0):
     }, lanes
 
 
-MIXED = grid(BASE, initializer=["he_normal", "orthogonal", Uniform(0.1), Uniform(0.3)], seed=[3], init_scale=[0.5])
+MIXED = grid(BASE, initializer=["he_normal", "orthogonal", Uniform(0.1), Uniform(0.3)], seed=[3], init_scale=[1.3])
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +101,27 @@ def test_own_and_transforming_initializers_keep_programs_of_their_own():
     assert not initialization.may_share(doubled)
     checked = [checks.resolved(dataclasses.replace(BASE, initializer=one)).initializer for one in ("lsuv", "he_normal")]
     assert [initialization.may_share(one) for one in checked] == [False, True]
+
+
+@pytest.mark.parametrize("fields", [{}, {"bias_initializer": FanInUniform(2.0)}], ids=str)
+def test_one_program_draws_nets_of_all_widths(fields):
+    """As those of their own do; only what draws a whole matrix has a program for each size."""
+    base = dataclasses.replace(BASE, init_scale=1.3, **fields)
+    sizes = [MLP(widths=widths) for widths in ((3, 8), (6, 2))]
+    of_size = [grid(base, net=[net], initializer=["lecun_uniform", "he_normal", "orthogonal"]) for net in sizes]
+    pack, compiled = wide_pack_of([run for runs_ in of_size for run in runs_]), Compiled(programs=PROGRAMS)
+    assert pack.members[0].sharing.widths == (6, 8)
+    assert len(drawing_keys(pack)) == 1 + len(sizes)
+    params = drawn_of(pack, compiled)[0]
+    expected = {run_id: one for runs_ in of_size for run_id, one in drawn(runs_, compiled)[0].items()}
+    for member in pack.members:
+        own = shared_widths.own_part(params[member.run_id], member.run.net.widths)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=3e-7), own, expected[member.run_id])
+        for wide, part in zip(*map(jax.tree.leaves, (params[member.run_id], own)), strict=True):
+            assert np.count_nonzero(wide) == np.count_nonzero(part)
+    alone = drawn_of(wide_pack_of([grid(base, net=[net], initializer=["he_normal"])[0] for net in sizes]), compiled)[0]
+    for run_id, one in alone.items():
+        jax.tree.map(np.testing.assert_array_equal, one, params[run_id])
 
 
 @pytest.mark.parametrize("label", ["net mlp", "net lstm", "net cnn", "net vae", "task impute", "all regularizers"])

@@ -145,7 +145,7 @@ def test_a_function_that_makes_data_is_no_part_of_a_program(tmp_path):
 def test_what_a_loaded_program_takes_in_memory_is_known(own_cache, tmp_path):
     swept(tmp_path / "first")
     largest = max(own_cache.iterdir(), key=lambda path: path.stat().st_size)
-    assert memory.taken(stored_programs._load(largest, jax.devices()[1])) > 0
+    assert memory.taken(stored_programs.load(largest, jax.devices()[1])) > 0
 
 
 def test_a_full_disk_and_a_folder_that_cannot_be_made_change_nothing(own_cache, tmp_path, monkeypatch):
