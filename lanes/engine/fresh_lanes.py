@@ -87,10 +87,10 @@ def _drawings(pack: Pack) -> list[Drawing]:
             index = [i for i, key in enumerate(keys) for _ in by_initializer[key]]
             sizes = [_sizes(pack, run) if as_part else () for run in alike]
             alike = [
-                initialization.sharing(*one) for one in zip(alike, [kinds] * len(alike), index, sizes, strict=True)
+                initialization.sharing(run, kinds, i, own) for run, i, own in zip(alike, index, sizes, strict=True)
             ]
         if as_part:
-            alike = [dataclasses.replace(run, net=pack.setup.run.net) for run in alike]
+            alike = [dataclasses.replace(run, net=run.net.clone(widths=widths)) for run in alike]
         drawings.append(Drawing((*keys, *map(str, widths)), lanes, alike))
     return drawings
 
