@@ -30,16 +30,16 @@ class BatchNorm(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:])
         running_var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:])
-        axes = tuple(range(x.ndim - 1))
         if not self.train:
             mean, var = (_like_channels(s.value, x) for s in (running_mean, running_var))
             return _scaled(self, x, mean, var)
-        mean, var = _moments(x, axes)
+        scale, bias = (_like_channels(param, x) for param in _parameters(self, x))
+        y, mean, var = _normalized(_wide(x), scale, bias)
         if self.is_mutable_collection("batch_stats") and not self.is_initializing():
             for running, value in ((running_mean, mean), (running_var, var)):
                 new = jax.lax.stop_gradient(value).reshape(-1).astype(running.value.dtype)
                 running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
-        return _scaled(self, x, mean, var)
+        return y.astype(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -89,12 +89,40 @@ def _moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]
     return wide.mean(axis=axes, keepdims=True), wide.var(axis=axes, keepdims=True)
 
 
+def _parameters(layer: nn.Module, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """γ ("scale", initially 1) and β ("bias", initially 0), [C]."""
+    return (
+        layer.param("scale", nn.initializers.ones, x.shape[-1:]),
+        layer.param("bias", nn.initializers.zeros, x.shape[-1:]),
+    )
+
+
 def _scaled(layer: nn.Module, x: jax.Array, mean: jax.Array, var: jax.Array) -> jax.Array:
-    """Standardised x times γ ("scale", initially 1) plus β ("bias", initially 0), in the dtype of x."""
-    scale = layer.param("scale", nn.initializers.ones, x.shape[-1:])
-    bias = layer.param("bias", nn.initializers.zeros, x.shape[-1:])
-    standardised = (_wide(x) - mean) * jax.lax.rsqrt(var + EPSILON)
-    return (standardised * _like_channels(scale, x) + _like_channels(bias, x)).astype(x.dtype)
+    """Standardised x times γ plus β, in the dtype of x."""
+    scale, bias = (_like_channels(param, x) for param in _parameters(layer, x))
+    return ((_wide(x) - mean) * jax.lax.rsqrt(var + EPSILON) * scale + bias).astype(x.dtype)
+
+
+@jax.custom_jvp
+def _normalized(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """x [B, …, C] standardised over all axes but the last, times scale plus bias; and the means and variances, all [1, …, C].
+
+    The derivative is written out, so that a gradient takes two sums over x; all of JAX's derivatives go through it.
+    """
+    mean, var = _moments(x, tuple(range(x.ndim - 1)))
+    return (x - mean) * jax.lax.rsqrt(var + EPSILON) * scale + bias, mean, var
+
+
+@_normalized.defjvp
+def _normalized_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+    (x, scale, _), (x_dot, scale_dot, bias_dot) = primals, tangents
+    y, mean, var = _normalized(*primals)
+    axes = tuple(range(x.ndim - 1))
+    inverse = jax.lax.rsqrt(var + EPSILON)
+    standardised, factor = (x - mean) * inverse, scale * inverse
+    mean_dot, both = (of.mean(axes, keepdims=True) for of in (x_dot, standardised * x_dot))
+    y_dot = factor * x_dot + standardised * (scale_dot - factor * both) + (bias_dot - factor * mean_dot)
+    return (y, mean, var), (y_dot, mean_dot, 2 * both / inverse)
 
 
 NORMALIZATIONS: dict[str, Callable[..., nn.Module]] = {

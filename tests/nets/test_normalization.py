@@ -1,5 +1,7 @@
 """Normalization against its formula; running statistics, and statistics recomputed over a whole set."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from nets import MLP, NORMALIZATIONS, recomputed_statistics
-from nets.normalization import EPSILON, GroupNorm, check_norm
+from nets.normalization import EPSILON, GroupNorm, _normalized, check_norm
 
 
 def build(norm, x, train=True):
@@ -49,6 +51,32 @@ def test_half_precision_stays_half_and_finite(norm):
     y, _ = layer.apply(variables, x, mutable=["batch_stats"])
     assert y.dtype == jnp.bfloat16
     assert jnp.isfinite(y).all()
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (4, 3, 3, 2)])
+def test_derivatives_of_batch_normalization_are_those_of_its_formula(shape):
+    """Backwards, forwards, and twice; of the statistics as well."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, weights = (2 + jax.random.normal(key, shape) for key in keys[:2])
+    scale, bias = (1 + jax.random.normal(key, (1,) * (len(shape) - 1) + shape[-1:]) for key in keys[2:])
+
+    def formula(x, scale, bias):
+        axes = tuple(range(x.ndim - 1))
+        mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        return scale * (x - mean) / jnp.sqrt(var + EPSILON) + bias, mean, var
+
+    def number(function):
+        def of(x, scale, bias):
+            y, mean, var = function(x, scale, bias)
+            return (weights * jnp.sin(y)).sum() + (mean**2).sum() + jnp.sin(var).sum()
+
+        return of
+
+    own, expected, args = number(_normalized), number(formula), (x, scale, bias)
+    everywhere, close = (0, 1, 2), functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, jax.grad(own, everywhere)(*args), jax.grad(expected, everywhere)(*args))
+    close(jax.jvp(own, args, (weights, scale, bias))[1], jax.jvp(expected, args, (weights, scale, bias))[1])
+    jax.tree.map(close, jax.hessian(own, everywhere)(*args), jax.hessian(expected, everywhere)(*args))
 
 
 def test_running_statistics_move_in_training_only():
