@@ -212,17 +212,19 @@ def test_few_channels_are_folded_into_more():
 
     assert channels(slopes("SAME"), x) == [32, 32]  # forward and the gradient
     assert channels(slopes("VALID"), x) == [32]  # here the gradient is a matrix product
-    enough = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
-    assert channels(lambda x, w: convolve(x, w, (1, 1), "SAME"), *enough) == [16]
+    enough = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 18))
+    assert channels(lambda x, w: convolve(x, w, (1, 1), "SAME"), *enough) == [18]
 
 
 WIDENED = {  # x, w, strides, padding, dilation of x: channels of the convolutions forward and to the gradient of x
     "strides": ((8, 8, 8, 1), (3, 3, 1, 16), (2, 2), "SAME", (1, 1), [(1, 17), (16, 1)]),
     "strides, odd": ((8, 8, 8, 5), (3, 3, 5, 12), (2, 2), "SAME", (1, 1), [(6, 17), (12, 5)]),
-    "too many to fold": ((8, 8, 8, 12), (3, 3, 12, 16), (1, 1), "SAME", (1, 1), [(12, 17), (16, 12)]),
+    "too many to fold": ((8, 8, 8, 12), (3, 3, 12, 16), (1, 1), "SAME", (1, 1), [(12, 17), (16, 17)]),
     "odd": ((8, 9, 9, 3), (3, 3, 3, 32), (1, 1), "SAME", (1, 1), [(4, 32), (32, 3)]),
     "many outputs": ((8, 9, 9, 3), (3, 3, 3, 64), (1, 1), "SAME", (1, 1), [(3, 64), (64, 3)]),
-    "enough": ((8, 8, 8, 16), (3, 3, 16, 16), (1, 1), "SAME", (1, 1), [(16, 16), (16, 16)]),
+    "one too few": ((8, 8, 8, 16), (3, 3, 16, 16), (1, 1), "SAME", (1, 1), [(16, 17), (16, 17)]),
+    "enough": ((8, 8, 8, 17), (3, 3, 17, 17), (1, 1), "SAME", (1, 1), [(18, 17), (18, 17)]),
+    "a product": ((8, 8, 8, 16), (1, 1, 16, 16), (1, 1), "SAME", (1, 1), [(16, 16), (16, 16)]),
     "transposed": ((8, 7, 7, 16), (3, 3, 16, 1), (1, 1), ((1, 2), (1, 2)), (2, 2), [(16, 1), (1, 17)]),
     "transposed, odd": ((8, 7, 7, 16), (3, 3, 16, 3), (1, 1), ((1, 2), (1, 2)), (2, 2), [(16, 3), (4, 17)]),
 }
