@@ -62,15 +62,22 @@ def product(x: jax.Array, w: jax.Array, form: Form, precision: object) -> jax.Ar
     between = [(low, high, inner - 1) for (low, high), inner in zip(form.padding, form.lhs_dilation, strict=True)]
     padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *between, (0, 0, 0)])
     patches = _patches(padded, w.shape[:-2], form)
-    return jnp.dot(patches, w.reshape(-1, w.shape[-1]), precision=precision)  # type: ignore[arg-type]
+    kernel = w.reshape(-1, w.shape[-1])
+    matrix = patches.reshape(-1, kernel.shape[0])  # XLA copies what contracts over more than one axis, on a CPU
+    y = jnp.dot(matrix, kernel, precision=precision)  # type: ignore[arg-type]
+    return y.reshape(*patches.shape[:-1], -1)
+
+
+def positions(x: tuple[int, ...], w: tuple[int, ...], form: Form) -> list[int]:
+    """Positions of the window along each axis: the sides of y, below 1 where it fits nowhere."""
+    axes = zip(x[1:-1], form.padding, form.lhs_dilation, strict=True)
+    padded = [low + (size - 1) * inner + 1 + high for size, (low, high), inner in axes]
+    return [_positions(*axis) for axis in zip(padded, w[:-2], form.strides, form.rhs_dilation, strict=True)]
 
 
 def _numbers(x: tuple[int, ...], w: tuple[int, ...], form: Form) -> int:
     """Numbers in the patches of a batch; 0 where the window fits nowhere."""
-    axes = zip(x[1:-1], form.padding, form.lhs_dilation, strict=True)
-    padded = [low + (size - 1) * inner + 1 + high for size, (low, high), inner in axes]
-    positions = [_positions(*axis) for axis in zip(padded, w[:-2], form.strides, form.rhs_dilation, strict=True)]
-    return x[0] * math.prod(max(0, count) for count in positions) * math.prod(w[:-1])
+    return x[0] * math.prod(max(0, count) for count in positions(x, w, form)) * math.prod(w[:-1])
 
 
 def _positions(size: int, window: int, stride: int, dilation: int) -> int:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from nets import convolution_as_product as as_product
+from nets import kernel_gradients
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -173,86 +173,16 @@ def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax
 
 def _rhs_tangent(settings: _Settings, lhs: jax.Array, rhs_dot: jax.Array) -> jax.Array:
     """x ∗ w', in the form whose transpose is the gradient with respect to w."""
-    block = _images_at_once(settings, lhs, rhs_dot)
-    if block:
-        return _by_rows_and_columns(settings, lhs, rhs_dot, block)
+    product = kernel_gradients.convolved(lhs, rhs_dot, as_product.Form(*settings[:4]), settings.precision)
+    if product is not None:
+        return product
     rank = lhs.ndim - 2
-    ones = (1,) * rank
-    if settings.lhs_dilation != ones and settings.window_strides == settings.rhs_dilation == ones:
-        return _by_positions(settings, lhs, rhs_dot)
     space = tuple(range(rank))
     exchanged = jnp.swapaxes(lhs, 0, -1)  # [in, *space, B]
     tangent = rhs_dot.transpose(rank, *space, rank + 1)  # [in, *window, out]
     numbers = _numbers("C*N", "I*O", "*NC", rank)
     turned = lax.conv_general_dilated(exchanged, tangent, dimension_numbers=numbers, **settings._asdict())
     return turned.transpose(rank, *space, rank + 1)  # from [*space', B, out]
-
-
-SMALL = 2**14  # multiply-adds of an image with one of the kernel's positions, below which copies cost what they gain
-CACHED = 2**18  # numbers of a block that mostly stay in a core's cache
-LARGE = 2**22  # numbers of one image that are too many for a copy
-
-
-def _images_at_once(settings: _Settings, x: jax.Array, rhs: jax.Array) -> int:
-    """How many images of a batch `_by_rows_and_columns` takes at once; 0 where it does not pay or does not apply."""
-    ones = (1, 1)
-    if x.ndim != 4 or not settings.window_strides == settings.lhs_dilation == settings.rhs_dilation == ones:
-        return 0
-    k, m, channels, features = rhs.shape
-    height, width = _output_size(settings, x, rhs)
-    image = x.shape[1] * width * (m * channels + k * features)
-    few = height * width * channels * features < SMALL
-    if few or image > LARGE or min(map(min, settings.padding)) < 0 or min(height, width) < 1:
-        return 0
-    return max(b for b in range(1, x.shape[0] + 1) if x.shape[0] % b == 0 and b * image <= max(image, CACHED))
-
-
-def _by_rows_and_columns(settings: _Settings, x: jax.Array, w: jax.Array, block: int) -> jax.Array:
-    """x ∗ w by one product of inputs side by side, [positions, m C], with all rows of the kernel, [m C, k O].
-
-    Row i of the kernel gives y's row r from x's row r + i - p, so the results are added at k offsets; rows of padding give
-    nothing and are left out. The transpose is a product of the same inputs with k shifted copies of y's slopes, [m C, positions]
-    by [positions, k O]: nearly square, from (m + k) / (m k) of the memory that the patches of a convolution take. The results
-    are padded before they are added, so that the slopes are padded once and then copied: XLA pads slowly while it joins. Inputs
-    are put side by side again in the backward pass instead of being kept.
-    """
-    k, m, channels, features = w.shape
-    height, width = _output_size(settings, x, w)
-    kernel = w.transpose(1, 2, 0, 3).reshape(m * channels, k * features)
-
-    def some(kernel: jax.Array, x: jax.Array) -> jax.Array:
-        x = jnp.pad(x, ((0, 0), (0, 0), settings.padding[1], (0, 0)))
-        columns = jnp.concatenate([x[:, :, j : j + width] for j in range(m)], axis=-1)
-        positions = columns.reshape(-1, m * channels)  # as a matrix: XLA copies what contracts over more than one axis
-        rows = jnp.dot(positions, kernel, precision=settings.precision).reshape(*columns.shape[:3], -1)
-        parts = lax.split(rows, (features,) * k, axis=-1)  # transposed, a concatenation; slices would be a sum
-        shifted = [jnp.pad(part, ((0, 0), (k - 1 - i, i), (0, 0), (0, 0))) for i, part in enumerate(parts)]
-        low, high = (pad - (k - 1) for pad in settings.padding[0])
-        y = functools.reduce(jnp.add, shifted)
-        return lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), (low, high, 0), (0, 0, 0), (0, 0, 0)))
-
-    again = jax.checkpoint(some, prevent_cse=False)
-    blocks = x.reshape(x.shape[0] // block, block, *x.shape[1:])
-    _, y = lax.scan(lambda _, x: (None, again(kernel, x)), None, blocks)
-    return y.reshape(x.shape[0], height, width, features)
-
-
-def _by_positions(settings: _Settings, x: jax.Array, w: jax.Array) -> jax.Array:
-    """x ∗ w of a transposed convolution, y[s i + p - j] += x[i] w[j], by one product, [positions, C] by [C, k m O].
-
-    Its transpose is a product as well, of the inputs with y's slopes at the k m positions that each input reaches. As a
-    convolution it has a window as large as the image, most of it zeros.
-    """
-    *window, channels, features = w.shape
-    kernel = jnp.moveaxis(w, -2, 0).reshape(channels, -1)
-    products = jnp.dot(x.reshape(-1, channels), kernel, precision=settings.precision).reshape(*x.shape[:-1], -1)
-    y: Any = 0.0
-    parts = lax.split(products, (features,) * math.prod(window), axis=-1)
-    axes = [*zip(window, settings.padding, settings.lhs_dilation, strict=True)]
-    for position, part in zip(itertools.product(*map(range, window)), parts, strict=True):
-        pads = [(low - j, high + j - size + 1, s - 1) for j, (size, (low, high), s) in zip(position, axes, strict=True)]
-        y = y + lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
-    return y
 
 
 FEW = 16  # up to this number of channels XLA has only a slow kernel on CPU

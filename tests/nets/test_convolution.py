@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from jax.extend import core
 
-from nets import HiddenConv, TransposedConvolution, fast_convolution
+from nets import HiddenConv, TransposedConvolution, fast_convolution, kernel_gradients
 from nets.convolution import convolution
 from nets.fast_convolution import convolve
 
@@ -103,30 +103,35 @@ def test_reverse_over_reverse_and_vmap():
     np.testing.assert_allclose(both[1], 2 * both[0], rtol=1e-5, atol=1e-5)
 
 
-BY_ROWS_AND_COLUMNS = {  # batch, height and width, window, (in, out), padding
-    "same": (4, (7, 6), (3, 3), (4, 6), "SAME"),
-    "prime_batch": (5, (6, 5), (3, 2), (3, 2), "VALID"),
-    "one_sided": (2, (5, 6), (2, 3), (1, 4), ((0, 3), (2, 0))),
-    "row": (2, (4, 6), (1, 3), (4, 4), "SAME"),
-    "column": (2, (4, 6), (3, 1), (2, 5), "SAME"),
-    "pointwise": (3, (4, 4), (1, 1), (5, 3), "SAME"),
-    "whole_image": (4, (4, 3), (4, 3), (2, 3), "VALID"),
-    "one_image": (1, (5, 5), (3, 3), (2, 2), 1),
+AS_PRODUCTS = {  # batch, height and width, window, (in, out), padding, strides
+    "same": (4, (7, 6), (3, 3), (4, 6), "SAME", 1),
+    "prime_batch": (5, (6, 5), (3, 2), (3, 2), "VALID", 1),
+    "one_sided": (2, (5, 6), (2, 3), (1, 4), ((0, 3), (2, 0)), 1),
+    "row": (2, (4, 6), (1, 3), (4, 4), "SAME", 1),
+    "column": (2, (4, 6), (3, 1), (2, 5), "SAME", 1),
+    "pointwise": (3, (4, 4), (1, 1), (5, 3), "SAME", 1),
+    "whole_image": (4, (4, 3), (4, 3), (2, 3), "VALID", 1),
+    "one_image": (1, (5, 5), (3, 3), (2, 2), 1, 1),
+    "strides": (4, (7, 6), (3, 3), (4, 6), "SAME", 2),
+    "strides, one sided": (3, (5, 7), (2, 3), (1, 4), ((0, 3), (2, 0)), 3),
+    "strides, pointwise": (3, (5, 4), (1, 1), (5, 3), "VALID", 2),
 }
 
 
-QUICK = ("same", "prime_batch", "one_sided", "pointwise")
+QUICK = ("same", "prime_batch", "one_sided", "pointwise", "strides")
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in BY_ROWS_AND_COLUMNS]
+    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in AS_PRODUCTS]
 )
 def test_the_kernels_gradient_as_a_product_equals_that_of_xla(case, monkeypatch):
     """In value, reverse, forward, forward over reverse and reverse over reverse, and over a batch of kernels."""
-    monkeypatch.setattr(fast_convolution, "SMALL", 0)
-    monkeypatch.setattr(fast_convolution, "CACHED", 2 * 7 * 6 * 3 * 10)  # so that there are several blocks
+    monkeypatch.setattr(kernel_gradients, "SMALL", 0)
+    monkeypatch.setattr(kernel_gradients, "SMALL_STRIDED", 0)
+    monkeypatch.setattr(kernel_gradients, "CACHED", 2 * 7 * 6 * 3 * 10)  # so that there are several blocks
     monkeypatch.setattr(fast_convolution, "FEW", 0)  # and no folding
-    batch, space, window, channels, padding = BY_ROWS_AND_COLUMNS[case]
+    batch, space, window, channels, padding, stride = AS_PRODUCTS[case]
+    strides = (stride, stride)
     padding = ((padding, padding),) * 2 if isinstance(padding, int) else padding
     with jax.enable_x64(True):
         x = jax.random.normal(jax.random.key(0), (batch, *space, channels[0]), jnp.float64)
@@ -145,10 +150,10 @@ def test_the_kernels_gradient_as_a_product_equals_that_of_xla(case, monkeypatch)
             return slopes, forward, curvature, jax.grad(steepness)(w), jax.vmap(jax.grad(f, 1), (None, 0))(x, w[None])
 
         def xlas(x, w):
-            return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=layouts(2))
+            return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=layouts(2))
 
         def ours(x, w):
-            return convolve(x, w, (1, 1), padding)
+            return convolve(x, w, strides, padding)
 
         products = str(jax.make_jaxpr(jax.grad(lambda w: (ours(x, w) ** 2).sum()))(w))
         assert "dot_general" in products
@@ -156,17 +161,19 @@ def test_the_kernels_gradient_as_a_product_equals_that_of_xla(case, monkeypatch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), expected, got)
 
 
-def test_the_kernels_gradient_of_a_net_is_a_product_to_float32s_rounding():
-    """3×3 convolutions of 16 channels, whose kernels' gradients as convolutions take longer than all else."""
+@pytest.mark.parametrize(("window", "stride", "is_product"), [(3, 1, True), (3, 2, True), (1, 2, True), (4, 2, False)])
+def test_the_kernels_gradient_of_a_net_is_a_product_to_float32s_rounding(window, stride, is_product):
+    """16 channels, where kernels' gradients as convolutions take longer than all else; not where patches overlap much."""
     x = jax.random.normal(jax.random.key(0), (6, 32, 32, 16))
-    w = jax.random.normal(jax.random.key(1), (3, 3, 16, 16))
+    w = jax.random.normal(jax.random.key(1), (window, window, 16, 16))
+    strides = (stride, stride)
 
     def slopes(convolved):
         return jax.grad(lambda w: (convolved(x, w) ** 2).sum())
 
-    ours = slopes(lambda x, w: convolve(x, w, (1, 1), "SAME"))
-    assert len(list(convolutions(jax.make_jaxpr(ours)(w).jaxpr))) == 1  # forward only
-    xlas = slopes(lambda x, w: lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=layouts(2)))
+    ours = slopes(lambda x, w: convolve(x, w, strides, "SAME"))
+    assert len(list(convolutions(jax.make_jaxpr(ours)(w).jaxpr))) == (1 if is_product else 2)  # forward is one
+    xlas = slopes(lambda x, w: lax.conv_general_dilated(x, w, strides, "SAME", dimension_numbers=layouts(2)))
     got, expected = jax.jit(lambda w: (ours(w), xlas(w)))(w)
     np.testing.assert_allclose(got, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
