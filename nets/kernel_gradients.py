@@ -79,11 +79,11 @@ def _by_rows_and_columns(x: jax.Array, w: jax.Array, form: Form, precision: Any,
     """
     k, m, channels, features = w.shape
     width = as_product.positions(x.shape, w.shape, form)[1]
+    kernel = w.transpose(1, 2, 0, 3).reshape(m * channels, k * features)
 
-    def some(x: jax.Array, w: jax.Array) -> jax.Array:
+    def some(x: jax.Array, kernel: jax.Array) -> jax.Array:
         x = jnp.pad(x, ((0, 0), (0, 0), form.padding[1], (0, 0)))
         columns = jnp.concatenate([x[:, :, j : j + width] for j in range(m)], axis=-1)
-        kernel = w.transpose(1, 2, 0, 3).reshape(m * channels, k * features)
         positions = columns.reshape(-1, m * channels)  # as a matrix: XLA copies what contracts over more than one axis
         rows = jnp.dot(positions, kernel, precision=precision).reshape(*columns.shape[:3], -1)
         parts = lax.split(rows, (features,) * k, axis=-1)  # transposed, a concatenation; slices would be a sum
@@ -92,7 +92,7 @@ def _by_rows_and_columns(x: jax.Array, w: jax.Array, form: Form, precision: Any,
         y = functools.reduce(jnp.add, shifted)
         return lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), (low, high, 0), (0, 0, 0), (0, 0, 0)))
 
-    return _in_blocks(some, x, w, block)
+    return _in_blocks(some, x, kernel, block)
 
 
 def _by_patches(x: jax.Array, w: jax.Array, form: Form, precision: Any, block: int) -> jax.Array:
