@@ -6,8 +6,8 @@ Each net keeps the rate that validation chooses at He's scale; dependence is the
 trains if its test accuracy reaches 0.9; one that diverges counts as guessing. A first run was judged by the spread of
 accuracies over scales, which is small too for a net that fails at all of them, and decided nothing.
 
-Expected: does not hold; rates up to 3 train with it, not 0.3; 11 of 13 initial scales train, not 1.7, and scales other
-than He's cost 0.634 ± 0.049 (n = 3) less accuracy (about 120 s of processor time).
+Expected: does not hold; rates up to 3 train with it, not 0.3; 10 of 13 initial scales train, not 2, and scales other
+than He's cost 0.651 ± 0.045 (n = 3) less accuracy (about 60 s of processor time).
 
 Source: a lecture of 2018 on neural networks; Ioffe and Szegedy (2015), "be less careful about initialization".
 """
