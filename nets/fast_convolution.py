@@ -41,6 +41,10 @@ class _Settings(NamedTuple):
     feature_group_count: int
     precision: Any
 
+    @property
+    def form(self) -> as_product.Form:
+        return as_product.Form(*self[:4])
+
 
 def convolve(
     lhs: jax.Array,
@@ -95,9 +99,8 @@ def convolve(
         return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
     if jax.default_backend() == "cpu":
         return _ordinary(settings, lhs, rhs)
-    form = as_product.Form(*settings[:4])
-    if jax.default_backend() == "gpu" and as_product.pays(lhs.shape, rhs.shape, form):
-        return as_product.convolved(lhs, rhs, form, precision)
+    if jax.default_backend() == "gpu" and as_product.pays(lhs.shape, rhs.shape, settings.form):
+        return as_product.convolved(lhs, rhs, settings.form, precision)
     return lax.conv_general_dilated(lhs, rhs, dimension_numbers=standard, **settings._asdict())
 
 
@@ -163,9 +166,9 @@ def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax
         features, channels = _channels_to_add(exchanged, settings.window_strides, settings)
         lhs_dot, wide = _widened(lhs_dot, rhs, (channels, features))
         return _convolved(settings, lhs_dot, jnp.swapaxes(wide, -1, -2), "*OI")[..., : rhs.shape[-1]]
-    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(_output_size(settings, lhs_dot, rhs)):
+    if math.prod(lhs_dot.shape[1:-1]) >= 1.5 * math.prod(as_product.positions(lhs_dot.shape, rhs.shape, settings.form)):
         # Far fewer positions in y than in x: a matrix product from each costs less than a convolution onto all of x.
-        return as_product.product(lhs_dot, rhs, as_product.Form(*settings[:4]), settings.precision)
+        return as_product.product(lhs_dot, rhs, settings.form, settings.precision)
     kernel = jnp.swapaxes(_fold_kernel(rhs, fold), -1, -2)
     y = _convolved(_unpadded(settings), _fold_columns(settings, lhs_dot, rhs, fold), kernel, "*OI")
     return _unfold_columns(y, fold)
@@ -173,7 +176,7 @@ def _lhs_tangent(settings: _Settings, lhs_dot: jax.Array, rhs: jax.Array) -> jax
 
 def _rhs_tangent(settings: _Settings, lhs: jax.Array, rhs_dot: jax.Array) -> jax.Array:
     """x ∗ w', in the form whose transpose is the gradient with respect to w."""
-    product = kernel_gradients.convolved(lhs, rhs_dot, as_product.Form(*settings[:4]), settings.precision)
+    product = kernel_gradients.convolved(lhs, rhs_dot, settings.form, settings.precision)
     if product is not None:
         return product
     rank = lhs.ndim - 2
@@ -225,16 +228,10 @@ def _columns_to_fold(settings: _Settings, lhs: jax.Array, rhs: jax.Array) -> int
     channels = rhs.shape[-2:]
     if lhs.ndim != 4 or not simple or max(channels) > FEW or math.prod(channels) > FEW**2 / 2:
         return 1
-    width = _output_size(settings, lhs, rhs)[1]
+    width = as_product.positions(lhs.shape, rhs.shape, settings.form)[1]
     enough = (f for f in range(2, width + 1) if f * max(channels) > FEW and width % f == 0)
     fold = next(enough, 1)
     return fold if fold * max(channels) <= 4 * FEW else 1
-
-
-def _output_size(settings: _Settings, x: jax.Array, rhs: jax.Array) -> tuple[int, int]:
-    """Height and width of the result, at strides of 1."""
-    (top, bottom), (left, right) = settings.padding
-    return x.shape[1] + top + bottom - rhs.shape[0] + 1, x.shape[2] + left + right - rhs.shape[1] + 1
 
 
 def _unpadded(settings: _Settings) -> _Settings:
@@ -244,7 +241,7 @@ def _unpadded(settings: _Settings) -> _Settings:
 def _fold_columns(settings: _Settings, x: jax.Array, rhs: jax.Array, fold: int) -> jax.Array:
     """x [B, H, W, C], padded, as [B, H', W' / f, f C]; W' has room for the folded kernel at every position."""
     rows, (low, _) = settings.padding
-    columns = _output_size(settings, x, rhs)[1] + (_folded_window(rhs, fold) - 1) * fold
+    columns = as_product.positions(x.shape, rhs.shape, settings.form)[1] + (_folded_window(rhs, fold) - 1) * fold
     x = jnp.pad(x, ((0, 0), rows, (low, columns - x.shape[2] - low), (0, 0)))
     return x.reshape(*x.shape[:2], columns // fold, fold * x.shape[3])
 
