@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from nets.convolution import HiddenConv
+from nets.dense import dense
 from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.pooling import max_pool
@@ -55,7 +56,7 @@ class AlexNet(nn.Module):
         for layer, width in enumerate(self.widths):
             h = Dropout(self.dropout)(h, train=train)
             h = HiddenDense(width, name=f"hidden_{layer}", **shared)(h, train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images too small for the form, a wrong rank, an unknown form or norm.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.convolution import HiddenConv, TransposedConvolution
+from nets.dense import dense
 from nets.layers import (
     Dropout,
     Factory,
@@ -131,7 +132,7 @@ class Decoder(nn.Module):
                 h = hidden(h, train=train)
         if kernels:
             return TiedDense(name="output")(h, kernels[0]).reshape(-1, *shape)
-        output = nn.Dense(math.prod(shape), kernel_init=self.kernel_init, name="output")
+        output = dense(math.prod(shape), kernel_init=self.kernel_init, name="output")
         return output(h).reshape(-1, *shape)
 
     def _convolutional(self, code: jax.Array, shape: tuple[int, ...], train: bool) -> jax.Array:

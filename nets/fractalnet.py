@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.convolution import HiddenConv
+from nets.dense import dense
 from nets.layers import Dropout, Factory, Initializer, hidden_fields, is_off, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.pooling import global_average_pool, max_pool
@@ -51,7 +52,7 @@ class FractalNet(nn.Module):
         for stage, width in enumerate(self.widths):
             h = self._block(h, stage, width, single, train)
             h = Dropout(self.dropout)(max_pool(h, 2, padding="SAME"), train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(global_average_pool(h))
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(global_average_pool(h))
 
     def _block(self, x: jax.Array, stage: int, width: int, single: jax.Array | None, train: bool) -> jax.Array:
         """Column c convolves every 2^(C-1-c) steps; columns that convolve at the same step are joined."""

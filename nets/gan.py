@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.dense import dense
 from nets.layers import Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.outputs import Outputs
@@ -29,7 +30,7 @@ class Generator(nn.Module):
         h = z
         for layer, width in enumerate(self.widths):
             h = HiddenDense(width, name=f"hidden_{layer}", **hidden_fields(self))(h, train=train)
-        h = nn.Dense(math.prod(shape), kernel_init=self.kernel_init, name="output")(h)
+        h = dense(math.prod(shape), kernel_init=self.kernel_init, name="output")(h)
         return h.reshape(z.shape[0], *shape)
 
 
@@ -47,7 +48,7 @@ class Discriminator(nn.Module):
         for layer, width in enumerate(self.widths):
             hidden = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **hidden_fields(self))
             h = hidden(h, train=train)
-        return nn.Dense(1, kernel_init=self.kernel_init, name="output")(h)
+        return dense(1, kernel_init=self.kernel_init, name="output")(h)
 
 
 class GAN(nn.Module):

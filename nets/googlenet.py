@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.convolution import HiddenConv
+from nets.dense import dense
 from nets.layers import Dropout, Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.outputs import Outputs
@@ -74,7 +75,7 @@ class AuxiliaryHead(nn.Module):
         h = HiddenConv(128, 1, use_bias=self.norm is None, name="conv", **shared)(average_pool(x, 5, 3), train=train)
         shared["norm"] = None
         h = HiddenDense(1024, dropout=self.dropout, name="hidden", **shared)(flatten(h), train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
 
 class GoogLeNet(nn.Module):
@@ -123,7 +124,7 @@ class GoogLeNet(nn.Module):
                 head = AuxiliaryHead(self.outputs, dropout=self.dropout, name=f"auxiliary_{name}", **shared)
                 heads.append(head(h, train=train))
         h = Dropout(self.dropout)(global_average_pool(h), train=train)
-        logits = nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        logits = dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
         return Outputs(prediction=logits, auxiliary=tuple(heads)) if self.auxiliary else logits
 
     def check(self, shape: tuple[int, ...]) -> None:

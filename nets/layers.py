@@ -6,7 +6,6 @@ each layer has its own learned slope). A factory with a property `pieces` (maxou
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.activations import Layered, Widening
+from nets.dense import dense
 from nets.dropout import DropoutKind, is_without_effect
 from nets.masks import kept
 from nets.normalization import NORMALIZATIONS
@@ -113,9 +113,14 @@ class Dropout(nn.Module):
         rate = jnp.asarray(self.rate, jnp.float32)
         keep = 1 - rate
         shape = self._drawn(x)
-        key = self.make_rng("dropout")
-        draw = functools.partial(kept, key, rate, shape)
-        mask = draw() if drops is None else jax.lax.cond(drops, draw, lambda: jnp.ones(shape, bool))
+
+        def draw(layer: Dropout) -> jax.Array:
+            return kept(layer.make_rng("dropout"), rate, shape)
+
+        def none(_: Dropout) -> jax.Array:
+            return jnp.ones(shape, bool)
+
+        mask = draw(self) if drops is None else nn.cond(drops, draw, none, self, variables=False, rngs="dropout")
         # At rate 1 nothing is kept, and 0 / 0 would poison the gradient.
         scale = jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0).astype(x.dtype)
         return jnp.where(mask, x * scale, jnp.zeros_like(x))
@@ -164,5 +169,5 @@ class HiddenDense(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         features = self.features * pieces_of(self.activation)
         bias_init = nn.initializers.constant(self.bias)
-        z = nn.Dense(features, kernel_init=self.kernel_init, bias_init=bias_init, name="dense")(x)
+        z = dense(features, kernel_init=self.kernel_init, bias_init=bias_init, name="dense")(x)
         return activated(self, z, train=train)

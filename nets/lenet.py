@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from nets.convolution import HiddenConv
+from nets.dense import dense
 from nets.layers import Factory, HiddenDense, Initializer, flatten, hidden_fields, kernel_default, rectifier
 from nets.normalization import check_norm
 from nets.pooling import global_average_pool, max_pool
@@ -51,7 +52,7 @@ class LeNet5(nn.Module):
         h = flatten(max_pool(h, 2))
         for layer, width in enumerate(self.widths):
             h = HiddenDense(width, dropout=self.dropout, name=f"hidden_{layer}", **shared)(h, train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images too small, a wrong rank, an unknown norm or padding.
@@ -106,7 +107,7 @@ class CNN(nn.Module):
             )
             h = layer(h, train=train)
         h = global_average_pool(h) if self.pooled else flatten(h)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse examples that are not [*space, C] or too small, and lists of different length.

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from nets.dense import dense
 from nets.layers import (
     Dropout,
     Factory,
@@ -63,7 +64,7 @@ class MLP(nn.Module):
             h = HiddenDense(width, name=f"hidden_{layer}", **fields)(h, train=train)
         if rest := len(self.widths) - alone:
             h = _scanned(HiddenDense(self.widths[0], name="hidden_rest", **fields), h, rest, train)
-        return nn.Dense(self.outputs, kernel_init=of_layer(self.kernel_init, len(self.widths)), name="output")(h)
+        return dense(self.outputs, kernel_init=of_layer(self.kernel_init, len(self.widths)), name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse what cannot be built for examples of this shape.

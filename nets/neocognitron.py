@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.dense import dense
 from nets.fast_convolution import convolve
 from nets.layers import Dropout, Factory, Initializer, flatten, kernel_default, pieces_of, rectifier
 from nets.pooling import average_pool
@@ -77,7 +78,7 @@ class Neocognitron(nn.Module):
             mean = average_pool(cells(u), self.pool, padding="SAME")
             u = mean / (1 + jnp.abs(mean))
         h = Dropout(self.dropout)(flatten(u), train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse examples that are not images, sizes that are not positive, maxout.

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.dense import dense
 from nets.layers import Dropout, Initializer, flatten, kernel_default
 from nets.shapes import check_form, check_positive
 
@@ -58,7 +59,7 @@ class RBF(nn.Module):
         h = self.hidden(x, centers, log_widths)
         self.sow("intermediates", "hidden", h)
         h = Dropout(self.dropout)(h, train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def hidden(self, x: jax.Array, centers: jax.Array, log_widths: jax.Array) -> jax.Array:
         """Hidden activations [B, M] of flat inputs [B, F], for centers [M, F] and log_widths [M]."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.activations import tanh
+from nets.dense import dense
 from nets.layers import Dropout, Factory, Initializer, flatten, hyperbolic_tangent, kernel_default, pieces_of
 from nets.lstm import LSTMCell
 from nets.padding import without_padding
@@ -82,7 +83,7 @@ class Recurrent(nn.Module):
                 h = jnp.where((jnp.arange(h.shape[1])[None, :] < lengths[:, None])[..., None], h, jnp.zeros_like(h))
             self.sow("intermediates", "hidden", h)
             h, last = (Dropout(self.dropout)(value, train=train) for value in (h, last))
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(self._summary(h, last, lengths))
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(self._summary(h, last, lengths))
 
     def _layer(self, x: jax.Array, layer: int, width: int, lengths: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         """All states [B, T, H] and the state after the last step [B, H]; twice as wide if bidirectional."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.convolution import convolution
+from nets.dense import dense
 from nets.layers import Dropout, Factory, Initializer, is_off, kernel_default, pieces_of, rectifier
 from nets.normalization import NORMALIZATIONS, check_norm
 from nets.pooling import global_average_pool, max_pool
@@ -228,7 +229,7 @@ class ResNet(nn.Module):
         h = global_average_pool(h)
         if not form.preactivation:
             h = Dropout(self.dropout)(h, train=train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
+        return dense(self.outputs, kernel_init=self.kernel_init, name="output")(h)
 
     def _stem(self, x: jax.Array, form: _Form, train: bool) -> jax.Array:
         window, stride = (7, 2) if form.large_stem else (3, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 from flax import linen as nn
 
+from nets.dense import dense
 from nets.layers import Initializer, flatten, kernel_default
 from nets.shapes import check_positive
 
@@ -32,7 +33,7 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         del train
         bias_init = nn.initializers.constant(self.bias)
-        z = nn.Dense(self.outputs, kernel_init=self.kernel_init, bias_init=bias_init, name="output")(flatten(x))
+        z = dense(self.outputs, kernel_init=self.kernel_init, bias_init=bias_init, name="output")(flatten(x))
         return (z > 0).astype(z.dtype) if self.threshold else z
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -91,23 +91,40 @@ def _any(branches: tuple[str, ...], index: jax.Array, parameter: jax.Array, z: j
     return lax.switch(index, [_branch(BRANCHES[name]) for name in branches], parameter, z)
 
 
+# Cotangents of z from those of y = g(z) and the activation's parameter: y says what an exponential would have to find again.
+# In the order of operations of the derivative of g by itself.
+_OF_VALUE: dict[str, Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]] = {
+    "sigmoid": lambda steepness, _z, y, cotangent: steepness * (cotangent * (y * (1 - y))),
+    "tanh": lambda _parameter, _z, y, cotangent: cotangent * (1 - y) + cotangent * (1 - y) * y,
+    "elu": lambda alpha, z, y, cotangent: jnp.where(z > 0, cotangent, cotangent * (y + alpha)),
+}
+
+
 def _forward(
     branches: tuple[str, ...], index: jax.Array, parameter: jax.Array, z: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return _any(branches, index, parameter, z), (index, parameter, z)
+    y = _any(branches, index, parameter, z)
+    return y, (index, parameter, z, y)
 
 
 def _backward(
     branches: tuple[str, ...], saved: tuple[jax.Array, ...], cotangent: jax.Array
 ) -> tuple[None, None, jax.Array]:
-    """The gradient, recomputed from z: the derivative of a plain switch would save the residuals of every branch."""
-    index, parameter, z = saved
+    """The gradient, from z or y: the derivative of a plain switch would save the residuals of every branch."""
+    index, parameter, z, y = saved
 
-    def pull(branch: Callable) -> Callable:
-        return lambda parameter, z, cotangent: jax.vjp(lambda z: branch(parameter, z), z)[1](cotangent)[0]
+    def pull(name: str) -> Callable:
+        branch = _branch(BRANCHES[name])
 
-    pulls = [pull(_branch(BRANCHES[name])) for name in branches]
-    return None, None, lax.switch(index, pulls, parameter, z, cotangent)
+        def of_argument(parameter: jax.Array, z: jax.Array, _: jax.Array, cotangent: jax.Array) -> jax.Array:
+            return jax.vjp(lambda z: branch(parameter, z), z)[1](cotangent)[0]
+
+        def of_value(parameter: jax.Array, z: jax.Array, y: jax.Array, cotangent: jax.Array) -> jax.Array:
+            return _OF_VALUE[name](parameter.astype(y.dtype), z, y, cotangent)
+
+        return of_value if name in _OF_VALUE else of_argument
+
+    return None, None, lax.switch(index, [pull(name) for name in branches], parameter, z, y, cotangent)
 
 
 _any.defvjp(_forward, _backward)

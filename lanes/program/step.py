@@ -31,6 +31,7 @@ from nets import Outputs, outputs_of
 from nets.abilities import EmbedsTokens, HasThreshold
 from nets.activations import PerLayer
 from nets.initializers import scaled
+from nets.masks import folded
 
 Array = jax.Array
 Tree = Any
@@ -121,7 +122,7 @@ class Setup:
 
 def stream(seed: Array | int, name: str, step: Array | int = 0) -> Array:
     """The random key of one stream of a run at one step."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
+    return folded(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
 
 
 def build_net(setup: Setup, run: Run) -> nn.Module:
