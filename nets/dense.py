@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 MANY = 32  # outputs, above which the gradient takes as long in either order
+EXPONENT_BITS = 9  # float32 has 8; rounded to those of its own precision it would be left as it is, and XLA knows
 
 
 def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **fields: Any) -> nn.Dense:
@@ -36,8 +38,8 @@ def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: A
         rhs: W [F, O].
         dimension_numbers, precision, options: as in `lax.dot_general`.
     """
-    plain = dimension_numbers == (((1,), (0,)), ((), ())) and not options
-    if plain and jax.default_backend() == "cpu" and 1 < rhs.shape[1] <= min(MANY, rhs.shape[0] // 2):
+    matrices = dimension_numbers == _ROWS_BY_COLUMNS and lhs.dtype == rhs.dtype == jnp.float32 and not options
+    if matrices and jax.default_backend() == "cpu" and 1 < rhs.shape[1] <= min(MANY, rhs.shape[0] // 2):
         return _narrow(precision, lhs, rhs)
     return lax.dot_general(lhs, rhs, dimension_numbers, precision=precision, **options)
 
@@ -52,7 +54,11 @@ def _narrow(precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
 
 
 def _narrow_jvp(precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, Any]:
-    """y' = x' W + x (W'ᵀ)ᵀ, whose transpose is (sᵀ x)ᵀ. Without the barrier XLA would make it xᵀ s again."""
+    """y' = x' W + x (W'ᵀ)ᵀ, whose transpose is (sᵀ x)ᵀ. XLA would make it xᵀ s again, were it not for what changes no number.
+
+    `lax.optimization_barrier` does not do: it goes late, and a small product in a layout that XLA cannot compile is left (seen
+    with jaxlib 0.10.2: the process is aborted).
+    """
     lhs, rhs = primals
     lhs_dot, rhs_dot = tangents
     y = _narrow(precision, lhs, rhs)
@@ -60,9 +66,9 @@ def _narrow_jvp(precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, A
     if not isinstance(lhs_dot, SymbolicZero):
         terms.append(lax.dot_general(lhs_dot, rhs, _ROWS_BY_COLUMNS, precision=precision))
     if not isinstance(rhs_dot, SymbolicZero):
-        turned = lax.optimization_barrier(rhs_dot.T)
+        turned = lax.reduce_precision(rhs_dot.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
         terms.append(lax.dot_general(lhs, turned, _ROWS_BY_ROWS, precision=precision))
-    return y, functools.reduce(jax.numpy.add, terms) if terms else jax.numpy.zeros_like(y)
+    return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
 
 
 _narrow.defjvp(_narrow_jvp, symbolic_zeros=True)

@@ -40,6 +40,19 @@ def test_dropout_of_everything_has_finite_gradients():
     np.testing.assert_array_equal(slopes, np.zeros((3, 3), np.float32))
 
 
+def test_dropout_that_is_skipped_draws_nothing_and_derives_no_key():
+    x, key, drops = jnp.ones((3, 4)), jax.random.key(0), jnp.bool_(True)
+
+    def skipping(rate, drops):
+        return Dropout(rate).apply({}, x, drops, rngs={"dropout": key}, method="skipping")
+
+    outside = {equation.primitive.name for equation in jax.make_jaxpr(skipping)(0.5, drops).jaxpr.eqns}
+    assert "cond" in outside
+    assert not {"random_fold_in", "random_bits", "shift_left", "xor"} & outside
+    np.testing.assert_array_equal(skipping(0.5, drops), drop(0.5, x))
+    np.testing.assert_array_equal(skipping(0.0, ~drops), x)
+
+
 def test_dropout_shared_over_space_drops_whole_channels():
     y = Dropout(0.5, shared=(1, 2)).apply({}, jnp.ones((2, 4, 4, 8)), train=True, rngs={"dropout": jax.random.key(0)})
     assert ((y == 0).all(axis=(1, 2)) | (y == 2).all(axis=(1, 2))).all()

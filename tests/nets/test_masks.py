@@ -10,7 +10,7 @@ from jax.extend.random import threefry_2x32
 from scipy import stats
 
 from nets import Dropout
-from nets.masks import kept, threefry
+from nets.masks import folded, kept, threefry
 
 ENTRIES = (8, 125_000)
 RATES = [1e-6, 1e-3, 0.1, 1 / 3, 0.5, 0.9, 0.999]
@@ -85,6 +85,18 @@ def test_layers_steps_and_seeds_are_independent():
     all_masks = jax.vmap(drawn)(jnp.array([0, 0, 1]), jnp.array([0, 1, 0])).reshape(6, -1) - 1
     between = np.asarray(all_masks @ all_masks.T) / all_masks.shape[1]
     assert (np.abs(between - np.eye(6)) < 4.5 / np.sqrt(all_masks.shape[1])).all()
+
+
+def test_a_key_is_folded_as_jax_does_it():
+    keys, steps = jax.random.split(jax.random.key(4), 3), jnp.array([0, 1, 2**31 - 1], jnp.int32)
+    np.testing.assert_array_equal(
+        jax.random.key_data(jax.vmap(folded)(keys, steps)),
+        jax.random.key_data(jax.vmap(jax.random.fold_in)(keys, steps)),
+    )
+    other = jax.random.key(0, impl="rbg")
+    np.testing.assert_array_equal(
+        jax.random.key_data(folded(other, 3)), jax.random.key_data(jax.random.fold_in(other, 3))
+    )
 
 
 def test_a_lane_draws_the_same_mask_alone_among_others_and_under_a_condition():

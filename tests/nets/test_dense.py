@@ -1,0 +1,82 @@
+"""The dense layers' product: derivatives are those of `lax.dot_general`, to the bit; a narrow kernel's comes transposed."""
+
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from nets import MLP
+from nets.dense import MANY, dense, product
+
+MATRICES = (((1,), (0,)), ((), ()))
+
+
+def arrays(batch, inputs, outputs):
+    keys = jax.random.split(jax.random.key(batch), 2)
+    return jax.random.normal(keys[0], (batch, inputs)), jax.random.normal(keys[1], (inputs, outputs))
+
+
+def derivatives(of, x, w):
+    def total(x, w):
+        return jnp.sin(of(x, w, MATRICES)).sum()
+
+    def along(w):
+        return jax.jvp(jax.grad(total, argnums=1), (x, w), (x, 2 * w))[1]
+
+    slopes = jax.grad(total, argnums=(0, 1))(x, w)
+    lanes = jax.vmap(jax.grad(total, argnums=(0, 1)))(jnp.stack([x, -x]), jnp.stack([w, 3 * w]))
+    return slopes, lanes, jax.jvp(total, (x, w), (x, w)), along(w), jax.grad(lambda w: (along(w) ** 2).sum())(w)
+
+
+@settings(max_examples=6, deadline=None)
+@given(batch=st.integers(1, 9), inputs=st.integers(2, 70), outputs=st.integers(1, MANY + 3))
+def test_derivatives_are_those_of_the_plain_product(batch, inputs, outputs):
+    """Of any order, forward and reverse, of lanes; to the bit for the gradient itself."""
+    x, w = arrays(batch, inputs, outputs)
+    ours, plain = (jax.jit(derivatives, static_argnums=0)(of, x, w) for of in (product, lax.dot_general))
+    jax.tree.map(np.testing.assert_array_equal, ours[:2], plain[:2])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours[2:], plain[2:])
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "is_narrow"), [(64, 10, True), (64, 64, False), (12, 10, False)])
+def test_a_narrow_kernels_gradient_is_compiled_transposed(inputs, outputs, is_narrow):
+    """XLA does not turn it back, also where the optimizer's update follows."""
+    x, w = arrays(32, inputs, outputs)
+
+    def updated(w, x):
+        return w - 0.1 * jax.grad(lambda w: (product(x, w, MATRICES) ** 2).sum())(w)
+
+    text = jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
+    found = re.findall(rf"f32\[4,{outputs},{inputs}\]\{{2,1,0\}} dot\(", text)
+    assert bool(found) == (is_narrow or inputs == outputs)
+
+
+def test_sequences_and_other_contractions_are_plain_products():
+    x, w = jnp.ones((2, 5, 64)), jnp.ones((64, 3))
+    numbers = (((2,), (0,)), ((), ()))
+    assert "custom_jvp" not in str(jax.make_jaxpr(lambda x, w: product(x, w, numbers))(x, w))
+    np.testing.assert_array_equal(product(x, w, numbers), lax.dot_general(x, w, numbers))
+    assert product(x[0], w, MATRICES, preferred_element_type=jnp.float32).shape == (5, 3)
+
+
+def test_a_layer_is_flaxs_own():
+    x, _ = arrays(6, 40, 4)
+    ours = dense(4, kernel_init=nn.initializers.lecun_normal(), name="output")
+    theirs = nn.Dense(4, name="output")
+    variables = ours.init(jax.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, variables, theirs.init(jax.random.key(0), x))
+    np.testing.assert_array_equal(ours.apply(variables, x), theirs.apply(variables, x))
+
+
+def test_nets_have_it():
+    x = jnp.ones((8, 40))
+    net = MLP((20,), outputs=3)
+    params = net.init(jax.random.key(0), x, train=False)["params"]
+    slopes = jax.make_jaxpr(jax.grad(lambda params: net.apply({"params": params}, x, train=True).sum()))(params)
+    assert str(slopes).count("reduce_precision") == 2
