@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nets import dense
+
 # Numbers in the patches of a batch (docs/performance.md, an H200).
 MOST = 10_000_000  # up to which the product was timed; near it, it gains an eighth
 KEPT = 8_000_000  # to which they are kept for the backward pass, which takes memory; above, made again
@@ -64,7 +66,7 @@ def product(x: jax.Array, w: jax.Array, form: Form, precision: object) -> jax.Ar
     patches = _patches(padded, w.shape[:-2], form)
     kernel = w.reshape(-1, w.shape[-1])
     matrix = patches.reshape(-1, kernel.shape[0])  # XLA copies what contracts over more than one axis, on a CPU
-    y = jnp.dot(matrix, kernel, precision=precision)  # type: ignore[arg-type]
+    y = dense.product(matrix, kernel, dense.MATRICES, precision)
     return y.reshape(*patches.shape[:-1], -1)
 
 

@@ -10,8 +10,10 @@ from flax import linen as nn
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-MANY = 32  # outputs, above which the gradient takes as long in either order
+FEW = 32  # outputs, up to which the transposed product is faster for batches of any size
+SHARE = 0.8  # of the inputs and, above `FEW`, of the batch: what outputs may be for it to be faster
 EXPONENT_BITS = 9  # float32 has 8; rounded to those of its own precision it would be left as it is, and XLA knows
+MATRICES = (((1,), (0,)), ((), ()))  # the dimension numbers of a product of matrices
 
 
 def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **fields: Any) -> nn.Dense:
@@ -30,27 +32,30 @@ def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: A
     """`lax.dot_general`, to the bit; the gradient of a narrow kernel is computed transposed on a CPU.
 
     On CPUs the product xᵀ s of inputs and slopes, [F, B] by [B, O], is a call of a library that takes as long for 2 outputs as
-    for 16. Its transpose sᵀ x takes a half to a tenth of that. As in `nets.fast_convolution.convolve`, the form is decided at
-    trace time by `jax.default_backend()`, and has a custom JVP.
+    for 16. Its transpose sᵀ x takes a half to a tenth of that, and gains something up to 0.8 B outputs (docs/performance.md).
+    As in `nets.fast_convolution.convolve`, the form is decided at trace time by `jax.default_backend()`, and has a custom JVP.
 
     Args:
         lhs: x; as a matrix [B, F] it may take the other form.
         rhs: W [F, O].
         dimension_numbers, precision, options: as in `lax.dot_general`.
     """
-    matrices = dimension_numbers == _ROWS_BY_COLUMNS and lhs.dtype == rhs.dtype == jnp.float32 and not options
-    if matrices and jax.default_backend() == "cpu" and 1 < rhs.shape[1] <= min(MANY, rhs.shape[0] // 2):
+    matrices = dimension_numbers == MATRICES and lhs.dtype == rhs.dtype == jnp.float32 and not options
+    if matrices and jax.default_backend() == "cpu" and _is_narrow(lhs.shape[0], *rhs.shape):
         return _narrow(precision, lhs, rhs)
     return lax.dot_general(lhs, rhs, dimension_numbers, precision=precision, **options)
 
 
-_ROWS_BY_COLUMNS = (((1,), (0,)), ((), ()))
+def _is_narrow(batch: int, inputs: int, outputs: int) -> bool:
+    return 1 < outputs <= SHARE * inputs and outputs <= max(FEW, SHARE * batch)
+
+
 _ROWS_BY_ROWS = (((1,), (1,)), ((), ()))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _narrow(precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-    return lax.dot_general(lhs, rhs, _ROWS_BY_COLUMNS, precision=precision)
+    return lax.dot_general(lhs, rhs, MATRICES, precision=precision)
 
 
 def _narrow_jvp(precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, Any]:
@@ -64,7 +69,7 @@ def _narrow_jvp(precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, A
     y = _narrow(precision, lhs, rhs)
     terms = []
     if not isinstance(lhs_dot, SymbolicZero):
-        terms.append(lax.dot_general(lhs_dot, rhs, _ROWS_BY_COLUMNS, precision=precision))
+        terms.append(lax.dot_general(lhs_dot, rhs, MATRICES, precision=precision))
     if not isinstance(rhs_dot, SymbolicZero):
         turned = lax.reduce_precision(rhs_dot.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
         terms.append(lax.dot_general(lhs, turned, _ROWS_BY_ROWS, precision=precision))
