@@ -66,10 +66,12 @@ def folded(key: jax.Array, number: Any) -> jax.Array:
     return jax.random.wrap_key_data(jnp.stack(words), impl="threefry2x32")
 
 
+@jax.jit
 def threefry(k0: jax.Array, k1: jax.Array, x0: jax.Array, x1: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Threefry-2x32 with 20 rounds (Salmon et al. 2011), uint32: the function of `jax.extend.random.threefry_2x32`.
 
-    JAX's own is a loop on a CPU, which computes each of the two words in a pass that computes both.
+    JAX's own is a loop on a CPU, which computes each of the two words in a pass that computes both. Jitted, since the hundred
+    operations of this one are then traced once, not for each key.
     """
     keys = (k0, k1, k0 ^ k1 ^ jnp.uint32(PARITY))
     x0, x1 = x0 + k0, x1 + k1

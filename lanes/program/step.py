@@ -122,7 +122,8 @@ class Setup:
 
 def stream(seed: Array | int, name: str, step: Array | int = 0) -> Array:
     """The random key of one stream of a run at one step."""
-    return folded(jax.random.fold_in(jax.random.key(seed), STREAMS[name]), step)
+    key = jax.random.fold_in(jax.random.key(seed), STREAMS[name])
+    return jax.random.fold_in(key, step) if isinstance(step, int) else folded(key, step)
 
 
 def build_net(setup: Setup, run: Run) -> nn.Module:
