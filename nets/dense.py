@@ -29,7 +29,7 @@ def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **
 
 
 def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: Any = None, **options: Any) -> jax.Array:
-    """`lax.dot_general`, to the bit; the gradient of a narrow kernel is computed transposed on a CPU.
+    """`lax.dot_general`; the gradient of a narrow kernel is computed transposed on a CPU, for most shapes to the same bits.
 
     On CPUs the product xᵀ s of inputs and slopes, [F, B] by [B, O], is a call of a library that takes as long for 2 outputs as
     for 16. Its transpose sᵀ x takes a half to a tenth of that, and gains something up to 0.8 B outputs (docs/performance.md).
