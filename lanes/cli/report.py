@@ -57,9 +57,10 @@ def main(arguments: Arguments) -> int:
     _check(arguments)
     if arguments.table is not None:
         return _table(arguments, arguments.table)
-    from lanes.reporting.pages import read, write_report
+    from lanes.reporting.pages import read, write_page
     from lanes.reporting.printed_comparison import document, lines
     from lanes.results.documents import results_document
+    from lanes.results.leaderboard import ranking
     from lanes.results.printed_leaderboard import print_leaderboard
 
     directories = list(arguments.directories)
@@ -71,9 +72,10 @@ def main(arguments: Arguments) -> int:
         if not is_over:
             return status
     page = arguments.out or directories[0] / "report.html"
-    if not arguments.watch:
-        write_report(directories, arguments.metric, page, arguments.statistic, arguments.baseline)
     runs, curves = read(directories)
+    ranked = ranking(runs, arguments.metric)
+    if not arguments.watch:
+        write_page(ranked, curves, directories, page, arguments.statistic, arguments.baseline)
     drawn = _figures(arguments, runs, curves)
     if arguments.json:
         written = {"report": str(page)} | ({} if drawn is None else {"figures": [str(path) for path in drawn]})
@@ -81,7 +83,7 @@ def main(arguments: Arguments) -> int:
         found = results_document(runs, arguments.metric, arguments.baseline, directories)
         say_json({**written, **found, **differences})
         return status
-    print_leaderboard(runs, arguments.metric, arguments.top or TOP)
+    print_leaderboard(ranked, arguments.top or TOP)
     for line in lines(runs, arguments.metric):
         say(line)
     say(f"report: {page}")
@@ -174,13 +176,12 @@ def _table(arguments: Arguments, form: str) -> int:
     from lanes.reporting.pages import read
     from lanes.reporting.paper_tables import tables
     from lanes.reporting.table_formats import written
-    from lanes.results.leaderboard import apart
-    from lanes.results.versions import of_present_versions
+    from lanes.results.leaderboard import ranking
 
     runs, curves = read(list(arguments.directories))
     top = arguments.top if form == "csv" else arguments.top or TOP
     text = written(tables(runs, arguments.metric, arguments.pivot, top), form)
-    for note in filter(None, [apart(runs, arguments.metric), of_present_versions(runs)[1]]):
+    for note in ranking(runs, arguments.metric).notes:
         warn(f"note: {note}")
     if (drawn := _figures(arguments, runs, curves)) is not None:
         warn(f"figures: {arguments.figures} ({len(drawn)} files)")

@@ -245,21 +245,25 @@ def _document(outcome: "Outcome", out: Path) -> dict[str, Any]:
 
 def _report(out: Path, has_trained: bool, quiet: bool) -> None:
     """Write the page, unless there is nothing new, and print the leaderboard, or what it leaves out if nothing was trained."""
-    from lanes.reporting.pages import write_report
+    from lanes.reporting.pages import read, write_page
+    from lanes.results.leaderboard import ranking
     from lanes.results.printed_leaderboard import print_leaderboard
-    from lanes.results.tables import load
-    from lanes.results.versions import of_present_versions
 
     page = out / "report.html"
     sources = [(out / name).stat().st_mtime for name in ("results", "runs.parquet")]
-    if has_trained or not page.exists() or page.stat().st_mtime < max(sources):
-        page = write_report([out])
+    is_new = has_trained or not page.exists() or page.stat().st_mtime < max(sources)
+    if quiet and not is_new:
+        return
+    runs, curves = read([out])
+    ranked = ranking(runs)
+    if is_new:
+        page = write_page(ranked, curves, [out])
     if quiet:
         return
     if has_trained:
-        print_leaderboard(load(out))
-    elif left_out := of_present_versions(load(out))[1]:
-        say(left_out)
+        print_leaderboard(ranked)
+    elif ranked.left_out:
+        say(ranked.left_out)
     say(f"report: {page}")
 
 

@@ -26,9 +26,8 @@ from lanes.reporting.printed_comparison import signed, verdict
 from lanes.reporting.provenance import provenance_of, provenance_section
 from lanes.results.comparisons import paired_difference
 from lanes.results.intervals import Interval
-from lanes.results.leaderboard import Leaderboard, apart, leaderboards
+from lanes.results.leaderboard import Leaderboard, Ranking, ranking
 from lanes.results.over_time import Trend, Version, changes, in_order, trends
-from lanes.results.versions import of_present_versions
 
 SHOWN = 6  # combinations in the figure
 ROWS = 200  # combinations in the table
@@ -60,9 +59,9 @@ def page(
     metric: str | None = None,
 ) -> str:
     """The page as text; `runs` and `curves` have their directories in the order of the versions."""
-    runs, left_out = of_present_versions(runs)
-    boards = leaderboards(runs, metric)
-    notes = [paragraph(text, "warn") for text in (*cautions(runs, versions, metric), left_out) if text]
+    found = ranking(runs, metric)
+    runs, boards = found.runs, found.boards
+    notes = [paragraph(text, "warn") for text in (*cautions(found, versions), found.left_out) if text]
     provenance = {name: provenance_of(path) for name, path in paths.items()}
     parts = [
         ("versions", "Versions", together(*notes, _versions(versions, runs))),
@@ -77,10 +76,10 @@ def page(
     return document(title, top, [part[:2] for part in kept], [section(*part) for part in kept], data)
 
 
-def cautions(runs: pd.DataFrame, versions: Sequence[Version], metric: str | None) -> list[str]:
+def cautions(found: Ranking, versions: Sequence[Version]) -> list[str]:
     """Why some versions cannot be paired, or what their numbers mix."""
-    out = [text] if (text := apart(runs, metric)) else []
-    for board in leaderboards(runs, metric):
+    out = [found.apart] if found.apart else []
+    for board in found.boards:
         having = set(board.runs["dir"])
         missing = [version.name for version in versions if version.name not in having]
         if missing and len(having) > 1:
@@ -220,7 +219,8 @@ def _changes(board: Leaderboard, versions: Sequence[Version]) -> Markup:
 def lines(runs: pd.DataFrame, versions: Sequence[Version], metric: str | None = None) -> list[str]:
     """The versions, what changed between neighbours, and the paired differences, for the terminal."""
     out = [f"{each.name}: begun {each.begun[:19]}, revision {each.revision}" for each in versions]
-    for board in leaderboards(runs, metric):
+    ranked = ranking(runs, metric)
+    for board in ranked.boards:
         if board.runs["dir"].nunique() < 2:
             continue
         for first, second, found in neighbours(board, versions):
@@ -233,13 +233,13 @@ def lines(runs: pd.DataFrame, versions: Sequence[Version], metric: str | None = 
             differ = [*found.constants, *((name, *pair) for name, pair in changes(first, second).items())]
             said = ", ".join(f"{name} {before} → {after}" for name, before, after in differ)
             out.append(f"  changed: {said or 'nothing that numbers depend on'}")
-    return [*out, *(f"warning: {text}" for text in cautions(runs, versions, metric))]
+    return [*out, *(f"warning: {text}" for text in cautions(ranked, versions))]
 
 
 def over_time_document(runs: pd.DataFrame, versions: Sequence[Version], metric: str | None = None) -> dict[str, Any]:
     """The versions, and for each ranking its trends and the differences of neighbours, as plain values."""
-    found = []
-    for board in (each for each in leaderboards(runs, metric) if each.runs["dir"].nunique() > 1):
+    ranked, found = ranking(runs, metric), []
+    for board in (each for each in ranked.boards if each.runs["dir"].nunique() > 1):
         best, combinations = trends(board, _own(board, versions))
         found.append(
             {
@@ -255,7 +255,7 @@ def over_time_document(runs: pd.DataFrame, versions: Sequence[Version], metric: 
         {"name": each.name, "begun": each.begun, "git_revision": each.revision, "conditions": dict(each.conditions)}
         for each in versions
     ]
-    return {"versions": stated, "trends": found, "warnings": cautions(runs, versions, metric)}
+    return {"versions": stated, "trends": found, "warnings": cautions(ranked, versions)}
 
 
 def _values(board: Leaderboard, trend: Trend) -> dict[str, Any]:

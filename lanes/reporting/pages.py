@@ -24,10 +24,9 @@ from lanes.reporting.robust_means import interquartile_means
 from lanes.results.baseline import find_baseline
 from lanes.results.edges import allowed_by
 from lanes.results.intervals import Interval, decimals
-from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
+from lanes.results.leaderboard import STATUSES, Leaderboard, Ranking, ranking
 from lanes.results.questions import questions
-from lanes.results.statistics import COMPARABLE, DIRECTIONS
-from lanes.results.versions import of_present_versions
+from lanes.results.statistics import COMPARABLE, DIRECTIONS, Stated
 
 STATISTICS = ("mean", "iqm")
 NOTHING = Markup("")
@@ -52,13 +51,25 @@ def write_report(
     Raises RequestError for a directory without a sweep, if no run has ended, for an unknown metric, and for a baseline that no
     combination meets, or several do.
     """
+    runs, curves = read(directories)
+    return write_page(ranking(runs, metric), curves, directories, out, statistic, baseline)
+
+
+def write_page(
+    ranked: Ranking,
+    curves: pd.DataFrame,
+    directories: list[Path],
+    out: Path | None = None,
+    statistic: str = "mean",
+    baseline: Sequence[str] = (),
+) -> Path:
+    """`write_report` of runs that are read and ranked already. Raises RequestError as that."""
     if statistic not in STATISTICS:
         raise unknown("--statistic", statistic, STATISTICS)
-    runs, curves = read(directories)
-    provenance = {name: provenance_of(path) for name, path in names_of(directories).items()}
-    text = page(runs, curves, provenance, metric, statistic, baseline, names_of(directories))
-    target = out or directories[0] / "report.html"
-    return written(text, target)
+    names = names_of(directories)
+    provenance = {name: provenance_of(path) for name, path in names.items()}
+    text = page(ranked, curves, provenance, statistic, baseline, names)
+    return written(text, out or directories[0] / "report.html")
 
 
 def written(text: str, target: Path) -> Path:
@@ -102,7 +113,7 @@ def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for frame in tables.values():
         stated = merged(table.attrs.get(DIRECTIONS, {}), frame.attrs.get(DIRECTIONS, {}))
         measured = table.attrs.get(COMPARABLE, {}) | frame.attrs.get(COMPARABLE, {})
-        table.attrs |= {DIRECTIONS: stated, COMPARABLE: measured}
+        table.attrs |= {DIRECTIONS: stated, COMPARABLE: Stated(measured)}
     return table
 
 
@@ -119,10 +130,9 @@ def names_of(directories: list[Path]) -> dict[str, Path]:
 
 
 def page(
-    runs: pd.DataFrame,
+    ranked: Ranking,
     curves: pd.DataFrame,
     provenance: dict[str, dict[str, Any]],
-    metric: str | None = None,
     statistic: str = "mean",
     baseline: Sequence[str] = (),
     paths: Mapping[str, Path] | None = None,
@@ -130,18 +140,17 @@ def page(
     """The page as text.
 
     Args:
-        runs: the table of `lanes.load`, with a column `dir` for several directories.
+        ranked: the runs of `lanes.load`'s table, with a column `dir` for several directories.
         curves: a row per run and epoch: `run_id`, `epoch` and metrics; `dir` as in `runs`.
         provenance: `provenance_of` each directory, by the directory's name.
-        metric, statistic, baseline: see `write_report`.
+        statistic, baseline: see `write_report`.
         paths: of the directories, by name, for their experiments' docstrings, for what their fields take, and for commands.
     """
-    runs, left_out = of_present_versions(runs)
-    boards = leaderboards(runs, metric)
+    runs, boards = ranked.runs, ranked.boards
     allowed = {id(board): allowed_by(list((paths or {}).values()), board) for board in boards}
     chosen = {id(boards[at]): row for at, row in find_baseline(boards, baseline).items()}
     several = "dir" in runs and runs["dir"].nunique() > 1
-    apart_from = paragraph(apart(runs, metric), "warn") + paragraph(left_out, "warn")
+    apart_from = paragraph(ranked.apart, "warn") + paragraph(ranked.left_out, "warn")
     parts = [
         (
             "answer",

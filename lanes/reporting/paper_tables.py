@@ -8,7 +8,7 @@ import pandas as pd
 
 from lanes.errors import RequestError, unknown
 from lanes.results.axes import Axis, coarse, coarse_values
-from lanes.results.leaderboard import LOST, STATUSES, Leaderboard, apart, compared_with_best, leaderboards
+from lanes.results.leaderboard import LOST, STATUSES, Leaderboard, compared_with_best, ranking
 from lanes.results.naming import change
 from lanes.results.pivots import grid_of
 from lanes.results.statistics import metric_words
@@ -62,13 +62,14 @@ def tables(
 
     Raises RequestError for what is no axis of any leaderboard, and as `leaderboards`.
     """
-    boards = leaderboards(runs, metric)
+    found = ranking(runs, metric)
+    boards = found.boards
     if pivot is None:
         return [leaderboard_table(board, top) for board in boards]
     having = [board for board in boards if set(pivot) <= {axis.name for axis in board.axes}]
     if not having and len(boards) > 1:
         listed = "; ".join(f"{board.name}: {_listed(board) or 'none'}" for board in boards[:3])
-        raise RequestError(f"--pivot got {' '.join(pivot)}: no ranking has both axes ({listed}). {apart(runs, metric)}")
+        raise RequestError(f"--pivot got {' '.join(pivot)}: no ranking has both axes ({listed}). {found.apart}")
     return [pivot_table(board, *pivot) for board in having or boards]
 
 

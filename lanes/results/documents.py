@@ -14,9 +14,8 @@ from lanes.results.endings import ENDED_EARLY, endings
 from lanes.results.following_grid import following_grid
 from lanes.results.importance import Importance, importance
 from lanes.results.intervals import Interval
-from lanes.results.leaderboard import STATUSES, Leaderboard, apart, leaderboards
+from lanes.results.leaderboard import STATUSES, Leaderboard, ranking
 from lanes.results.noise_floor import noise_floor
-from lanes.results.versions import of_present_versions
 
 
 def results_document(
@@ -35,14 +34,12 @@ def results_document(
 
     Raises RequestError as `leaderboards` and `find_baseline`.
     """
-    left_out = of_present_versions(runs)[1]
-    boards = leaderboards(runs, metric)
-    chosen = find_baseline(boards, baseline)
+    found = ranking(runs, metric)
+    chosen = find_baseline(found.boards, baseline)
     documents = [
-        leaderboard_document(board) | _findings(board, chosen.get(at), paths) for at, board in enumerate(boards)
+        leaderboard_document(board) | _findings(board, chosen.get(at), paths) for at, board in enumerate(found.boards)
     ]
-    notes = [note for note in (apart(runs, metric), left_out) if note]
-    return {"leaderboards": documents, "notes": notes, "runs": rows(runs)}
+    return {"leaderboards": documents, "notes": found.notes, "runs": rows(runs)}
 
 
 def leaderboard_document(board: Leaderboard) -> dict[str, Any]:

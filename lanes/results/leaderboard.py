@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from lanes.results import statistics
 from lanes.results.axes import Axis, coarse, coarse_values, swept_axes
 from lanes.results.comparisons import AgainstBest, against_best, paired_difference
 from lanes.results.designs import OneAtATime, one_at_a_time
-from lanes.results.groups import comparable_groups, difference, remedies, single_group
+from lanes.results.groups import Group, comparable_groups, difference, remedies, single_group
 from lanes.results.intervals import Interval, decimals, finite_table, format_number, grouped_intervals
 from lanes.results.statistics import COMPARABLE
 from lanes.results.versions import of_present_versions
@@ -158,14 +158,39 @@ def leaderboards(runs: pd.DataFrame, metric: str | None = None) -> list[Leaderbo
 
     Raises RequestError for a metric that the table does not have, or that does not say whether higher is better.
     """
-    runs, _ = of_present_versions(runs)
-    return [ranked(group.runs, group.metric, group.name) for group in comparable_groups(runs, metric)]
+    return ranking(runs, metric).boards
 
 
-def apart(runs: pd.DataFrame, metric: str | None) -> str:
-    """Why runs are ranked apart, and what would rank them together; empty if they are not."""
-    runs, _ = of_present_versions(runs)
+class Ranking(NamedTuple):
+    """Runs of present versions, ranked.
+
+    Attributes:
+        runs: the table of them.
+        boards: as of `leaderboards`.
+        apart: why they are ranked apart, and what would rank them together; empty if they are not.
+        left_out: how many runs of earlier versions the table had besides; empty if none.
+    """
+
+    runs: pd.DataFrame
+    boards: list[Leaderboard]
+    apart: str
+    left_out: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What is ranked apart or left out, a line each."""
+        return [note for note in (self.apart, self.left_out) if note]
+
+
+def ranking(runs: pd.DataFrame, metric: str | None = None) -> Ranking:
+    """`leaderboards`, with what is to be said of them. Raises RequestError as that."""
+    runs, left_out = of_present_versions(runs)
     groups = comparable_groups(runs, metric)
+    boards = [ranked(group.runs, group.metric, group.name) for group in groups]
+    return Ranking(runs, boards, _apart(runs, groups), left_out)
+
+
+def _apart(runs: pd.DataFrame, groups: list[Group]) -> str:
     if len(groups) < 2:
         return ""
     remedy = remedies(runs)

@@ -1,19 +1,15 @@
 """The leaderboard in a terminal."""
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lanes.errors import printable
-from lanes.results.leaderboard import Leaderboard, apart, leaderboards
+from lanes.results.leaderboard import Leaderboard, Ranking
 from lanes.results.naming import named
-from lanes.results.versions import of_present_versions
 
 
-def print_leaderboard(
-    runs: pd.DataFrame, metric: str | None = None, top: int = 10, console: Console | None = None
-) -> None:
+def print_leaderboard(ranking: Ranking, top: int = 10, console: Console | None = None) -> None:
     """Print the best `top` combinations as a table: mean ± 95% interval over seeds, n, and how many were lost.
 
     Runs that the metric does not compare make a table of each kind.
@@ -21,12 +17,12 @@ def print_leaderboard(
     console = console or Console()
     if not console.is_terminal:  # a log file has no width
         console = Console(file=console.file, width=max(console.width, 160))
-    if note := apart(runs, metric):
-        console.print(printable(note), markup=False, highlight=False)
-    for board in leaderboards(runs, metric):
+    if ranking.apart:
+        console.print(printable(ranking.apart), markup=False, highlight=False)
+    for board in ranking.boards:
         _print_board(board, top, console)
-    if left_out := of_present_versions(runs)[1]:
-        console.print(printable(left_out), markup=False, highlight=False)
+    if ranking.left_out:
+        console.print(printable(ranking.left_out), markup=False, highlight=False)
     note = "±: Student's 95% interval over seeds, for one split of the data. Row 1 was selected by its metric, which flatters it."
     console.print(note, markup=False, highlight=False, style="dim")
 

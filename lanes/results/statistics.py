@@ -15,6 +15,13 @@ DIRECTIONS = "higher_is_better"  # in the attrs of a table: what the runs' own m
 COMPARABLE = "comparable"  # a column of a table, and in its attrs what each of the column's values measures
 
 
+class Stated(dict):
+    """What a table's attrs state of its metrics, the same for all parts of it: pandas copies attrs with every column taken."""
+
+    def __deepcopy__(self, _: object) -> "Stated":
+        return self
+
+
 def metrics_of(runs: pd.DataFrame) -> list[str]:
     """The metric columns of a results table: train_…, valid_…, test_… and `penalty`."""
     columns = [name for name in map(str, runs.columns) if name.split(".")[0] not in FIELDS]

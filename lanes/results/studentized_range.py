@@ -24,20 +24,26 @@ def quantile(probability: float, groups: int, degrees: float) -> float:
         groups: K, at least 2.
         degrees: ν, degrees of freedom of the standard error, at least 1.
     """
-    low, high = 0.0, 1.0
-    below, above = -probability, cumulative(high, groups, degrees) - probability
+
+    def excess(q: float) -> float:
+        return cumulative(q, groups, degrees) - probability
+
+    low, high, last = 0.0, 1.0, 0.0
+    below, above = -probability, excess(high)
     while above < 0:
         low, below, high = high, above, 2 * high
-        above = cumulative(high, groups, degrees) - probability
+        above = excess(high)
     for _ in range(MOST_STEPS):
         q = (low * above - high * below) / (above - below)
-        excess = cumulative(q, groups, degrees) - probability
-        if abs(excess) < ACCURACY:
+        now = excess(q)
+        if abs(now) < ACCURACY:
             break
-        if excess < 0:
-            low, below, above = q, excess, above / 2
+        is_same_side = now * last > 0  # then the other end has stayed for two steps
+        if now < 0:
+            low, below, above = q, now, above / 2 if is_same_side else above
         else:
-            high, above, below = q, excess, below / 2
+            high, above, below = q, now, below / 2 if is_same_side else below
+        last = now
     return q
 
 

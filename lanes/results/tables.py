@@ -15,7 +15,7 @@ from lanes.describe.comparable import Facets
 from lanes.describe.directions import Directions, merged
 from lanes.describe.identity import parsed
 from lanes.errors import RequestError
-from lanes.results.statistics import COMPARABLE, DIRECTIONS
+from lanes.results.statistics import COMPARABLE, DIRECTIONS, Stated
 from lanes.storage import calls, data_records, initial_weights
 from lanes.storage.asked import ASKED_BY
 from lanes.storage.directory import existing
@@ -63,7 +63,7 @@ def load(directories: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     table = joined(tables)
     table.attrs |= {
         DIRECTIONS: stated,
-        COMPARABLE: found,
+        COMPARABLE: Stated(found),
         DIFFERING_CALLS: differing,
     }  # last: merging and joining tables drops them
     return table

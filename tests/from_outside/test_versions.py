@@ -19,7 +19,7 @@ from lanes.errors import ExitStatus
 from lanes.plan.widths import choose_widths
 from lanes.program.compiled import Programs
 from lanes.reporting.pages import write_report
-from lanes.results.leaderboard import leaderboard
+from lanes.results.leaderboard import leaderboard, ranking
 from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.results.selection import select_runs
 from lanes.storage.directory import Directory, existing
@@ -104,7 +104,7 @@ def test_runs_of_a_value_that_was_taken_out_stay_apart_everywhere(file, out):
     board = leaderboard(table)
     assert sorted(board.table["learning_rate"]) == ["0.2", "0.3"]
     text = io.StringIO()
-    print_leaderboard(table, console=Console(file=text, width=200))
+    print_leaderboard(ranking(table), console=Console(file=text, width=200))
     assert "2 runs of an earlier version of mine.py are left out" in text.getvalue()
     page = write_report([out]).read_text()
     assert "2 runs of an earlier version of mine.py are left out" in page

@@ -23,6 +23,7 @@ from lanes.reporting import pages
 from lanes.reporting.markup import as_json, escape
 from lanes.results.axes import swept_axes
 from lanes.results.evaluation import Evaluation
+from lanes.results.leaderboard import ranking
 from lanes.results.printed_evaluation import print_evaluation
 from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.storage.directory import Directory
@@ -94,7 +95,7 @@ def test_printed_tables_hold_no_control_character(text):
         out = io.StringIO()
         console = Console(file=out, force_terminal=terminal, width=300, color_system=None)
         print_evaluation(evaluation_of(table), "valid_loss", console)
-        print_leaderboard(table, "valid_loss", console=console)
+        print_leaderboard(ranking(table, "valid_loss"), console=console)
         lines = out.getvalue()
         assert is_harmless(lines.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", ""))
         if not text.isprintable() and text.strip():
@@ -125,7 +126,7 @@ def test_a_page_holds_no_control_character(text):
     curves = pd.DataFrame({"run_id": ["00.5"], "epoch": [1], "batch_loss": [0.5], "valid_loss": [0.5]})
     call = {"call": text, "command": ["lanes", text], "begun": text}
     found = {text: {"command": [text], text: {text: text}, "calls": [call], "differing_calls": {text: text}}}
-    page = pages.page(table_with(text), curves, found, "valid_loss")
+    page = pages.page(ranking(table_with(text), "valid_loss"), curves, found)
     assert all(is_harmless(line) for line in page.splitlines())
     page.encode()
 

@@ -13,6 +13,7 @@ from lanes.errors import RequestError
 from lanes.reporting import pages, sections
 from lanes.reporting.columns import unpacked
 from lanes.reporting.markup import Markup, as_json, escape, table, together
+from lanes.results.leaderboard import ranking
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "link", "input", "br", "img"}
@@ -107,7 +108,9 @@ def diverge(runs, rows):
 
 
 def rendered(runs, curves, provenance=None, metric=None):
-    return Page(pages.page(runs, curves, provenance or {"quick": {"command": "python scripts/sweep.py x.py"}}, metric))
+    return Page(
+        pages.page(ranking(runs, metric), curves, provenance or {"quick": {"command": "python scripts/sweep.py x.py"}})
+    )
 
 
 # ---- the whole page ------------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ def test_effects_are_those_of_matched_pairs():
 def test_interquartile_means_are_shown_on_request():
     runs, curves = sweep(seeds=8)
     assert "section-robust" not in rendered(runs, curves).headings()
-    page = Page(pages.page(runs, curves, {"quick": {}}, statistic="iqm"))
+    page = Page(pages.page(ranking(runs), curves, {"quick": {}}, statistic="iqm"))
     assert "section-robust" in page.headings()
     assert "0.8235 [0.82" in page.text  # of 0.820 … 0.827 the middle half
 
@@ -283,7 +286,7 @@ def test_json_is_safe_inside_a_script():
 
 def test_large_sweep_makes_a_page_of_bounded_size():
     runs, curves = sweep(activations=("tanh", "relu"), rates=tuple(np.geomspace(1e-5, 1, 1000)), seeds=1)
-    text = pages.page(runs, curves, {"large": {}})
+    text = pages.page(ranking(runs), curves, {"large": {}})
     page = Page(text)
     assert page.board["combination"].size == 2000
     assert len(page.leaderboard[1]) == sections.BOARD
@@ -360,7 +363,7 @@ def written(tmp_path, source):
 
 
 def page_of(tmp_path, runs, curves, **options):
-    return Page(pages.page(runs, curves, {"quick": {}}, paths={"quick": tmp_path}, **options))
+    return Page(pages.page(ranking(runs), curves, {"quick": {}}, paths={"quick": tmp_path}, **options))
 
 
 def test_the_experiments_docstring_is_on_top_and_escaped(tmp_path):
@@ -415,14 +418,14 @@ def test_a_baseline_has_a_section():
     runs, curves = sweep()
     runs["valid_accuracy"] += 1e-4 * np.sin(np.arange(len(runs)))
     conditions = ("activation=relu", "learning_rate=0.1")
-    page = Page(pages.page(runs, curves, {"quick": {}}, baseline=conditions))
+    page = Page(pages.page(ranking(runs), curves, {"quick": {}}, baseline=conditions))
     assert "section-baseline" in page.headings()
     assert "The baseline is relu · learning_rate 0.1" in page.text
     assert "Dunnett" in page.text
     assert page.text.count(" worse") == 3
     assert "section-baseline" not in rendered(runs, curves).headings()
     with pytest.raises(RequestError, match="matches 2 combinations"):
-        pages.page(runs, curves, {"quick": {}}, baseline=("activation=relu",))
+        pages.page(ranking(runs), curves, {"quick": {}}, baseline=("activation=relu",))
 
 
 def test_one_change_at_a_time_is_compared_with_the_base():

@@ -11,7 +11,7 @@ from rich.console import Console
 from lanes.errors import RequestError
 from lanes.reporting.comparison import compare
 from lanes.results.axes import ABSENT, coarse, swept_axes
-from lanes.results.leaderboard import leaderboard, marginals, separation
+from lanes.results.leaderboard import leaderboard, marginals, ranking, separation
 from lanes.results.pivots import grid_of
 from lanes.results.printed_leaderboard import print_leaderboard
 from lanes.results.statistics import selection_metric
@@ -225,7 +225,8 @@ def test_pairs_distinguish_unplanned_cells_from_cells_without_a_value():
 
 def test_terminal_shows_mean_interval_and_n():
     text = io.StringIO()
-    print_leaderboard(by_activation({"[red]tanh": [0.90, 0.92], "relu": [0.95, None]}), console=Console(file=text))
+    table = by_activation({"[red]tanh": [0.90, 0.92], "relu": [0.95, None]})
+    print_leaderboard(ranking(table), console=Console(file=text))
     out = text.getvalue()
     assert "[red]tanh" in out  # not interpreted as markup
     assert "0.91 (0.78 to 1)" in out

@@ -3,6 +3,7 @@
 import pytest
 from scipy import stats
 
+from lanes.results import studentized_range
 from lanes.results.studentized_range import cumulative, quantile
 
 
@@ -22,3 +23,10 @@ def test_the_distribution_starts_at_zero_and_ends_at_one():
 
 def test_of_two_means_it_is_student_s_t():
     assert quantile(0.95, 2, 7) == pytest.approx(2**0.5 * stats.t.ppf(0.975, 7), rel=1e-9)
+
+
+def test_a_quantile_takes_few_integrals(monkeypatch):
+    asked = []
+    monkeypatch.setattr(studentized_range, "cumulative", lambda *args: asked.append(args) or cumulative(*args))
+    quantile(0.95, 48, 141)
+    assert len(asked) <= 20
