@@ -113,14 +113,16 @@ class Origin:
 
 def origin(path: Path) -> Origin | None:
     """The experiment that was last loaded from a file; None if it has not been loaded."""
-    found = [module for module in list(sys.modules.values()) if _is_from(module, path)]
+    # By name first: looking into a module can load it.
+    loaded_ones = [module for name, module in list(sys.modules.items()) if LOADED.fullmatch(name)]
+    found = [module for module in loaded_ones if _is_from(module, path)]
     loaded = vars(found[-1])["__loader__"] if found else None
     return None if loaded is None else Origin(str(found[-1].__file__), loaded.content, loaded.neighbours)
 
 
 def _is_from(module: Any, path: Path) -> bool:
     loaded = vars(module).get("__loader__") if isinstance(module, types.ModuleType) else None
-    return isinstance(loaded, Loaded) and loaded.compiled_from == path and LOADED.fullmatch(module.__name__) is not None
+    return isinstance(loaded, Loaded) and loaded.compiled_from == path
 
 
 def runs_of(path: Path) -> list[Run]:

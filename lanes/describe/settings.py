@@ -15,6 +15,8 @@ def with_settings(sweep: Sequence[Run], settings: Sequence[str]) -> list[Run]:
     Raises RequestError for an unknown field, or a value of another type.
     """
     out = list(sweep)
+    if not settings:
+        return out
     for path, text in map(_assignment, settings):
         out = [runs.set_field(run, path, runs.parse_field(run, path, text)) for run in out]
     return distinct(out)

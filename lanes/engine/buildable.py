@@ -122,8 +122,9 @@ class Buildable:
             activation = shared_activation.with_parameter(member.compiled.activation.branches) or activation
         rehearsed = dataclasses.replace(undrawing(member.compiled), activation=activation, schedule=member.run.schedule)
         fields = ("schedule.",) if is_shared else ("activation.", "schedule.")
-        # Perceptrons of other widths are traced alike.
-        program = but_widths(member) if shared_widths.may_share(member.run) else member.signature
+        # Perceptrons of other widths are traced alike, whether or not they may share a program: with dropout they may not.
+        is_alike = shared_widths.may_share(dataclasses.replace(member.run, dropout=0.0))
+        program = but_widths(member) if is_alike else member.signature
         own = program, tuple(name for name in numbers if name.startswith(fields))
         if own not in self._training:
             self._check_optimizer(member)

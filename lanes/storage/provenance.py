@@ -31,6 +31,8 @@ FACTS = (
     "conditions",
 )
 
+REVISION = "# branch.oid "  # before the revision in git's status
+
 
 def short(signature: str) -> str:
     """A static signature as 12 hexadecimal digits."""
@@ -81,14 +83,11 @@ def facts(call: Call) -> dict[str, Any]:
 @functools.cache
 def _git() -> tuple[str | None, bool | None]:
     """Revision, and whether tracked files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
+    status = ["git", "-C", Path(__file__).parent, "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        text = subprocess.run(status, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return None, None
+    lines = text.splitlines()
+    revision = next((line.removeprefix(REVISION) for line in lines if line.startswith(REVISION)), "(initial)")
+    return (None, None) if revision == "(initial)" else (revision, any(not line.startswith("#") for line in lines))
