@@ -230,7 +230,7 @@ def _calls(
         for device in devices:
             placed = jax.device_put(args, device)
             compiled = jitted.lower(*placed).compile()
-            memory.check(compiled, device, len(devices))
+            memory.check(memory.taken(compiled), device, len(devices))
             calls.append(functools.partial(compiled, *placed))
     except Exception as error:
         if memory.is_exhausted(error):

@@ -116,6 +116,7 @@ class Compiled:
         self.traced = threading.Event()
         self.traced.set()
         self._ready: dict[Any, Callable] = {}
+        self._taken: dict[Any, int] = {}  # bytes of a call, by key
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
         self._by_thread = threading.local()
@@ -135,7 +136,9 @@ class Compiled:
                 began = time.perf_counter()
                 ready = self.programs.get(key, place, function, split, args, traced=self.traced.set, **options)
                 self.traced.set()
-                memory.check(ready, place.first.devices[0], self.sharers)
+                if key not in self._taken:
+                    self._taken[key] = memory.taken(ready)
+                memory.check(self._taken[key], place.first.devices[0], self.sharers)
                 self._ready[key, place] = ready
                 self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
                 if key not in self.keys:

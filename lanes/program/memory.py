@@ -58,8 +58,8 @@ def taken(program: Any) -> int:
     return int(stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes)
 
 
-def check(program: Any, device: jax.Device, sharers: int = 1) -> None:
-    """Raise NotEnoughMemoryError if a call does not fit; `sharers` programs run at once in a host's memory.
+def check(needed: int, device: jax.Device, sharers: int = 1) -> None:
+    """Raise NotEnoughMemoryError if a call that takes so many bytes does not fit; `sharers` run at once in a host's memory.
 
     CPU memory is overcommitted: the OOM killer strikes on first use, so check first.
     """
@@ -68,7 +68,7 @@ def check(program: Any, device: jax.Device, sharers: int = 1) -> None:
         return
     if device.platform == "cpu":
         available //= sharers
-    if (needed := taken(program)) > available:
+    if needed > available:
         raise NotEnoughMemoryError(
             f"{megabytes(needed)} are needed on {device.device_kind}, {megabytes(available)} are free"
         )

@@ -9,6 +9,7 @@ import contextlib
 import io
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def load(path: Path, device: jax.Device) -> Any:
         return None
     with contextlib.suppress(Exception):  # whatever is wrong with it, the program can be compiled
         serialized, in_tree, out_tree = pickle.loads(content)
-        if b"lapack_" in serialized:
-            _initialize_lapack()
-        executable, arguments, no_kwargs = _for_device(serialized, device)
+        with ThreadPoolExecutor(1, thread_name_prefix="lanes-lapack") as beside:  # both take a tenth of a second
+            lapack = beside.submit(_initialize_lapack) if b"lapack_" in serialized else None
+            executable, arguments, no_kwargs = _for_device(serialized, device)
+        if lapack is not None:
+            lapack.result()
         return jax.stages.Compiled(executable.load(), [], in_tree.unflatten(arguments), out_tree, no_kwargs=no_kwargs)
     return None
 

@@ -83,7 +83,7 @@ def facts(call: Call) -> dict[str, Any]:
 @functools.cache
 def _git() -> tuple[str | None, bool | None]:
     """Revision, and whether tracked files differ from it; None outside a checkout."""
-    status = ["git", "-C", Path(__file__).parent, "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    status = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         text = subprocess.run(status, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
