@@ -100,6 +100,28 @@ def test_numpys_f2py_is_loaded_when_something_of_it_is_used(tmp_path):
     assert done.stdout.split() == ["False", "src", "True", "True"], done.stderr
 
 
+@pytest.mark.parametrize("has_plugin", [False, True])
+def test_metadata_are_read_for_a_plugin_of_rocm_where_there_may_be_one(tmp_path, has_plugin):
+    (tmp_path / ("jax_rocm7_plugin-1.0.dist-info" if has_plugin else "else-1.0.dist-info")).mkdir()
+    (tmp_path / "uses.py").write_text(
+        "import importlib.metadata as metadata\n"
+        "read, calls = metadata.distributions, []\n"
+        "def counted(**options):\n"
+        "    calls.append(options)\n"
+        "    return read(**options)\n"
+        "metadata.distributions = counted\n"
+        "from lanes.cli.process import import_jax\n"
+        "import_jax()\n"
+        "import jax\n"
+        "print(len(calls), metadata.distributions is counted, jax.numpy.ones(2).sum())\n"
+    )
+    done = shell(f"{shlex.quote(sys.executable)} uses.py", tmp_path)
+    if has_plugin:
+        assert done.stdout.split()[1:] == ["True", "2.0"], done.stderr
+    else:
+        assert done.stdout.split() == ["0", "True", "2.0"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_sweep_trains_under_jaxs_debugging_variables_and_without_docstrings(tmp_path):
     (tmp_path / "tiny.py").write_text(TINY)
