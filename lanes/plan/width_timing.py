@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lanes.data.loading import Dataset
-from lanes.describe import runs
+from lanes.describe import identity, runs
 from lanes.files import cache_dir, write_bytes
 from lanes.plan.packs import Pack, numbers_of
-from lanes.plan.planned import Planned
+from lanes.plan.planned import NOT_TRAINING, Planned
 from lanes.program import determined, initialization, lane, memory
 from lanes.program.chunks import Chunk
 from lanes.program.over_lanes import Data
@@ -46,11 +46,15 @@ def step_flops(planned: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
         once = sum(math.prod(shape) for shape in shapes)  # the fallback for a net that cannot be traced
         for dtype in (jnp.float32, jnp.int32):
             with contextlib.suppress(Exception):  # a user's own net may need any kind of input
-                net = build_net(planned.setup, planned.compiled)
+                net = build_net(planned.setup, run)
                 return max(once, inspection.multiply_adds(net, planned.setup.features, dtype))
         return once
 
-    once = determined.remembered(OPERATIONS, ("forward", planned.signature, tuple(shapes)), planned.setup, count)
+    # A shared program computes as many, unless it is wider: those of the run itself are known from choosing the program.
+    run = planned.compiled if planned.sharing.widths else planned.run
+    signature = identity.signature(run, NOT_TRAINING, planned.descriptions.versions)
+    about = planned.setup.features, planned.setup.outputs
+    once = determined.remembered(OPERATIONS, ("forward", signature, tuple(shapes)), about, count)
     return 6.0 * max(1, once) * planned.run.batch_size
 
 

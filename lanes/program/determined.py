@@ -184,12 +184,21 @@ def _settings() -> dict[str, Any]:
 def _code() -> list[str]:
     """The versions of the libraries, and a hash of this project's files."""
     digest = hashlib.sha256()
+    for path, content in source_hashes():
+        if path.split("/")[1] not in ELSEWHERE:
+            digest.update(f"{path}\0".encode() + content)
+    return [digest.hexdigest(), sys.version, *(importlib.metadata.version(name) for name in LIBRARIES)]
+
+
+@functools.cache
+def source_hashes() -> list[tuple[str, bytes]]:
+    """The files of this project's packages, by path from the checkout, as `lanes/errors.py`, each with its SHA-256."""
+    found = []
     for name in OURS:
         folder = _folder(name)
         for path in sorted(folder.rglob("*.py")):
-            if path.relative_to(folder).parts[0] not in ELSEWHERE:
-                digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return [digest.hexdigest(), sys.version, *(importlib.metadata.version(name) for name in LIBRARIES)]
+            found.append((path.relative_to(folder.parent).as_posix(), hashlib.sha256(path.read_bytes()).digest()))
+    return found
 
 
 def _folder(package: str) -> Path:

@@ -16,10 +16,9 @@ from typing import Any
 
 import jax
 
+from lanes.program.determined import source_hashes
 from lanes.program.places import Place, cores
 
-CHECKOUT = Path(__file__).parents[2]
-OWN = ("lanes", "nets", "losses")  # packages whose code makes the numbers
 # Libraries that make numbers: what is traced, compiles, and drives a device. Data are compared by their fingerprints.
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "equinox", "numpy")
 DRIVERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt", "jax-rocm60-pjrt", "jax-rocm7-pjrt", "libtpu")
@@ -100,9 +99,8 @@ def digest(found: Mapping[str, Any]) -> str:
 def code() -> str:
     """The code of `lanes`, `nets` and `losses` as 12 hexadecimal digits: the same for equal files, whatever git says."""
     found = hashlib.sha256()
-    for package in OWN:
-        for path in sorted((CHECKOUT / package).rglob("*.py")):
-            found.update(f"{path.relative_to(CHECKOUT).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    for path, content in source_hashes():
+        found.update(f"{path}\0".encode() + content)
     return found.hexdigest()[:12]
 
 

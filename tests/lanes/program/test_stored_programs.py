@@ -34,6 +34,7 @@ from lanes.plan.datasets import Datasets
 from lanes.plan.planned import plan_runs
 from lanes.program import determined, initialization, memory, stored_programs
 from lanes.program.compiled import Programs
+from lanes.storage import conditions
 from nets import MLP
 
 BASE = Run(data=OVERLAPPING, net=MLP(widths=(4,)), optimizer="adam", batch_size=16, epochs=2, dropout=0.2)
@@ -236,11 +237,20 @@ def test_every_file_that_programs_are_made_of_counts(tmp_path, monkeypatch):
     folder = tmp_path / "nets"
     shutil.copytree(Path(nets.__file__).parent, folder)
     monkeypatch.setattr(nets, "__file__", str(folder / "__init__.py"))
-    before = determined._code.__wrapped__()
-    assert before == determined._code()
+
+    before = determined._code(), conditions.code()
+    read = determined.source_hashes.__wrapped__  # without what was read before
+    monkeypatch.setattr(determined, "source_hashes", read)
+    monkeypatch.setattr(conditions, "source_hashes", read)
+
+    def codes() -> tuple[list[str], str]:
+        """Those that name executables, and the one that a directory records."""
+        return determined._code.__wrapped__(), conditions.code.__wrapped__()
+
+    assert codes() == before
     with open(folder / "dropout.py", "a") as file:
         file.write("# another comment\n")
-    assert determined._code.__wrapped__() != before
+    assert all(now != then for now, then in zip(codes(), before, strict=True))
 
 
 def test_replaced_functions_are_noticed(found, monkeypatch):
