@@ -30,7 +30,8 @@ CALLS = {
     "lanes.program.stored_programs:load": LOADING,
     "lanes.storage.records:record": WRITING,
     "lanes.storage.compaction:join_parts": WRITING,
-    "lanes.reporting.pages:write_report": PAGE,
+    "lanes.reporting.pages:write_page": PAGE,
+    "lanes.results.leaderboard:ranking": PAGE,
     "lanes.results.tables:load": PAGE,
     "lanes.results.printed_leaderboard:print_leaderboard": PAGE,
 }
