@@ -155,7 +155,9 @@ def main(path: Path, words: list[str]) -> None:
     watch_jax()
     from lanes.cli.command import leave
     from lanes.cli.main import run
+    from lanes.cli.process import collect_rarely
 
+    collect_rarely()
     status = run(words)
     path.write_text(json.dumps({"began": BEGAN, "ended": time.monotonic(), "spans": SPANS}), encoding="utf-8")
     leave(status)
