@@ -50,10 +50,12 @@ def step_flops(planned: Planned, shapes: Sequence[tuple[int, ...]]) -> float:
                 return max(once, inspection.multiply_adds(net, planned.setup.features, dtype))
         return once
 
-    # A shared program computes as many, unless it is wider: those of the run itself are known from choosing the program.
-    run = planned.compiled if planned.sharing.widths else planned.run
-    signature = identity.signature(run, NOT_TRAINING, planned.descriptions.versions)
-    about = planned.setup.features, planned.setup.outputs
+    run, signature = planned.compiled, planned.signature
+    about: Any = planned.setup
+    if not planned.sharing.widths:  # a shared program computes as many as the run's own, for which it was chosen
+        run = planned.run
+        signature = identity.signature(run, NOT_TRAINING, planned.descriptions.versions)
+        about = planned.setup.features, planned.setup.outputs
     once = determined.remembered(OPERATIONS, ("forward", signature, tuple(shapes)), about, count)
     return 6.0 * max(1, once) * planned.run.batch_size
 
