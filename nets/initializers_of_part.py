@@ -1,12 +1,11 @@
 """What an initializer draws for a kernel of traced sizes, as the first rows and columns of a larger one.
 
 Weights are drawn one by one, from random bits that depend on the key and on a weight's position only, and then multiplied by
-a number that depends on the kernel's sizes; so one program draws kernels of many sizes, and by several initializers from the
-same numbers.
+a number that depends on the kernel's sizes; so one program draws kernels of many sizes.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -80,41 +79,9 @@ def part(initializer: Any, key: Array, shape: Shape, sizes: tuple[Any, Any], dty
     They agree to 3e-7, since XLA contracts factors where they are constants. What follows the part along either axis is left
     undetermined.
     """
-    return chosen((initializer,), jnp.int32(0), key, shape, sizes, dtype)
-
-
-def chosen(
-    initializers: Sequence[Any],
-    index: Array,
-    key: Array,
-    shape: Shape,
-    sizes: tuple[Any, Any] | None = None,
-    dtype: Any = jnp.float32,
-) -> Array:
-    """What the initializer at `index`, which is traced, draws for a kernel, or for a part of it as `part` does; 0 for others.
-
-    Uniform and normal numbers are drawn once for all initializers that draw such, and so stand once in a program.
-    """
-    fans = _fans(shape) if sizes is None else tuple(jnp.asarray(size, jnp.float32) for size in sizes)
-    spreads = [_spread(initializer, *fans) for initializer in initializers]
-    drawn = {draws: _drawn(draws, key, shape, sizes, dtype) for draws in dict.fromkeys(draws for draws, _ in spreads)}
-    out = jnp.zeros(tuple(shape), dtype)
-    for at, (draws, factor) in enumerate(spreads):
-        out = jnp.where(index == at, drawn[draws] * jnp.asarray(factor, dtype), out)
-    return out
-
-
-def _fans(shape: Shape) -> tuple[Array, Array]:
-    """fan_in and fan_out of a kernel [*window, in, out]."""
-    window = math.prod(shape[:-2])
-    return jnp.float32(window * shape[-2]), jnp.float32(window * shape[-1])
-
-
-def _drawn(draws: Callable[..., Array], key: Array, shape: Shape, sizes: tuple[Any, Any] | None, dtype: Any) -> Array:
-    """The numbers of a kernel before they are multiplied by a factor."""
-    if sizes is None:
-        return draws(key, tuple(shape), dtype)
+    fan_in, fan_out = (jnp.asarray(size, jnp.float32) for size in sizes)
     count = math.prod(shape)
     row, column = (lax.broadcasted_iota(jnp.int32, tuple(shape), axis) for axis in range(2))
-    position = jnp.minimum(row * jnp.asarray(sizes[1], jnp.int32) + column, count - 1)
-    return draws(key, (count,), dtype)[position]
+    position = jnp.minimum(row * fan_out.astype(jnp.int32) + column, count - 1)
+    draws, factor = _spread(initializer, fan_in, fan_out)
+    return draws(key, (count,), dtype)[position] * jnp.asarray(factor, dtype)

@@ -19,7 +19,7 @@ from lanes.program.shared_activation import Units
 from lanes.program.step import Setup, build_net, standardize, stream
 from nets.biases import with_biases
 from nets.initializers import INITIALIZERS, Initializer, scaled
-from nets.initializers_of_part import chosen, draws_parts
+from nets.initializers_of_part import draws_parts, part
 from nets.initializers_transforming import Transforming
 
 INIT_EXAMPLES = 256  # training examples that data-dependent initializers see
@@ -60,27 +60,15 @@ class AnyInitializer:
         return dataclasses.replace(self, sizes=self.sizes[layer : layer + 2])
 
     def __call__(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        """The kernel that the chosen kind draws: by kinds that draw each weight by itself together, by others if one is chosen.
+        """The kernel that the chosen kind draws. A lane is drawn at a time, so the other kinds' draws are not computed."""
+        draws = [functools.partial(self._drawn, kind, shape=shape, dtype=dtype) for kind in self.kinds]
+        return lax.switch(jnp.asarray(self.index, jnp.int32), draws, key)
 
-        A lane is drawn at a time, so of a switch over kinds one is computed.
-        """
-        index = jnp.asarray(self.index, jnp.int32)
-        sizes: Any = tuple(units.count for units in self.sizes) or None
-        is_together = [draws_parts(kind) and jnp.dtype(dtype) == jnp.float32 and len(shape) > 1 for kind in self.kinds]
-        together = [at for at, each in enumerate(is_together) if each]
-        apart = [at for at, each in enumerate(is_together) if not each]
-
-        def drawn() -> Array:
-            return chosen([self.kinds[at] for at in together], place(together), key, shape, sizes, dtype)
-
-        def place(kinds: Sequence[int]) -> Array:
-            """Where the chosen kind is among these, -1 if it is none of them."""
-            return sum((jnp.where(index == at, number + 1, 0) for number, at in enumerate(kinds)), jnp.int32(0)) - 1
-
-        if not apart:
-            return drawn()
-        draws = [functools.partial(self.kinds[at], key, shape, dtype) for at in apart]
-        return lax.switch(place(apart) + 1, [drawn, *draws])
+    def _drawn(self, kind: Initializer, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        if not self.sizes:
+            return kind(key, shape, dtype)
+        inputs, outputs = self.sizes
+        return part(kind, key, shape, (inputs.count, outputs.count), dtype)
 
 
 def may_share(initializer: Any) -> bool:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jax.extend.core import jaxprs_in_params
 
 from nets import INITIALIZERS, Constant, FanInUniform, Normal, Uniform
-from nets.initializers_of_part import chosen, draws_parts, part
+from nets.initializers_of_part import draws_parts, part
 
 KNOWN = {
     **{name: one for name, one in INITIALIZERS.items() if draws_parts(one)},
@@ -57,25 +56,3 @@ def test_a_part_does_not_depend_on_the_larger_kernel(name):
     key = jax.random.key(5)
     one, other = (drawn(name, shape)(key, 7, 5)[:7, :5] for shape in ((23, 31), (7, 9)))
     np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("shape", [(7, 5), (3, 2, 4, 6)])
-def test_of_several_initializers_the_chosen_one_draws_what_it_draws_alone(shape):
-    kinds = list(KNOWN.values())
-    of_index = jax.jit(lambda index, key: chosen(kinds, index, key, shape))
-    for at, kind in enumerate(kinds):
-        alone = jax.jit(lambda key, kind=kind: kind(key, shape))
-        np.testing.assert_array_equal(of_index(at, jax.random.key(at)), alone(jax.random.key(at)))
-    np.testing.assert_array_equal(of_index(len(kinds), jax.random.key(0)), np.zeros(shape))
-
-
-def test_numbers_are_drawn_once_for_all_initializers_that_draw_such():
-    kinds = list(KNOWN.values())
-
-    def words(jaxpr) -> int:
-        inner = (one for equation in jaxpr.eqns for one in jaxprs_in_params(equation.params))
-        own = sum("random_bits" in equation.primitive.name for equation in jaxpr.eqns)
-        return own + sum(words(getattr(one, "jaxpr", one)) for one in inner)
-
-    drawn = jax.make_jaxpr(lambda index, key: chosen(kinds, index, key, (7, 5)))(0, jax.random.key(0))
-    assert words(drawn.jaxpr) == 2  # uniform and normal
