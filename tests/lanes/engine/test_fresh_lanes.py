@@ -61,7 +61,18 @@ def drawn_of(pack, compiled, device=0):
     }, lanes
 
 
-MIXED = grid(BASE, initializer=["he_normal", "orthogonal", Uniform(0.1), Uniform(0.3)], seed=[3], init_scale=[1.3])
+KINDS = [
+    "he_normal",
+    "orthogonal",
+    Uniform(0.1),
+    Uniform(0.3),
+    "xavier_normal",
+    "lecun_uniform",
+    "normal",
+    "fan_in_uniform",
+]
+KINDS += ["sparse", "constant"]
+MIXED = grid(BASE, initializer=KINDS, seed=[3], init_scale=[1.3])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +85,7 @@ def test_initializers_share_one_program(mixed):
     assert [key[0] for key in mixed[1].keys] == ["initialize", "start"]
 
 
-@pytest.mark.parametrize("which", [0, 1, 3])
+@pytest.mark.parametrize("which", [0, 1, 3, 4, 5, 6, 7, 8, 9])
 def test_a_shared_program_draws_what_an_initializers_own_draws(mixed, which):
     compiled = Compiled(programs=PROGRAMS)
     ((run_id, alone),) = drawn([MIXED[which]], compiled)[0].items()
