@@ -180,8 +180,9 @@ def _table(arguments: Arguments, form: str) -> int:
 
     runs, curves = read(list(arguments.directories))
     top = arguments.top if form == "csv" else arguments.top or TOP
-    text = written(tables(runs, arguments.metric, arguments.pivot, top), form)
-    for note in ranking(runs, arguments.metric).notes:
+    ranked = ranking(runs, arguments.metric)
+    text = written(tables(ranked, arguments.pivot, top), form)
+    for note in ranked.notes:
         warn(f"note: {note}")
     if (drawn := _figures(arguments, runs, curves)) is not None:
         warn(f"figures: {arguments.figures} ({len(drawn)} files)")

@@ -66,8 +66,8 @@ def load(path: Path, device: jax.Device) -> Any:
         with ThreadPoolExecutor(1, thread_name_prefix="lanes-lapack") as beside:  # both take a tenth of a second
             lapack = beside.submit(_initialize_lapack) if b"lapack_" in serialized else None
             executable, arguments, no_kwargs = _for_device(serialized, device)
-        if lapack is not None:
-            lapack.result()
+            if lapack is not None:
+                lapack.result()
         return jax.stages.Compiled(executable.load(), [], in_tree.unflatten(arguments), out_tree, no_kwargs=no_kwargs)
     return None
 

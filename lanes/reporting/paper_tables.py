@@ -8,7 +8,7 @@ import pandas as pd
 
 from lanes.errors import RequestError, unknown
 from lanes.results.axes import Axis, coarse, coarse_values
-from lanes.results.leaderboard import LOST, STATUSES, Leaderboard, compared_with_best, ranking
+from lanes.results.leaderboard import LOST, STATUSES, Leaderboard, Ranking, compared_with_best
 from lanes.results.naming import change
 from lanes.results.pivots import grid_of
 from lanes.results.statistics import metric_words
@@ -49,27 +49,23 @@ class PaperTable:
     data: pd.DataFrame
 
 
-def tables(
-    runs: pd.DataFrame, metric: str | None = None, pivot: tuple[str, str] | None = None, top: int | None = None
-) -> list[PaperTable]:
-    """The leaderboards of `lanes.load`'s table, or pivots of them; several where the metric does not compare all runs.
+def tables(ranked: Ranking, pivot: tuple[str, str] | None = None, top: int | None = None) -> list[PaperTable]:
+    """The leaderboards of ranked runs, or pivots of them; several where the metric does not compare all runs.
 
     Args:
-        runs: the table, with a column `dir` for several directories.
-        metric: ranks the combinations; by default as in `groups.comparable_groups`.
+        ranked: the runs of `lanes.load`'s table, with a column `dir` for several directories.
         pivot: rows and columns, two axes that the sweep varies; None for leaderboards.
         top: the most rows of a leaderboard; None for all.
 
-    Raises RequestError for what is no axis of any leaderboard, and as `leaderboards`.
+    Raises RequestError for what is no axis of any leaderboard.
     """
-    found = ranking(runs, metric)
-    boards = found.boards
+    boards = ranked.boards
     if pivot is None:
         return [leaderboard_table(board, top) for board in boards]
     having = [board for board in boards if set(pivot) <= {axis.name for axis in board.axes}]
     if not having and len(boards) > 1:
         listed = "; ".join(f"{board.name}: {_listed(board) or 'none'}" for board in boards[:3])
-        raise RequestError(f"--pivot got {' '.join(pivot)}: no ranking has both axes ({listed}). {found.apart}")
+        raise RequestError(f"--pivot got {' '.join(pivot)}: no ranking has both axes ({listed}). {ranked.apart}")
     return [pivot_table(board, *pivot) for board in having or boards]
 
 

@@ -70,8 +70,9 @@ KINDS = [
     "lecun_uniform",
     "normal",
     "fan_in_uniform",
+    "sparse",
+    "constant",
 ]
-KINDS += ["sparse", "constant"]
 MIXED = grid(BASE, initializer=KINDS, seed=[3], init_scale=[1.3])
 
 

@@ -15,6 +15,7 @@ from lanes.cli import report
 from lanes.errors import RequestError
 from lanes.reporting.paper_tables import Cell, PaperTable, tables
 from lanes.reporting.table_formats import csv, escaped, latex, markdown, spreadsheet_text, written
+from lanes.results.leaderboard import ranking
 
 GRID = {"activation": ["tanh", "relu"], "learning_rate": [1e-5, 0.1, 1.0]}
 EVIL = r"50% $x_1$ {a} \input{b} #1 & ~^`<|>α±—  -- \\"
@@ -25,8 +26,8 @@ def better(combination):
     return 0.8 + 0.05 * combination["learning_rate"] + 0.001 * (combination["activation"] == "relu")
 
 
-def only(runs, *arguments, **options):
-    (table,) = tables(runs, *arguments, **options)
+def only(runs, **options):
+    (table,) = tables(ranking(runs), **options)
     return table
 
 
@@ -143,7 +144,7 @@ def test_equal_seeds_and_cut_intervals_are_explained():
 def test_a_pivot_takes_two_axes(pivot, match):
     runs, _ = made_sweep(GRID)
     with pytest.raises(RequestError, match=match):
-        tables(runs, pivot=pivot)
+        tables(ranking(runs), pivot=pivot)
 
 
 def test_a_sampled_axis_is_binned_in_a_pivot():
