@@ -4,6 +4,7 @@ Only the process's entry point calls these; commands that are called from Python
 """
 
 import contextlib
+import ctypes
 import gc
 import glob
 import importlib.util
@@ -91,6 +92,21 @@ def load_f2py_when_used() -> None:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     sys.modules["numpy"].f2py = module  # type: ignore[attr-defined]  # as an import sets it
+
+
+MALLOC = {-1: 2**30, -2: 2**26, -3: 2**25}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
+
+
+def keep_freed_memory() -> None:
+    """Let the C library's allocator (glibc's) keep freed memory for what comes next, and take it in large pieces.
+
+    XLA's compiler and the steps of training ask for it and free it again and again, and each page that comes anew from the
+    system costs. `lanes.program.memory.give_back` gives it back where a program is no longer needed.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, size in MALLOC.items():
+            mallopt(parameter, size)
 
 
 def import_jax() -> None:

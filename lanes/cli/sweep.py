@@ -10,7 +10,7 @@ import tyro
 
 from lanes.cli.command import run_command
 from lanes.cli.json_output import say_json
-from lanes.cli.process import import_jax, loaded
+from lanes.cli.process import import_jax, keep_freed_memory, loaded
 from lanes.cli.sweep_hosts import joined, refusing_together, run_together
 from lanes.cli.sweep_request import Choices, Request, requested
 from lanes.errors import ExitStatus, RequestError, say, warn
@@ -92,6 +92,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """The exit status: 0 all runs ended, 2 wrong request, 3 some runs failed, 75 stopped early, everything saved."""
+    keep_freed_memory()
     import_jax()
     import jax
 

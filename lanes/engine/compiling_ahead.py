@@ -14,10 +14,11 @@ from lanes.engine.fresh_lanes import start_key
 from lanes.engine.resident_epochs import training_key
 from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
-from lanes.program.places import Place
+from lanes.program.places import Place, cores
 
 POLL_SECONDS = 0.05
 FIRST_POLL_SECONDS = 0.002  # until a place has taken a pack
+DRAWN_FIRST = 2  # cores up to which initial variables are drawn by a program that is traced before the one that trains
 
 
 class _Background:
@@ -78,7 +79,8 @@ class Ahead(_Background):
     """Compiles in the background: programs of packs just begun, then at most the next in the queue.
 
     While it traces the first of them, places wait (`Compiled.traced`): Python runs one thread at a time, and this program
-    takes longest to compile.
+    takes longest to compile. Up to DRAWN_FIRST cores are busy compiling to the end, whatever comes first; so what draws the
+    pack's variables is traced before, and compiled by a core that would be idle while that program is traced.
     """
 
     name = "lanes-ahead"
@@ -93,10 +95,28 @@ class Ahead(_Background):
             for _ in range(int(self._poll_seconds / FIRST_POLL_SECONDS)):
                 if self._begun() or self._ended.wait(FIRST_POLL_SECONDS):
                     break
+            if cores() <= DRAWN_FIRST:
+                self._begin_drawing()
             self._look()
         finally:
             self._compiled.traced.set()
         super()._work()
+
+    def _begin_drawing(self) -> None:
+        """Trace what draws the variables of a pack begun; XLA compiles it in a thread of its own."""
+        traced = threading.Event()
+
+        def compile_(trainer: Trainer, pack: Pack) -> None:
+            try:
+                with contextlib.suppress(Exception):  # as in `_compile`
+                    trainer.compile_drawing(pack, traced.set)
+            finally:
+                traced.set()
+
+        if begun := self._begun():
+            args = self._trainers[0], next(iter(begun.values()))
+            threading.Thread(target=compile_, args=args, name=f"{self.name}-drawing", daemon=True).start()
+            traced.wait()
 
     def _look(self) -> None:
         if (pack := self._next()) is not None:

@@ -95,6 +95,15 @@ def _drawings(pack: Pack) -> list[Drawing]:
     return drawings
 
 
+def _drawn_by(pack: Pack, drawing: Drawing) -> tuple[Tree, np.ndarray, np.ndarray]:
+    """What a program draws by: the runs' numbers [P], the lanes [P] that they are for, and how many they are."""
+    count = len(drawing.lanes)
+    indices = np.zeros(pack.size, np.int32)
+    indices[:count] = pack.places[drawing.lanes]
+    initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in drawing.runs], pack.size)
+    return initial, indices, np.asarray(count, np.int32)
+
+
 def _sizes(pack: Pack, run: Run) -> tuple[int, ...]:
     """Inputs, units of the hidden layers and outputs of a run's perceptron."""
     return math.prod(pack.setup.features), *run.net.widths, pack.setup.outputs
@@ -154,6 +163,13 @@ class FreshLanes:
     def __init__(self, place: Place, compiled: Compiled, shapes: LaneShapes):
         self.place, self.compiled, self._shapes = place, compiled, shapes
 
+    def compile(self, pack: Pack, numbers: dict[str, np.ndarray], traced: Callable[[], None]) -> None:
+        """Compile the programs that draw a pack's variables, from shapes alone; calls `traced` once the first is traced."""
+        shapes = self._shapes.variables(pack, numbers)
+        for drawing in _drawings(pack):
+            args = shapes, *_drawn_by(pack, drawing), self._shapes.examples(pack)
+            self._drawing(pack, drawing, self.place.first.like(args, split=False), traced=traced)
+
     def make(self, pack: Pack, numbers: dict[str, np.ndarray]) -> Lane:
         """Fresh lanes, drawn on the place's first device by one program, or two if some initializers have their own."""
         first = self.place.first
@@ -161,22 +177,25 @@ class FreshLanes:
         variables = first.shared(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
         examples = first.shared(self._shapes.examples(pack))
         for drawing in _drawings(pack):
-            setup = dataclasses.replace(pack.setup, run=drawing.runs[0])
-            count = len(drawing.lanes)
-            indices = np.zeros(pack.size, np.int32)
-            indices[:count] = pack.places[drawing.lanes]
-            initial = stacked([initialization.initial_numbers(runs.numbers(run)) for run in drawing.runs], pack.size)
-            args = (variables, *first.shared((initial, indices, np.int32(count))), examples)
-            draw = functools.partial(initialization.initialize, setup)
-            variables = self._call((INITIALIZE, drawing.key, pack.size), draw, args, is_repetitive(shapes))
+            args = (variables, *first.shared(_drawn_by(pack, drawing)), examples)
+            variables = self._drawing(pack, drawing, args)(*args)
         sources = {int(lane): m.run.init_from for lane, m in zip(pack.places, pack.members) if m.run.init_from}
         if sources:
             variables = first.shared(initial_weights.replace(jax.device_get(variables), sources))
         empty = np.array([lane is None for lane in pack.lanes])
         args = (variables, *first.shared((numbers, empty)))
-        return self.place.split(self._call(start_key(pack), functools.partial(initialization.start, pack.setup), args))
+        start = functools.partial(initialization.start, pack.setup)
+        return self.place.split(self._program(start_key(pack), start, args)(*args))
 
-    def _call(self, key: Any, function: Callable, args: tuple[Any, ...], repetitive: bool = False) -> Any:
-        """Call a small one-device program, compiled for the place's first device."""
+    def _drawing(self, pack: Pack, drawing: Drawing, args: tuple[Any, ...], **about: Any) -> Callable:
+        """The program of a drawing; the arguments may be shapes."""
+        setup = dataclasses.replace(pack.setup, run=drawing.runs[0])
+        draw, key = functools.partial(initialization.initialize, setup), (INITIALIZE, drawing.key, pack.size)
+        return self._program(key, draw, args, is_repetitive(args[0]), **about)
+
+    def _program(
+        self, key: Any, function: Callable, args: tuple[Any, ...], repetitive: bool = False, **about: Any
+    ) -> Callable:
+        """A small one-device program, compiled for the place's first device."""
         first, options = self.place.first, cheap_to_compile(self.place, repetitive)
-        return self.compiled.get(key, first, function, 0, args, stored=True, **options)(*args)
+        return self.compiled.get(key, first, function, 0, args, stored=True, **about, **options)

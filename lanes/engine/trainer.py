@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -99,6 +100,14 @@ class Trainer:
             if not hosts.leads:
                 return  # process 0 has the whole history, and writes
             self._finish(pack, lanes, metrics, history, spent + time.perf_counter() - began)
+
+    def compile_drawing(self, pack: Pack, traced: Callable[[], None]) -> None:
+        """Compile the programs that draw a pack's variables, from shapes alone; calls `traced` once the first is traced.
+
+        Skipped for a pack that goes on from a checkpoint.
+        """
+        if not (self.context.directory.checkpoints / pack.pack_id).exists():
+            self._checkpointing.fresh.compile(pack, numbers_of(pack), traced)
 
     def compile(self, pack: Pack) -> None:
         """Compile a pack's training program ahead of its turn, from shapes alone; skipped for streamed packs."""

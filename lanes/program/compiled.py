@@ -122,20 +122,30 @@ class Compiled:
         self._by_thread = threading.local()
 
     def get(
-        self, key: tuple[Any, ...], place: Place, function: Callable, split: int, args: tuple[Any, ...], **options: Any
+        self,
+        key: tuple[Any, ...],
+        place: Place,
+        function: Callable,
+        split: int,
+        args: tuple[Any, ...],
+        traced: Callable[[], None] | None = None,
+        **options: Any,
     ) -> Callable:
         """The program of `key` for a place, as in `Programs.get`; within a sweep the key alone identifies a program.
+
+        `traced` is called in place of setting this sweep's event.
 
         Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
+        traced = traced or self.traced.set
         asked = time.perf_counter()
         with lock:
             if (key, place) not in self._ready:
                 began = time.perf_counter()
-                ready = self.programs.get(key, place, function, split, args, traced=self.traced.set, **options)
-                self.traced.set()
+                ready = self.programs.get(key, place, function, split, args, traced=traced, **options)
+                traced()
                 if key not in self._taken:
                     self._taken[key] = memory.taken(ready)
                 memory.check(self._taken[key], place.first.devices[0], self.sharers)

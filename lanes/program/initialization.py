@@ -11,14 +11,15 @@ from jax import Array, lax
 
 from lanes.describe import runs
 from lanes.describe.runs import Run
+from lanes.program import given_bits, shared_widths
 from lanes.program import lane as lane_
-from lanes.program import shared_widths
 from lanes.program.lane import Lane
 from lanes.program.over_lanes import Numbers, Tree
 from lanes.program.shared_activation import Units
 from lanes.program.step import Setup, build_net, standardize, stream
 from nets.biases import with_biases
 from nets.initializers import INITIALIZERS, Initializer, scaled
+from nets.initializers_by_shape import orthogonal
 from nets.initializers_of_part import draws_parts, part
 from nets.initializers_transforming import Transforming
 
@@ -60,15 +61,26 @@ class AnyInitializer:
         return dataclasses.replace(self, sizes=self.sizes[layer : layer + 2])
 
     def __call__(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        """The kernel that the chosen kind draws. A lane is drawn at a time, so the other kinds' draws are not computed."""
-        draws = [functools.partial(self._drawn, kind, shape=shape, dtype=dtype) for kind in self.kinds]
-        return lax.switch(jnp.asarray(self.index, jnp.int32), draws, key)
+        """The kernel that the chosen kind draws, from random bits that those which draw once have in common.
 
-    def _drawn(self, kind: Initializer, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        A lane is drawn at a time, so what the other kinds make of them is not computed.
+        """
+        once = jnp.dtype(dtype) == jnp.float32 and sum(map(_draws_once, self.kinds)) > 1
+        keys = (key, given_bits.drawn(key, shape) if once else key)
+        draws = [functools.partial(self._drawn, kind, shape=shape, dtype=dtype) for kind in self.kinds]
+        return lax.switch(jnp.asarray(self.index, jnp.int32), draws, keys)
+
+    def _drawn(self, kind: Initializer, keys: tuple[Array, Array], shape: tuple[int, ...], dtype: Any) -> Array:
+        key = keys[_draws_once(kind)]
         if not self.sizes:
             return kind(key, shape, dtype)
         inputs, outputs = self.sizes
         return part(kind, key, shape, (inputs.count, outputs.count), dtype)
+
+
+def _draws_once(kind: Initializer) -> bool:
+    """Whether an initializer draws one array as large as the kernel, from the key that it is given."""
+    return draws_parts(kind) or kind is orthogonal
 
 
 def may_share(initializer: Any) -> bool:
