@@ -170,7 +170,8 @@ def _trained(
     from lanes.engine.requests import make_plan
     from lanes.engine.runner import run_sweep
 
-    plan = make_plan(request.runs, options, request.run_ids) if plan is None else plan
+    later = check is None and not arguments.dry_run
+    plan = make_plan(request.runs, options, request.run_ids, checked=not later) if plan is None else plan
     if check is not None:
         check(plan)
     if arguments.dry_run:

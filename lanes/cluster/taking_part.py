@@ -42,7 +42,15 @@ def follow(plan: Plan, out: Path, options: Options) -> int:
     while "ends" not in (told := hosts.begin()):
         pack = _pack(plan, told)
         with Progress([pack], 1, quiet=True) as progress:
-            context = Context(directory, plan.datasets, compiled, writer, progress, threading.Event(), options)
+            context = Context(
+                directory=directory,
+                datasets=plan.datasets,
+                compiled=compiled,
+                writer=writer,
+                progress=progress,
+                stop=threading.Event(),
+                options=options,
+            )
             try:
                 Trainer(plan.places[0], context).train(pack)
             except (Interrupted, LeftBehindError):

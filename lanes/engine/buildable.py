@@ -66,14 +66,19 @@ class Buildable:
         """
         if member.family is not None and (member.signature, member.family) in self._sound:
             return
+        initial = self.check_initialization(member)
+        numbers = list(runs.numbers(member.run))
+        training = self._rehearsed_training(member, numbers)
+        check_effects(member.run, numbers, initial, training, self.variables[member.signature])
+        if numbers_have_effect(numbers, initial | training):
+            self._sound.add((member.signature, member.family))
+
+    def check_initialization(self, member: Planned) -> frozenset[str]:
+        """The numbers that a run's initial variables depend on. Raises RequestError if these cannot be drawn."""
         key = member.signature, (_blanked(member.run.initializer), _blanked(member.run.bias_initializer))
         if key not in self._initial:
             self._initial[key] = self._rehearsed_initialization(member)
-        numbers = list(runs.numbers(member.run))
-        training = self._rehearsed_training(member, numbers)
-        check_effects(member.run, numbers, self._initial[key], training, self.variables[member.signature])
-        if numbers_have_effect(numbers, self._initial[key] | training):
-            self._sound.add((member.signature, member.family))
+        return self._initial[key]
 
     def _check_optimizer(self, member: Planned) -> None:
         optimizer = optimizer_of(runs.flat(member.run).optimizer)

@@ -1,7 +1,7 @@
 """Compiling ahead of time: a pack's training program while its lanes are made, the next one while it trains.
 
-Programs that evaluate are compiled while the program that trains is compiled or runs. A program that one pack needs is compiled
-for one place, others for all.
+What a sweep needs first is begun before (`lanes.engine.first_programs`). Programs that evaluate are compiled while the program
+that trains is compiled or runs. A program that one pack needs is compiled for one place, others for all.
 """
 
 import contextlib
@@ -11,21 +11,19 @@ from typing import Any, ClassVar, Self
 
 from lanes.engine.final_evaluation import evaluation_key
 from lanes.engine.fresh_lanes import start_key
+from lanes.engine.pack_programs import PackPrograms
 from lanes.engine.resident_epochs import training_key
-from lanes.engine.trainer import Trainer
 from lanes.plan.packs import Pack
-from lanes.program.places import Place, cores
+from lanes.program.places import Place
 
 POLL_SECONDS = 0.05
-FIRST_POLL_SECONDS = 0.002  # until a place has taken a pack
-DRAWN_FIRST = 2  # cores up to which initial variables are drawn by a program that is traced before the one that trains
 
 
 class _Background:
     """A thread that looks for something to compile every `poll_seconds`, until the block ends.
 
     Args:
-        trainers: one per place; they only compile.
+        programs: one per place.
         begun: returns the pack that each place has taken.
         waiting: returns the packs not yet taken, in order.
         poll_seconds: interval between looks at them.
@@ -35,14 +33,14 @@ class _Background:
 
     def __init__(
         self,
-        trainers: Sequence[Trainer],
+        programs: Sequence[PackPrograms],
         begun: Callable[[], Mapping[Place, Pack]],
         waiting: Callable[[], Sequence[Pack]],
         poll_seconds: float = POLL_SECONDS,
     ):
-        self._trainers, self._poll_seconds = trainers, poll_seconds
+        self._programs, self._poll_seconds = programs, poll_seconds
         self._begun, self._waiting = begun, waiting
-        self._compiled = trainers[0].context.compiled
+        self._compiled = programs[0].context.compiled
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
@@ -62,65 +60,28 @@ class _Background:
         """Compile what there is to compile."""
         raise NotImplementedError
 
-    def _compile(self, pack: Pack, compile_at: Callable[[Trainer], None]) -> None:
+    def _compile(self, pack: Pack, compile_at: Callable[[PackPrograms], None]) -> None:
         begun = self._begun()
         others = sum(training_key(other) == training_key(pack) for other in (*begun.values(), *self._waiting())) > 1
-        taken = [trainer for trainer in self._trainers if begun.get(trainer.place) is pack]
-        for trainer in self._trainers if others else taken or self._trainers[:1]:
+        taken = [programs for programs in self._programs if begun.get(programs.place) is pack]
+        for programs in self._programs if others else taken or self._programs[:1]:
             if not self._ended.is_set():
                 with contextlib.suppress(Exception):  # the pack's own turn meets the same error and reports it
-                    compile_at(trainer)
+                    compile_at(programs)
 
     def _is_begun(self, key: tuple[Any, ...]) -> bool:
         return self._compiled.is_begun(key)
 
 
 class Ahead(_Background):
-    """Compiles in the background: programs of packs just begun, then at most the next in the queue.
-
-    While it traces the first of them, places wait (`Compiled.traced`): Python runs one thread at a time, and this program
-    takes longest to compile. Up to DRAWN_FIRST cores are busy compiling to the end, whatever comes first; so what draws the
-    pack's variables is traced before, and compiled by a core that would be idle while that program is traced.
-    """
+    """Compiles in the background: programs of packs just begun, then at most the next in the queue."""
 
     name = "lanes-ahead"
     _made: tuple[tuple[Any, ...], int] | None = None  # the last program, and how many packs then waited for it
 
-    def __enter__(self) -> Self:
-        self._compiled.traced.clear()
-        return super().__enter__()
-
-    def _work(self) -> None:
-        try:
-            for _ in range(int(self._poll_seconds / FIRST_POLL_SECONDS)):
-                if self._begun() or self._ended.wait(FIRST_POLL_SECONDS):
-                    break
-            if cores() <= DRAWN_FIRST:
-                self._begin_drawing()
-            self._look()
-        finally:
-            self._compiled.traced.set()
-        super()._work()
-
-    def _begin_drawing(self) -> None:
-        """Trace what draws the variables of a pack begun; XLA compiles it in a thread of its own."""
-        traced = threading.Event()
-
-        def compile_(trainer: Trainer, pack: Pack) -> None:
-            try:
-                with contextlib.suppress(Exception):  # as in `_compile`
-                    trainer.compile_drawing(pack, traced.set)
-            finally:
-                traced.set()
-
-        if begun := self._begun():
-            args = self._trainers[0], next(iter(begun.values()))
-            threading.Thread(target=compile_, args=args, name=f"{self.name}-drawing", daemon=True).start()
-            traced.wait()
-
     def _look(self) -> None:
         if (pack := self._next()) is not None:
-            self._compile(pack, lambda trainer: trainer.compile(pack))
+            self._compile(pack, lambda programs: programs.train(pack))
 
     def _next(self) -> Pack | None:
         """A pack whose program is not requested yet: one begun or, if the last program made ahead is in use, one waiting."""
@@ -155,4 +116,4 @@ class EvaluationAhead(_Background):
             key = evaluation_key(pack)
             if key not in self._tried and self._is_begun(start_key(pack)):
                 self._tried.add(key)
-                self._compile(pack, lambda trainer, pack=pack: trainer.compile_evaluation(pack))  # type: ignore[misc]
+                self._compile(pack, lambda programs, pack=pack: programs.evaluate(pack))  # type: ignore[misc]

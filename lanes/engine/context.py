@@ -1,4 +1,4 @@
-"""What the trainers of a sweep share, whatever devices they use."""
+"""What the trainers of a sweep share, whatever devices they use; part of it is all that its programs are made from."""
 
 import dataclasses
 import functools
@@ -23,41 +23,21 @@ from lanes.storage.finished import Finished
 from lanes.storage.writer import Writer
 
 
-@dataclasses.dataclass(frozen=True)
-class Context:
-    """What the trainers of a sweep share.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProgramContext:
+    """What the programs of a sweep are made from.
 
     Attributes:
-        directory: holds checkpoints, curves and results.
         datasets: the data sets of the runs.
         compiled: the compiled programs.
-        writer: writes files in its own thread, in the order they are submitted.
-        progress: notified after each chunk.
-        stop: once set, training ends after the chunk in progress.
         options: how the sweep is run.
-        call: the name of this call.
-        stage: how far packs are trained.
-        stops: the runs that are asked to end.
-        callbacks: called after each chunk of whole epochs.
-        continued: the finished run that each run goes on from, by run_id; most go on from none.
         variables: shapes of one lane's variables by signature, as far as planning knows them.
-        readable: set once a checkpoint has been read back.
     """
 
-    directory: Directory
     datasets: Datasets
     compiled: Compiled
-    writer: Writer
-    progress: Progress
-    stop: threading.Event
     options: Options
-    call: str = ""
-    stage: Stage = WHOLE
-    stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
-    callbacks: Callbacks | None = None
-    continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
     variables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    readable: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @functools.cached_property
     def shapes(self) -> LaneShapes:
@@ -67,6 +47,35 @@ class Context:
     def data_of(self, pack: Pack) -> Dataset:
         """The data set of a pack's runs."""
         return self.datasets.of(pack.setup.run)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context(ProgramContext):
+    """What the trainers of a sweep share.
+
+    Attributes:
+        directory: holds checkpoints, curves and results.
+        writer: writes files in its own thread, in the order they are submitted.
+        progress: notified after each chunk.
+        stop: once set, training ends after the chunk in progress.
+        call: the name of this call.
+        stage: how far packs are trained.
+        stops: the runs that are asked to end.
+        callbacks: called after each chunk of whole epochs.
+        continued: the finished run that each run goes on from, by run_id; most go on from none.
+        readable: set once a checkpoint has been read back.
+    """
+
+    directory: Directory
+    writer: Writer
+    progress: Progress
+    stop: threading.Event
+    call: str = ""
+    stage: Stage = WHOLE
+    stops: StoppingRuns = dataclasses.field(default_factory=StoppingRuns)
+    callbacks: Callbacks | None = None
+    continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
+    readable: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def chunk_ended(self, pack: Pack, before: float, epoch: float) -> None:
         """Report that a pack has been trained from one epoch to another; stop if `Options.after_chunk` returns True."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lanes.engine import group_calls
-from lanes.engine.context import Context
+from lanes.engine.context import ProgramContext
 from lanes.engine.fresh_lanes import cheap_to_compile
 from lanes.plan.packs import Pack
 from lanes.program.metrics import Evaluate
@@ -22,7 +22,7 @@ def evaluation_key(pack: Pack, *which: Any) -> tuple[Any, ...]:
 class FinalEvaluation:
     """Evaluates packs at one place."""
 
-    def __init__(self, place: Place, context: Context):
+    def __init__(self, place: Place, context: ProgramContext):
         self.place, self.context = place, context
 
     def program(self, pack: Pack, variables: Tree, numbers: Tree, data: Data) -> Callable:

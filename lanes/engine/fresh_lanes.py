@@ -163,7 +163,7 @@ class FreshLanes:
     def __init__(self, place: Place, compiled: Compiled, shapes: LaneShapes):
         self.place, self.compiled, self._shapes = place, compiled, shapes
 
-    def compile(self, pack: Pack, numbers: dict[str, np.ndarray], traced: Callable[[], None]) -> None:
+    def compile(self, pack: Pack, numbers: dict[str, np.ndarray], traced: Callable[[], None] | None) -> None:
         """Compile the programs that draw a pack's variables, from shapes alone; calls `traced` once the first is traced."""
         shapes = self._shapes.variables(pack, numbers)
         for drawing in _drawings(pack):

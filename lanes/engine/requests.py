@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lanes.describe import comparable, directions, identity
@@ -40,6 +40,7 @@ class Plan:
         programs: how the runs' programs were chosen, in one line.
         notes: what is worth knowing of it, a line each.
         continued: the finished run that each run goes on from, by run_id; most go on from none.
+        unchecked: what is left to be checked, which returns notes; None if nothing is.
     """
 
     planned: list[Planned]
@@ -50,6 +51,7 @@ class Plan:
     programs: str = ""
     notes: tuple[str, ...] = ()
     continued: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
+    unchecked: Callable[[], tuple[str, ...]] | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def shapes(self) -> dict[str, list[tuple[int, ...]]]:
@@ -60,14 +62,25 @@ class Plan:
         """Number of parameters of a signature's net."""
         return widths.parameters(self.shapes[signature])
 
+    def checked(self) -> "Plan":
+        """The plan, with nothing left to be checked. Raises RequestError for what cannot be traced or changes nothing."""
+        if self.unchecked is None:
+            return self
+        began = time.perf_counter()
+        notes = self.unchecked()
+        seconds = self.tracing_seconds + time.perf_counter() - began
+        return dataclasses.replace(self, notes=notes, tracing_seconds=seconds, unchecked=None)
 
-def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str] = ()) -> Plan:
+
+def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str] = (), checked: bool = True) -> Plan:
     """Validate every run, load the data sets, and find the devices. Nothing is written.
 
     Args:
         requested: the runs.
         options: how they will be trained.
         run_ids: keeps only these of the runs, by run_id or an unambiguous prefix; () keeps all.
+        checked: whether all that training consists of is traced to check it. Otherwise only what draws initial variables is,
+            and the rest by `Plan.checked`.
 
     Raises RequestError for the first problem found.
     """
@@ -94,7 +107,11 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     _check_epochs(planned)
     on_cpu, began = places[0].devices[0].platform == "cpu", time.perf_counter()
     together = sharing.together(planned, on_cpu)
-    buildable, notes = _traced(together, datasets)
+    buildable = Buildable(datasets)
+    check = functools.partial(_traced, buildable, together)
+    notes = check() if checked else ()
+    for member in () if checked else together:
+        buildable.check_initialization(member)
     seconds = time.perf_counter() - began
     drawn = {member.run_id: buildable.variables[member.signature] for member in together}
     traced = {run_id: parameter_shapes(variables) for run_id, variables in drawn.items()}
@@ -117,22 +134,23 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     )
     said = "; ".join(filter(None, (chosen.said, sized.said)))
     variables = sharing_widths.variables_of(sized.planned, drawn)
-    return Plan(sized.planned, datasets, places, variables, seconds, said, notes)
+    unchecked = None if checked else check
+    return Plan(sized.planned, datasets, places, variables, seconds, said, notes, unchecked=unchecked)
 
 
-def _traced(members: Sequence[Planned], datasets: Datasets) -> tuple[Buildable, tuple[str, ...]]:
-    """What tracing told, of one program of each family, whatever its runs are trained by; and what is worth knowing of it.
+def _traced(buildable: Buildable, members: Sequence[Planned]) -> tuple[str, ...]:
+    """Trace one program of each family, whatever its runs are trained by; return what is worth knowing of it.
 
     Raises RequestError for what cannot be traced or changes nothing.
     """
-    buildable, notes = Buildable(datasets), []
+    notes = []
     for member in members:
         buildable.check(member)
         if member.run.init_from is not None:
             with refusing(f"init_from is {member.run.init_from!r}"):
                 notes.append(buildable.check_init_from(member.run.init_from, member))
                 initial_weights.check_data(member.run.init_from, member.data)
-    return buildable, tuple(dict.fromkeys(filter(None, notes)))
+    return tuple(dict.fromkeys(filter(None, notes)))
 
 
 def _own_places(options: Options) -> list[Place]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lanes.engine import group_calls, order_tables
 from lanes.engine.checkpointing import State
-from lanes.engine.context import Context
+from lanes.engine.context import ProgramContext
 from lanes.engine.order_tables import OrderTables
 from lanes.engine.regrouping import Seats
 from lanes.plan.packs import Pack
@@ -30,7 +30,7 @@ def training_key(pack: Pack) -> tuple[Any, ...]:
 class ResidentEpochs:
     """Trains packs at one place in chunks of whole epochs, whose length follows the options."""
 
-    def __init__(self, place: Place, context: Context):
+    def __init__(self, place: Place, context: ProgramContext):
         self.place, self.context = place, context
         self._orders = OrderTables(place)
         self._epoch_seconds: dict[str, float] = {}  # by signature
@@ -66,8 +66,10 @@ class ResidentEpochs:
         """Most epochs in one call of the training program; the same for all packs of a signature."""
         return max(1, min(MOST_EPOCHS, self.context.options.chunk_steps // pack.setup.steps_per_epoch))
 
-    def program(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> Callable:
-        """A pack's training program, compiled for the place; the arguments may be shapes."""
+    def program(
+        self, pack: Pack, lanes: Lane, numbers: Tree, data: Data, traced: Callable[[], None] | None = None
+    ) -> Callable:
+        """A pack's training program, compiled for the place; the arguments may be shapes. `traced`: as in `Programs.get`."""
         longest = self.longest(pack)
         own = lanes, numbers, jax.ShapeDtypeStruct((pack.size,), np.int32)
         own = group_calls.first_lanes(self.place, own, group_calls.lanes_per_call(self.place, pack))
@@ -75,7 +77,8 @@ class ResidentEpochs:
         number = jax.ShapeDtypeStruct((), np.int32)
         shared = self.place.like((table, data, number, number), split=False)
         args = (*own, *shared)
-        return self.context.compiled.get(training_key(pack), self.place, self._function(pack), 3, args, stored=True)
+        get, function = self.context.compiled.get, self._function(pack)
+        return get(training_key(pack), self.place, function, 3, args, traced, stored=True)
 
     def _function(self, pack: Pack) -> Chunk:
         return Chunk(pack.setup, pack.width, self.longest(pack))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lanes.data.dataset import Dataset
 from lanes.describe.halving import Halving
-from lanes.engine import rungs
+from lanes.engine import first_programs, rungs
 from lanes.engine.continuing import going_on
 from lanes.engine.life import Life
 from lanes.engine.options import Options, Outcome
@@ -18,6 +18,7 @@ from lanes.engine.stages import Stages
 from lanes.errors import ExitStatus, RequestError
 from lanes.plan import shards, widths
 from lanes.plan.widths import Choice
+from lanes.program.compiled import Compiled
 from lanes.storage import asked, calls, compaction, forgetting, provenance, records
 from lanes.storage.asked import Asking
 from lanes.storage.directory import Directory
@@ -40,15 +41,21 @@ def run_sweep(
     """Train the planned runs that `out` does not have yet; on SIGINT, SIGTERM or `max_seconds`, save and return."""
     began = time.perf_counter()
     directory = Directory(out, warn)
+    if directory.path.is_dir():
+        plan = plan.checked()
     halving = rungs.bind(directory, followed(options.halving, plan.planned), plan.planned)
     if halving is not None and options.halving is None:
         check_recorded_halving(directory, halving, plan)
     records.directions(directory, plan.planned)
     plan = in_recorded_programs(plan, directory, options)
-    for note in plan.notes:
-        directory.warn(f"note: {note}")
     check_data(plan, directory)
     plan = going_on(plan, directory, ranked=halving is not None)
+    compiled = Compiled(len(plan.places), options.programs)
+    if (first := first_programs.first_pack(plan, directory, options, halving)) is not None:
+        first_programs.begin(plan, options, compiled, first, is_fresh=True)
+    plan = plan.checked()
+    for note in plan.notes:
+        directory.warn(f"note: {note}")
     directory.create()
     _finish_forgetting(directory)
     requested = {run.run_id for run in plan.planned}
@@ -74,7 +81,7 @@ def run_sweep(
         )
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     with Life(directory, name, options.shard) as life:
-        stages = Stages(plan, directory, options, halving, packs, life)
+        stages = Stages(plan, directory, options, halving, packs, life, compiled)
         status = stages.train()
     if status != ExitStatus.STOPPED:  # what stops it may leave it ten seconds
         try:

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
+from lanes.engine import first_programs
 from lanes.engine.callbacks import CallbackError, Callbacks
 from lanes.engine.compiling_ahead import Ahead, EvaluationAhead
 from lanes.engine.context import Context
 from lanes.engine.life import Life
 from lanes.engine.options import Options
+from lanes.engine.pack_programs import PackPrograms
 from lanes.engine.progress import Progress
 from lanes.engine.requests import Plan
 from lanes.engine.rungs import Stage
@@ -121,15 +123,17 @@ class Session:
                 threading.Thread(target=self._work, args=(trainer,), name=f"lanes-place-{number}", daemon=True)
                 for number, trainer in enumerate(trainers)
             ]
-            compiling = [Trainer(place, context) for place in self.plan.places]
+            compiling = [PackPrograms(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
                 if not self.options.hosts.several:  # whose processes compile in the same order
+                    first_programs.begin(
+                        self.plan, self.options, self.compiled, self.todo[0], self._is_new(self.todo[0])
+                    )
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
                 for thread in threads:
                     thread.start()
                 if self.stage.until is None and not self.options.hosts.several:
-                    evaluating = [Trainer(place, context) for place in self.plan.places]
-                    background.enter_context(EvaluationAhead(evaluating, self._under_way, self._upcoming))
+                    background.enter_context(EvaluationAhead(compiling, self._under_way, self._upcoming))
                 self._wait(threads, trainers)
             try:
                 if not self._writer.close(self._time_for_writing()):
@@ -241,6 +245,9 @@ class Session:
 
     def _is_begun(self, pack: Pack) -> bool:
         return (self.directory.checkpoints / pack.pack_id).exists()
+
+    def _is_new(self, pack: Pack) -> bool:
+        return not self._is_begun(pack) and not any(m.run_id in self.plan.continued for m in pack.members)
 
     def _narrow(self, pack: Pack, width: int | None = None) -> Pack:
         """The pack at a smaller width, which is recorded, so that whoever resumes the pack uses it too."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from lanes.describe.halving import Halving
+from lanes.engine import first_programs
 from lanes.engine.elsewhere import Trains
 from lanes.engine.life import Life
 from lanes.engine.options import Options
@@ -14,8 +15,8 @@ from lanes.engine.rungs import WHOLE, Rungs, Stage
 from lanes.engine.session import Session, waiting_line
 from lanes.engine.signals import StopOnSignal
 from lanes.errors import ExitStatus
-from lanes.plan import shards, widths
-from lanes.plan.packs import Pack, longest_first
+from lanes.plan import shards
+from lanes.plan.packs import Pack
 from lanes.program.compiled import Compiled
 from lanes.storage import calls
 from lanes.storage.claims import Claims, have_locks
@@ -43,9 +44,10 @@ class Stages:
         halving: Halving | None,
         packs: Sequence[Pack],
         life: Life,
+        compiled: Compiled,
     ):
         self.plan, self.directory, self.options, self.packs, self.life = plan, directory, options, list(packs), life
-        self.compiled = Compiled(len(plan.places), options.programs)
+        self.compiled = compiled
         self.sessions: list[Trains] = []
         self.failures: list[str] = []
         self._began = time.monotonic()
@@ -94,7 +96,7 @@ class Stages:
 
     def _session(self, packs: Sequence[Pack], stage: Stage, waits: bool = True) -> ExitStatus:
         progressed = any(session.steps for session in self.sessions)
-        packs = longest_first(packs, self._step_seconds, lambda pack: self.plan.datasets.key(pack.setup.run))
+        packs = first_programs.in_order(self.plan, packs)
         options = self._options_now()
         elsewhere = self.options.elsewhere
         if elsewhere is None:
@@ -115,10 +117,6 @@ class Stages:
             if session.stop.is_set() and status == ExitStatus.DONE and stage.until is not None
             else status
         )
-
-    def _step_seconds(self, pack: Pack) -> float:
-        """An estimate, without a clock, of how long a step of one lane takes."""
-        return widths.step_seconds(pack.members[0], self.plan.shapes.get(pack.signature, ()), self.plan.places)
 
     def _helps(self) -> bool:
         """Whether other shards write into this directory, and can see by locks which packs are trained here."""

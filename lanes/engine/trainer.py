@@ -2,7 +2,6 @@
 
 import functools
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from lanes.engine import order_tables, regrouping
 from lanes.engine.checkpointing import Checkpointing, State
 from lanes.engine.context import Context
 from lanes.engine.final_evaluation import FinalEvaluation
+from lanes.engine.pack_programs import arrays, unmeasured
 from lanes.engine.regrouping import Seats
 from lanes.engine.resident_epochs import ResidentEpochs
 from lanes.engine.streamed_epochs import StreamedEpochs, evaluate_streamed
@@ -56,7 +56,6 @@ class Trainer:
         submit = self.context.writer.submit
         data = self._on_device(self.context.data_of(pack))
         numbers, slots = numbers_of(pack), order_tables.slots(pack)
-        self.context.compiled.traced.wait()
         state, history, spent = self._checkpointing.resume(pack, numbers)
         home = now = regrouping.seats(self.place, np.arange(pack.size), numbers, slots)
         if "train" in data.splits:
@@ -101,35 +100,6 @@ class Trainer:
                 return  # process 0 has the whole history, and writes
             self._finish(pack, lanes, metrics, history, spent + time.perf_counter() - began)
 
-    def compile_drawing(self, pack: Pack, traced: Callable[[], None]) -> None:
-        """Compile the programs that draw a pack's variables, from shapes alone; calls `traced` once the first is traced.
-
-        Skipped for a pack that goes on from a checkpoint.
-        """
-        if not (self.context.directory.checkpoints / pack.pack_id).exists():
-            self._checkpointing.fresh.compile(pack, numbers_of(pack), traced)
-
-    def compile(self, pack: Pack) -> None:
-        """Compile a pack's training program ahead of its turn, from shapes alone; skipped for streamed packs."""
-        if (shapes := self._shapes(pack)) is not None:
-            self._resident.program(pack, *shapes)
-
-    def compile_evaluation(self, pack: Pack) -> None:
-        """The same for the program that evaluates the pack's runs at their end."""
-        if (shapes := self._shapes(pack)) is not None:
-            lanes, numbers, data = shapes
-            self._evaluation.program(pack, lanes.best, numbers, _unmeasured(data))
-
-    def _shapes(self, pack: Pack) -> tuple[Lane, Tree, Data] | None:
-        """The shapes of a pack's lanes, numbers and data at the place; None if its data are streamed."""
-        dataset = self.context.data_of(pack)
-        if dataset.nbytes > self.context.options.data_bytes:
-            return None
-        numbers = numbers_of(pack)
-        lanes = self.context.shapes.lanes(pack, numbers)
-        data = self.place.like(_arrays(dataset, list(dataset.splits())), split=False)
-        return lanes, numbers, data
-
     def _with_ends(self, pack: Pack, state: State, now: Seats) -> State:
         """The state after ending the lanes that a rung pruned, and those that are asked to end, at an epoch's end."""
         status = np.asarray(state.lanes.status)
@@ -169,7 +139,7 @@ class Trainer:
             self._data.clear()  # one data set at a time: packs come sorted by signature
             is_held = dataset.nbytes <= self.context.options.data_bytes
             names = [name for name in dataset.splits() if name != "train" or is_held]
-            self._data[id(dataset)] = self.place.shared(_arrays(dataset, names))
+            self._data[id(dataset)] = self.place.shared(arrays(dataset, names))
         return self._data[id(dataset)]
 
     def _note_standings(self, pack: Pack, lanes: Lane, history: History) -> None:
@@ -181,7 +151,7 @@ class Trainer:
     def _evaluated(self, pack: Pack, lanes: Lane, numbers: Tree, data: Data) -> dict[str, History]:
         """Metrics [members] of each run's best epoch, by split and name; the curves already have those of validation."""
         best = _best(self.place, lanes)
-        left = _unmeasured(data)
+        left = unmeasured(data)
         metrics: dict[str, History] = {}
         if left.splits:
             metrics = jax.device_get(self._evaluation(pack, best, numbers, left))
@@ -227,11 +197,6 @@ def _evaluated_variables(pack: Pack, lanes: Lane, positions: np.ndarray) -> Tree
     return jax.tree.map(lambda leaf: np.asarray(leaf)[positions], found)
 
 
-def _unmeasured(data: Data) -> Data:
-    """The data set without the split that the curves measure."""
-    return data._replace(splits={name: split for name, split in data.splits.items() if name != "valid"})
-
-
 def _epochs(pack: Pack, state: State) -> float:
     """Epochs that a pack is trained, steps of one in progress included."""
     return state.epoch + state.step / pack.setup.steps_per_epoch
@@ -244,12 +209,6 @@ def _is_running(lanes: Lane) -> bool:
 def _ends(pack: Pack, lanes: Lane, *names: str) -> dict[str, np.ndarray]:
     """Fields of a pack's lanes, for its members [members]."""
     return {name: np.asarray(getattr(lanes, name))[pack.places] for name in names}
-
-
-def _arrays(dataset: Dataset, names: list[str]) -> Data:
-    """Splits of a data set, on the host, and how inputs are standardized."""
-    splits = {name: (np.asarray(dataset.splits()[name].x), np.asarray(dataset.splits()[name].y)) for name in names}
-    return Data(splits, np.asarray(dataset.offset), np.asarray(dataset.scale))
 
 
 def _joined(history: History, measured: History, positions: np.ndarray, count: int) -> History:

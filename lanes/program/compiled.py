@@ -37,7 +37,7 @@ class Programs:
         split: int,
         args: tuple[Any, ...],
         stored: bool = False,
-        traced: Callable[[], None] = lambda: None,
+        traced: Callable[[], None] | None = None,
         **options: Any,
     ) -> Callable:
         """The program of `key` for a place; `split` is as in `Place.jitted`, `options` are XLA compiler options.
@@ -63,7 +63,7 @@ class Programs:
                 compile_, path = functools.partial(_compiled, jitted, place, args, options, traced), None
                 if stored and place.mapping == "local":
                     path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
-                if path is not None and path.exists():
+                if traced and path is not None and path.exists():
                     traced()
                 ready = compile_() if path is None else stored_programs.stored(path, place.devices[0], compile_)
                 self._programs[full, place] = ready
@@ -84,13 +84,14 @@ class Programs:
 
 
 def _compiled(
-    jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any], traced: Callable[[], None]
+    jitted: Callable, place: Place, args: tuple[Any, ...], options: dict[str, Any], traced: Callable[[], None] | None
 ) -> Callable:
     """A program, ready to be called, compiled with those of the options that the place's compiler knows."""
     if not hasattr(jitted, "lower"):
         return jitted  # pmap compiles at its first call
     lowered = jitted.lower(*args)
-    traced()
+    if traced:
+        traced()
     return lowered.compile(xla_flags.known_options(place.devices[0], options) or None)
 
 
@@ -104,7 +105,6 @@ class Compiled:
     Attributes:
         keys: of the programs, in the order they first became ready.
         seconds: time spent tracing and compiling, by key.
-        traced: cleared by who wants to wait until the next program has been traced or found.
     """
 
     def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
@@ -113,8 +113,6 @@ class Compiled:
         self.programs = Programs() if programs is None else programs
         self.keys: list[tuple[Any, ...]] = []
         self.seconds: dict[tuple[Any, ...], float] = {}
-        self.traced = threading.Event()
-        self.traced.set()
         self._ready: dict[Any, Callable] = {}
         self._taken: dict[Any, int] = {}  # bytes of a call, by key
         self._locks: dict[Any, threading.Lock] = {}
@@ -133,19 +131,15 @@ class Compiled:
     ) -> Callable:
         """The program of `key` for a place, as in `Programs.get`; within a sweep the key alone identifies a program.
 
-        `traced` is called in place of setting this sweep's event.
-
         Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
-        traced = traced or self.traced.set
         asked = time.perf_counter()
         with lock:
             if (key, place) not in self._ready:
                 began = time.perf_counter()
                 ready = self.programs.get(key, place, function, split, args, traced=traced, **options)
-                traced()
                 if key not in self._taken:
                     self._taken[key] = memory.taken(ready)
                 memory.check(self._taken[key], place.first.devices[0], self.sharers)

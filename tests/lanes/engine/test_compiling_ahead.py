@@ -1,13 +1,11 @@
 """Which programs are compiled ahead of their turn and for which places, and which are forgotten once no pack needs them."""
 
 import dataclasses
-import threading
 import time
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 from lanes import Run, grid
 from lanes.engine.compiling_ahead import Ahead
@@ -26,13 +24,13 @@ from nets import MLP
 HERE, THERE = make_places(jax.devices()[:2], "local")
 
 
-class RecordingTrainer:
-    """A trainer that only records what it compiles."""
+class RecordingPrograms:
+    """Programs that are only recorded."""
 
     def __init__(self, place=HERE):
         self.context, self.place, self.made = SimpleNamespace(compiled=Compiled()), place, []
 
-    def compile(self, pack):
+    def train(self, pack):
         self.made.append(pack.signature)
         self.context.compiled.get(training_key(pack), HERE, lambda x: x, 0, (jnp.zeros(1),))
 
@@ -59,81 +57,52 @@ class Begun:
         return self.packs
 
     def wait_for_polls(self, count):
-        """Wait until the thread has polled `count` times, compiled what it found, and polled again.
-
-        Before its first look at what waits, it polls five more times, to see whether a place takes a pack.
-        """
-        until, patience = self.polls + 5 + count + 1, time.monotonic() + 60
+        """Wait until the thread has polled `count` times, compiled what it found, and polled again."""
+        until, patience = self.polls + count + 1, time.monotonic() + 60
         while self.polls < until:
             assert time.monotonic() < patience
             time.sleep(0.005)
 
 
 def test_at_most_one_program_is_compiled_ahead():
-    trainers, waiting, begun = [RecordingTrainer(), RecordingTrainer()], [FakePack(name) for name in "aabbcc"], Begun()
-    with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
+    programs, waiting, begun = (
+        [RecordingPrograms(), RecordingPrograms()],
+        [FakePack(name) for name in "aabbcc"],
+        Begun(),
+    )
+    with Ahead(programs, begun, lambda: waiting, poll_seconds=0.01):
         for taken, expected in enumerate(["a", "ab", "ab", "abc", "abc", "abc"]):
             begun.wait_for_polls(2)
-            assert "".join(trainers[0].made) == "".join(trainers[1].made) == expected, taken
+            assert "".join(programs[0].made) == "".join(programs[1].made) == expected, taken
             waiting.pop(0)
 
 
 def test_programs_of_the_packs_begun_are_compiled_first():
-    class Streamed(RecordingTrainer):
-        def compile(self, pack):
+    class Streamed(RecordingPrograms):
+        def train(self, pack):
             if pack.signature == "streamed":
                 self.made.append(pack.signature)
             else:
-                super().compile(pack)
+                super().train(pack)
 
-    trainer, begun = Streamed(), Begun({HERE: FakePack("streamed"), THERE: FakePack("b")})
-    with Ahead([trainer], begun, lambda: [FakePack("a"), FakePack("c")], poll_seconds=0.01):
+    one, begun = Streamed(), Begun({HERE: FakePack("streamed"), THERE: FakePack("b")})
+    with Ahead([one], begun, lambda: [FakePack("a"), FakePack("c")], poll_seconds=0.01):
         begun.wait_for_polls(5)
-    assert trainer.made == ["streamed", "b", "a"]
+    assert one.made == ["streamed", "b", "a"]
 
 
 def test_errors_of_compiling_ahead_are_left_to_training():
-    class Failing(RecordingTrainer):
-        def compile(self, pack):
-            super().compile(pack)
+    class Failing(RecordingPrograms):
+        def train(self, pack):
+            super().train(pack)
             raise ValueError("too large")
 
-    trainer, waiting, begun = Failing(), [FakePack("a"), FakePack("b")], Begun()
-    with Ahead([trainer], begun, lambda: waiting, poll_seconds=0.01):
+    one, waiting, begun = Failing(), [FakePack("a"), FakePack("b")], Begun()
+    with Ahead([one], begun, lambda: waiting, poll_seconds=0.01):
         begun.wait_for_polls(2)
         waiting.pop(0)
         begun.wait_for_polls(2)
-    assert trainer.made == ["a", "b"]
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_places_wait_until_the_first_program_is_traced_or_cannot_be(fails):
-    class Slow(RecordingTrainer):
-        tracing, going_on = threading.Event(), threading.Event()
-
-        def compile(self, pack):
-            self.tracing.set()
-            assert self.going_on.wait(60)
-            if fails:
-                raise ValueError("too large")
-            super().compile(pack)
-
-    trainer = Slow()
-    traced = trainer.context.compiled.traced
-    assert traced.is_set()  # nobody waits where nothing is compiled ahead
-    with Ahead([trainer], Begun({HERE: FakePack("a")}), list, poll_seconds=0.01):
-        assert trainer.tracing.wait(60)
-        assert not traced.is_set()
-        trainer.going_on.set()
-        assert traced.wait(60)
-    trainer.going_on.clear()
-    trainer.tracing.clear()
-
-
-def test_places_do_not_wait_where_nothing_is_to_be_compiled():
-    trainer = RecordingTrainer()
-    with Ahead([trainer], Begun(), list, poll_seconds=0.01):
-        assert trainer.context.compiled.traced.wait(60)
+    assert one.made == ["a", "b"]
 
 
 def test_a_program_is_traced_before_xla_compiles_it_and_found_before_it_is_loaded(tmp_path, monkeypatch):
@@ -152,14 +121,14 @@ def test_a_program_is_traced_before_xla_compiles_it_and_found_before_it_is_loade
 
 
 def test_a_program_that_one_pack_needs_is_compiled_for_the_place_that_took_it():
-    trainers = RecordingTrainer(HERE), RecordingTrainer(THERE)
+    programs = RecordingPrograms(HERE), RecordingPrograms(THERE)
     begun, waiting = Begun({THERE: FakePack("a")}), [FakePack("b"), FakePack("c"), FakePack("c")]
-    with Ahead(trainers, begun, lambda: waiting, poll_seconds=0.01):
+    with Ahead(programs, begun, lambda: waiting, poll_seconds=0.01):
         begun.wait_for_polls(3)
-        assert [trainer.made for trainer in trainers] == [["b"], ["a"]]  # the first place compiles for who comes first
+        assert [one.made for one in programs] == [["b"], ["a"]]  # the first place compiles for who comes first
         begun.packs = {HERE: waiting.pop(0), THERE: begun.packs[THERE]}
         begun.wait_for_polls(3)
-        assert [trainer.made for trainer in trainers] == [["b", "c"], ["a", "c"]]
+        assert [one.made for one in programs] == [["b", "c"], ["a", "c"]]
 
 
 # ---- programs that no pack left needs ------------------------------------------------------------------------------

@@ -103,7 +103,16 @@ class Bench:
         directory = Directory(self.folder / str(self.count))
         progress = Progress([pack], 1, quiet=True)
         stop = threading.Event()
-        trainer = Trainer(place, Context(directory, DATASETS, self.compiled, self, progress, stop, options))
+        context = Context(
+            directory=directory,
+            datasets=DATASETS,
+            compiled=self.compiled,
+            writer=self,
+            progress=progress,
+            stop=stop,
+            options=options,
+        )
+        trainer = Trainer(place, context)
         for _ in range(times):
             trainer.train(pack)
         positions = self.saved["seats"].positions
