@@ -79,8 +79,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         requested: the runs.
         options: how they will be trained.
         run_ids: keeps only these of the runs, by run_id or an unambiguous prefix; () keeps all.
-        checked: whether all that training consists of is traced to check it. Otherwise only what draws initial variables is,
-            and the rest by `Plan.checked`.
+        checked: whether all programs are traced to check them. Otherwise one of each net that draws its variables is, for
+            their shapes, and `Plan.checked` checks the rest.
 
     Raises RequestError for the first problem found.
     """
@@ -111,7 +111,8 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
     check = functools.partial(_traced, buildable, together)
     notes = check() if checked else ()
     for member in () if checked else together:
-        buildable.check_initialization(member)
+        if member.signature not in buildable.variables:
+            buildable.check_initialization(member)
     seconds = time.perf_counter() - began
     drawn = {member.run_id: buildable.variables[member.signature] for member in together}
     traced = {run_id: parameter_shapes(variables) for run_id, variables in drawn.items()}
