@@ -51,7 +51,11 @@ def begin(plan: Plan, options: Options, compiled: Compiled, pack: Pack, is_fresh
 
 
 def _traced(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> None:
-    """Compile a pack's program in a thread of its own; return once it is traced, or cannot be."""
+    """Compile a pack's program in a thread of its own; return once it is traced, or cannot be.
+
+    Python waits for the thread where it ends by itself, since XLA aborts a process that ends while it compiles; commands do
+    not wait (`lanes.cli.command.leave`).
+    """
     traced = threading.Event()
 
     def work() -> None:
@@ -61,7 +65,7 @@ def _traced(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> 
         finally:
             traced.set()
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    threading.Thread(target=work, name=name).start()
     traced.wait()
 
 

@@ -115,11 +115,20 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
             buildable.check_initialization(member)
     seconds = time.perf_counter() - began
     drawn = {member.run_id: buildable.variables[member.signature] for member in together}
+    chosen, said = _in_chosen_programs(planned, options, places, drawn)
+    variables = sharing_widths.variables_of(chosen, drawn)
+    return Plan(chosen, datasets, places, variables, seconds, said, notes, unchecked=None if checked else check)
+
+
+def _in_chosen_programs(
+    planned: Sequence[Planned], options: Options, places: Sequence[Place], drawn: Mapping[str, Any]
+) -> tuple[list[Planned], str]:
+    """The runs in the programs that take the least time, and how these were chosen; `drawn` are variables by run_id."""
     traced = {run_id: parameter_shapes(variables) for run_id, variables in drawn.items()}
     chosen = sharing.choose(
         planned,
         options.sharing,
-        on_cpu,
+        places[0].devices[0].platform == "cpu",
         shapes=lambda member: traced[member.run_id],
         step_seconds=lambda member: widths.step_seconds(member, traced[member.run_id], places),
         steps=lambda alike: widths.steps(alike, places),
@@ -133,10 +142,7 @@ def make_plan(requested: Iterable[Run], options: Options, run_ids: Sequence[str]
         step_seconds=lambda member, count: widths.dense_step_seconds(member, count, places),
         steps=lambda alike: widths.steps(alike, places),
     )
-    said = "; ".join(filter(None, (chosen.said, sized.said)))
-    variables = sharing_widths.variables_of(sized.planned, drawn)
-    unchecked = None if checked else check
-    return Plan(sized.planned, datasets, places, variables, seconds, said, notes, unchecked=unchecked)
+    return sized.planned, "; ".join(filter(None, (chosen.said, sized.said)))
 
 
 def _traced(buildable: Buildable, members: Sequence[Planned]) -> tuple[str, ...]:

@@ -50,17 +50,15 @@ def run_sweep(
     plan = in_recorded_programs(plan, directory, options)
     check_data(plan, directory)
     plan = going_on(plan, directory, ranked=halving is not None)
-    compiled = Compiled(len(plan.places), options.programs)
-    if (first := first_programs.first_pack(plan, directory, options, halving)) is not None:
-        first_programs.begin(plan, options, compiled, first, is_fresh=True)
+    compiled = _with_first_begun(plan, directory, options, halving)
     plan = plan.checked()
     for note in plan.notes:
         directory.warn(f"note: {note}")
     directory.create()
     _finish_forgetting(directory)
     requested = {run.run_id for run in plan.planned}
-    elsewhere = options.elsewhere
-    call = Call(plan.places, tuple(command), experiment, asking, None if elsewhere is None else elsewhere.conditions)
+    conditions = None if options.elsewhere is None else options.elsewhere.conditions
+    call = Call(plan.places, tuple(command), experiment, asking, conditions)
     try:
         choices = _bind_widths(plan, directory, options)
         packs = records.record(
@@ -75,10 +73,8 @@ def run_sweep(
         records.note_split_sizes(directory, plan.planned, lambda run: _sizes(plan.datasets.of(run)))
         name = calls.begin(directory, call, shard=options.shard)
     except OSError as error:
-        line = (
-            f"{out} cannot be read or written: {error.strerror or error}; free space or fix the cause, then repeat this "
-            "command"
-        )
+        why = error.strerror or error
+        line = f"{out} cannot be read or written: {why}; free space or fix the cause, then repeat this command"
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     with Life(directory, name, options.shard) as life:
         stages = Stages(plan, directory, options, halving, packs, life, compiled)
@@ -91,6 +87,14 @@ def run_sweep(
     outcome = _outcome(stages, status, requested, time.perf_counter() - began)
     _record_end(directory, name, outcome)
     return outcome
+
+
+def _with_first_begun(plan: Plan, directory: Directory, options: Options, halving: Halving | None) -> Compiled:
+    """The programs of a sweep; those that a new one needs first are begun."""
+    compiled = Compiled(len(plan.places), options.programs)
+    if (first := first_programs.first_pack(plan, directory, options, halving)) is not None:
+        first_programs.begin(plan, options, compiled, first, is_fresh=True)
+    return compiled
 
 
 def _finish_forgetting(directory: Directory) -> None:

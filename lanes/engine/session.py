@@ -126,28 +126,15 @@ class Session:
             compiling = [PackPrograms(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
                 if not self.options.hosts.several:  # whose processes compile in the same order
-                    first_programs.begin(
-                        self.plan, self.options, self.compiled, self.todo[0], self._is_new(self.todo[0])
-                    )
+                    first = self._fitted(self.todo[0])
+                    first_programs.begin(self.plan, self.options, self.compiled, first, self._is_new(first))
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
                 for thread in threads:
                     thread.start()
                 if self.stage.until is None and not self.options.hosts.several:
                     background.enter_context(EvaluationAhead(compiling, self._under_way, self._upcoming))
                 self._wait(threads, trainers)
-            try:
-                if not self._writer.close(self._time_for_writing()):
-                    self._interrupted = True
-                    self.directory.warn(
-                        "writing was not finished in time: of packs under way, earlier checkpoints remain"
-                    )
-            except OSError as error:
-                self.unwritable = error
-            if self.unwritable is not None:
-                self.failures.append(
-                    f"{self.directory.path} cannot be written: {self.unwritable.strerror or self.unwritable}; runs that "
-                    "had ended are kept: free space or fix the cause, then repeat this command"
-                )
+            self._finish_writing()
             self._claims.release_all()
             self.life.follow(None)
         if self._interrupted and self.unwritable is None and not self.has_broken_callback:
@@ -175,6 +162,20 @@ class Session:
                 if now > self._stopped_at + CHUNK_GRACE:
                     self._interrupted = True  # a chunk or a compilation is abandoned; the last checkpoint remains
                     break
+
+    def _finish_writing(self) -> None:
+        """Wait until everything is written, after a stop not for long; note what cannot be."""
+        try:
+            if not self._writer.close(self._time_for_writing()):
+                self._interrupted = True
+                self.directory.warn("writing was not finished in time: of packs under way, earlier checkpoints remain")
+        except OSError as error:
+            self.unwritable = error
+        if self.unwritable is not None:
+            self.failures.append(
+                f"{self.directory.path} cannot be written: {self.unwritable.strerror or self.unwritable}; runs that had "
+                "ended are kept: free space or fix the cause, then repeat this command"
+            )
 
     def _time_for_writing(self) -> float | None:
         return max(0.5, self._stopped_at + WRITING_GRACE - time.monotonic()) if self._stopped_at else None
@@ -229,7 +230,7 @@ class Session:
     def _train(self, trainer: Trainer, pack: Pack) -> None:
         """Train a pack, at a smaller width if its own does not fit into memory."""
         if pack.pack_id in self._narrowed:
-            pack = pack.narrowed(self._narrowed[pack.pack_id])
+            pack = self._fitted(pack)
         elif pack.width > self._fitting.get(pack.signature, pack.width) and not self._is_begun(pack):
             pack = self._narrow(pack, self._fitting[pack.signature])
         while True:
@@ -242,6 +243,10 @@ class Session:
                 if not memory.is_exhausted(error) or pack.width == 1:
                     raise
             pack = self._narrow(pack)  # outside the handler, which keeps the failed program's arrays alive
+
+    def _fitted(self, pack: Pack) -> Pack:
+        """The pack at the width at which it is recorded to fit into memory."""
+        return pack.narrowed(self._narrowed[pack.pack_id]) if pack.pack_id in self._narrowed else pack
 
     def _is_begun(self, pack: Pack) -> bool:
         return (self.directory.checkpoints / pack.pack_id).exists()
