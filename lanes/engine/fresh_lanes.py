@@ -18,15 +18,18 @@ from lanes.plan.planned import initializer_key, initializing
 from lanes.program import initialization
 from lanes.program.compiled import Compiled
 from lanes.program.lane import Lane
-from lanes.program.places import Place
+from lanes.program.places import Place, cores
 from lanes.storage import initial_weights
 
 INITIALIZE = "initialize"
+MOST_PARTS = 32  # in which LLVM compiles a program, as XLA has it
 Tree = Any
 
 
 def cheap_to_compile(place: Place, repetitive: bool = False) -> dict[str, Any]:
     """Compiler options for programs that run once per pack: on a CPU half the compile time or less, and no slower to run.
+
+    LLVM compiles them in as many parts as there are cores, since each part costs.
 
     Args:
         place: where the program runs.
@@ -35,7 +38,11 @@ def cheap_to_compile(place: Place, repetitive: bool = False) -> dict[str, Any]:
     """
     if place.devices[0].platform != "cpu":
         return {}
-    return {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": repetitive}
+    return {
+        "xla_backend_optimization_level": 1,
+        "xla_cpu_use_fusion_emitters": repetitive,
+        "xla_cpu_parallel_codegen_split_count": min(cores(), MOST_PARTS),
+    }
 
 
 def is_repetitive(variables: Tree) -> bool:

@@ -154,7 +154,7 @@ def test_only_a_deep_net_of_one_width_is_repetitive():
 
 
 @pytest.mark.parametrize("initializer", ["he_normal", "orthogonal", "sparse"])
-def test_variables_are_equal_with_and_without_fusion_emitters(initializer):
+def test_variables_are_equal_with_and_without_fusion_emitters_and_in_any_number_of_parts(initializer):
     """So a net's initial variables do not depend on how its program is compiled."""
     pack = pack_of([dataclasses.replace(BASE, net=MLP(widths=(6, 5)), initializer=initializer)])
     setup = dataclasses.replace(pack.setup, run=initializing(pack.members[0].run))
@@ -172,5 +172,7 @@ def test_variables_are_equal_with_and_without_fusion_emitters(initializer):
         if "xla_cpu_use_fusion_emitters" not in options:
             pytest.skip("this version of XLA has no choice of emitters")
         drawn.append(lowered.compile(options)(numbers))
-    for one, other in zip(*map(jax.tree.leaves, drawn), strict=True):
-        np.testing.assert_array_equal(one, other)
+    drawn.append(lowered.compile({**options, "xla_cpu_parallel_codegen_split_count": 32})(numbers))  # XLA's own
+    for one, *others in zip(*map(jax.tree.leaves, drawn), strict=True):
+        for other in others:
+            np.testing.assert_array_equal(one, other)
