@@ -1,9 +1,10 @@
 """Compiled programs: each is traced once and compiled once per place; a sweep counts those it uses."""
 
+import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -49,21 +50,23 @@ class Programs:
 
         Options that the place's compiler does not know are left out. Arguments must be on the place's devices: they decide
         where it runs. Places compile the same program one at a time: the next finds it already traced, and its compilation
-        in the persistent cache.
+        in the persistent cache. What is on disk they load at the same time.
         """
         if place.mapping == "local":
             options = self.compiler_options | options
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
         full = (key, shapes, tuple(sorted(options.items())))
+        path = None
+        if (full, place) not in self._programs and stored and place.mapping == "local":
+            path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
+        is_found = path is not None and path.exists()
         with self._guard:
-            lock = self._locks.setdefault(full, threading.Lock())
+            lock = self._locks.setdefault((full, place if is_found else None), threading.Lock())
         with lock:
             if (full, place) not in self._programs:
                 jitted = self._jitted.setdefault((full, place.mapping), place.jitted(function, split, len(args)))
-                compile_, path = functools.partial(_compiled, jitted, place, args, options, traced), None
-                if stored and place.mapping == "local":
-                    path = stored_programs.file_of(key, place.devices[0], function, args, sorted(options.items()))
-                if traced and path is not None and path.exists():
+                compile_ = functools.partial(_compiled, jitted, place, args, options, traced)
+                if traced and is_found:
                     traced()
                 ready = compile_() if path is None else stored_programs.stored(path, place.devices[0], compile_)
                 self._programs[full, place] = ready
@@ -76,9 +79,7 @@ class Programs:
     def forget(self, is_spent: Callable[[tuple[Any, ...]], bool]) -> None:
         """Forget the programs whose key is spent."""
         with self._guard:
-            for found in [found for found in self._locks if is_spent(found[0])]:
-                del self._locks[found]
-            for cache in (self._programs, self._jitted):
+            for cache in (self._programs, self._jitted, self._locks):
                 for found in [found for found in cache if is_spent(found[0][0])]:
                     del cache[found]
 
@@ -104,7 +105,7 @@ class Compiled:
 
     Attributes:
         keys: of the programs, in the order they first became ready.
-        seconds: time spent tracing and compiling, by key.
+        seconds: time in which a program was traced, compiled or loaded, for one place or several at once, by key.
     """
 
     def __init__(self, sharers: int = 1, programs: Programs | None = None) -> None:
@@ -113,6 +114,9 @@ class Compiled:
         self.programs = Programs() if programs is None else programs
         self.keys: list[tuple[Any, ...]] = []
         self.seconds: dict[tuple[Any, ...], float] = {}
+        self._begun: set[tuple[Any, ...]] = set()
+        self._making: dict[tuple[Any, ...], int] = {}  # for how many places, by key
+        self._since: dict[tuple[Any, ...], float] = {}
         self._ready: dict[Any, Callable] = {}
         self._taken: dict[Any, int] = {}  # bytes of a call, by key
         self._locks: dict[Any, threading.Lock] = {}
@@ -134,21 +138,37 @@ class Compiled:
         Raises NotEnoughMemoryError for a program that does not fit on the place's devices.
         """
         with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
+            self._begun.add(key)
+            lock = self._locks.setdefault((key, place), threading.Lock())
         asked = time.perf_counter()
         with lock:
             if (key, place) not in self._ready:
-                began = time.perf_counter()
-                ready = self.programs.get(key, place, function, split, args, traced=traced, **options)
-                if key not in self._taken:
-                    self._taken[key] = memory.taken(ready)
-                memory.check(self._taken[key], place.first.devices[0], self.sharers)
-                self._ready[key, place] = ready
-                self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - began
-                if key not in self.keys:
-                    self.keys.append(key)
+                with self._timed(key):
+                    ready = self.programs.get(key, place, function, split, args, traced=traced, **options)
+                    if key not in self._taken:
+                        self._taken[key] = memory.taken(ready)
+                    memory.check(self._taken[key], place.first.devices[0], self.sharers)
+                with self._guard:
+                    self._ready[key, place] = ready
+                    if key not in self.keys:
+                        self.keys.append(key)
             self._by_thread.waited = self.waited() + time.perf_counter() - asked
             return self._ready[key, place]
+
+    @contextlib.contextmanager
+    def _timed(self, key: tuple[Any, ...]) -> Iterator[None]:
+        """Count the time in which at least one thread makes a program."""
+        with self._guard:
+            self._making[key] = self._making.get(key, 0) + 1
+            if self._making[key] == 1:
+                self._since[key] = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._making[key] -= 1
+                if not self._making[key]:
+                    self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - self._since[key]
 
     def forget(self, is_spent: Callable[[tuple[Any, ...]], bool]) -> None:
         """Give the memory of the programs back whose key is spent; those of a shared cache stay there.
@@ -169,4 +189,4 @@ class Compiled:
     def is_begun(self, key: tuple[Any, ...]) -> bool:
         """Whether a program has been requested."""
         with self._guard:
-            return key in self._locks
+            return key in self._begun
