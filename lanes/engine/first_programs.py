@@ -27,31 +27,34 @@ from lanes.storage.directory import Directory
 DRAWN_FIRST = 2  # cores up to which what draws is traced before what trains
 
 
-def begin(plan: Plan, options: Options, compiled: Compiled, pack: Pack, is_fresh: bool) -> None:
-    """Begin to compile the programs that a pack needs first, unless its turn came already; return once they are traced.
+def begin(plan: Plan, options: Options, compiled: Compiled, packs: Sequence[Pack], is_fresh: bool) -> None:
+    """Begin to compile the programs that the first of the packs needs, unless its turn came already; return once they are traced.
 
     What trains takes longest to compile. Two cores are busy compiling to the end, whatever comes first; so there what draws
     is traced first, and compiled by a core that would be idle while the other is traced. More cores are not busy, and what
-    draws is left to the place that takes the pack.
+    draws is left to the place that takes the pack. The places of other packs with the same program load it as soon as they can.
 
     Args:
         plan: that the pack is of.
         options: how the sweep is run.
         compiled: where the programs go.
-        pack: that is trained first.
-        is_fresh: whether its initial variables have to be drawn.
+        packs: in the order in which they are trained.
+        is_fresh: whether initial variables of the first have to be drawn.
     """
-    if compiled.is_begun(training_key(pack)):
+    if not packs or compiled.is_begun(training_key(packs[0])):
         return
+    pack, count = packs[0], sum(training_key(pack) == training_key(packs[0]) for pack in packs)
     context = ProgramContext(datasets=plan.datasets, compiled=compiled, options=options, variables=plan.variables)
-    programs = PackPrograms(plan.places[0], context)
+    programs = [PackPrograms(place, context) for place in plan.places[:count]]
     if is_fresh and cores() <= DRAWN_FIRST:
-        _traced(programs.draw, pack, "lanes-first-drawing")
-    _traced(programs.train, pack, "lanes-first-training")
+        _begin(programs[0].draw, pack, "lanes-first-drawing").wait()
+    _begin(programs[0].train, pack, "lanes-first-training").wait()
+    for number, others in enumerate(programs[1:], 1):
+        _begin(others.train, pack, f"lanes-first-training-{number}")
 
 
-def _traced(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> None:
-    """Compile a pack's program in a thread of its own; return once it is traced, or cannot be.
+def _begin(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> threading.Event:
+    """Compile a pack's program in a thread of its own; the event is set once it is traced, or cannot be.
 
     Python waits for the thread where it ends by itself, since XLA aborts a process that ends while it compiles; commands do
     not wait (`lanes.cli.command.leave`).
@@ -66,27 +69,27 @@ def _traced(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> 
             traced.set()
 
     threading.Thread(target=work, name=name).start()
-    traced.wait()
+    return traced
 
 
-def first_pack(plan: Plan, directory: Directory, options: Options, halving: Halving | None) -> Pack | None:
-    """The pack that the first place will take in a directory without runs.
+def foreseen(plan: Plan, directory: Directory, options: Options, halving: Halving | None) -> list[Pack]:
+    """The packs of a directory without runs, in the order in which they will be trained.
 
-    None where that is not known yet: other workers take packs too, or widths are measured first.
+    None of them where that is not known yet: other workers take packs too, or widths are measured first.
     """
     if directory.runs_file.exists() or options.shard or options.elsewhere is not None or options.hosts.several:
-        return None
+        return []
     try:
         choices = widths.choose_widths(
             plan.planned, plan.shapes, plan.places, requested=options.width, data_of=_measured, warn=_unsaid
         )
     except _MeasuredError:
-        return None
+        return []
     divided = portions(plan, options)
     agreed = {signature: choice.width for signature, choice in choices.items()}
     shards, dealt = plan.places[0].shards, halving is not None
     packs = make_packs(plan.planned, agreed, divided.workers, shards, divided.most, dealt)
-    return in_order(plan, packs)[0]
+    return in_order(plan, packs)
 
 
 class _MeasuredError(Exception):

@@ -92,8 +92,9 @@ def run_sweep(
 def _with_first_begun(plan: Plan, directory: Directory, options: Options, halving: Halving | None) -> Compiled:
     """The programs of a sweep; those that a new one needs first are begun."""
     compiled = Compiled(len(plan.places), options.programs)
-    if (first := first_programs.first_pack(plan, directory, options, halving)) is not None:
-        first_programs.begin(plan, options, compiled, first, is_fresh=True)
+    first_programs.begin(
+        plan, options, compiled, first_programs.foreseen(plan, directory, options, halving), is_fresh=True
+    )
     return compiled
 
 

@@ -126,8 +126,8 @@ class Session:
             compiling = [PackPrograms(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
                 if not self.options.hosts.several:  # whose processes compile in the same order
-                    first = self._fitted(self.todo[0])
-                    first_programs.begin(self.plan, self.options, self.compiled, first, self._is_new(first))
+                    packs, is_new = [self._fitted(pack) for pack in self.todo], self._is_new(self.todo[0])
+                    first_programs.begin(self.plan, self.options, self.compiled, packs, is_new)
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
                 for thread in threads:
                     thread.start()

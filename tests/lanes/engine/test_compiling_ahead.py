@@ -1,7 +1,10 @@
 """Which programs are compiled ahead of their turn and for which places, and which are forgotten once no pack needs them."""
 
 import dataclasses
+import pickle
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import jax
@@ -118,6 +121,27 @@ def test_a_program_is_traced_before_xla_compiles_it_and_found_before_it_is_loade
     assert get(Programs())(jnp.ones(1)) == -1
     assert get(Programs())(jnp.ones(1)) == -1  # from disk
     assert seen == [0, 0]
+
+
+def test_places_load_a_program_from_disk_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANES_CACHE_DIR", str(tmp_path))
+    key, args = ("train", "b"), (jnp.zeros(1),)
+    Compiled().get(key, HERE, negative, 0, args, stored=True)
+    loads, together = pickle.loads, threading.Barrier(2, timeout=60)
+
+    def loading(content):
+        if threading.current_thread().name.startswith("placing"):
+            together.wait()  # raises unless both are here
+        return loads(content)
+
+    monkeypatch.setattr(pickle, "loads", loading)
+    compiled, began = Compiled(), time.perf_counter()
+    with ThreadPoolExecutor(2, thread_name_prefix="placing") as pool:
+        list(pool.map(lambda place: compiled.get(key, place, negative, 0, args, stored=True), (HERE, THERE)))
+    assert not together.broken
+    assert together.n_waiting == 0
+    assert compiled.keys == [key]
+    assert 0 < compiled.seconds[key] <= time.perf_counter() - began  # not once for each place
 
 
 def test_a_program_that_one_pack_needs_is_compiled_for_the_place_that_took_it():

@@ -37,8 +37,9 @@ def traced_by(sweep, monkeypatch, cores=2, is_fresh=True, fails=()):
             whole(self, pack, lambda: (seen.append(kind), traced()))
 
         monkeypatch.setattr(PackPrograms, kind, compile_)
-    pack = first_programs.first_pack(plan, Directory("nowhere"), options, None)
-    first_programs.begin(plan, options, compiled, pack, is_fresh)
+    packs = first_programs.foreseen(plan, Directory("nowhere"), options, None)
+    first_programs.begin(plan, options, compiled, packs, is_fresh)
+    pack = packs[0]
     at_return = list(dict.fromkeys(seen))
     if "train" not in fails:
         one = compiled.get(training_key(pack), plan.places[0], None, 0, ())  # waits for it
@@ -62,34 +63,35 @@ def test_what_cannot_be_traced_holds_nobody_up(fails, monkeypatch):
 
 def test_a_program_that_is_begun_is_not_begun_again(monkeypatch):
     _, compiled, pack = traced_by(SWEEP, monkeypatch)
-    monkeypatch.setattr(first_programs, "_traced", None)
-    first_programs.begin(make_plan(SWEEP, Options(devices=2)), Options(devices=2), compiled, pack, True)
+    monkeypatch.setattr(first_programs, "_begin", None)
+    first_programs.begin(make_plan(SWEEP, Options(devices=2)), Options(devices=2), compiled, [pack], True)
 
 
 @pytest.mark.parametrize("fields", [{}, {"width": 2}, {"halving": Halving(rungs=(1,), keep=0.5)}], ids=str)
-def test_the_first_pack_of_a_new_sweep_is_the_one_that_is_trained_first(fields, tmp_path):
+def test_the_packs_of_a_new_sweep_are_foreseen(fields, tmp_path):
     taken = []
     runs = [*SWEEP, *grid(BASE, epochs=[3], net=[MLP(widths=(7, 6))], seed=range(3))]
     options = Options(devices=1, quiet=True, after_chunk=lambda pack, _: taken.append(pack.pack_id), **fields)
     plan = make_plan(runs, options)
-    foreseen = first_programs.first_pack(plan, Directory(tmp_path / "out"), options, options.halving)
+    foreseen = first_programs.foreseen(plan, Directory(tmp_path / "out"), options, options.halving)
     assert run_sweep(plan, tmp_path / "out", options).status == ExitStatus.DONE
-    assert taken[0] == foreseen.pack_id
+    assert {pack.pack_id for pack in foreseen} == set(taken)
+    assert taken[0] == foreseen[0].pack_id
 
 
 def test_no_pack_is_foreseen_where_others_take_packs_or_the_directory_has_runs(tmp_path):
     options = Options(devices=1, quiet=True)
     plan, new = make_plan(SWEEP[:1], options), Directory(tmp_path / "new")
-    assert first_programs.first_pack(plan, new, options, None) is not None
-    assert first_programs.first_pack(plan, new, Options(shard=(0, 2)), None) is None
+    assert len(first_programs.foreseen(plan, new, options, None)) == 1
+    assert first_programs.foreseen(plan, new, Options(shard=(0, 2)), None) == []
     run_sweep(plan, tmp_path / "out", options)
-    assert first_programs.first_pack(plan, Directory(tmp_path / "out"), options, None) is None
+    assert first_programs.foreseen(plan, Directory(tmp_path / "out"), options, None) == []
 
 
 def test_no_pack_is_foreseen_where_a_width_is_to_be_measured(tmp_path):
     long = grid(BASE, net=[MLP(widths=(512, 512))], epochs=[3000], train_examples=[1200], seed=range(16))
     plan = make_plan(long, Options(devices=1))
-    assert first_programs.first_pack(plan, Directory(tmp_path / "new"), Options(devices=1), None) is None
+    assert first_programs.foreseen(plan, Directory(tmp_path / "new"), Options(devices=1), None) == []
 
 
 def test_a_plan_that_is_checked_later_refuses_what_one_that_is_checked_at_once_does(tmp_path):
