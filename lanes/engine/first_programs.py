@@ -75,7 +75,7 @@ def _begin(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> t
 def foreseen(plan: Plan, directory: Directory, options: Options, halving: Halving | None) -> list[Pack]:
     """The packs of a directory without runs, in the order in which they will be trained.
 
-    None of them where that is not known yet: other workers take packs too, or widths are measured first.
+    Empty where that is not known yet: other workers take packs too, or widths are measured first.
     """
     if directory.runs_file.exists() or options.shard or options.elsewhere is not None or options.hosts.several:
         return []

@@ -1,6 +1,7 @@
 """A sweep from its plan to its outcome: records the plan, trains packs at every place, and reports how it ended."""
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ def run_sweep(
         line = f"{out} cannot be read or written: {why}; free space or fix the cause, then repeat this command"
         return Outcome(ExitStatus.FAILED, 0, len(requested), 0, 0, 0, time.perf_counter() - began, (line,))
     with Life(directory, name, options.shard) as life:
-        stages = Stages(plan, directory, options, halving, packs, life, compiled)
+        stages = Stages(plan, directory, _from_now(options, began), halving, packs, life, compiled)
         status = stages.train()
     if status != ExitStatus.STOPPED:  # what stops it may leave it ten seconds
         try:
@@ -96,6 +97,12 @@ def _with_first_begun(plan: Plan, directory: Directory, options: Options, halvin
         plan, options, compiled, first_programs.foreseen(plan, directory, options, halving), is_fresh=True
     )
     return compiled
+
+
+def _from_now(options: Options, began: float) -> Options:
+    """The options with what is left of a time limit, which begins with the call: tracing its first programs may take long."""
+    limit = options.max_seconds
+    return options if limit is None else dataclasses.replace(options, max_seconds=limit - time.perf_counter() + began)
 
 
 def _finish_forgetting(directory: Directory) -> None:

@@ -125,7 +125,8 @@ class Session:
             ]
             compiling = [PackPrograms(place, context) for place in self.plan.places]
             with contextlib.ExitStack() as background:
-                if not self.options.hosts.several:  # whose processes compile in the same order
+                self._heed()
+                if not (self.options.hosts.several or self.stop.is_set()):  # several compile in the same order
                     packs, is_new = [self._fitted(pack) for pack in self.todo], self._is_new(self.todo[0])
                     first_programs.begin(self.plan, self.options, self.compiled, packs, is_new)
                     background.enter_context(Ahead(compiling, self._under_way, self._upcoming))
@@ -152,8 +153,7 @@ class Session:
             for thread in threads:
                 thread.join(timeout=0.05)
             now = time.monotonic()
-            if self.life.asked.is_set() or self.options.hosts.asked.is_set():
-                self.stop.set()
+            self._heed()
             over = limit is not None and now > began + limit
             if over and (not self.must_progress or self.trained or any(trainer.steps for trainer in trainers)):
                 self.stop.set()
@@ -162,6 +162,11 @@ class Session:
                 if now > self._stopped_at + CHUNK_GRACE:
                     self._interrupted = True  # a chunk or a compilation is abandoned; the last checkpoint remains
                     break
+
+    def _heed(self) -> None:
+        """Stop if this call, or one of its hosts, has been asked to."""
+        if self.life.asked.is_set() or self.options.hosts.asked.is_set():
+            self.stop.set()
 
     def _finish_writing(self) -> None:
         """Wait until everything is written, after a stop not for long; note what cannot be."""
