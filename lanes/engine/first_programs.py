@@ -35,7 +35,7 @@ def begin(plan: Plan, options: Options, compiled: Compiled, packs: Sequence[Pack
     draws is left to the place that takes the pack. The places of other packs with the same program load it as soon as they can.
 
     Args:
-        plan: that the pack is of.
+        plan: that the packs are of.
         options: how the sweep is run.
         compiled: where the programs go.
         packs: in the order in which they are trained.
