@@ -1,5 +1,7 @@
 """Callbacks: the user's functions that are called after each chunk of a pack, and may end runs."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import inspect
@@ -9,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lanes.data.loading import Dataset
 from lanes.describe.runs import Run
 from lanes.errors import RequestError
 from lanes.plan.packs import Pack
 from lanes.program.lane import Status
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.rows import curve_rows
 
 History = Mapping[str, np.ndarray]

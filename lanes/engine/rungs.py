@@ -6,6 +6,8 @@
 A decision follows from the standings alone, so a lost one is made again, with the same outcome.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lanes.describe import directions
 from lanes.describe.halving import Halving
@@ -22,6 +23,7 @@ from lanes.files import make_folder
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
 from lanes.program.lane import Status
+from lanes.storage import pandas_when_used as pd
 from lanes.storage import records
 from lanes.storage.claims import Claims
 from lanes.storage.directory import Directory

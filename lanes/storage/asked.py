@@ -6,6 +6,8 @@ version of the file if the file's code has changed and none of these commands, w
 directory. Runs that come from Python have no file, and no version.
 """
 
+from __future__ import annotations
+
 import ast
 import dataclasses
 import functools
@@ -15,10 +17,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from lanes.describe.identity import parsed
 from lanes.files import read_regular
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import Directory
 
 ASKED_BY = "asked_by"
@@ -104,7 +105,7 @@ def _with_commands(
     asking: Asking,
     is_wanted: bool,
     present: dict[str, Collection[str]],
-    changed: "_Changed",
+    changed: _Changed,
 ) -> pd.DataFrame:
     """The table with the commands of some rows, all of which have the same, brought up to date."""
     own = [_taken_over(command, asking) for command in commands]

@@ -7,16 +7,18 @@ name is a hash of its packs' names. It stays small, so damage to it costs at mos
 Parts are widened when runs with further metrics are planned: all parts of a table then have the same columns again.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lanes.errors import DamagedFileError
 from lanes.files import open_regular
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.claims import Claims
 from lanes.storage.directory import MERGED, Directory
 from lanes.storage.schema import PACK, Columns, arrow_schema, widened

@@ -3,15 +3,16 @@
 Each run has its own record, two columns of `runs.parquet`; `sweep.json` lists all data, for the reader and as a copy.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from lanes.data.fingerprints import parts_of
 from lanes.errors import RequestError
 from lanes.plan.datasets import DataRecord
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import Directory
 
 ID, FINGERPRINT = "data_id", "data_fingerprint"

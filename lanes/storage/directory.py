@@ -15,6 +15,8 @@ its pack it is of. Damaged files, and intact ones in the wrong place, are set as
 The parts of many ended packs are joined into `merged-….parquet` (`lanes.storage.compaction`).
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -24,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, RequestError
 from lanes.files import make_folder, oddity, remove_leftovers, temporary_beside, write_bytes
 from lanes.storage import checkpoints, sealed
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.claims import Claims
 from lanes.storage.planned_runs import PlannedRuns
 from lanes.storage.plausible import wrong_in_sweep

@@ -1,17 +1,19 @@
 """Finished runs that longer ones go on from: their state at their last epoch, and their curves."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import pandas as pd
 
 from lanes.errors import DamagedFileError
 from lanes.plan.packs import Pack
 from lanes.program.lane import Lane, Status
 from lanes.storage import checkpoints
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import Directory
 from lanes.storage.rows import history_of
 

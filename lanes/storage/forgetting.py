@@ -5,6 +5,8 @@ their results, curves and lanes of checkpoints are removed. After a kill the nex
 from there. Lanes of other runs keep their place and every bit.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
@@ -13,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lanes.errors import RequestError
 from lanes.program.lane import Status
 from lanes.storage import checkpoints, compaction, life, seals, stops
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.claims import Claims
 from lanes.storage.directory import MERGED, Directory
 from lanes.storage.plausible import RUN_ID

@@ -1,9 +1,10 @@
 """The rows of planned runs in `runs.parquet`: fields, place, and what identifies and restores a run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from lanes.describe import runs
@@ -12,6 +13,7 @@ from lanes.describe.runs import Run
 from lanes.plan.packs import Pack
 from lanes.plan.planned import Planned
 from lanes.storage import data_records, provenance
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.experiment_copies import Copy
 from lanes.storage.schema import MEASURED, PROGRAM, runs_table, value_types
 from lanes.storage.sources import Sources

@@ -1,13 +1,15 @@
 """The table of planned runs and its copy: both are verified, the newer is read, and a lost or older one is written again."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from lanes.errors import DamagedFileError, RequestError
 from lanes.files import write_bytes
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.intact_files import IntactFiles, stamp
 from lanes.storage.plausible import wrong_in_runs
 from lanes.storage.schema import MEASURED, conformed

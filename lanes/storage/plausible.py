@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lanes.describe.halving import Halving
 from lanes.errors import RequestError
@@ -82,6 +81,8 @@ def _wrong_lanes(table: pa.Table) -> str | None:
 
 def _all_match(column: pa.ChunkedArray, pattern: re.Pattern[str]) -> bool:
     """Whether every value matches: `_matches` for columns of many values."""
+    import pyarrow.compute as pc  # imported with pandas, which is imported when it is used
+
     if column.type != TEXT or column.null_count:
         return False
     return bool(pc.all(pc.match_substring_regex(column, f"^(?:{pattern.pattern})$"), min_count=0).as_py())

@@ -1,13 +1,14 @@
 """The training programs of a directory's runs, which bind every later call: a run's last digits depend on its program."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
-
-import pandas as pd
 
 from lanes.plan.planned import Planned
 from lanes.plan.sharing import in_program, kind
 from lanes.program.sharing import SEPARATE, Sharing, sharing_of
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.provenance import short
 from lanes.storage.schema import PROGRAM
 

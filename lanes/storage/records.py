@@ -4,12 +4,12 @@ Packs of earlier calls stay as they are; new runs make new packs. A run has one 
 of the calls.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from lanes.describe import comparable
 from lanes.describe.directions import Directions, merged, own_directions
@@ -20,6 +20,7 @@ from lanes.plan.packs import Pack, Portions, make_packs
 from lanes.plan.planned import Planned
 from lanes.plan.widths import Choice
 from lanes.storage import asked, calls, data_records, provenance
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.asked import Asking
 from lanes.storage.claims import Claims, have_locks
 from lanes.storage.compaction import widen_parts

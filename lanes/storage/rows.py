@@ -1,12 +1,14 @@
 """The rows of an ended pack, curves and results, and curves read back as a history."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lanes.program.lane import Status
+from lanes.storage import pandas_when_used as pd
 
 
 def curve_rows(run_ids: Sequence[str], history: Mapping[str, np.ndarray], epochs: np.ndarray) -> pd.DataFrame:

@@ -4,6 +4,8 @@ All parts of a table have the same columns of the same types, whatever their run
 any reader of Parquet takes them as one table.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import types
 import typing
@@ -11,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from lanes.describe import descriptions, runs
 from lanes.describe.directions import SPLITS
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.typed import (
     BOOLEAN,
     DOUBLE,

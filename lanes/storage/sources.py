@@ -1,8 +1,9 @@
 """The trained runs that other runs refer to (`init_from`, `Encoded.source`), apart from their seeds."""
 
-import pandas as pd
+from __future__ import annotations
 
 from lanes.errors import RequestError
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import existing
 from lanes.storage.references import parse
 

@@ -1,5 +1,7 @@
 """Finding and restoring the trained runs of a sweep's directory."""
 
+from __future__ import annotations
+
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +11,6 @@ from typing import Any, overload
 import flax.linen as nn
 import jax
 import numpy as np
-import pandas as pd
 
 from lanes.data.loading import Dataset
 from lanes.describe import runs, trusted
@@ -26,6 +27,7 @@ from lanes.program.shared_widths import own_part
 from lanes.program.sharing import sharing_of
 from lanes.program.step import build_net
 from lanes.storage import checkpoints, data_records
+from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import Directory, existing
 from lanes.storage.experiment_copies import modules_of
 from lanes.storage.references import parse

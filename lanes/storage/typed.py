@@ -1,16 +1,18 @@
 """Columns of fixed types: from Python's values to Arrow's, between types, and to pandas."""
 
+from __future__ import annotations
+
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+
+from lanes.storage import pandas_when_used as pd
 
 INTEGER, SHORT, BOOLEAN, TEXT = pa.int64(), pa.int32(), pa.bool_(), pa.string()
 DOUBLE, SINGLE = pa.float64(), pa.float32()
-PANDAS_TEXT = pd.Series(["text"]).dtype  # `str`, or `object` before pandas 3
-NULLABLE = {INTEGER: pd.Int64Dtype(), SHORT: pd.Int32Dtype(), BOOLEAN: pd.BooleanDtype()}
 PLAIN = {INTEGER: np.dtype("int64"), SHORT: np.dtype("int32"), BOOLEAN: np.dtype("bool")}
 FLOATS = {DOUBLE: np.dtype("float64"), SINGLE: np.dtype("float32")}
 
@@ -109,11 +111,24 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series:
-    if field.nullable and field.type in NULLABLE:
-        return column.to_pandas(types_mapper=NULLABLE.get)
+    nullable = _nullable()
+    if field.nullable and field.type in nullable:
+        return column.to_pandas(types_mapper=nullable.get)
     if field.type == TEXT:
-        return column.to_pandas().astype(PANDAS_TEXT)
+        return column.to_pandas().astype(_text())
     return column.to_pandas().astype(PLAIN.get(field.type) or FLOATS[field.type])
+
+
+@functools.cache
+def _nullable() -> dict[pa.DataType, Any]:
+    """pandas' types of what may be null."""
+    return {INTEGER: pd.Int64Dtype(), SHORT: pd.Int32Dtype(), BOOLEAN: pd.BooleanDtype()}
+
+
+@functools.cache
+def _text() -> Any:
+    """pandas' type of text: `str`, or `object` before pandas 3."""
+    return pd.Series(["text"]).dtype
 
 
 def from_pandas(frame: pd.DataFrame) -> pa.Table:
@@ -135,7 +150,7 @@ def stacked_frames(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _kind(column: pd.Series) -> pa.DataType:
     """The Arrow type of a column by its dtype, or by its values."""
-    for table in (NULLABLE, PLAIN, FLOATS):
+    for table in (_nullable(), PLAIN, FLOATS):
         for kind, dtype in table.items():
             if column.dtype == dtype:
                 return kind
