@@ -1,4 +1,4 @@
-"""The dense layer of all nets, whose kernel's gradient is fast on CPUs also where there are few outputs."""
+"""The dense layer of all nets, whose kernel's gradient is fast on CPUs also where kernels or batches are small."""
 
 import functools
 from collections.abc import Callable
@@ -14,6 +14,8 @@ FEW = 32  # outputs, up to which the transposed product is faster for batches of
 SHARE = 0.8  # of the inputs and, above `FEW`, of the batch: what outputs may be for it to be faster
 EXPONENT_BITS = 9  # one more than float32 has, so that nothing is rounded; with 8 XLA leaves the operation out
 MATRICES = (((1,), (0,)), ((), ()))  # the dimension numbers of a product of matrices
+SMALL = 4096  # numbers of x and of s, up to which a product of xᵀ written down is faster
+BLOCK = 64  # inputs and outputs by which it gives the same bits
 
 
 def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **fields: Any) -> nn.Dense:
@@ -29,20 +31,23 @@ def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **
 
 
 def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: Any = None, **options: Any) -> jax.Array:
-    """`lax.dot_general`; the gradient of a narrow kernel is computed transposed on a CPU, for most shapes to the same bits.
+    """`lax.dot_general`; a small kernel's gradient is computed in another form on a CPU, for most shapes to the same bits.
 
     On CPUs the product xᵀ s of inputs and slopes, [F, B] by [B, O], is a call of a library that takes as long for 2 outputs as
-    for 16. Its transpose sᵀ x takes a half to a tenth of that, and gains something up to 0.8 B outputs (docs/performance.md).
-    As in `nets.fast_convolution.convolve`, the form is decided at trace time by `jax.default_backend()`, and has a custom JVP.
+    for 16. Its transpose sᵀ x takes a half to a tenth of that, and gains something up to 0.8 B outputs. Where x and s are small,
+    the library of forward products takes 0.8 to 0.95 of the time of the other, given xᵀ (docs/performance.md). As in
+    `nets.fast_convolution.convolve`, the form is decided at trace time by `jax.default_backend()`, and has a custom JVP.
 
     Args:
-        lhs: x; as a matrix [B, F] it may take the other form.
+        lhs: x; as a matrix [B, F] it may take another form.
         rhs: W [F, O].
         dimension_numbers, precision, options: as in `lax.dot_general`.
     """
     matrices = dimension_numbers == MATRICES and lhs.dtype == rhs.dtype == jnp.float32 and not options
-    if matrices and jax.default_backend() == "cpu" and _is_narrow(lhs.shape[0], *rhs.shape):
-        return _narrow(precision, lhs, rhs)
+    if matrices and jax.default_backend() == "cpu":
+        sizes = lhs.shape[0], *rhs.shape
+        if (form := _transposed if _is_narrow(*sizes) else _written_down if _is_small(*sizes) else None) is not None:
+            return _formed(form, precision, lhs, rhs)
     return lax.dot_general(lhs, rhs, dimension_numbers, precision=precision, **options)
 
 
@@ -50,30 +55,43 @@ def _is_narrow(batch: int, inputs: int, outputs: int) -> bool:
     return 1 < outputs <= SHARE * inputs and outputs <= max(FEW, SHARE * batch)
 
 
-_ROWS_BY_ROWS = (((1,), (1,)), ((), ()))
+def _is_small(batch: int, inputs: int, outputs: int) -> bool:
+    return batch * max(inputs, outputs) <= SMALL and inputs % BLOCK == outputs % BLOCK == 0
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _narrow(precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-    return lax.dot_general(lhs, rhs, MATRICES, precision=precision)
-
-
-def _narrow_jvp(precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, Any]:
-    """y' = x' W + x (W'ᵀ)ᵀ, whose transpose is (sᵀ x)ᵀ. XLA would make it xᵀ s again, were it not for what changes no number.
+def _transposed(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:
+    """x (Wᵀ)ᵀ, whose transpose is (sᵀ x)ᵀ. XLA would make it xᵀ s again, were it not for what changes no number.
 
     `lax.optimization_barrier` does not do: it goes late, and a small product in a layout that XLA cannot compile is left (seen
     with jaxlib 0.10.2: the process is aborted).
     """
+    turned = lax.reduce_precision(rhs.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
+    return lax.dot_general(lhs, turned, (((1,), (1,)), ((), ())), precision=precision)
+
+
+def _written_down(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:
+    """(xᵀ)ᵀ W, whose transpose is xᵀ s with an array for xᵀ. XLA would read x instead, through a `lax.reduce_precision` also."""
+    return lax.dot_general(lax.optimization_barrier(lhs.T), rhs, (((0,), (0,)), ((), ())), precision=precision)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _formed(_form: Callable[..., jax.Array], precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+    return lax.dot_general(lhs, rhs, MATRICES, precision=precision)
+
+
+def _formed_jvp(
+    form: Callable[..., jax.Array], precision: Any, primals: tuple[Any, Any], tangents: tuple[Any, Any]
+) -> tuple[jax.Array, Any]:
+    """y' = x' W + x W', the second in the form whose transpose is wanted."""
     lhs, rhs = primals
     lhs_dot, rhs_dot = tangents
-    y = _narrow(precision, lhs, rhs)
+    y = _formed(form, precision, lhs, rhs)
     terms = []
     if not isinstance(lhs_dot, SymbolicZero):
         terms.append(lax.dot_general(lhs_dot, rhs, MATRICES, precision=precision))
     if not isinstance(rhs_dot, SymbolicZero):
-        turned = lax.reduce_precision(rhs_dot.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
-        terms.append(lax.dot_general(lhs, turned, _ROWS_BY_ROWS, precision=precision))
+        terms.append(form(lhs, rhs_dot, precision))
     return y, functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
 
 
-_narrow.defjvp(_narrow_jvp, symbolic_zeros=True)
+_formed.defjvp(_formed_jvp, symbolic_zeros=True)

@@ -1,4 +1,4 @@
-"""The dense layers' product: derivatives are those of `lax.dot_general`; a narrow kernel's is computed transposed."""
+"""The dense layers' product: derivatives are those of `lax.dot_general`; a small kernel's is computed in another form."""
 
 import re
 
@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
 from nets import MLP
-from nets.dense import FEW, MATRICES, dense, product
+from nets.dense import BLOCK, FEW, MATRICES, dense, product
 
 
 def arrays(batch, inputs, outputs):
@@ -34,6 +34,7 @@ def derivatives(of, x, w):
 
 @settings(max_examples=6, deadline=None)
 @given(batch=st.integers(1, 9), inputs=st.integers(2, 70), outputs=st.integers(1, FEW + 3))
+@example(batch=5, inputs=BLOCK, outputs=BLOCK)
 def test_derivatives_are_those_of_the_plain_product(batch, inputs, outputs):
     """Of any order, forward and reverse, of lanes."""
     x, w = arrays(batch, inputs, outputs)
@@ -41,8 +42,9 @@ def test_derivatives_are_those_of_the_plain_product(batch, inputs, outputs):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, plain)
 
 
-def test_gradients_of_the_digits_readout_are_equal_to_the_bit():
-    x, w = (jnp.stack([part, -part, 2 * part, part**2]) for part in arrays(32, 64, 10))
+@pytest.mark.parametrize(("batch", "outputs"), [(32, 10), (32, 64), (17, 128), (64, 64)])
+def test_gradients_of_the_digits_layers_are_equal_to_the_bit(batch, outputs):
+    x, w = (jnp.stack([part, -part, 2 * part, part**2]) for part in arrays(batch, 64, outputs))
 
     def slopes(of):
         return jax.jit(jax.vmap(jax.grad(lambda w, x: jnp.sin(of(x, w, MATRICES)).sum())))(w, x)
@@ -64,6 +66,21 @@ def test_a_narrow_kernels_gradient_is_compiled_transposed(batch, inputs, outputs
     text = jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
     found = re.findall(rf"f32\[4,{outputs},{inputs}\]\{{2,1,0\}} dot\(", text)
     assert bool(found) == is_narrow
+
+
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs", "is_small"),
+    [(32, 64, 128, True), (3, 128, 64, True), (33, 64, 128, False), (32, 64, 100, False)],
+)
+def test_the_gradient_of_small_factors_is_a_product_of_arrays_as_they_lie(batch, inputs, outputs, is_small):
+    x, w = arrays(batch, inputs, outputs)
+
+    def updated(w, x):
+        return w - 0.1 * jax.grad(lambda w: (product(x, w, MATRICES) ** 2).sum())(w)
+
+    text = jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
+    found = re.findall(rf"f32\[4,{inputs},{outputs}\]\{{2,1,0\}} dot\(.*lhs_contracting_dims=\{{(.)\}}", text)
+    assert found == ["2" if is_small else "1"]
 
 
 def test_sequences_and_other_contractions_are_plain_products():
