@@ -37,7 +37,8 @@ class Options:
         quiet: show no progress.
         halving: prune the worse part of the runs at some epochs; None keeps the directory's halving, if any.
         pack_lanes: most lanes in a new pack, unless the width is larger; None is 128 on a CPU, 16,384 elsewhere.
-        chunk_seconds: target time of a chunk: the most that a kill loses, and the longest that an interrupt takes.
+        chunk_seconds: target time of a chunk: the most that a kill loses, and the longest that an interrupt takes. A program's
+            second chunk, whose time the first tells roughly, takes at most 1.4 times as long.
         chunk_steps: most steps in a chunk; bounds the history and the table of orders on the device.
         wait_seconds: at a rung, how long a shard waits for packs that no other worker is training.
         programs: a cache of compiled programs to share with other sweeps of the same data; None makes a new one.
