@@ -32,6 +32,16 @@ def derivatives(of, x, w):
     return slopes, lanes, jax.jvp(total, (x, w), (x, w)), along(w), jax.grad(lambda w: (along(w) ** 2).sum())(w)
 
 
+def compiled_update(batch, inputs, outputs):
+    """XLA's text of a step of gradient descent of four nets."""
+    x, w = arrays(batch, inputs, outputs)
+
+    def updated(w, x):
+        return w - 0.1 * jax.grad(lambda w: (product(x, w, MATRICES) ** 2).sum())(w)
+
+    return jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
+
+
 @settings(max_examples=6, deadline=None)
 @given(batch=st.integers(1, 9), inputs=st.integers(2, 70), outputs=st.integers(1, FEW + 3))
 @example(batch=5, inputs=BLOCK, outputs=BLOCK)
@@ -58,12 +68,7 @@ def test_gradients_of_the_digits_layers_are_equal_to_the_bit(batch, outputs):
 )
 def test_a_narrow_kernels_gradient_is_compiled_transposed(batch, inputs, outputs, is_narrow):
     """XLA does not turn it back, also where the optimizer's update follows."""
-    x, w = arrays(batch, inputs, outputs)
-
-    def updated(w, x):
-        return w - 0.1 * jax.grad(lambda w: (product(x, w, MATRICES) ** 2).sum())(w)
-
-    text = jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
+    text = compiled_update(batch, inputs, outputs)
     found = re.findall(rf"f32\[4,{outputs},{inputs}\]\{{2,1,0\}} dot\(", text)
     assert bool(found) == is_narrow
 
@@ -73,12 +78,7 @@ def test_a_narrow_kernels_gradient_is_compiled_transposed(batch, inputs, outputs
     [(32, 64, 128, True), (3, 128, 64, True), (33, 64, 128, False), (32, 64, 100, False)],
 )
 def test_the_gradient_of_small_factors_is_a_product_of_arrays_as_they_lie(batch, inputs, outputs, is_small):
-    x, w = arrays(batch, inputs, outputs)
-
-    def updated(w, x):
-        return w - 0.1 * jax.grad(lambda w: (product(x, w, MATRICES) ** 2).sum())(w)
-
-    text = jax.jit(jax.vmap(updated)).lower(jnp.stack([w] * 4), jnp.stack([x] * 4)).compile().as_text()
+    text = compiled_update(batch, inputs, outputs)
     found = re.findall(rf"f32\[4,{inputs},{outputs}\]\{{2,1,0\}} dot\(.*lhs_contracting_dims=\{{(.)\}}", text)
     assert found == ["2" if is_small else "1"]
 
