@@ -45,18 +45,19 @@ def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: A
     """
     matrices = dimension_numbers == MATRICES and lhs.dtype == rhs.dtype == jnp.float32 and not options
     if matrices and jax.default_backend() == "cpu":
-        sizes = lhs.shape[0], *rhs.shape
-        if (form := _transposed if _is_narrow(*sizes) else _written_down if _is_small(*sizes) else None) is not None:
+        form = _form(lhs.shape[0], *rhs.shape)
+        if form is not None:
             return _formed(form, precision, lhs, rhs)
     return lax.dot_general(lhs, rhs, dimension_numbers, precision=precision, **options)
 
 
-def _is_narrow(batch: int, inputs: int, outputs: int) -> bool:
-    return 1 < outputs <= SHARE * inputs and outputs <= max(FEW, SHARE * batch)
-
-
-def _is_small(batch: int, inputs: int, outputs: int) -> bool:
-    return batch * max(inputs, outputs) <= SMALL and inputs % BLOCK == outputs % BLOCK == 0
+def _form(batch: int, inputs: int, outputs: int) -> Callable[..., jax.Array] | None:
+    """The form in which a kernel's gradient is faster than as xᵀ s; None if it is in neither."""
+    if 1 < outputs <= SHARE * inputs and outputs <= max(FEW, SHARE * batch):
+        return _transposed
+    if batch * max(inputs, outputs) <= SMALL and inputs % BLOCK == outputs % BLOCK == 0:
+        return _written_down
+    return None
 
 
 def _transposed(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:

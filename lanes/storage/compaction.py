@@ -7,8 +7,6 @@ name is a hash of its packs' names. It stays small, so damage to it costs at mos
 Parts are widened when runs with further metrics are planned: all parts of a table then have the same columns again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The trained runs that other runs refer to (`init_from`, `Encoded.source`), apart from their seeds."""
 
-from __future__ import annotations
-
 from lanes.errors import RequestError
 from lanes.storage import pandas_when_used as pd
 from lanes.storage.directory import existing
