@@ -13,6 +13,7 @@ from lanes.cli.process import (
     make_output_unfailing,
 )
 from lanes.errors import ExitStatus, unknown
+from lanes.program.call_frames import with_room
 
 # Each command is the module of that name in this folder; only the one called is imported.
 COMMANDS = {
@@ -38,7 +39,7 @@ def main(*leading: str) -> None:
     collect_rarely()
     exit_on_signals()
     ignore_debugging_variables()
-    leave(run([*leading, *sys.argv[1:]]))
+    leave(with_room(run, [*leading, *sys.argv[1:]]))
 
 
 def run(words: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from lanes.engine.fresh_lanes import start_key
 from lanes.engine.pack_programs import PackPrograms
 from lanes.engine.resident_epochs import training_key
 from lanes.plan.packs import Pack
+from lanes.program.call_frames import with_room
 from lanes.program.places import Place
 
 POLL_SECONDS = 0.05
@@ -42,7 +43,7 @@ class _Background:
         self._begun, self._waiting = begun, waiting
         self._compiled = programs[0].context.compiled
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+        self._thread = threading.Thread(target=with_room, args=(self._work,), name=self.name, daemon=True)
         self._tried: set[tuple[Any, ...]] = set()  # keys of packs begun; a streamed pack has no such program
 
     def __enter__(self) -> Self:

@@ -20,6 +20,7 @@ from lanes.engine.resident_epochs import training_key
 from lanes.plan import widths
 from lanes.plan.packs import Pack, longest_first, make_packs
 from lanes.plan.planned import Planned
+from lanes.program.call_frames import with_room
 from lanes.program.compiled import Compiled
 from lanes.program.places import cores
 from lanes.storage.directory import Directory
@@ -68,7 +69,7 @@ def _begin(compile_: Callable[[Pack, Traced], None], pack: Pack, name: str) -> t
         finally:
             traced.set()
 
-    threading.Thread(target=work, name=name).start()
+    threading.Thread(target=with_room, args=(work,), name=name).start()
     return traced
 
 

@@ -22,6 +22,7 @@ from lanes.engine.trainer import Interrupted, Trainer
 from lanes.errors import ExitStatus
 from lanes.plan.packs import Pack
 from lanes.program import memory
+from lanes.program.call_frames import with_room
 from lanes.program.compiled import Compiled
 from lanes.program.places import Place
 from lanes.storage import compaction, records
@@ -120,7 +121,9 @@ class Session:
             )
             trainers = [Trainer(place, context) for place in self.plan.places]
             threads = [
-                threading.Thread(target=self._work, args=(trainer,), name=f"lanes-place-{number}", daemon=True)
+                threading.Thread(
+                    target=with_room, args=(self._work, trainer), name=f"lanes-place-{number}", daemon=True
+                )
                 for number, trainer in enumerate(trainers)
             ]
             compiling = [PackPrograms(place, context) for place in self.plan.places]

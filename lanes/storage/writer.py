@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from lanes.program.call_frames import with_room
+
 WAITING = 4  # jobs that wait: bounds the memory that waiting checkpoints hold
 
 
@@ -30,7 +32,7 @@ class Writer:
         self._changed = threading.Condition()
         self._failure: OSError | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="lanes-writer", daemon=True)
+        self._thread = threading.Thread(target=with_room, args=(self._work,), name="lanes-writer", daemon=True)
         self._thread.start()
 
     @property
