@@ -60,5 +60,7 @@ def test_recursion_ends_with_the_usual_error():
 def test_calls_take_no_new_pages():
     without = pages_taken(lambda function: function())
     if without < TIMES:
-        pytest.skip(f"Python {sys.version.split()[0]} keeps a piece for the next call: {without} page faults without room")
+        pytest.skip(
+            f"Python {sys.version.split()[0]} keeps a piece for the next call: {without} page faults without room"
+        )
     assert pages_taken(with_room) < TIMES / 10
