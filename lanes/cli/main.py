@@ -9,6 +9,7 @@ from lanes.cli.process import (
     collect_rarely,
     exit_on_signals,
     ignore_debugging_variables,
+    let_idle_threads_sleep,
     load_f2py_when_used,
     make_output_unfailing,
 )
@@ -39,6 +40,7 @@ def main(*leading: str) -> None:
     collect_rarely()
     exit_on_signals()
     ignore_debugging_variables()
+    let_idle_threads_sleep()
     leave(with_room(run, [*leading, *sys.argv[1:]]))
 
 

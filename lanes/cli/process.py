@@ -60,6 +60,14 @@ def ignore_debugging_variables() -> None:
             warn(f"note: {name} is ignored: runs are compiled, in float32, and may diverge")
 
 
+def let_idle_threads_sleep() -> None:
+    """Let the threads of NumPy's and SciPy's OpenBLAS sleep after 2¹⁶ cycles without work, before those are imported.
+
+    By default each of them runs idle for 2²⁶ cycles after its start and after each product, on a core that compiles or trains.
+    """
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
+
+
 LOADING = 500_000  # more objects than imports make
 
 
