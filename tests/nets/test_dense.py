@@ -52,9 +52,13 @@ def test_derivatives_are_those_of_the_plain_product(batch, inputs, outputs):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, plain)
 
 
-@pytest.mark.parametrize(("batch", "outputs"), [(32, 10), (32, 64), (17, 128), (64, 64)])
-def test_gradients_of_the_digits_layers_are_equal_to_the_bit(batch, outputs):
-    x, w = (jnp.stack([part, -part, 2 * part, part**2]) for part in arrays(batch, 64, outputs))
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs"),
+    [(32, 64, 10), (32, 64, 64), (17, 64, 128), (64, 64, 64), (256, 128, 3), (5, 784, 25)],
+)
+def test_gradients_are_equal_to_the_bit(batch, inputs, outputs):
+    """The digits MLP's, and others in whose form that is promised."""
+    x, w = (jnp.stack([part, -part, 2 * part, part**2]) for part in arrays(batch, inputs, outputs))
 
     def slopes(of):
         return jax.jit(jax.vmap(jax.grad(lambda w, x: jnp.sin(of(x, w, MATRICES)).sum())))(w, x)
@@ -81,6 +85,25 @@ def test_the_gradient_of_small_factors_is_a_product_of_arrays_as_they_lie(batch,
     text = compiled_update(batch, inputs, outputs)
     found = re.findall(rf"f32\[4,{inputs},{outputs}\]\{{2,1,0\}} dot\(.*lhs_contracting_dims=\{{(.)\}}", text)
     assert found == ["2" if is_small else "1"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs", "is_written"),
+    [
+        (32, 64, 10, True),
+        (256, 128, 2, True),
+        (257, 64, 10, False),
+        (32, 40, 10, False),
+        (32, 16, 8, False),
+        (99, 96, 48, False),
+    ],
+)
+def test_the_slopes_of_a_narrow_kernel_lie_as_their_product_reads_them(batch, inputs, outputs, is_written):
+    (found,) = re.findall(
+        rf"f32\[4,{outputs},{inputs}\]\{{2,1,0\}} dot\(.*lhs_contracting_dims=\{{(.)\}}",
+        compiled_update(batch, inputs, outputs),
+    )
+    assert found == ("2" if is_written else "1")
 
 
 def test_sequences_and_other_contractions_are_plain_products():
