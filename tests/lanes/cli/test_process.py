@@ -84,6 +84,16 @@ def test_jaxs_debugging_variables_are_ignored_with_a_line(monkeypatch, capsys):
     assert [line.split()[1] for line in lines] == ["JAX_ENABLE_X64", "JAX_DEBUG_NANS"]
 
 
+def test_idle_threads_sleep_soon_unless_the_user_says_when(monkeypatch):
+    name = "OPENBLAS_THREAD_TIMEOUT"
+    monkeypatch.setenv(name, "20")
+    process.let_idle_threads_sleep()
+    assert os.environ[name] == "20"
+    monkeypatch.delenv(name)
+    process.let_idle_threads_sleep()
+    assert os.environ[name] == "16"
+
+
 def test_numpys_f2py_is_loaded_when_something_of_it_is_used(tmp_path):
     """SciPy takes the module along with all other names of NumPy, and uses nothing of it."""
     (tmp_path / "uses.py").write_text(
