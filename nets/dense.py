@@ -16,8 +16,8 @@ EXPONENT_BITS = 9  # one more than float32 has, so that nothing is rounded; with
 MATRICES = (((1,), (0,)), ((), ()))  # the dimension numbers of a product of matrices
 SMALL = 4096  # numbers of x and of s, up to which a product of xᵀ written down is faster
 BLOCK = 64  # inputs and outputs by which it gives the same bits
-NARROW_BLOCK = 16  # inputs, at least two such, by which a product of sᵀ written down gives the same bits …
-NARROW_BATCH, NARROW_SIZE = 256, 2**15  # … up to this batch and as many numbers of x
+# Where a product of sᵀ written down gives the same bits: from two such blocks of inputs, up to this batch and numbers of x.
+NARROW_BLOCK, NARROW_BATCH, NARROW_SIZE = 16, 256, 2**15
 
 
 def dense(features: int, *, kernel_init: Callable[..., jax.Array], name: str, **fields: Any) -> nn.Dense:
@@ -37,7 +37,7 @@ def product(lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, precision: A
 
     On CPUs the product xᵀ s of inputs and slopes, [F, B] by [B, O], is a call of a library that takes as long for 2 outputs as
     for 16. Its transpose sᵀ x takes a half to a tenth of that, and gains something up to 0.8 B outputs. Where x and s are small,
-    the library of forward products is faster than the other, given sᵀ or xᵀ as arrays: 0.4 to 0.8 of the time of sᵀ x, 0.8 to
+    the library of forward products is faster than the other, given sᵀ or xᵀ as arrays: 0.4 to 0.9 of the time of sᵀ x, 0.8 to
     0.95 of that of xᵀ s (docs/performance.md). As in `nets.fast_convolution.convolve`, the form is decided at trace time by
     `jax.default_backend()`, and has a custom JVP.
 
@@ -71,15 +71,18 @@ def _transposed(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:
     `lax.optimization_barrier` does not do: it goes late, and a small product in a layout that XLA cannot compile is left (seen
     with jaxlib 0.10.2: the process is aborted).
     """
-    turned = lax.reduce_precision(rhs.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
-    return lax.dot_general(lhs, turned, (((1,), (1,)), ((), ())), precision=precision)
+    return lax.dot_general(lhs, _turned(rhs), (((1,), (1,)), ((), ())), precision=precision)
 
 
 def _transposed_of_slopes(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:
     """((Wᵀ) xᵀ)ᵀ, whose transpose is (sᵀ x)ᵀ with an array for sᵀ, the product kept in its form as in `_transposed`."""
-    turned = lax.reduce_precision(rhs.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
-    slopes = lax.dot_general(turned, lhs, (((1,), (1,)), ((), ())), precision=precision)
-    return lax.optimization_barrier(slopes).T
+    outputs = lax.dot_general(_turned(rhs), lhs, (((1,), (1,)), ((), ())), precision=precision)
+    return lax.optimization_barrier(outputs).T
+
+
+def _turned(kernel: jax.Array) -> jax.Array:
+    """Wᵀ, whose gradient XLA does not turn back before it is computed."""
+    return lax.reduce_precision(kernel.T, exponent_bits=EXPONENT_BITS, mantissa_bits=23)
 
 
 def _written_down(lhs: jax.Array, rhs: jax.Array, precision: Any) -> jax.Array:

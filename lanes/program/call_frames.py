@@ -6,9 +6,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SLOTS = (
-    2**16
-)  # of 8 bytes, in the frame of `with_room`; CPython then takes 1 MB, half of which is left to the calls within
+SLOTS = 2**16  # of 8 bytes, in the frame of `with_room`: CPython then takes 1 MB, and half is left to the calls within
 
 
 def with_room(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
