@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from lanes.cli.command import leave, tell
+from lanes.cli.generated_methods import GeneratedMethods
 from lanes.cli.process import (
     collect_rarely,
     exit_on_signals,
@@ -41,7 +42,11 @@ def main(*leading: str) -> None:
     exit_on_signals()
     ignore_debugging_variables()
     let_idle_threads_sleep()
-    leave(with_room(run, [*leading, *sys.argv[1:]]))
+    methods = GeneratedMethods()
+    methods.begin()
+    status = with_room(run, [*leading, *sys.argv[1:]])
+    methods.end()
+    leave(status)
 
 
 def run(words: Sequence[str]) -> int:
