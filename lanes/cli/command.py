@@ -10,9 +10,10 @@ import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, get_args, get_origin
 
 from lanes.errors import ExitStatus, RequestError, printable, warn
 
@@ -110,12 +111,37 @@ def _parse(arguments: type, words: Sequence[str], program: str) -> Any:
 
     message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(message):
+        with contextlib.redirect_stderr(message), _without_typeguard():
             return tyro.cli(arguments, args=words, prog=program, config=(tyro.conf.OmitSubcommandPrefixes,))
     except SystemExit as stop:
         if stop.code:
             warn(f"error: {unboxed(message.getvalue())} (--help lists the options)")
         raise
+
+
+@contextlib.contextmanager
+def _without_typeguard() -> Iterator[None]:
+    """Let tyro see by itself whether a default fits `X | None` or `tuple[X, ...]`: importing typeguard for it takes 0.04 s."""
+    from tyro import _resolver
+
+    asked = getattr(_resolver, "is_instance", None)  # private: where it is gone, nothing changes
+    if asked is None:
+        yield
+        return
+
+    def fits(typ: Any, value: Any) -> bool:
+        origin, parts = get_origin(typ), get_args(typ)
+        if origin is UnionType:
+            return any(fits(part, value) for part in parts)
+        if origin is tuple and parts[1:] == (...,):
+            return isinstance(value, tuple) and all(fits(parts[0], one) for one in value)
+        return bool(asked(typ, value))
+
+    _resolver.is_instance = fits
+    try:
+        yield
+    finally:
+        _resolver.is_instance = asked
 
 
 def unboxed(text: str) -> str:
