@@ -42,10 +42,8 @@ def main(*leading: str) -> None:
     exit_on_signals()
     ignore_debugging_variables()
     let_idle_threads_sleep()
-    methods = GeneratedMethods()
-    methods.begin()
-    status = with_room(run, [*leading, *sys.argv[1:]])
-    methods.end()
+    with GeneratedMethods():
+        status = with_room(run, [*leading, *sys.argv[1:]])
     leave(status)
 
 

@@ -10,11 +10,13 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import tyro
 
 from lanes.cli import main
-from lanes.cli.command import run_command, typed
+from lanes.cli.command import _without_typeguard, run_command, typed
 from lanes.errors import RequestError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -86,6 +88,58 @@ def test_help_does_not_import_jax(words, tmp_path):
     code = f"import sys; from lanes.cli.main import run; run({words.split()!r}); sys.exit('jax' in sys.modules)"
     done = call(sys.executable, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_command_line_needs_typeguard_which_takes_long_to_import(tmp_path):
+    code = (
+        "import sys; from lanes.cli.main import COMMANDS, run\n"
+        "print([run([name, '--help']) for name in COMMANDS], 'tyro' in sys.modules, 'typeguard' in sys.modules, file=sys.stderr)"
+    )
+    done = call(sys.executable, "-c", code, cwd=tmp_path)
+    assert done.stderr.strip() == f"{[0] * len(main.COMMANDS)} True False"
+
+
+@pytest.mark.parametrize(
+    "typ",
+    [
+        int | None,
+        str | int,
+        Path | None,
+        Literal["a", "b"] | None,
+        bool,
+        tuple[int, ...],
+        tuple[str, ...] | None,
+        tuple[tuple[str, ...], ...],
+        tuple[float, float] | None,
+        tuple[int | None, str],
+        tuple[()],
+    ],
+    ids=str,
+)
+def test_tyro_is_told_what_typeguard_would_tell(typ):
+    values = [
+        None,
+        1,
+        True,
+        "a",
+        "c",
+        Path(),
+        (),
+        (1,),
+        (1, 2),
+        ("a",),
+        (None, "a"),
+        (("a", "b"), ()),
+        ((1,),),
+        [1],
+        [],
+        (1.0, 2.0),
+    ]
+    expected = [tyro._resolver.is_instance(typ, value) for value in values]
+    with _without_typeguard():
+        assert [tyro._resolver.is_instance(typ, value) for value in values] == expected
+    assert any(expected)
+    assert not all(expected)
 
 
 def test_an_error_is_one_line_and_an_exit_status(capsys):
