@@ -153,7 +153,7 @@ class FromFactory(OptimizerLike):
 
 def static_arguments(value: Any) -> frozenset[str]:
     """The floats of a factory, bound by a partial or fields of a description, that it reads in Python: they are static."""
-    if isinstance(value, OptimizerLike) or not callable(value):
+    if not callable(value) or isinstance(value, OptimizerLike):
         return frozenset()
     return read_in_python(value, _updates, _makes)
 
@@ -198,7 +198,7 @@ def optimizer_of(value: Any) -> Any:
 
     Raises ValueError, in one line, for a factory that cannot be called with a learning rate alone.
     """
-    if isinstance(value, OptimizerLike) or not callable(value) or isinstance(value, type):
+    if not callable(value) or isinstance(value, (OptimizerLike, type)):
         return value
     arguments = parameters_of(value)
     is_function = inspect.isroutine(value) or isinstance(value, functools.partial)
