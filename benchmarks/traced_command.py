@@ -125,6 +125,8 @@ def watch_imports() -> None:
             return find_and_load(name, import_)
         finally:
             noted(IMPORTS, began)
+            if name == "jax" and name in sys.modules:
+                watch_jax()
             if name.startswith("lanes"):
                 for target in [t for t in left if t.partition(":")[0] == name and name in sys.modules]:
                     replace(target, left.pop(target))
@@ -149,18 +151,19 @@ def watch_jax() -> None:
 
 
 def main(path: Path, words: list[str]) -> None:
-    """Run the command, write the spans, and exit with the command's status."""
+    """Run the command as its entry point does, write the spans, and exit with the command's status."""
     sys.argv = ["lanes", *words]
     watch_imports()
-    watch_jax()
-    from lanes.cli.command import leave
-    from lanes.cli.main import run
-    from lanes.cli.process import collect_rarely
+    from lanes.cli import main as entry
 
-    collect_rarely()
-    status = run(words)
-    path.write_text(json.dumps({"began": BEGAN, "ended": time.monotonic(), "spans": SPANS}), encoding="utf-8")
-    leave(status)
+    leave = entry.leave
+
+    def leaving(status: int) -> None:
+        path.write_text(json.dumps({"began": BEGAN, "ended": time.monotonic(), "spans": SPANS}), encoding="utf-8")
+        leave(status)
+
+    entry.leave = leaving  # type: ignore[assignment]
+    entry.main()
 
 
 if __name__ == "__main__":
