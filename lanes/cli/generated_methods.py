@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import marshal
-import os
 import sys
 import zlib
 from pathlib import Path
@@ -79,16 +78,13 @@ def _read(path: Path) -> dict[tuple[str, str], bytes]:
 
 
 def _write(path: Path, codes: dict[tuple[str, str], bytes]) -> None:
-    """Write byte code into a file, under a temporary name first; if that is not possible, leave it."""
+    """Write byte code into a file; if that is not possible, leave it."""
+    from lanes.files import write_bytes  # only where there is something to write
+
     body = marshal.dumps(codes)
-    work = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            work.write_bytes(_head(body) + body)
-            work.replace(path)
-        finally:
-            work.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, _head(body) + body)
 
 
 def _head(body: bytes) -> bytes:

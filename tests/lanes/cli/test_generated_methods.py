@@ -32,7 +32,7 @@ def compiled(monkeypatch):
 
 
 def classes():
-    """A frozen, ordered dataclass with defaults, one that inherits, and two kinds of named tuple."""
+    """A frozen, ordered dataclass with defaults, one with keywords only, and two kinds of named tuple."""
 
     @dataclasses.dataclass(frozen=True, order=True)
     class Point:
